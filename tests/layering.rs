@@ -1,0 +1,310 @@
+//! The map in `src/lib.rs` holds: rows, containment, purity, file sizes, and packages that serve.
+//!
+//! Every check is a function over a set of files, so that a planted violation can show it to bite.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that cannot read the tree must fail"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Source files by path below `src`, without their test modules.
+type Tree = BTreeMap<PathBuf, String>;
+
+fn tree() -> Tree {
+    let mut files = Tree::new();
+    gather(
+        &Path::new(env!("CARGO_MANIFEST_DIR")).join("src"),
+        &mut files,
+    );
+    assert!(files.len() > 30, "found {} files", files.len());
+    files
+}
+
+fn gather(folder: &Path, files: &mut Tree) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            if !path.ends_with("tests") {
+                gather(&path, files);
+            }
+        } else if path.extension().is_some_and(|e| e == "rs") && !path.ends_with("tests.rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            let production = text.split("\n#[cfg(test)]").next().unwrap().to_owned();
+            files.insert(path.strip_prefix(&root).unwrap().to_owned(), production);
+        }
+    }
+}
+
+/// Code lines: comments and documentation may speak of anything.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    text.lines()
+        .map(str::trim)
+        .filter(|line| !line.starts_with("//"))
+}
+
+/// The top-level module that a file belongs to.
+fn module(path: &Path) -> String {
+    let first = path.iter().next().unwrap().to_string_lossy();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+/// The rows as the crate documentation gives them.
+fn rows(map: &str) -> BTreeMap<String, u32> {
+    let mut rows = BTreeMap::new();
+    for line in map.lines() {
+        let Some(cells) = line.strip_prefix("//! | ") else {
+            continue;
+        };
+        let Some((row, modules)) = cells.split_once(" | ") else {
+            continue;
+        };
+        if let Ok(row) = row.parse() {
+            for name in modules.split('`').skip(1).step_by(2) {
+                rows.insert(name.to_owned(), row);
+            }
+        }
+    }
+    rows
+}
+
+fn imports(text: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for line in code(text) {
+        for (at, _) in line.match_indices("crate::") {
+            let rest = &line[at + "crate::".len()..];
+            let name: String = rest
+                .chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect();
+            found.insert(name);
+        }
+    }
+    found
+}
+
+fn row_violations(files: &Tree, rows: &BTreeMap<String, u32>) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (path, text) in files {
+        let own = module(path);
+        if own == "lib" || own == "main" {
+            continue;
+        }
+        for name in imports(text) {
+            let allowed = match (own.as_str(), name.as_str()) {
+                (own, name) if own == name => true,
+                ("cli", "sim") => true,
+                (_, "sim") | ("sim", _) => false,
+                (own, name) => match (rows.get(own), rows.get(name)) {
+                    (Some(own), Some(name)) => name < own,
+                    _ => false,
+                },
+            };
+            if !allowed {
+                wrong.push(format!("{} imports {name}", path.display()));
+            }
+        }
+    }
+    wrong
+}
+
+#[test]
+fn modules_import_from_lower_rows_only() {
+    let files = tree();
+    let rows = rows(&files[Path::new("lib.rs")]);
+    let modules: BTreeSet<_> = files.keys().map(|path| module(path)).collect();
+    for name in &modules {
+        let outside = ["lib", "main", "sim"].contains(&name.as_str());
+        assert!(outside || rows.contains_key(name), "{name} has no row");
+    }
+    for name in rows.keys() {
+        assert!(modules.contains(name), "the row of {name} is empty");
+    }
+    assert_eq!(row_violations(&files, &rows), Vec::<String>::new());
+}
+
+#[test]
+fn a_planted_import_is_seen() {
+    let mut files = tree();
+    let rows = rows(&files[Path::new("lib.rs")]);
+    for (path, line) in [
+        ("ws/scan.rs", "use crate::relay::Leg;"),
+        ("relay/mod.rs", "use crate::admission::Grant;"),
+        ("sim/mod.rs", "use crate::ws::Role;"),
+        ("listener/http.rs", "let x = crate::sim::frame::TEXT;"),
+    ] {
+        let clean = files[Path::new(path)].clone();
+        files.insert(path.into(), format!("{clean}\n{line}\n"));
+        assert_eq!(row_violations(&files, &rows).len(), 1, "{line}");
+        files.insert(path.into(), clean);
+    }
+}
+
+/// Where a word may stand in code.
+struct Rule {
+    word: &'static str,
+    allowed: &'static [&'static str],
+}
+
+const CONTAINMENT: &[Rule] = &[
+    Rule {
+        word: "rustls::",
+        allowed: &["listener/tls.rs", "relay/tls.rs", "upstream/", "sim/"],
+    },
+    Rule {
+        word: "unsafe ",
+        allowed: &["dtmf/simd.rs"],
+    },
+    Rule {
+        word: "env::var",
+        allowed: &["config/env.rs"],
+    },
+    Rule {
+        word: "tungstenite",
+        allowed: &["ws/handshake.rs", "sim/"],
+    },
+    Rule {
+        word: "dashmap",
+        allowed: &["admission/slot.rs", "session/registry.rs"],
+    },
+    Rule {
+        word: "metrics::with_local_recorder",
+        allowed: &["metrics/"],
+    },
+    Rule {
+        word: "std::thread",
+        allowed: &["app.rs", "log.rs", "config/resolve/mod.rs"],
+    },
+];
+
+fn containment_violations(files: &Tree) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (path, text) in files {
+        for rule in CONTAINMENT {
+            let here = path.to_string_lossy();
+            let allowed = rule.allowed.iter().any(|place| here.starts_with(place));
+            if !allowed && code(text).any(|line| line.contains(rule.word)) {
+                wrong.push(format!("{here} names {}", rule.word));
+            }
+        }
+    }
+    wrong
+}
+
+#[test]
+fn packages_and_powers_stay_where_they_belong() {
+    let mut files = tree();
+    assert_eq!(containment_violations(&files), Vec::<String>::new());
+    for rule in CONTAINMENT {
+        let clean = files[Path::new("tap.rs")].clone();
+        files.insert("tap.rs".into(), format!("{clean}\n{};\n", rule.word));
+        assert_eq!(containment_violations(&files).len(), 1, "{}", rule.word);
+        files.insert("tap.rs".into(), clean);
+    }
+}
+
+const PURE: [&str; 9] = [
+    "audio", "dtmf", "wire", "ws", "error", "ids", "label", "secret", "tap",
+];
+const IMPURE: [&str; 6] = [
+    "tokio::",
+    "std::net",
+    "std::fs",
+    "Instant",
+    "SystemTime",
+    "tracing",
+];
+
+fn purity_violations(files: &Tree) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (path, text) in files {
+        let exempt = path == Path::new("ws/handshake.rs");
+        if exempt || !PURE.contains(&module(path).as_str()) {
+            continue;
+        }
+        for word in IMPURE {
+            if code(text).any(|line| line.contains(word)) {
+                wrong.push(format!("{} names {word}", path.display()));
+            }
+        }
+    }
+    wrong
+}
+
+#[test]
+fn the_lower_rows_are_pure() {
+    let mut files = tree();
+    assert_eq!(purity_violations(&files), Vec::<String>::new());
+    let clean = files[Path::new("ws/scan.rs")].clone();
+    files.insert(
+        "ws/scan.rs".into(),
+        format!("{clean}\nlet now = std::time::Instant::now();\n"),
+    );
+    assert_eq!(purity_violations(&files).len(), 1);
+}
+
+#[test]
+fn files_stay_under_400_production_lines() {
+    for (path, text) in tree() {
+        let lines = text.lines().count();
+        assert!(lines <= 400, "{} has {lines} lines", path.display());
+    }
+}
+
+/// Dependencies of the manifest, with dashes as they appear in code.
+fn dependencies() -> Vec<String> {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml");
+    let manifest: toml::Table = fs::read_to_string(manifest).unwrap().parse().unwrap();
+    let names = manifest["dependencies"].as_table().unwrap().keys();
+    names.map(|name| name.replace('-', "_")).collect()
+}
+
+#[test]
+fn every_dependency_serves_in_the_product_or_is_named() {
+    let files = tree();
+    let map = &files[Path::new("lib.rs")];
+    let names_it = |text: &str, name: &str| {
+        let inside = format!("{name}::");
+        code(text).any(|line| line.contains(&inside))
+    };
+    let mut checked = 0;
+    for name in dependencies() {
+        let product = files
+            .iter()
+            .any(|(path, text)| module(path) != "sim" && names_it(text, &name));
+        let sim = files
+            .iter()
+            .any(|(path, text)| module(path) == "sim" && names_it(text, &name));
+        let named = map.contains(&format!("{name} serves only in `sim`"));
+        assert!(product || (sim && named), "{name} serves nowhere it should");
+        assert!(!(product && named), "{name} serves in the product, too");
+        checked += 1;
+    }
+    assert!(checked > 20);
+}
+
+#[test]
+fn the_cards_packages_serve_in_the_product() {
+    let files = tree();
+    // fred and jsonwebtoken come with the session store and with tokens.
+    for (package, place) in [
+        ("hyper::server", "listener/http.rs"),
+        ("hyper::client", "upstream/mod.rs"),
+        ("tokio::net", "listener/mod.rs"),
+        ("tokio_tungstenite::", "ws/handshake.rs"),
+        ("rustls::", "relay/tls.rs"),
+        ("bytes::", "relay/buffer.rs"),
+        ("dashmap::", "session/registry.rs"),
+        ("metrics::", "metrics/mod.rs"),
+        ("metrics_exporter_prometheus::", "metrics/mod.rs"),
+    ] {
+        let text = &files[Path::new(place)];
+        assert!(
+            code(text).any(|line| line.contains(package)),
+            "{package} is not in {place}"
+        );
+    }
+}

