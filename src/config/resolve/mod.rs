@@ -1,0 +1,336 @@
+//! From what was written to what is needed: defaults filled in, files read, everything judged.
+
+mod route;
+mod upstream;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use super::file::{File, Unusable};
+use super::{ApiKey, Boot, Identity, Limits, Live, Model, Settings};
+use crate::label::Label;
+use crate::secret::{Digest, Secret};
+
+/// Judges a whole file; all problems are told at once.
+pub(super) fn resolve(file: File) -> Result<Settings, Unusable> {
+    let mut problems = Problems(Vec::new());
+    let keys = keys(&file, &mut problems);
+    let upstreams = upstream::upstreams(&file, &mut problems);
+    let routes = route::routes(&file, &keys, &upstreams, &mut problems);
+    let limits = limits(&file, &mut problems);
+    let boot = boot(&file, &mut problems);
+    match (boot, problems.0.is_empty()) {
+        (Some(boot), true) => Ok(Settings {
+            boot,
+            live: Live {
+                limits,
+                keys,
+                upstreams,
+                routes,
+            },
+        }),
+        _ => Err(Unusable::Problems(problems.0)),
+    }
+}
+
+struct Problems(Vec<String>);
+
+impl Problems {
+    fn add(&mut self, at: impl std::fmt::Display, what: impl std::fmt::Display) {
+        self.0.push(format!("{at}: {what}"));
+    }
+
+    fn label(&mut self, at: &str, name: &str) -> Option<Label> {
+        let label = Label::new(name);
+        if label.is_none() {
+            self.add(
+                at,
+                format!("{name:?} must be 1 to 64 characters of a-z A-Z 0-9 . _ -"),
+            );
+        }
+        label
+    }
+
+    fn read(&mut self, at: &str, path: &Path) -> Option<String> {
+        std::fs::read_to_string(path)
+            .map_err(|error| self.add(at, format!("cannot read {}: {error}", path.display())))
+            .ok()
+    }
+}
+
+fn boot(file: &File, problems: &mut Problems) -> Option<Boot> {
+    let server = &file.server;
+    let Some(listen) = server.listen else {
+        problems.add("server.listen", "missing; for example \"0.0.0.0:8443\"");
+        return None;
+    };
+    let admin = server
+        .admin
+        .unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 9464)));
+    if !admin.ip().is_loopback() {
+        problems.add(
+            "server.admin",
+            "must be a loopback address: it asks for no credential",
+        );
+    }
+    let identity = match &server.tls {
+        Some(tls) => {
+            let chain_pem = problems.read("server.tls.certificate", &tls.certificate);
+            let key_pem = problems.read("server.tls.key", &tls.key);
+            chain_pem.zip(key_pem).map(|(chain_pem, key_pem)| Identity {
+                chain_pem,
+                key_pem: Secret::new(key_pem),
+            })
+        }
+        None => {
+            if !listen.ip().is_loopback() && !server.plain_text {
+                problems.add(
+                    "server.tls",
+                    "missing, and the address is not loopback; set tls = { certificate = \
+                     \"…\", key = \"…\" }, or plain_text = true if something in front \
+                     terminates TLS",
+                );
+            }
+            None
+        }
+    };
+    let workers = match server.workers.unwrap_or(0) {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        workers @ 1..=1024 => workers,
+        _ => {
+            problems.add("server.workers", "must not exceed 1024");
+            1
+        }
+    };
+    Some(Boot {
+        listen,
+        admin,
+        workers,
+        identity,
+    })
+}
+
+fn limits(file: &File, problems: &mut Problems) -> Limits {
+    let set = &file.limits;
+    let usual = Limits::default();
+    let limits = Limits {
+        connections: set.connections.unwrap_or(usual.connections),
+        sessions: set.sessions.unwrap_or(usual.sessions),
+        client_message: set.client_message.map_or(usual.client_message, |b| b.0),
+        upstream_message: set.upstream_message.map_or(usual.upstream_message, |b| b.0),
+        handshake: set.handshake.unwrap_or(usual.handshake),
+        ping: set.ping.unwrap_or(usual.ping),
+        idle: set.idle.unwrap_or(usual.idle),
+        session: set.session.unwrap_or(usual.session),
+    };
+    if limits.sessions == 0 || limits.connections <= limits.sessions {
+        problems.add(
+            "limits",
+            "sessions must be at least 1 and connections greater than sessions, so that probes \
+             and refusals still get through when all sessions are taken",
+        );
+    }
+    let durations = [
+        ("limits.handshake", limits.handshake),
+        ("limits.ping", limits.ping),
+        ("limits.idle", limits.idle),
+        ("limits.session", limits.session),
+    ];
+    for (at, duration) in durations {
+        if duration.is_zero() || duration > Duration::from_secs(24 * 3600) {
+            problems.add(at, "must be more than 0 and at most 24 hours");
+        }
+    }
+    if limits.client_message == 0 || limits.upstream_message == 0 {
+        problems.add("limits", "message sizes must not be 0");
+    }
+    limits
+}
+
+fn keys(file: &File, problems: &mut Problems) -> Vec<ApiKey> {
+    let mut keys: Vec<ApiKey> = Vec::new();
+    for key in &file.keys {
+        let at = format!("keys.{}", key.name);
+        let Some(name) = problems.label(&at, &key.name) else {
+            continue;
+        };
+        let Some(digest) = Digest::from_hex(&key.sha256) else {
+            problems.add(
+                format!("{at}.sha256"),
+                "must be 64 hexadecimal digits; `tonegate key NAME` makes a key with its digest",
+            );
+            continue;
+        };
+        if keys.iter().any(|other| other.name == name) {
+            problems.add(&at, "this name is taken by another key");
+        }
+        if keys.iter().any(|other| other.digest.is(&digest)) {
+            problems.add(&at, "this digest is that of another key");
+        }
+        keys.push(ApiKey {
+            name,
+            digest,
+            models: models(&at, &key.models, problems),
+            sessions: key.limits.sessions,
+        });
+    }
+    keys
+}
+
+fn models(at: &str, names: &[String], problems: &mut Problems) -> Vec<Model> {
+    names
+        .iter()
+        .filter_map(|name| problems.label(&format!("{at}.models"), name))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Place;
+
+    const GOOD: &str = r#"
+        [server]
+        listen = "127.0.0.1:0"
+        [[keys]]
+        name = "kiosk"
+        sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        [upstreams.voice]
+        kind = "voice-live"
+        resource = "my-resource"
+        credential = { key = "upstream-secret" }
+        [[routes]]
+        name = "browser"
+        paths = ["/ws"]
+        kind = "voice-live"
+        admit = ["key"]
+        models = ["gpt-realtime"]
+        upstreams = ["voice"]
+    "#;
+
+    /// A text of [`GOOD`], what stands there instead, and the key that the message names.
+    const MISTAKES: &[(&str, &str, &str)] = &[
+        (
+            "listen = \"127.0.0.1:0\"",
+            "listen = \"0.0.0.0:1\"",
+            "server.tls",
+        ),
+        (
+            "[server]",
+            "[server]\nadmin = \"0.0.0.0:1\"",
+            "server.admin",
+        ),
+        ("[server]", "[server]\nworkers = 9999", "server.workers"),
+        ("[server]", "[limits]\nsessions = 0\n[server]", "limits"),
+        (
+            "[server]",
+            "[limits]\nping = \"0s\"\n[server]",
+            "limits.ping",
+        ),
+        ("ba7816bf", "zz", "keys.kiosk.sha256"),
+        ("\"kiosk\"", "\"ki osk\"", "keys.ki osk"),
+        ("admit = [\"key\"]", "", "routes.browser.admit"),
+        (
+            "admit = [\"key\"]",
+            "admit = [\"nobody\"]",
+            "routes.browser.admit",
+        ),
+        ("upstreams = [\"voice\"]", "", "routes.browser.upstreams"),
+        (
+            "upstreams = [\"voice\"]",
+            "upstreams = [\"x\"]",
+            "routes.browser.upstreams",
+        ),
+        ("models = [\"gpt-realtime\"]", "", "routes.browser.models"),
+        (
+            "models = [\"gpt-realtime\"]",
+            "models = [\"a&b\"]",
+            "routes.browser.models",
+        ),
+        (
+            "paths = [\"/ws\"]",
+            "paths = [\"ws\"]",
+            "routes.browser.paths",
+        ),
+        (
+            "paths = [\"/ws\"]",
+            "paths = [\"/readyz\"]",
+            "routes.browser.paths",
+        ),
+        (
+            "admit = [\"key\"]",
+            "admit = [\"key\"]\norigins = [\"https://A.example/\"]",
+            "routes.browser.origins",
+        ),
+        (
+            "resource = \"my-resource\"",
+            "resource = \"a.evil\"",
+            "upstreams.voice.resource",
+        ),
+        (
+            "resource = \"my-resource\"",
+            "url = \"ws://10.0.0.1\"",
+            "upstreams.voice.url",
+        ),
+        (
+            "resource = \"my-resource\"",
+            "url = \"wss://u@h\"",
+            "upstreams.voice.url",
+        ),
+        (
+            "resource = \"my-resource\"",
+            "url = \"wss://h/p\"",
+            "upstreams.voice.url",
+        ),
+        ("resource = \"my-resource\"", "", "upstreams.voice"),
+        (
+            "{ key = \"upstream-secret\" }",
+            "{}",
+            "upstreams.voice.credential",
+        ),
+    ];
+
+    fn problems(text: &str) -> String {
+        match Settings::read_text("edge.toml", text) {
+            Ok(_) => String::new(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_whole_file_gets_its_defaults() {
+        let settings = Settings::read_text("edge.toml", GOOD).unwrap();
+        assert_eq!(settings.boot.admin.port(), 9464);
+        assert_eq!(settings.live.limits, Limits::default());
+        let upstream = &settings.live.upstreams[0];
+        assert_eq!(upstream.host, "my-resource.services.ai.azure.com");
+        assert_eq!((upstream.port, upstream.roots.is_some()), (443, true));
+        assert_eq!(settings.live.routes[0].accept, [Place::Header]);
+    }
+
+    #[test]
+    fn every_mistake_names_its_key() {
+        assert_eq!(problems(GOOD), "");
+        for (from, to, named) in MISTAKES {
+            assert!(GOOD.contains(from), "{from}");
+            let text = problems(&GOOD.replace(from, to));
+            assert!(text.contains(named), "{from} -> {to} gave: {text}");
+        }
+    }
+
+    #[test]
+    fn all_problems_are_told_at_once() {
+        let text = problems(&GOOD.replace("paths = [\"/ws\"]", "").replace("admit", "#"));
+        assert!(text.contains("2 problems"), "{text}");
+    }
+
+    #[test]
+    fn no_message_and_no_description_holds_a_secret() {
+        let settings = Settings::read_text("edge.toml", GOOD).unwrap();
+        for text in [settings.describe(), format!("{settings:?}")] {
+            assert!(!text.contains("upstream-secret"), "{text}");
+            assert!(!text.contains("ba7816bf8f01"), "{text}");
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! `[upstreams]`: where each is, how its certificate is judged, what it is told.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::Problems;
+use crate::config::file::{self, File};
+use crate::config::{Roots, Upstream};
+use crate::secret::Secret;
+
+pub(super) fn upstreams(file: &File, problems: &mut Problems) -> Vec<Upstream> {
+    let mut upstreams = Vec::new();
+    for (name, written) in &file.upstreams {
+        let at = format!("upstreams.{name}");
+        let Some(label) = problems.label(&at, name) else {
+            continue;
+        };
+        if written.kind != "voice-live" {
+            problems.add(format!("{at}.kind"), "must be \"voice-live\"");
+        }
+        let address = address(&at, written, problems);
+        let key = upstream_key(&at, written, problems);
+        let api_version = written.api_version.as_deref().unwrap_or("2026-07-15");
+        let api_version = problems.label(&format!("{at}.api_version"), api_version);
+        let roots = match written.roots.as_deref() {
+            None | Some("system") => Some(Roots::System),
+            Some(path) => problems
+                .read(&format!("{at}.roots"), Path::new(path))
+                .map(Roots::Pem),
+        };
+        let connect = written.connect.unwrap_or(Duration::from_secs(5));
+        let total = written.total.unwrap_or(Duration::from_secs(10));
+        if connect > total || connect.is_zero() || total > Duration::from_secs(60) {
+            problems.add(
+                &at,
+                "connect must be more than 0, total at least that and at most 60s",
+            );
+        }
+        let (Some((secure, host, port)), Some(key), Some(api_version), Some(roots)) =
+            (address, key, api_version, roots)
+        else {
+            continue;
+        };
+        upstreams.push(Upstream {
+            name: label,
+            host,
+            port,
+            roots: secure.then_some(roots),
+            api_version,
+            key,
+            connect,
+            total,
+        });
+    }
+    upstreams
+}
+
+fn upstream_key(at: &str, written: &file::Upstream, problems: &mut Problems) -> Option<Secret> {
+    let at = format!("{at}.credential");
+    let credential = written.credential.as_ref();
+    let text = match credential.map(|c| (c.key.as_ref(), c.key_file.as_ref())) {
+        Some((Some(key), None)) => Some(key.clone()),
+        Some((None, Some(path))) => problems
+            .read(&at, path)
+            .map(|text| text.trim_end().to_owned()),
+        None | Some(_) => {
+            problems.add(&at, "set either key = \"${NAME}\" or key_file = \"…\"");
+            None
+        }
+    }?;
+    let sendable = !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
+    if !sendable {
+        problems.add(
+            &at,
+            "the key must be visible ASCII characters and not empty",
+        );
+    }
+    sendable.then(|| Secret::new(text))
+}
+
+/// Whether TLS is wanted, the host and the port; from a resource name or from a URL.
+fn address(
+    at: &str,
+    written: &file::Upstream,
+    problems: &mut Problems,
+) -> Option<(bool, String, u16)> {
+    match (&written.resource, &written.url) {
+        (Some(resource), None) => {
+            let fits = (2..=64).contains(&resource.len())
+                && resource
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'-');
+            if !fits {
+                problems.add(
+                    format!("{at}.resource"),
+                    "must be the name of an Azure resource: letters, digits and hyphens",
+                );
+                return None;
+            }
+            Some((true, format!("{resource}.services.ai.azure.com"), 443))
+        }
+        (None, Some(url)) => {
+            let address = parse_url(url);
+            match &address {
+                Err(problem) => problems.add(format!("{at}.url"), problem),
+                Ok((false, host, _)) if !is_loopback(host) && !written.plain_text => problems.add(
+                    format!("{at}.url"),
+                    "is plain text and not loopback; use wss://, or write plain_text = true",
+                ),
+                Ok(_) => {}
+            }
+            address.ok()
+        }
+        (None, None) => {
+            problems.add(at, "set resource = \"…\" (or url = \"wss://host:port\")");
+            None
+        }
+        (Some(_), Some(_)) => {
+            problems.add(at, "resource and url exclude each other");
+            None
+        }
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost"
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|ip| ip.is_loopback())
+}
+
+/// A scheme, a host and a port, nothing else: the path and the query are the edge's to build.
+fn parse_url(text: &str) -> Result<(bool, String, u16), &'static str> {
+    const SHAPE: &str = "must be wss://host or wss://host:port, without a path";
+    let uri: http::Uri = text.parse().map_err(|_| SHAPE)?;
+    let secure = match uri.scheme_str() {
+        Some("wss") => true,
+        Some("ws") => false,
+        _ => return Err(SHAPE),
+    };
+    let bare = uri.path() == "/" && uri.query().is_none() && !text.contains('@');
+    let authority = uri.authority().filter(|_| bare).ok_or(SHAPE)?;
+    let host = authority
+        .host()
+        .trim_start_matches('[')
+        .trim_end_matches(']');
+    let port = authority
+        .port_u16()
+        .unwrap_or(if secure { 443 } else { 80 });
+    Ok((secure, host.to_owned(), port))
+}
