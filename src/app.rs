@@ -1,0 +1,249 @@
+//! Puts everything together: bind all, build all, serve, react to signals, end.
+//!
+//! The only place that sees the whole. One thread with a runtime of its own per worker, so that a
+//! session never changes thread, and one more for admin, signals and upkeep.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::runtime;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use crate::admission::Admission;
+use crate::config::{Admit, Settings};
+use crate::error::Reason;
+use crate::listener::http::{Doors, Open};
+use crate::listener::{self, Public, admin, tls};
+use crate::log;
+use crate::metrics::Metrics;
+use crate::session::Registry;
+use crate::upstream::{self, Upstream};
+
+/// How often histograms are folded and the log's drops are counted.
+const UPKEEP: Duration = Duration::from_secs(5);
+/// At the end sessions are told to go; what has not gone by then is cut. Longer than a session
+/// takes at the most to shut both legs.
+const STOP_WAIT: Duration = Duration::from_secs(6);
+
+/// Why the edge cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum Failed {
+    #[error("cannot listen on {address}: {error}")]
+    Bind {
+        address: SocketAddr,
+        error: io::Error,
+    },
+    #[error(transparent)]
+    Tls(#[from] tls::Unusable),
+    #[error(transparent)]
+    Upstream(#[from] upstream::Unusable),
+    #[error("a thread cannot start: {0}")]
+    Thread(#[from] io::Error),
+}
+
+/// A running edge. Dropping it stops it without waiting; [`Edge::stop`] is the polite way.
+pub struct Edge {
+    doors: Arc<Doors>,
+    public: SocketAddr,
+    admin: SocketAddr,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Edge {
+    /// Binds and builds everything before anything is served.
+    pub fn start(settings: &Settings) -> Result<Edge, Failed> {
+        let boot = &settings.boot;
+        let bind = |address, count| {
+            listener::bind(address, count).map_err(|error| Failed::Bind { address, error })
+        };
+        let public_sockets = bind(boot.listen, boot.workers)?;
+        let admin_socket = bind(boot.admin, 1)?.remove(0);
+        let (public_address, admin_address) =
+            (public_sockets[0].local_addr()?, admin_socket.local_addr()?);
+        let doors = Arc::new(doors(settings)?);
+        let public = Arc::new(Public {
+            doors: doors.clone(),
+            tls: boot.identity.as_ref().map(tls::Acceptor::new).transpose()?,
+            connections: Arc::new(Semaphore::new(settings.live.limits.connections)),
+        });
+        let mut edge = Edge {
+            doors: doors.clone(),
+            public: public_address,
+            admin: admin_address,
+            threads: Vec::new(),
+        };
+        for (i, socket) in public_sockets.into_iter().enumerate() {
+            let public = public.clone();
+            edge.spawn(format!("worker-{i}"), move || async move {
+                match TcpListener::from_std(socket) {
+                    Ok(listener) => listener::serve(listener, public).await,
+                    Err(error) => tracing::error!(%error, "cannot use a listening socket"),
+                }
+            })?;
+        }
+        let stop = doors.stop.clone();
+        edge.spawn("admin".to_owned(), move || async move {
+            match TcpListener::from_std(admin_socket) {
+                Ok(listener) => tokio::select! {
+                    () = admin::serve(listener, doors.clone(), stop) => {}
+                    () = upkeep(&doors.metrics) => {}
+                },
+                Err(error) => tracing::error!(%error, "cannot use a listening socket"),
+            }
+        })?;
+        edge.announce(settings);
+        Ok(edge)
+    }
+
+    /// Runs a future to its end on a thread and a runtime of its own.
+    fn spawn<F>(
+        &mut self,
+        name: String,
+        work: impl FnOnce() -> F + Send + 'static,
+    ) -> io::Result<()>
+    where
+        F: Future<Output = ()>,
+    {
+        let runtime = runtime::Builder::new_current_thread()
+            .enable_all()
+            // Name look-ups only.
+            .max_blocking_threads(4)
+            .build()?;
+        let thread = std::thread::Builder::new().name(name).spawn(move || {
+            runtime.block_on(work());
+            runtime.shutdown_background();
+        })?;
+        self.threads.push(thread);
+        Ok(())
+    }
+
+    fn announce(&self, settings: &Settings) {
+        self.doors.metrics.ready.set(1.0);
+        let tls = settings.boot.identity.is_some();
+        tracing::info!(role = "public", address = %self.public, tls, "listening");
+        tracing::info!(role = "admin", address = %self.admin, tls = false, "listening");
+        if !tls && !self.public.ip().is_loopback() {
+            tracing::warn!("the public listener speaks plain text: plain_text = true");
+        }
+        for route in &settings.live.routes {
+            if route.admit.contains(&Admit::Anyone) {
+                tracing::warn!(route = %route.name, "this route admits anyone");
+            }
+        }
+    }
+
+    /// Where clients connect.
+    pub fn public(&self) -> SocketAddr {
+        self.public
+    }
+
+    /// Where metrics and probes are.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// Sessions that are running.
+    pub fn sessions(&self) -> usize {
+        self.doors.registry.len()
+    }
+
+    /// The page that `/metrics` shows.
+    pub fn metrics_page(&self) -> String {
+        self.doors.metrics.render()
+    }
+
+    /// Ends: no new sessions, running ones are closed with 1001, then the threads end. Blocks for
+    /// a few seconds at the most.
+    pub fn stop(mut self) {
+        let running = self.sessions();
+        tracing::info!(sessions = running, "stopping");
+        self.begin_stop();
+        let wait = runtime::Builder::new_current_thread().enable_time().build();
+        let registry = &self.doors.registry;
+        let left = match wait {
+            Ok(runtime) => runtime
+                .block_on(async { tokio::time::timeout(STOP_WAIT, registry.empty()).await })
+                .map_or_else(|_| registry.len(), |()| 0),
+            Err(_) => registry.len(),
+        };
+        if left == 0 {
+            for thread in self.threads.drain(..) {
+                // A thread that panicked has said so on its own.
+                let _ = thread.join();
+            }
+        }
+        tracing::info!(cut = left, "stopped");
+    }
+
+    fn begin_stop(&self) {
+        self.doors.metrics.ready.set(0.0);
+        self.doors.stop.cancel();
+        self.doors.registry.end_all(Reason::Draining);
+    }
+}
+
+impl Drop for Edge {
+    fn drop(&mut self) {
+        self.begin_stop();
+    }
+}
+
+/// Builds everything that `serve` would build, without listening.
+pub fn check(settings: &Settings) -> Result<(), Failed> {
+    if let Some(identity) = &settings.boot.identity {
+        tls::Acceptor::new(identity)?;
+    }
+    doors(settings)?;
+    Ok(())
+}
+
+fn doors(settings: &Settings) -> Result<Doors, Failed> {
+    let metrics = Arc::new(Metrics::new());
+    let live = &settings.live;
+    let mut upstreams = HashMap::new();
+    for upstream in &live.upstreams {
+        let built = Upstream::new(upstream.clone(), metrics.clone())?;
+        upstreams.insert(upstream.name.clone(), Arc::new(built));
+    }
+    let mut by_path = HashMap::new();
+    let mut routes = Vec::new();
+    for route in &live.routes {
+        for path in &route.paths {
+            by_path.insert(path.clone(), routes.len());
+        }
+        routes.push(Open {
+            metrics: metrics.route(&route.name),
+            upstreams: route
+                .upstreams
+                .iter()
+                .filter_map(|name| upstreams.get(name).cloned())
+                .collect(),
+            route: route.clone(),
+        });
+    }
+    Ok(Doors {
+        routes,
+        by_path,
+        admission: Admission::new(&live.keys),
+        limits: live.limits,
+        sessions: Arc::new(Semaphore::new(live.limits.sessions)),
+        registry: Registry::default(),
+        metrics,
+        stop: CancellationToken::new(),
+    })
+}
+
+async fn upkeep(metrics: &Metrics) {
+    let mut tick = tokio::time::interval(UPKEEP);
+    loop {
+        tick.tick().await;
+        metrics.upkeep();
+        metrics.log_drops.absolute(log::dropped());
+    }
+}

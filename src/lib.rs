@@ -1,0 +1,105 @@
+//! tonegate stands in front of Azure voice: one binary where a TLS proxy, a Node relay and a
+//! gateway stood. It terminates TLS, decides who may enter **before** the `101`, and forwards
+//! media to Azure Voice Live without touching a byte it does not have to touch.
+//!
+//! This page is the map. It is the living design, and the tests in `tests/layering.rs` read it.
+//!
+//! # Words
+//!
+//! | word | means |
+//! | --- | --- |
+//! | *client*, *upstream* | who dials us; whom we dial. Each is a *leg* |
+//! | [`Side`](error::Side) | blame: client, upstream, edge (ourselves) |
+//! | [`Direction`](error::Direction) | movement: up is from the client to the upstream |
+//! | *session* | our object, from a [`Grant`](admission::Grant) to an [`Ending`](relay::Ending) |
+//! | *call* | the telephony fact |
+//! | *frame*, *block*, *message* | RFC 6455; signal processing; JSON |
+//! | *admission* | decides before the upgrade |
+//! | *forward* | moves frames as they are |
+//! | [`Reason`](error::Reason) | why something ended, from one closed list |
+//!
+//! No synonyms, in code, metrics, logs, settings or documentation.
+//!
+//! # Life of a call
+//!
+//! 1. [`listener`] takes a socket permit, accepts, completes TLS within a deadline.
+//! 2. [`listener::head`] reads the raw request head and judges it; only then hyper parses it.
+//!    [`listener::http`] matches the route and asks [`admission`] for a `Grant`. Its lack is an HTTP
+//!    status with a problem document.
+//! 3. [`upstream`] dials before the `101`, so that a refusal there is still an HTTP status.
+//! 4. `101`. hyper gives the socket back; what had been read beyond the head was kept apart from
+//!    it. TLS session and socket are taken apart ([`relay::Leg`]).
+//! 5. [`session`] owns the legs and every guard: permit, slot, gauges, registry entry.
+//! 6. [`relay`] moves frames: one task, two pumps, no queue and no buffer of its own. [`ws`] finds
+//!    frame boundaries in place, [`tap`] looks at the frames and counts.
+//! 7. The first ending wins. Its `Reason` and `Side` are the close code, the log line and the
+//!    metric label.
+//!
+//! # Rows
+//!
+//! A module imports from strictly lower rows, and within its own folder.
+//!
+//! | row | modules |
+//! | --- | --- |
+//! | 11 | `cli` |
+//! | 10 | `app` |
+//! | 9 | `listener` |
+//! | 7 | `session` |
+//! | 6 | `relay`, `admission` |
+//! | 5 | `tap` |
+//! | 4 | `upstream` |
+//! | 3 | `config`, `metrics`, `log` |
+//! | 2 | `dtmf` |
+//! | 1 | `audio`, `wire`, `ws` |
+//! | 0 | `error`, `ids`, `label`, `secret` |
+//!
+//! `sim`, the simulated peers, imports nothing of ours, and only `cli`, tests, benches and the
+//! load test import it: an independent peer on purpose.
+//!
+//! # What is not there
+//!
+//! * Nothing in rows 0 to 2 and in `tap` knows of tokio, sockets, clocks or logging
+//!   ([`ws::handshake`] alone knows HTTP types).
+//! * rustls is named in `listener/tls`, `relay/tls`, `upstream` and `sim`, nowhere else.
+//! * Environment variables are read in `config/env`, nowhere else.
+//! * `unsafe` is in `dtmf/simd`, nowhere else.
+//! * No session changes thread: one runtime per worker, and what all of them share (registry,
+//!   slots, permits, metrics) is shared by design, not by lock around the media path.
+//! * A payload is not copied, parsed or encoded between the two TLS sessions. Control frames and
+//!   unfinished headers, 131 bytes at the most, are held until they can be judged.
+//! * rcgen serves only in `sim`.
+//!
+//! # Tour
+//!
+//! Read [`error`] for the endings, then [`listener::http`], [`admission`], [`relay`], [`ws::scan`].
+//! [`dtmf`] stands for itself: `tonegate dtmf` is its only user until the gate is there.
+
+pub mod cli;
+
+pub mod app;
+
+pub mod listener;
+
+pub mod admission;
+pub mod session;
+
+pub mod relay;
+pub mod tap;
+pub mod upstream;
+
+pub mod config;
+pub mod log;
+pub mod metrics;
+
+pub mod dtmf;
+
+pub mod audio;
+pub mod wire;
+pub mod ws;
+
+pub mod error;
+pub mod ids;
+pub mod label;
+pub mod secret;
+
+pub mod sim;

@@ -1,0 +1,94 @@
+//! The operator's listener: metrics and probes, on loopback.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::http::Doors;
+
+/// Connections at a time; a scraper and some people need few.
+const CONNECTIONS: usize = 64;
+/// A connection that asks for nothing is closed after this.
+const HEAD_WAIT: Duration = Duration::from_secs(10);
+
+/// Serves until told to stop.
+pub async fn serve(listener: TcpListener, doors: Arc<Doors>, stop: CancellationToken) {
+    let permits = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let Ok((socket, _)) = accepted else {
+            doors.metrics.accept_errors.increment(1);
+            tokio::time::sleep(super::ACCEPT_PAUSE).await;
+            continue;
+        };
+        let Ok(permit) = permits.clone().try_acquire_owned() else {
+            doors.metrics.limit_hit("admin_connections");
+            continue;
+        };
+        let (doors, stop) = (doors.clone(), stop.clone());
+        tokio::spawn(async move {
+            let _permit = permit;
+            let service = service_fn(|request| {
+                let response = answer(&doors, &request);
+                async { Ok::<_, Infallible>(response) }
+            });
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_WAIT)
+                .max_buf_size(16 * 1024)
+                .serve_connection(TokioIo::new(socket), service);
+            tokio::select! {
+                () = stop.cancelled() => {}
+                // How an operator's connection ends concerns nobody.
+                _ = connection => {}
+            }
+        });
+    }
+}
+
+fn answer(doors: &Doors, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    const TEXT: &str = "text/plain; charset=utf-8";
+    let draining = doors.stop.is_cancelled();
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let (status, kind, body) = match request.uri().path() {
+        _ if !reads => (StatusCode::METHOD_NOT_ALLOWED, TEXT, "use GET\n".to_owned()),
+        "/metrics" => (
+            StatusCode::OK,
+            "text/plain; version=0.0.4; charset=utf-8",
+            doors.metrics.render(),
+        ),
+        "/healthz" => (StatusCode::OK, TEXT, "ok\n".to_owned()),
+        "/readyz" if draining => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            TEXT,
+            "draining\n".to_owned(),
+        ),
+        "/readyz" => (StatusCode::OK, TEXT, "ready\n".to_owned()),
+        _ => (
+            StatusCode::NOT_FOUND,
+            TEXT,
+            "there are /metrics, /healthz and /readyz\n".to_owned(),
+        ),
+    };
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}

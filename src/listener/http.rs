@@ -1,0 +1,333 @@
+//! What is asked on a connection: route, admission, upstream, and then `101` or a refusal.
+//!
+//! Exactly one request is served per connection. A refusal is a status with a problem document
+//! (RFC 9457) and closes; an admitted upgrade turns the connection into a session, together with
+//! every byte that was read beyond the request.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant as Deadline, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::head::{self, Held, Unread};
+use super::refusal::{Refusal, problem, raw};
+use crate::admission::Admission;
+use crate::config::{self, Limits};
+use crate::error::Reason;
+use crate::label::Label;
+use crate::metrics;
+use crate::relay::Leg;
+use crate::session::{self, Registry, Session};
+use crate::upstream::{self, Upstream};
+use crate::ws::handshake;
+
+/// After a refusal the rest of what the client sends is read and dropped for a moment, because a
+/// socket that is closed with bytes unread resets the connection and the answer may be lost.
+const LINGER: Duration = Duration::from_millis(500);
+const LINGER_BYTES: usize = 256 * 1024;
+
+/// What every connection needs to decide. Shared by all threads.
+pub struct Doors {
+    pub routes: Vec<Open>,
+    pub by_path: HashMap<String, usize>,
+    pub admission: Admission,
+    pub limits: Limits,
+    pub sessions: Arc<Semaphore>,
+    pub registry: Registry,
+    pub metrics: metrics::Shared,
+    /// Cancelled when no new session is to begin.
+    pub stop: CancellationToken,
+}
+
+/// A route with what serves it.
+pub struct Open {
+    pub route: config::Route,
+    pub upstreams: Vec<Arc<Upstream>>,
+    pub metrics: metrics::Route,
+}
+
+/// The connection that a request came on.
+#[derive(Clone, Copy)]
+pub struct Asked {
+    pub peer: SocketAddr,
+    pub accepted: Instant,
+    /// The head must be whole by then.
+    pub deadline: Deadline,
+}
+
+/// A session that may begin: its `101` has been sent.
+pub struct Begun {
+    pub session: Session,
+    pub client: Leg<TcpStream>,
+    pub upstream: Leg<TcpStream>,
+}
+
+/// Serves the one request of a connection; if it is an admitted upgrade, the connection is taken
+/// apart by `leg` for the session that begins.
+pub async fn serve<S>(
+    io: S,
+    asked: Asked,
+    doors: &Arc<Doors>,
+    leg: impl FnOnce(S, Bytes) -> Leg<TcpStream>,
+) -> Option<Begun>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (io, read) = head::read(io, asked.deadline).await;
+    let io = match read {
+        Ok(read) => Held::new(io, read),
+        Err(unread) => {
+            not_asked(io, unread, asked, doors).await;
+            return None;
+        }
+    };
+    let opened: Arc<Mutex<Option<session::Parts>>> = Arc::default();
+    let service = service_fn(|request| {
+        let (doors, opened) = (doors.clone(), opened.clone());
+        Box::pin(async move {
+            let mut response = match answer(&doors, asked, request).await {
+                Ok((response, parts)) => {
+                    *lock(&opened) = parts;
+                    response
+                }
+                Err((refusal, route)) => refuse(&doors, asked, &refusal, route.as_ref()),
+            };
+            // One request per connection. hyper's own switch for it would also write `close` into
+            // the Connection header of a 101, which strict clients refuse.
+            if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            }
+            Ok::<_, std::convert::Infallible>(response)
+        })
+    });
+    let mut connection = http1::Builder::new()
+        .half_close(false)
+        .max_headers(head::LINES_MAX)
+        .max_buf_size(2 * head::HEAD_MAX)
+        .serve_connection(TokioIo::new(io), service);
+    let served = tokio::select! {
+        served = std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)) => served,
+        // A request that is whole is answered; a client that does not take it is not waited for.
+        () = stopped(doors) => return None,
+    };
+    let (io, early) = connection.into_parts().io.into_inner().into_parts();
+    if let Err(error) = served {
+        not_served(doors, asked, &error);
+        linger(io).await;
+        return None;
+    }
+    let opened = lock(&opened).take();
+    let Some(opened) = opened else {
+        linger(io).await;
+        return None;
+    };
+    let (session, upstream) = Session::open(opened);
+    Some(Begun {
+        session,
+        client: leg(io, early),
+        upstream,
+    })
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    // Nothing panics while it is held, and a poisoned slot would hold the same value.
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Resolves a moment after the edge was told to stop.
+async fn stopped(doors: &Doors) {
+    doors.stop.cancelled().await;
+    tokio::time::sleep(LINGER).await;
+}
+
+/// There is nothing to parse: the answer, if any, is written here.
+async fn not_asked<S: AsyncRead + AsyncWrite + Unpin>(
+    mut io: S,
+    unread: Unread,
+    asked: Asked,
+    doors: &Doors,
+) {
+    let refusal = match unread {
+        // Nothing was asked, so nothing was refused.
+        Unread::Gone => return,
+        Unread::Late => Refusal {
+            reason: Reason::BadRequest,
+            status: StatusCode::REQUEST_TIMEOUT,
+            detail: "the head took too long",
+        },
+        Unread::Refused(status, detail) => Refusal {
+            reason: Reason::BadRequest,
+            status,
+            detail,
+        },
+    };
+    let response = refuse(doors, asked, &refusal, None);
+    let written = timeout(LINGER, io.write_all(&raw(response))).await;
+    if matches!(written, Ok(Ok(()))) {
+        linger(io).await;
+    }
+}
+
+/// hyper could not serve a request that had passed the judge, or the client went.
+fn not_served(doors: &Doors, asked: Asked, error: &hyper::Error) {
+    let (reason, detail) = if error.is_parse() {
+        (Reason::BadRequest, "the head is malformed")
+    } else {
+        (Reason::ClientLost, "the client went before its answer")
+    };
+    doors.metrics.refused(None, reason);
+    tracing::debug!(peer = %asked.peer, %reason, detail, "request refused");
+}
+
+type Answer = (Response<Full<Bytes>>, Option<session::Parts>);
+
+async fn answer(
+    doors: &Doors,
+    asked: Asked,
+    request: Request<Incoming>,
+) -> Result<Answer, (Refusal, Option<Label>)> {
+    if let Some(response) = probe(doors, &request) {
+        return Ok((response, None));
+    }
+    let open = doors
+        .by_path
+        .get(request.uri().path())
+        .map(|&index| &doors.routes[index])
+        .ok_or((
+            Refusal::new(Reason::NotFound, "no route has this path"),
+            None,
+        ))?;
+    let upgraded = tokio::select! {
+        biased;
+        () = doors.stop.cancelled() => Err(Refusal::new(Reason::Draining, "try another instance")),
+        upgraded = upgrade(doors, open, asked, request) => upgraded,
+    };
+    match upgraded {
+        Ok((response, parts)) => Ok((response, Some(parts))),
+        Err(refusal) => Err((refusal, Some(open.route.name.clone()))),
+    }
+}
+
+/// From a request on a route to its `101`.
+async fn upgrade(
+    doors: &Doors,
+    open: &Open,
+    asked: Asked,
+    request: Request<Incoming>,
+) -> Result<(Response<Full<Bytes>>, session::Parts), Refusal> {
+    let response = handshake::accept(&request).map_err(|wrong| Refusal {
+        reason: Reason::BadRequest,
+        status: wrong.status(),
+        detail: wrong.sentence(),
+    })?;
+    let (head, _) = request.into_parts();
+    let grant = doors.admission.decide(&open.route, &head)?;
+    drop(head);
+    let permit = doors.sessions.clone().try_acquire_owned().map_err(|_| {
+        doors.metrics.limit_hit("sessions");
+        Refusal::new(Reason::Busy, "all sessions of this edge are in use")
+    })?;
+    open.metrics
+        .dropped_parameters
+        .increment(grant.dropped_parameters());
+    let upstream = upstream::dial_first(&open.upstreams, grant.model())
+        .await
+        .map_err(|(name, failure)| {
+            tracing::warn!(
+                route = %open.route.name,
+                upstream = %name,
+                reason = %failure.reason,
+                status = failure.status.map(|status| status.as_u16()),
+                detail = failure.detail,
+                "upstream failed"
+            );
+            Refusal::new(failure.reason, failure.reason.row().title)
+        })?;
+    let parts = session::Parts {
+        route: open.route.name.clone(),
+        grant,
+        peer: asked.peer,
+        accepted: asked.accepted,
+        permit,
+        entry: doors.registry.enter(),
+        limits: doors.limits,
+        metrics: doors.metrics.clone(),
+        route_metrics: open.metrics.clone(),
+        upstream,
+    };
+    Ok((response.map(|()| Full::default()), parts))
+}
+
+/// `/healthz` tells that the process serves, `/readyz` that it takes new sessions. Neither needs
+/// a credential nor a session permit.
+fn probe<B>(doors: &Doors, request: &Request<B>) -> Option<Response<Full<Bytes>>> {
+    let draining = doors.stop.is_cancelled();
+    let (status, text) = match (request.method(), request.uri().path()) {
+        (&Method::GET | &Method::HEAD, "/healthz") => (StatusCode::OK, "ok\n"),
+        (&Method::GET | &Method::HEAD, "/readyz") if draining => {
+            (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+        }
+        (&Method::GET | &Method::HEAD, "/readyz") => (StatusCode::OK, "ready\n"),
+        _ => return None,
+    };
+    let mut response = Response::new(Full::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    Some(response)
+}
+
+/// One counter, one log line, one problem document.
+fn refuse(
+    doors: &Doors,
+    asked: Asked,
+    refusal: &Refusal,
+    route: Option<&Label>,
+) -> Response<Full<Bytes>> {
+    doors.metrics.refused(route, refusal.reason);
+    tracing::debug!(
+        route = route.map(tracing::field::display),
+        peer = %asked.peer,
+        reason = %refusal.reason,
+        status = refusal.status.as_u16(),
+        detail = refusal.detail,
+        "request refused"
+    );
+    problem(refusal)
+}
+
+/// Closes after an answer without losing it.
+async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut io: S) {
+    let _ = timeout(LINGER, async {
+        if io.shutdown().await.is_err() {
+            return;
+        }
+        let mut dropped = 0;
+        let mut buffer = [0; 2048];
+        while dropped < LINGER_BYTES {
+            match io.read(&mut buffer).await {
+                Ok(0) | Err(_) => return,
+                Ok(count) => dropped += count,
+            }
+        }
+    })
+    .await;
+}

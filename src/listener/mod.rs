@@ -1,0 +1,146 @@
+//! Takes connections: permits, deadlines, TLS; what is asked on them is [`http`]'s business.
+//!
+//! One task per connection, on the thread that accepted it; it stays there to the session's end.
+
+pub mod admin;
+pub mod head;
+pub mod http;
+mod refusal;
+pub mod tls;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant as Deadline, timeout_at};
+use tokio_util::task::TaskTracker;
+
+use self::http::{Begun, Doors};
+use crate::metrics::Held;
+use crate::relay::Leg;
+use crate::upstream;
+
+/// Pause after an accept that failed for want of descriptors: long enough not to spin, short
+/// enough that nobody notices.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Connections that wait for accept, per thread. The kernel caps it (net.core.somaxconn).
+const BACKLOG: i32 = 4096;
+
+/// Binds `count` listening sockets to one address, between which the kernel spreads connections.
+/// Port 0 means any free port, the same for all.
+pub fn bind(address: SocketAddr, count: usize) -> io::Result<Vec<std::net::TcpListener>> {
+    // Sockets that share a port would also share it with a stranger of the same user; a first
+    // bind without sharing tells whether the port is free.
+    if address.port() != 0 {
+        socket(address)?.bind(&address.into())?;
+    }
+    let mut listeners = Vec::new();
+    let mut target = address;
+    for _ in 0..count.max(1) {
+        let socket = socket(target)?;
+        socket.set_reuse_port(true)?;
+        socket.bind(&target.into())?;
+        socket.listen(BACKLOG)?;
+        let listener = std::net::TcpListener::from(socket);
+        target = listener.local_addr()?;
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+fn socket(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_nonblocking(true)?;
+    socket.set_reuse_address(true)?;
+    Ok(socket)
+}
+
+/// What all connections of the public listener share.
+pub struct Public {
+    pub doors: Arc<Doors>,
+    /// `None`: plain HTTP.
+    pub tls: Option<tls::Acceptor>,
+    pub connections: Arc<Semaphore>,
+}
+
+/// Accepts connections until told to stop, then waits for those that are left.
+pub async fn serve(listener: TcpListener, public: Arc<Public>) {
+    let tasks = TaskTracker::new();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = public.doors.stop.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        let metrics = &public.doors.metrics;
+        let (socket, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                // The socket that could not be accepted stays in the backlog; established
+                // sessions go on.
+                metrics.accept_errors.increment(1);
+                tracing::warn!(%error, "accept failed");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        metrics.connections_total.increment(1);
+        let Ok(permit) = public.connections.clone().try_acquire_owned() else {
+            metrics.limit_hit("connections");
+            continue;
+        };
+        let public = public.clone();
+        tasks.spawn(async move {
+            let _permit = permit;
+            let _gauge = Held::new(&public.doors.metrics.connections);
+            // Up to the 101 a connection needs many times what it needs afterwards; boxed, that is
+            // gone before the session begins.
+            if let Some(begun) = Box::pin(connection(socket, peer, &public)).await {
+                begun.session.run(begun.client, begun.upstream).await;
+            }
+        });
+    }
+    drop(listener);
+    tasks.close();
+    tasks.wait().await;
+}
+
+/// From an accepted socket to a session, if it comes to one.
+async fn connection(socket: TcpStream, peer: SocketAddr, public: &Public) -> Option<Begun> {
+    let accepted = Instant::now();
+    let deadline = Deadline::now() + public.doors.limits.handshake;
+    upstream::set_options(&socket);
+    let asked = http::Asked {
+        peer,
+        accepted,
+        deadline,
+    };
+    let Some(acceptor) = &public.tls else {
+        return http::serve(socket, asked, &public.doors, Leg::plain).await;
+    };
+    let accepted = tokio::select! {
+        accepted = timeout_at(deadline, acceptor.accept(socket)) => accepted,
+        () = public.doors.stop.cancelled() => return None,
+    };
+    match accepted {
+        Ok(Ok(stream)) => http::serve(stream, asked, &public.doors, tls::leg).await,
+        Ok(Err(error)) => {
+            public.doors.metrics.tls_failures.increment(1);
+            tracing::debug!(%peer, error = %error.kind(), "TLS handshake failed");
+            None
+        }
+        Err(_) => {
+            public.doors.metrics.tls_failures.increment(1);
+            tracing::debug!(%peer, "TLS handshake took too long");
+            None
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Log lines: JSON on standard error, written by a thread of their own.
+//!
+//! A session must not wait for whoever reads the log, so lines go through a bounded queue, and
+//! what does not fit is dropped and counted. Fields have the names of the lexicon; secrets cannot
+//! be formatted, and nothing logs what a peer sent.
+
+use std::io::{self, Write};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::MakeWriter;
+
+/// Lines that may wait: some seconds of a busy edge.
+const QUEUE: usize = 8192;
+
+/// The process' log. Keep it until the end: [`Log::flush`] waits for what is queued.
+pub struct Log {
+    queue: Queue,
+}
+
+#[derive(Clone)]
+struct Queue {
+    lines: SyncSender<Line>,
+    dropped: &'static AtomicU64,
+}
+
+/// Lines that the process' log has dropped; as global as the log itself.
+static DROPPED: AtomicU64 = AtomicU64::new(0);
+
+/// Lines dropped so far because nobody read them in time.
+pub fn dropped() -> u64 {
+    DROPPED.load(Ordering::Relaxed)
+}
+
+enum Line {
+    Text(Vec<u8>),
+    /// Everything before this has been written when it is dropped.
+    Flush(SyncSender<()>),
+}
+
+impl Log {
+    /// Starts logging to standard error for the whole process. `filter` is in the form of
+    /// `tracing`, as in `tonegate=debug`; `None` means `info`.
+    pub fn start(filter: Option<&str>) -> Result<Log, String> {
+        let filter = EnvFilter::try_new(filter.unwrap_or("info"))
+            .map_err(|error| format!("the log filter cannot be used: {error}"))?;
+        let (lines, queue) = sync_channel(QUEUE);
+        std::thread::Builder::new()
+            .name("log".to_owned())
+            .spawn(move || write_lines(&queue, io::stderr()))
+            .map_err(|error| format!("the log thread cannot start: {error}"))?;
+        let queue = Queue {
+            lines,
+            dropped: &DROPPED,
+        };
+        tracing_subscriber::fmt()
+            .json()
+            .flatten_event(true)
+            .with_target(false)
+            .with_env_filter(filter)
+            .with_writer(queue.clone())
+            .try_init()
+            .map_err(|error| format!("logging is set up already: {error}"))?;
+        Ok(Log { queue })
+    }
+
+    /// Waits until what was logged has been written, for a second at the most.
+    pub fn flush(&self) {
+        let (done, written) = sync_channel(1);
+        // A full queue has room as soon as its thread has written a line.
+        for _ in 0..200 {
+            if self.queue.lines.try_send(Line::Flush(done.clone())).is_ok() {
+                drop(done);
+                let _ = written.recv_timeout(Duration::from_secs(1));
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+fn write_lines(queue: &Receiver<Line>, mut out: impl Write) {
+    while let Ok(line) = queue.recv() {
+        match line {
+            // A log that cannot be written has nowhere to complain.
+            Line::Text(text) => drop(out.write_all(&text)),
+            Line::Flush(done) => {
+                drop(out.flush());
+                drop(done);
+            }
+        }
+    }
+}
+
+impl<'a> MakeWriter<'a> for Queue {
+    type Writer = Pending;
+
+    fn make_writer(&'a self) -> Pending {
+        Pending {
+            queue: self.clone(),
+            text: Vec::new(),
+        }
+    }
+}
+
+/// One line being formatted; it is queued when it is done.
+struct Pending {
+    queue: Queue,
+    text: Vec<u8>,
+}
+
+impl Write for Pending {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.text.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        let line = Line::Text(std::mem::take(&mut self.text));
+        if self.queue.lines.try_send(line).is_err() {
+            self.queue.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_queue_drops_and_counts_instead_of_waiting() {
+        let (lines, receiver) = sync_channel(2);
+        let queue = Queue {
+            lines,
+            dropped: Box::leak(Box::default()),
+        };
+        for _ in 0..5 {
+            writeln!(queue.make_writer(), "line").unwrap();
+        }
+        assert_eq!(queue.dropped.load(Ordering::Relaxed), 3);
+        drop(queue.lines);
+        let mut out = Vec::new();
+        write_lines(&receiver, &mut out);
+        assert_eq!(out, b"line\nline\n");
+    }
+}

@@ -1,0 +1,397 @@
+//! What the edge counts, by the `metrics` crate with handles that are looked up once.
+//!
+//! There is no global recorder: a [`Metrics`] is passed to whoever counts. Names follow
+//! `tonegate_<noun>_<unit>_<total?>`; labels are closed words or names from the settings, never
+//! anything that a peer sent. [`FAMILIES`] is the whole list, and the README prints the same one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics::{Counter, Gauge, Histogram, Label as Tag};
+use metrics_exporter_prometheus::{
+    Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
+
+use crate::error::{Direction, Reason, Side};
+use crate::label::Label;
+
+/// What a family is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+/// One family: its name, what it is, and its HELP text.
+pub struct Family {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub help: &'static str,
+}
+
+const fn family(name: &'static str, kind: Kind, help: &'static str) -> Family {
+    Family { name, kind, help }
+}
+
+const CONNECTIONS: &str = "tonegate_connections";
+const CONNECTIONS_TOTAL: &str = "tonegate_connections_total";
+const ACCEPT_ERRORS: &str = "tonegate_accept_errors_total";
+const TLS_FAILURES: &str = "tonegate_tls_handshake_failures_total";
+const LIMIT_HITS: &str = "tonegate_limit_hits_total";
+const REQUESTS: &str = "tonegate_requests_total";
+const DROPPED_PARAMETERS: &str = "tonegate_dropped_parameters_total";
+const UPGRADE_SECONDS: &str = "tonegate_upgrade_seconds";
+const DIALS: &str = "tonegate_upstream_dials_total";
+const DIAL_SECONDS: &str = "tonegate_upstream_dial_seconds";
+const SESSIONS: &str = "tonegate_sessions";
+const SESSIONS_ENDED: &str = "tonegate_sessions_ended_total";
+const SESSION_SECONDS: &str = "tonegate_session_seconds";
+const MESSAGES: &str = "tonegate_messages_total";
+const AUDIO_MESSAGES: &str = "tonegate_audio_messages_total";
+const PAYLOAD_BYTES: &str = "tonegate_payload_bytes_total";
+const LOG_DROPS: &str = "tonegate_log_lines_dropped_total";
+const READY: &str = "tonegate_ready";
+const BUILD: &str = "tonegate_build_info";
+
+/// Every family that `/metrics` can show.
+pub const FAMILIES: [Family; 19] = [
+    family(CONNECTIONS, Kind::Gauge, "Open client sockets."),
+    family(CONNECTIONS_TOTAL, Kind::Counter, "Client sockets accepted."),
+    family(
+        ACCEPT_ERRORS,
+        Kind::Counter,
+        "Accepts that failed, mostly for want of file descriptors.",
+    ),
+    family(
+        TLS_FAILURES,
+        Kind::Counter,
+        "Client TLS handshakes that failed or took too long.",
+    ),
+    family(
+        LIMIT_HITS,
+        Kind::Counter,
+        "Work refused by a limit, by limit.",
+    ),
+    family(
+        REQUESTS,
+        Kind::Counter,
+        "Requests by route and result: admitted, or the reason of the refusal.",
+    ),
+    family(
+        DROPPED_PARAMETERS,
+        Kind::Counter,
+        "Unknown query parameters that were not passed on, by route.",
+    ),
+    family(
+        UPGRADE_SECONDS,
+        Kind::Histogram,
+        "From the accepted socket to the 101, by route.",
+    ),
+    family(
+        DIALS,
+        Kind::Counter,
+        "Attempts to connect upstream by result: ok, or the reason of the failure.",
+    ),
+    family(
+        DIAL_SECONDS,
+        Kind::Histogram,
+        "Duration of successful attempts: TCP, TLS and upgrade.",
+    ),
+    family(SESSIONS, Kind::Gauge, "Running sessions, by route."),
+    family(
+        SESSIONS_ENDED,
+        Kind::Counter,
+        "Ended sessions by route, by whom and why.",
+    ),
+    family(SESSION_SECONDS, Kind::Histogram, "Duration of sessions."),
+    family(
+        MESSAGES,
+        Kind::Counter,
+        "Whole messages forwarded, by route and direction.",
+    ),
+    family(
+        AUDIO_MESSAGES,
+        Kind::Counter,
+        "Messages that carry audio, by route and direction.",
+    ),
+    family(
+        PAYLOAD_BYTES,
+        Kind::Counter,
+        "Payload bytes forwarded, by route and direction.",
+    ),
+    family(
+        LOG_DROPS,
+        Kind::Counter,
+        "Log lines dropped because their reader was too slow.",
+    ),
+    family(READY, Kind::Gauge, "1 while the edge takes new sessions."),
+    family(BUILD, Kind::Gauge, "Always 1; the version is a label."),
+];
+
+/// Bounds in seconds: from a fast local answer to the deadlines of an upgrade.
+const SECONDS_SHORT: [f64; 12] = [
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
+];
+/// Bounds in seconds: from an aborted session to the longest one.
+const SECONDS_LONG: [f64; 10] = [
+    1.0, 5.0, 15.0, 60.0, 180.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0,
+];
+
+/// Everything that counts, and the page that shows it.
+pub struct Metrics {
+    recorder: PrometheusRecorder,
+    handle: PrometheusHandle,
+    pub connections: Gauge,
+    pub connections_total: Counter,
+    pub accept_errors: Counter,
+    pub tls_failures: Counter,
+    pub log_drops: Counter,
+    pub ready: Gauge,
+}
+
+impl Metrics {
+    pub fn new() -> Metrics {
+        let recorder = PrometheusBuilder::new()
+            .set_buckets_for_metric(Matcher::Full(SESSION_SECONDS.to_owned()), &SECONDS_LONG)
+            .and_then(|builder| builder.set_buckets(&SECONDS_SHORT))
+            .expect("the bounds above are neither empty nor unsorted")
+            .build_recorder();
+        let handle = recorder.handle();
+        let gauge = |name| metrics::with_local_recorder(&recorder, || metrics::gauge!(name));
+        let counter = |name| metrics::with_local_recorder(&recorder, || metrics::counter!(name));
+        metrics::with_local_recorder(&recorder, || {
+            describe();
+            metrics::gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+        });
+        Metrics {
+            connections: gauge(CONNECTIONS),
+            connections_total: counter(CONNECTIONS_TOTAL),
+            accept_errors: counter(ACCEPT_ERRORS),
+            tls_failures: counter(TLS_FAILURES),
+            log_drops: counter(LOG_DROPS),
+            ready: gauge(READY),
+            recorder,
+            handle,
+        }
+    }
+
+    /// The page in Prometheus' text format.
+    pub fn render(&self) -> String {
+        self.handle.render()
+    }
+
+    /// Folds what histograms gathered since the last scrape; without it they grow for ever while
+    /// nobody scrapes. To be called every few seconds.
+    pub fn upkeep(&self) {
+        self.handle.run_upkeep();
+    }
+
+    /// Handles for the sessions of one route.
+    pub fn route(&self, route: &Label) -> Route {
+        let direction = |direction: Direction| {
+            let tags = || vec![tag("route", route), word("direction", direction.word())];
+            FlowDirection {
+                messages: metrics::counter!(MESSAGES, tags()),
+                bytes: metrics::counter!(PAYLOAD_BYTES, tags()),
+                audio_messages: metrics::counter!(AUDIO_MESSAGES, tags()),
+            }
+        };
+        metrics::with_local_recorder(&self.recorder, || Route {
+            flow: Flow {
+                up: direction(Direction::Up),
+                down: direction(Direction::Down),
+            },
+            sessions: metrics::gauge!(SESSIONS, vec![tag("route", route)]),
+            session_seconds: metrics::histogram!(SESSION_SECONDS, vec![tag("route", route)]),
+            upgrade_seconds: metrics::histogram!(UPGRADE_SECONDS, vec![tag("route", route)]),
+            dropped_parameters: metrics::counter!(DROPPED_PARAMETERS, vec![tag("route", route)]),
+            admitted: metrics::counter!(
+                REQUESTS,
+                vec![tag("route", route), word("result", "admitted")]
+            ),
+        })
+    }
+
+    /// Counts a refusal. `route` is `None` where none matched.
+    pub fn refused(&self, route: Option<&Label>, reason: Reason) {
+        let route = route.map_or_else(|| word("route", "none"), |route| tag("route", route));
+        let tags = vec![route, word("result", reason.word())];
+        metrics::with_local_recorder(&self.recorder, || {
+            metrics::counter!(REQUESTS, tags).increment(1);
+        });
+    }
+
+    /// Counts the end of a session.
+    pub fn session_ended(&self, route: &Label, by: Side, reason: Reason) {
+        let tags = vec![
+            tag("route", route),
+            word("by", by.word()),
+            word("reason", reason.word()),
+        ];
+        metrics::with_local_recorder(&self.recorder, || {
+            metrics::counter!(SESSIONS_ENDED, tags).increment(1);
+        });
+    }
+
+    /// Counts an attempt to connect upstream that failed for `reason`.
+    pub fn dial_failed(&self, upstream: &Label, reason: Reason) {
+        let tags = vec![tag("upstream", upstream), word("result", reason.word())];
+        metrics::with_local_recorder(&self.recorder, || {
+            metrics::counter!(DIALS, tags).increment(1);
+        });
+    }
+
+    /// Counts a successful attempt and its duration.
+    pub fn dialled(&self, upstream: &Label, duration: Duration) {
+        let tags = vec![tag("upstream", upstream), word("result", "ok")];
+        metrics::with_local_recorder(&self.recorder, || {
+            metrics::counter!(DIALS, tags).increment(1);
+            metrics::histogram!(DIAL_SECONDS, vec![tag("upstream", upstream)]).record(duration);
+        });
+    }
+
+    /// Counts that a limit was hit; `limit` is its name in the settings.
+    pub fn limit_hit(&self, limit: &'static str) {
+        metrics::with_local_recorder(&self.recorder, || {
+            metrics::counter!(LIMIT_HITS, vec![word("limit", limit)]).increment(1);
+        });
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        Metrics::new()
+    }
+}
+
+fn describe() {
+    for family in &FAMILIES {
+        match family.kind {
+            Kind::Counter => metrics::describe_counter!(family.name, family.help),
+            Kind::Gauge => metrics::describe_gauge!(family.name, family.help),
+            Kind::Histogram => metrics::describe_histogram!(family.name, family.help),
+        }
+    }
+}
+
+fn tag(name: &'static str, value: &Label) -> Tag {
+    Tag::new(name, value.shared())
+}
+
+fn word(name: &'static str, value: &'static str) -> Tag {
+    Tag::from_static_parts(name, value)
+}
+
+/// Handles for the sessions of one route.
+#[derive(Clone)]
+pub struct Route {
+    pub flow: Flow,
+    pub sessions: Gauge,
+    pub session_seconds: Histogram,
+    pub upgrade_seconds: Histogram,
+    pub dropped_parameters: Counter,
+    pub admitted: Counter,
+}
+
+/// Counters of what crosses.
+#[derive(Clone)]
+pub struct Flow {
+    pub up: FlowDirection,
+    pub down: FlowDirection,
+}
+
+impl Flow {
+    /// Counters that nobody reads, for a relay outside an edge: benches and tests.
+    pub fn unread() -> Flow {
+        let direction = || FlowDirection {
+            messages: Counter::noop(),
+            bytes: Counter::noop(),
+            audio_messages: Counter::noop(),
+        };
+        Flow {
+            up: direction(),
+            down: direction(),
+        }
+    }
+}
+
+#[derive(Clone)]
+pub struct FlowDirection {
+    messages: Counter,
+    bytes: Counter,
+    audio_messages: Counter,
+}
+
+impl FlowDirection {
+    pub fn add(&self, messages: u64, bytes: u64, audio_messages: u64) {
+        let pairs = [
+            (&self.messages, messages),
+            (&self.bytes, bytes),
+            (&self.audio_messages, audio_messages),
+        ];
+        for (counter, count) in pairs {
+            if count > 0 {
+                counter.increment(count);
+            }
+        }
+    }
+}
+
+/// Holds a gauge up by one for as long as it lives.
+pub struct Held(Gauge);
+
+impl Held {
+    pub fn new(gauge: &Gauge) -> Held {
+        gauge.increment(1.0);
+        Held(gauge.clone())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.decrement(1.0);
+    }
+}
+
+/// A [`Metrics`] as it is shared by all threads.
+pub type Shared = Arc<Metrics>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_family_is_named_once_and_described() {
+        let metrics = Metrics::new();
+        let route = Label::new("r").unwrap();
+        let upstream = Label::new("u").unwrap();
+        let handles = metrics.route(&route);
+        handles.flow.up.add(1, 2, 3);
+        handles.session_seconds.record(2.0);
+        handles.upgrade_seconds.record(0.01);
+        handles.dropped_parameters.increment(1);
+        handles.admitted.increment(1);
+        let held = Held::new(&handles.sessions);
+        metrics.refused(None, Reason::NotFound);
+        metrics.session_ended(&route, Side::Client, Reason::ClientClosed);
+        metrics.dialled(&upstream, Duration::from_millis(3));
+        metrics.dial_failed(&upstream, Reason::UpstreamTimeout);
+        metrics.limit_hit("connections");
+        metrics.upkeep();
+        let page = metrics.render();
+        for family in &FAMILIES {
+            let help = format!("# HELP {} {}", family.name, family.help);
+            assert_eq!(page.matches(&help).count(), 1, "{}", family.name);
+        }
+        assert!(page.contains(r#"tonegate_messages_total{route="r",direction="up"} 1"#));
+        assert!(page.contains(r#"tonegate_session_seconds_bucket{route="r",le="5"} 1"#));
+        assert!(page.contains(r#"tonegate_sessions{route="r"} 1"#));
+        drop(held);
+        assert!(
+            metrics
+                .render()
+                .contains(r#"tonegate_sessions{route="r"} 0"#)
+        );
+    }
+}

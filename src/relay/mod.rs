@@ -1,0 +1,319 @@
+//! Two pumps in one task: frames cross between the legs as the bytes they came in, until the first
+//! ending decides.
+//!
+//! A turn reads what is there on either side (once per side, into the thread's buffer), follows
+//! frame boundaries in place, shows the frames to the tap, and writes the same bytes on. There is
+//! no queue between the legs: a side is read again only when the other one has taken everything.
+//! That is what *zero-copy* means here: between the two TLS sessions a payload is not copied, not
+//! parsed and not encoded anew.
+//!
+//! ```text
+//!  client socket ─ decrypt ─┬─ scan ─ tap ─┬─ encrypt ─ upstream socket      (up)
+//!  client socket ─ encrypt ─┴─ tap ─ scan ─┴─ decrypt ─ upstream socket      (down)
+//! ```
+//!
+//! # Endings
+//!
+//! The first thing that ends a session is its cause. A close frame of one side crosses verbatim,
+//! and the other side may go on talking until it answers. Everything else is answered by the edge
+//! with a close frame of its own to both sides, unless the stream towards a side stands inside a
+//! frame: then only the connection can be closed, for nothing may be invented to fill the frame.
+//! After [`CLOSE_WAIT`] both legs are shut, whatever they do, and after [`SHUT_WAIT`] they are gone.
+//!
+//! Not here: who may connect, what is logged (`session`), and bytes before the `101`.
+
+mod buffer;
+mod closing;
+mod end;
+mod order;
+mod pump;
+mod tls;
+mod watch;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, Sleep};
+
+pub use self::buffer::READ_BUFFER;
+pub use self::order::Order;
+pub use self::tls::Leg;
+pub use self::watch::{CLOSE_WAIT, Patience, SHUT_WAIT};
+
+use self::end::End;
+use self::pump::{Input, PING_PAYLOAD};
+use self::watch::Watch;
+use crate::error::{Reason, Side};
+use crate::metrics::Flow;
+use crate::tap::Counts;
+use crate::ws::{Role, Violation};
+
+/// Turns of the loop before other sessions of the thread get theirs. Each turn moves at most one
+/// read buffer each way, so a session holds the thread for some 100 µs at the most.
+const TURNS: usize = 4;
+
+/// What a session may do, and who may end it.
+pub struct Terms {
+    pub patience: Patience,
+    /// Longest message of the client in bytes.
+    pub client_message_max: u64,
+    /// Longest message of the upstream in bytes.
+    pub upstream_message_max: u64,
+    pub order: Arc<Order>,
+    /// Counters of the session's route.
+    pub flow: Flow,
+}
+
+/// How a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ending {
+    pub by: Side,
+    pub reason: Reason,
+    /// The rule that was broken, where one was.
+    pub violation: Option<Violation>,
+    /// The code in the close frame that the client sent.
+    pub client_close: Option<u16>,
+    /// The code in the close frame that the upstream sent.
+    pub upstream_close: Option<u16>,
+    pub up: Counts,
+    pub down: Counts,
+}
+
+/// Why the session is closing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Cause {
+    by: Side,
+    reason: Reason,
+    violation: Option<Violation>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Open,
+    Closing(Cause),
+}
+
+/// The running relay; resolves to its [`Ending`].
+///
+/// Dropping it closes both sockets at once. It is cancel-safe in that all bytes it has read have
+/// been queued on the other leg, but what is queued goes with it.
+pub struct Relay<C, U> {
+    client: End<C>,
+    upstream: End<U>,
+    watch: Watch,
+    timer: Pin<Box<Sleep>>,
+    order: Arc<Order>,
+    flow: Flow,
+    counted: [Counts; 2],
+    phase: Phase,
+    /// Closing, and [`CLOSE_WAIT`] is over.
+    hurried: bool,
+    pings: u32,
+}
+
+impl<C, U> Relay<C, U>
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    U: AsyncRead + AsyncWrite + Unpin,
+{
+    /// A relay between two legs whose upgrade is done.
+    pub fn new(client: Leg<C>, upstream: Leg<U>, terms: Terms) -> Relay<C, U> {
+        let now = Instant::now();
+        let watch = Watch::new(terms.patience, now);
+        Relay {
+            client: End::new(client, Role::Client, terms.client_message_max),
+            upstream: End::new(upstream, Role::Server, terms.upstream_message_max),
+            timer: Box::pin(tokio::time::sleep_until(watch.next())),
+            watch,
+            order: terms.order,
+            flow: terms.flow,
+            counted: [Counts::default(); 2],
+            phase: Phase::Open,
+            hurried: false,
+            pings: 0,
+        }
+    }
+
+    /// One wake of the session.
+    fn wake(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Ending> {
+        for _ in 0..TURNS {
+            let moved = match self.phase {
+                Phase::Open => self.move_frames(cx, buffer),
+                Phase::Closing(cause) => self.move_rest(cause, cx, buffer),
+            };
+            let judged = self.judge(cx);
+            match self.phase {
+                Phase::Open => self.send_pings(cx),
+                Phase::Closing(cause) => {
+                    if self.poll_closed(cause, cx).is_ready() {
+                        return Poll::Ready(self.ending(cause));
+                    }
+                }
+            }
+            if !moved && !judged {
+                self.client.leg.rest();
+                self.upstream.leg.rest();
+                self.report();
+                return Poll::Pending;
+            }
+        }
+        self.report();
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Both directions, once each; true if anything moved.
+    ///
+    /// A leg that cannot be written to any more may still have something to say: it is heard to
+    /// its end, which then is the cause.
+    fn move_frames(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> bool {
+        let (client, upstream) = (&mut self.client, &mut self.upstream);
+        let up = client.carry(upstream, true, cx, buffer);
+        let down = upstream.carry(client, true, cx, buffer);
+        up || down
+    }
+
+    /// Looks for a first ending, or for the answer to a close; true if it found one.
+    fn judge(&mut self, cx: &mut Context<'_>) -> bool {
+        match self.phase {
+            Phase::Open => {
+                let Some(cause) = self.first_ending(cx) else {
+                    return false;
+                };
+                self.begin_closing(cause);
+                true
+            }
+            Phase::Closing(cause) => self.answer_close(cause),
+        }
+    }
+
+    fn first_ending(&mut self, cx: &mut Context<'_>) -> Option<Cause> {
+        let cause = |by, reason| Cause {
+            by,
+            reason,
+            violation: None,
+        };
+        for side in [Side::Client, Side::Upstream] {
+            let (input, closed, lost) = match side {
+                Side::Client => (
+                    self.client.pump.input(),
+                    Reason::ClientClosed,
+                    Reason::ClientLost,
+                ),
+                Side::Upstream | Side::Edge => (
+                    self.upstream.pump.input(),
+                    Reason::UpstreamClosed,
+                    Reason::UpstreamClosed,
+                ),
+            };
+            match input {
+                Input::Open => {}
+                Input::Closed(_) => return Some(cause(side, closed)),
+                Input::Lost => return Some(cause(side, lost)),
+                Input::Violated(violation) => {
+                    let reason = if violation == Violation::TooLarge {
+                        Reason::TooLarge
+                    } else {
+                        Reason::Protocol
+                    };
+                    return Some(Cause {
+                        by: side,
+                        reason,
+                        violation: Some(violation),
+                    });
+                }
+            }
+        }
+        if let Some(reason) = self.order.poll(cx) {
+            return Some(cause(Side::Edge, reason));
+        }
+        // A timer that is set anew wakes nobody until it is polled again.
+        while self.timer.as_mut().poll(cx).is_ready() {
+            let legs = [self.client.progress(), self.upstream.progress()];
+            let crossed = self.client.pump.crossed() + self.upstream.pump.crossed();
+            let due = self.watch.look(Instant::now(), legs, crossed);
+            self.client.want_ping |= due.ping_client;
+            self.upstream.want_ping |= due.ping_upstream;
+            self.timer.as_mut().reset(self.watch.next());
+            if let Some((by, reason)) = due.end {
+                return Some(cause(by, reason));
+            }
+        }
+        None
+    }
+
+    /// Sends the pings that are due, where the stream stands between two frames. A leg that
+    /// cannot be written to counts as pinged: its silence is judged all the same.
+    fn send_pings(&mut self, cx: &mut Context<'_>) {
+        if self.client.want_ping && (self.upstream.pump.is_between_frames() || self.client.broken) {
+            let payload = self.next_ping();
+            self.client.ping(payload, None, cx);
+            self.watch.pinged(Side::Client, self.client.progress());
+        }
+        if self.upstream.want_ping && (self.client.pump.is_between_frames() || self.upstream.broken)
+        {
+            let payload = self.next_ping();
+            self.upstream.ping(payload, Some(mask_key()), cx);
+            self.watch.pinged(Side::Upstream, self.upstream.progress());
+        }
+    }
+
+    fn next_ping(&mut self) -> [u8; PING_PAYLOAD] {
+        self.pings += 1;
+        let mut payload = *b"tonegate----";
+        payload[8..].copy_from_slice(&self.pings.to_be_bytes());
+        payload
+    }
+
+    /// Adds to the route's counters what crossed since the last time.
+    fn report(&mut self) {
+        let now = [
+            *self.client.pump.tap().counts(),
+            *self.upstream.pump.tap().counts(),
+        ];
+        for (direction, i) in [(&self.flow.up, 0), (&self.flow.down, 1)] {
+            let new = now[i].since(&self.counted[i]);
+            direction.add(new.messages, new.bytes, new.audio_messages);
+        }
+        self.counted = now;
+    }
+
+    fn ending(&mut self, cause: Cause) -> Ending {
+        self.report();
+        let code = |input| match input {
+            Input::Closed(code) => code,
+            Input::Open | Input::Violated(_) | Input::Lost => None,
+        };
+        Ending {
+            by: cause.by,
+            reason: cause.reason,
+            violation: cause.violation,
+            client_close: code(self.client.pump.input()),
+            upstream_close: code(self.upstream.pump.input()),
+            up: *self.client.pump.tap().counts(),
+            down: *self.upstream.pump.tap().counts(),
+        }
+    }
+}
+
+impl<C, U> Future for Relay<C, U>
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    U: AsyncRead + AsyncWrite + Unpin,
+{
+    type Output = Ending;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ending> {
+        buffer::with_read_buffer(|buffer| self.wake(cx, buffer))
+    }
+}
+
+/// A masking key for a frame of the edge's own (RFC 6455, 5.3 wants it unpredictable).
+fn mask_key() -> [u8; 4] {
+    let mut key = [0; 4];
+    aws_lc_rs::rand::fill(&mut key).expect("the system generator never fails after boot");
+    key
+}

@@ -1,0 +1,233 @@
+//! The clock of a session: pings, silence, and the longest duration.
+//!
+//! Nothing is timed per frame. One timer fires when the next thing may be due, and what moved in
+//! between is read from counters.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::error::{Reason, Side};
+
+/// How long things may take in a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// A leg that was silent for this long is pinged; after twice as long it is lost.
+    pub ping: Duration,
+    /// A session in which no data frame crossed for this long ends.
+    pub idle: Duration,
+    /// Longest duration of a session.
+    pub session: Duration,
+}
+
+/// After a close has been queued, both legs are shut within this time.
+pub const CLOSE_WAIT: Duration = Duration::from_secs(1);
+/// A leg that has been shut is given this long to take what is queued and to end.
+pub const SHUT_WAIT: Duration = Duration::from_secs(4);
+
+/// What moved on one leg, as counters that only grow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Progress {
+    pub received: u64,
+    pub sent: u64,
+}
+
+/// What the clock asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Due {
+    pub ping_client: bool,
+    pub ping_upstream: bool,
+    pub end: Option<(Side, Reason)>,
+}
+
+/// Times one session.
+#[derive(Debug)]
+pub(super) struct Watch {
+    patience: Patience,
+    ends: Instant,
+    next_ping: Instant,
+    idle_at: Instant,
+    crossed: u64,
+    legs: [Silence; 2],
+}
+
+#[derive(Debug, Default)]
+struct Silence {
+    seen: Progress,
+    pinged: bool,
+}
+
+/// What a leg's silence calls for.
+enum Verdict {
+    Alive,
+    Ping,
+    Lost,
+}
+
+impl Watch {
+    pub(super) fn new(patience: Patience, now: Instant) -> Watch {
+        Watch {
+            patience,
+            ends: now + patience.session,
+            next_ping: now + patience.ping,
+            idle_at: now + patience.idle,
+            crossed: 0,
+            legs: [Silence::default(), Silence::default()],
+        }
+    }
+
+    /// When to look again.
+    pub(super) fn next(&self) -> Instant {
+        self.ends.min(self.next_ping).min(self.idle_at)
+    }
+
+    /// Looks at what moved until `now`: bytes on both legs (client first), and `crossed`, a
+    /// number that grows with the data that crosses either way.
+    pub(super) fn look(&mut self, now: Instant, legs: [Progress; 2], crossed: u64) -> Due {
+        let mut due = Due::default();
+        if now >= self.ends {
+            due.end = Some((Side::Edge, Reason::MaxDuration));
+            return due;
+        }
+        if crossed != self.crossed {
+            self.crossed = crossed;
+            self.idle_at = now + self.patience.idle;
+        } else if now >= self.idle_at {
+            due.end = Some((Side::Edge, Reason::Idle));
+            return due;
+        }
+        if now >= self.next_ping {
+            self.next_ping = now + self.patience.ping;
+            match self.legs[0].judge(legs[0]) {
+                Verdict::Alive => {}
+                Verdict::Ping => due.ping_client = true,
+                Verdict::Lost => due.end = Some((Side::Client, Reason::ClientLost)),
+            }
+            match self.legs[1].judge(legs[1]) {
+                Verdict::Alive => {}
+                Verdict::Ping => due.ping_upstream = true,
+                Verdict::Lost => {
+                    let lost = (Side::Upstream, Reason::UpstreamClosed);
+                    due.end = due.end.or(Some(lost));
+                }
+            }
+        }
+        due
+    }
+
+    /// The ping that was due has been queued on a leg, which has moved this much by now.
+    pub(crate) fn pinged(&mut self, side: Side, now: Progress) {
+        let leg = match side {
+            Side::Client => 0,
+            Side::Upstream | Side::Edge => 1,
+        };
+        self.legs[leg] = Silence {
+            seen: now,
+            pinged: true,
+        };
+    }
+}
+
+impl Silence {
+    /// A leg is alive while it sends. While it only takes what we send it is not lost either: a
+    /// pong may wait behind a long message. A peer that is gone stops taking soon, since TCP gives
+    /// up on data that nobody acknowledges.
+    fn judge(&mut self, now: Progress) -> Verdict {
+        let before = std::mem::replace(&mut self.seen, now);
+        if now.received != before.received {
+            self.pinged = false;
+            return Verdict::Alive;
+        }
+        match (self.pinged, now.sent == before.sent) {
+            // Asked for again for as long as it cannot go out, inside a frame.
+            (false, _) => Verdict::Ping,
+            (true, true) => Verdict::Lost,
+            (true, false) => Verdict::Alive,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn watch(now: Instant) -> Watch {
+        let patience = Patience {
+            ping: 20 * SECOND,
+            idle: 300 * SECOND,
+            session: 3600 * SECOND,
+        };
+        Watch::new(patience, now)
+    }
+
+    fn moved(received: u64, sent: u64) -> Progress {
+        Progress { received, sent }
+    }
+
+    #[test]
+    fn a_silent_leg_is_pinged_once_and_then_lost() {
+        let start = Instant::now();
+        let mut watch = watch(start);
+        let talking = |n| [moved(n, 0), moved(5, 0)];
+        assert_eq!(watch.next(), start + 20 * SECOND);
+        let due = watch.look(start + 20 * SECOND, talking(1), 1);
+        assert_eq!((due.ping_client, due.ping_upstream), (false, false));
+        let due = watch.look(start + 40 * SECOND, talking(2), 2);
+        assert_eq!((due.ping_client, due.ping_upstream), (false, true));
+        // It could not go out yet, for the stream stood inside a frame.
+        let due = watch.look(start + 60 * SECOND, talking(3), 3);
+        assert_eq!((due.ping_upstream, due.end), (true, None));
+        watch.pinged(Side::Upstream, moved(5, 18));
+        let talking = |n| [moved(n, 0), moved(5, 18)];
+        let due = watch.look(start + 80 * SECOND, talking(4), 4);
+        assert_eq!(due.end, Some((Side::Upstream, Reason::UpstreamClosed)));
+    }
+
+    #[test]
+    fn an_answer_or_a_peer_that_still_takes_bytes_is_alive() {
+        let start = Instant::now();
+        let mut watch = watch(start);
+        let at = |n: u32| start + n * 20 * SECOND;
+        let mut end = |n: u32, client| {
+            let due = watch.look(at(n), [client, moved(u64::from(n), 0)], u64::from(n));
+            if due.ping_client {
+                watch.pinged(Side::Client, client);
+            }
+            due.end
+        };
+        assert_eq!(end(1, moved(0, 0)), None); // pinged
+        assert_eq!(end(2, moved(0, 9)), None); // took bytes
+        assert_eq!(end(3, moved(14, 9)), None); // answered
+        assert_eq!(end(4, moved(14, 9)), None); // pinged again
+        let lost = Some((Side::Client, Reason::ClientLost));
+        assert_eq!(end(5, moved(14, 9)), lost);
+    }
+
+    #[test]
+    fn idle_counts_from_the_last_data_frame_and_pongs_do_not_count() {
+        let start = Instant::now();
+        let mut watch = watch(start);
+        let mut bytes = 0;
+        let mut ended = None;
+        let mut now = start;
+        while ended.is_none() {
+            now = watch.next();
+            bytes += 1;
+            let frames = u64::from(now < start + 100 * SECOND);
+            let due = watch.look(now, [moved(bytes, 0), moved(bytes, 0)], frames);
+            ended = due.end;
+        }
+        assert_eq!(ended, Some((Side::Edge, Reason::Idle)));
+        assert!(now > start + 300 * SECOND && now <= start + 420 * SECOND);
+    }
+
+    #[test]
+    fn the_longest_duration_wins_over_everything() {
+        let start = Instant::now();
+        let mut watch = watch(start);
+        let due = watch.look(start + 3600 * SECOND, [moved(0, 0); 2], 0);
+        assert_eq!(due.end, Some((Side::Edge, Reason::MaxDuration)));
+    }
+}

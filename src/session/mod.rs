@@ -1,0 +1,172 @@
+//! One session from its grant to its ending, owner of everything it holds.
+//!
+//! Permit, slot, gauges and registry entry are fields: dropping the session, at whatever point,
+//! gives all of them back. Its start and its end are one log line each.
+
+mod registry;
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+
+pub use self::registry::{Entry, Registry};
+
+use crate::admission::Grant;
+use crate::config::Limits;
+use crate::error::{Reason, Side};
+use crate::ids::SessionId;
+use crate::label::Label;
+use crate::metrics::{self, Held};
+use crate::relay::{Ending, Leg, Patience, Relay, Terms};
+use crate::upstream::{Dialled, Stream};
+
+/// What a session is made of, when both sides have agreed to it.
+pub struct Parts {
+    pub route: Label,
+    pub grant: Grant,
+    pub peer: SocketAddr,
+    /// When the client's socket was accepted.
+    pub accepted: Instant,
+    pub permit: OwnedSemaphorePermit,
+    pub entry: Entry,
+    pub limits: Limits,
+    pub metrics: metrics::Shared,
+    pub route_metrics: metrics::Route,
+    pub upstream: Dialled,
+}
+
+/// A running session.
+pub struct Session {
+    id: SessionId,
+    route: Label,
+    grant: Grant,
+    peer: SocketAddr,
+    upstream_name: Label,
+    started: Instant,
+    limits: Limits,
+    metrics: metrics::Shared,
+    route_metrics: metrics::Route,
+    entry: Entry,
+    /// The ending has been told.
+    told: bool,
+    _permit: OwnedSemaphorePermit,
+    _gauge: Held,
+}
+
+impl Session {
+    /// Starts the session's books; the leg is the upstream's.
+    pub fn open(parts: Parts) -> (Session, Leg<TcpStream>) {
+        let session = Session {
+            id: parts.entry.id(),
+            route: parts.route,
+            grant: parts.grant,
+            peer: parts.peer,
+            upstream_name: parts.upstream.upstream.clone(),
+            started: Instant::now(),
+            limits: parts.limits,
+            metrics: parts.metrics,
+            _gauge: Held::new(&parts.route_metrics.sessions),
+            route_metrics: parts.route_metrics,
+            entry: parts.entry,
+            told: false,
+            _permit: parts.permit,
+        };
+        let upgrade = parts.accepted.elapsed();
+        session.route_metrics.admitted.increment(1);
+        session.route_metrics.upgrade_seconds.record(upgrade);
+        session.log_start(upgrade, parts.upstream.took);
+        let early = parts.upstream.early;
+        let upstream = match parts.upstream.stream {
+            Stream::Plain(io) => Leg::plain(io, early),
+            Stream::Tls(stream) => {
+                let (io, tls) = stream.into_inner();
+                Leg::tls(io, tls.into(), early)
+            }
+        };
+        (session, upstream)
+    }
+
+    /// Carries the session to its end.
+    pub async fn run(mut self, client: Leg<TcpStream>, upstream: Leg<TcpStream>) {
+        let terms = Terms {
+            patience: Patience {
+                ping: self.limits.ping,
+                idle: self.limits.idle,
+                session: self.limits.session,
+            },
+            client_message_max: self.limits.client_message,
+            upstream_message_max: self.limits.upstream_message,
+            order: self.entry.order(),
+            flow: self.route_metrics.flow.clone(),
+        };
+        let ending = Relay::new(client, upstream, terms).await;
+        let duration = self.started.elapsed();
+        self.route_metrics.session_seconds.record(duration);
+        self.metrics
+            .session_ended(&self.route, ending.by, ending.reason);
+        self.log_end(&ending, duration);
+        self.told = true;
+    }
+
+    fn log_start(&self, upgrade: Duration, dial: Duration) {
+        tracing::info!(
+            session = %self.id,
+            route = %self.route,
+            subject = self.grant.subject().word(),
+            model = %self.grant.model(),
+            peer = %self.peer,
+            upstream = %self.upstream_name,
+            upgrade_ms = milliseconds(upgrade),
+            dial_ms = milliseconds(dial),
+            "session started"
+        );
+    }
+
+    fn log_end(&self, ending: &Ending, duration: Duration) {
+        tracing::info!(
+            session = %self.id,
+            route = %self.route,
+            subject = self.grant.subject().word(),
+            model = %self.grant.model(),
+            peer = %self.peer,
+            upstream = %self.upstream_name,
+            ended_by = %ending.by,
+            reason = %ending.reason,
+            violation = ending.violation.map(tracing::field::display),
+            duration_ms = milliseconds(duration),
+            client_close = ending.client_close,
+            upstream_close = ending.upstream_close,
+            up_messages = ending.up.messages,
+            up_bytes = ending.up.bytes,
+            up_audio_messages = ending.up.audio_messages,
+            down_messages = ending.down.messages,
+            down_bytes = ending.down.bytes,
+            down_audio_messages = ending.down.audio_messages,
+            "session ended"
+        );
+    }
+}
+
+impl Drop for Session {
+    /// A session that did not come to its own end was cut: by a panic, or with the runtime.
+    fn drop(&mut self) {
+        if !self.told {
+            self.metrics
+                .session_ended(&self.route, Side::Edge, Reason::Internal);
+            tracing::error!(
+                session = %self.id,
+                route = %self.route,
+                ended_by = %Side::Edge,
+                reason = %Reason::Internal,
+                "session cut"
+            );
+        }
+    }
+}
+
+/// Milliseconds with three decimals at the most, as logs show durations.
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}

@@ -1,0 +1,116 @@
+//! All running sessions of the process, so that an order reaches each on whichever thread it runs.
+
+use std::sync::{Arc, OnceLock};
+
+use dashmap::DashMap;
+use tokio::sync::Notify;
+
+use crate::error::Reason;
+use crate::ids::SessionId;
+use crate::relay::Order;
+
+/// The sessions of the process. Bounded by the session permits, since an entry is made after one.
+#[derive(Clone, Default)]
+pub struct Registry(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    sessions: DashMap<SessionId, Arc<Order>>,
+    /// Set when all sessions were told to end: one that was on its way in ends at once too.
+    closing: OnceLock<Reason>,
+    emptied: Notify,
+}
+
+impl Registry {
+    /// Enters a new session, under a new id.
+    pub fn enter(&self) -> Entry {
+        let id = SessionId::random();
+        let order = Arc::new(Order::default());
+        self.0.sessions.insert(id, order.clone());
+        if let Some(&reason) = self.0.closing.get() {
+            order.end(reason);
+        }
+        Entry {
+            id,
+            order,
+            registry: self.clone(),
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.sessions.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.sessions.is_empty()
+    }
+
+    /// Ends every session for `reason`, and those that are still to be entered.
+    pub fn end_all(&self, reason: Reason) {
+        // The first reason stays.
+        let _ = self.0.closing.set(reason);
+        // Collected first: a session that ends right away takes its entry out of the table.
+        let orders: Vec<Arc<Order>> = self.0.sessions.iter().map(|e| e.value().clone()).collect();
+        for order in orders {
+            order.end(reason);
+        }
+    }
+
+    /// Resolves when no session is left.
+    pub async fn empty(&self) {
+        loop {
+            let emptied = self.0.emptied.notified();
+            if self.is_empty() {
+                return;
+            }
+            emptied.await;
+        }
+    }
+}
+
+/// A session's place in the registry; dropping it takes it out.
+pub struct Entry {
+    id: SessionId,
+    order: Arc<Order>,
+    registry: Registry,
+}
+
+impl Entry {
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    pub fn order(&self) -> Arc<Order> {
+        self.order.clone()
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.registry.0.sessions.remove(&self.id);
+        if self.registry.is_empty() {
+            self.registry.0.emptied.notify_waiters();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::task::Context;
+
+    #[test]
+    fn a_session_that_comes_after_the_end_of_all_ends_too() {
+        let registry = Registry::default();
+        let cx = &mut Context::from_waker(std::task::Waker::noop());
+        let early = registry.enter();
+        assert_eq!(early.order().poll(cx), None);
+        registry.end_all(Reason::Draining);
+        let late = registry.enter();
+        assert_eq!(early.order().poll(cx), Some(Reason::Draining));
+        assert_eq!(late.order().poll(cx), Some(Reason::Draining));
+        assert_eq!(registry.len(), 2);
+        drop((early, late));
+        assert!(registry.is_empty());
+    }
+}

@@ -1,0 +1,93 @@
+//! TLS towards an upstream: the certificate is verified before anything is sent.
+
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_platform_verifier::BuilderVerifierExt as _;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::config::Roots;
+use crate::label::Label;
+
+/// Why an upstream cannot be prepared. Told at start-up.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    #[error("the upstream {0} has a host that cannot stand in a Host header")]
+    Name(Label),
+    #[error("the credential of the upstream {0} cannot stand in a header")]
+    Credential(Label),
+    #[error("{0:?} is not a name that a certificate can have")]
+    Host(String),
+    #[error("the roots are not certificates in PEM form")]
+    Roots,
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] rustls::Error),
+    #[error("the roots cannot be used: {0}")]
+    Verifier(#[from] rustls::client::VerifierBuilderError),
+}
+
+/// Connects to one host. Sessions are resumed from its own cache.
+pub(super) struct Connector {
+    connector: TlsConnector,
+    name: ServerName<'static>,
+}
+
+impl Connector {
+    pub(super) fn new(host: &str, roots: &Roots) -> Result<Connector, Unusable> {
+        let name =
+            ServerName::try_from(host.to_owned()).map_err(|_| Unusable::Host(host.to_owned()))?;
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()?;
+        let mut config = match roots {
+            Roots::System => builder.with_platform_verifier()?.with_no_client_auth(),
+            Roots::Pem(pem) => builder
+                .with_webpki_verifier(verifier(pem, provider)?)
+                .with_no_client_auth(),
+        };
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Connector {
+            connector: TlsConnector::from(Arc::new(config)),
+            name,
+        })
+    }
+
+    /// The error is a fixed text: what a peer put into its certificate is not for the log.
+    pub(super) async fn connect(
+        &self,
+        socket: TcpStream,
+    ) -> Result<TlsStream<TcpStream>, &'static str> {
+        self.connector
+            .connect(self.name.clone(), socket)
+            .await
+            .map_err(|error| match tls_error(&error) {
+                Some(rustls::Error::InvalidCertificate(_)) => "its certificate is not valid for us",
+                Some(_) => "the TLS handshake failed",
+                None => "the connection ended in the TLS handshake",
+            })
+    }
+}
+
+fn verifier(
+    pem: &str,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<WebPkiServerVerifier>, Unusable> {
+    let mut store = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        store.add(certificate.map_err(|_| Unusable::Roots)?)?;
+    }
+    if store.is_empty() {
+        return Err(Unusable::Roots);
+    }
+    Ok(WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider).build()?)
+}
+
+fn tls_error(error: &std::io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}
