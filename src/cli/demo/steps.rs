@@ -1,0 +1,150 @@
+//! The self-check: what a client sees, checked against what the simulator saw.
+
+use std::time::{Duration, Instant};
+
+use super::Show;
+use super::stage::Stage;
+use crate::sim::client::turn::Pace;
+use crate::sim::client::{Client, Error};
+
+/// Seconds of speech in the conversation, spoken as fast as it was recorded.
+const SPEECH: f64 = 1.0;
+/// The books must be closed this soon after the client has gone.
+const BOOKS_WAIT: Duration = Duration::from_secs(3);
+
+/// Runs every step; false as soon as one fails, which has been shown then.
+pub(super) async fn all(stage: &Stage, show: &mut Show) -> bool {
+    refusal(stage, show).await && conversation(stage, show).await
+}
+
+/// A caller without a key is refused before the upgrade, and the upstream hears nothing of it.
+async fn refusal(stage: &Stage, show: &Show) -> bool {
+    const STEP: &str = "refusal";
+    let answer = Client::connect(&url(stage), &[], Some(&stage.roots_pem)).await;
+    match answer {
+        Err(Error::Refused(refused)) if refused.status == 401 => {}
+        Err(error) => {
+            show.failed(STEP, &format!("expected HTTP 401 without a key: {error}"));
+            return false;
+        }
+        Ok(_) => {
+            show.failed(STEP, "a client without a key was let in");
+            return false;
+        }
+    }
+    if stage.record.totals().total != 0 {
+        show.failed(STEP, "the upstream saw a client without a key");
+        return false;
+    }
+    show.passed(
+        STEP,
+        Instant::now(),
+        "a client without a key got HTTP 401, and the upstream saw nothing",
+    );
+    true
+}
+
+async fn conversation(stage: &Stage, show: &Show) -> bool {
+    let headers = [("api-key", stage.key.as_str())];
+    let connected = Client::connect(&url(stage), &headers, Some(&stage.roots_pem)).await;
+    let (mut client, times) = match connected {
+        Ok(connected) => connected,
+        Err(error) => {
+            show.failed("admission", &error.to_string());
+            return false;
+        }
+    };
+    let Some((security, secured)) = client.security().zip(times.tls) else {
+        show.failed("TLS", "the connection is not encrypted");
+        return false;
+    };
+    let group = security.group.as_deref().unwrap_or("resumed");
+    show.passed(
+        "TLS",
+        secured,
+        &format!("{}, {}, {group}", security.version, security.cipher),
+    );
+    show.passed(
+        "admission",
+        times.upgrade,
+        "key \"demo\" admitted, upstream dialled over TLS, 101 sent",
+    );
+    client.set_pace(Pace::RealTime);
+    let turn = match client.converse(SPEECH).await {
+        Ok(turn) => turn,
+        Err(error) => {
+            show.failed("conversation", &error.to_string());
+            return false;
+        }
+    };
+    show.passed(
+        "first audio",
+        turn.first_audio,
+        "the answer begins, as soon as the caller had paused",
+    );
+    show.passed(
+        "conversation",
+        turn.done,
+        &format!(
+            "{} messages up, {} down; {} bytes of audio came back exactly as spoken",
+            turn.messages_sent, turn.messages_received, turn.audio_received
+        ),
+    );
+    goodbye(client, stage, show).await && books(stage, show, turn.messages_sent).await
+}
+
+async fn goodbye(client: Client, stage: &Stage, show: &Show) -> bool {
+    const STEP: &str = "goodbye";
+    let mut socket = client.into_socket();
+    if let Err(error) = socket.close(None).await {
+        show.failed(STEP, &error.to_string());
+        return false;
+    }
+    let told = tokio::time::timeout(
+        BOOKS_WAIT,
+        stage.record.until(|record| {
+            record
+                .last()
+                .is_some_and(|seen| seen.close_received.is_some())
+        }),
+    );
+    if told.await.is_err() {
+        show.failed(STEP, "the client's close frame did not reach the upstream");
+        return false;
+    }
+    show.passed(
+        STEP,
+        Instant::now(),
+        "the client's close frame reached the upstream",
+    );
+    true
+}
+
+/// The edge's own books agree with what the client counted, and nothing is left open.
+async fn books(stage: &Stage, show: &Show, messages_up: u64) -> bool {
+    const STEP: &str = "metrics";
+    let line =
+        format!("tonegate_messages_total{{route=\"browser\",direction=\"up\"}} {messages_up}\n");
+    let closed = tokio::time::timeout(BOOKS_WAIT, async {
+        while stage.sessions() != 0 || !stage.metrics_page().contains(&line) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    });
+    if closed.await.is_err() {
+        show.failed(
+            STEP,
+            "the edge counted something else, or a session is left",
+        );
+        return false;
+    }
+    show.passed(
+        STEP,
+        Instant::now(),
+        &format!("{messages_up} messages counted, no session left"),
+    );
+    true
+}
+
+fn url(stage: &Stage) -> String {
+    format!("wss://localhost:{}/ws", stage.public.port())
+}

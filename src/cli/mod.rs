@@ -1,0 +1,73 @@
+//! The verbs of the command line, one file each.
+//!
+//! Results go to standard output, log lines and mistakes to standard error. Exit codes: 0 done,
+//! 1 it did not work, 2 the command line is wrong.
+
+mod check;
+mod demo;
+mod dtmf;
+mod key;
+mod serve;
+mod sim;
+mod tone;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// One binary in front of Azure voice: TLS, admission, and a WebSocket relay that forwards media
+/// as the bytes it came in.
+#[derive(Parser)]
+#[command(name = "tonegate", version, about, arg_required_else_help = true)]
+struct Line {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Start everything on loopback, hold one real conversation through the edge, show how
+    Demo(demo::Flags),
+    /// Run the edge
+    Serve(Config),
+    /// Judge the settings and print what would run, secrets masked
+    Check(Config),
+    /// Make an API key for a client, with the lines for the settings
+    Key(key::Flags),
+    /// Find the keys that were pressed in recordings
+    Dtmf(dtmf::Flags),
+    /// Make a recording of keys
+    Tone(tone::Flags),
+    /// Run a simulated peer
+    #[command(subcommand)]
+    Sim(sim::Peer),
+}
+
+/// Where the settings are.
+#[derive(Args)]
+struct Config {
+    /// Settings file; may be given several times, later files win
+    #[arg(long, short, required = true, value_name = "FILE")]
+    config: Vec<PathBuf>,
+}
+
+/// Parses the command line and runs its verb.
+pub fn run() -> ExitCode {
+    let result = match Line::parse().verb {
+        Verb::Demo(flags) => demo::run(&flags),
+        Verb::Serve(config) => serve::run(&config.config),
+        Verb::Check(config) => check::run(&config.config),
+        Verb::Key(flags) => key::run(&flags),
+        Verb::Dtmf(flags) => dtmf::run(&flags),
+        Verb::Tone(flags) => tone::run(&flags),
+        Verb::Sim(peer) => sim::run(peer),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("tonegate: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,26 @@
+//! The simulators: what the demo, the tests and the load test talk to when there is no Azure.
+//!
+//! They are independent peers on purpose. Nothing here shares a frame reader, a handshake or a
+//! message parser with the product, so a misreading of RFC 6455 or of the Voice Live wire on our
+//! side cannot be mirrored here and pass unseen. For the same reason they are strict: what a real
+//! service would merely tolerate is written down as a [`voice_live::connection::Violation`].
+//!
+//! Only `cli`, tests, benches and the load test import this module. It opens sockets, therefore it
+//! may be started only by them; `app` never sees it.
+//!
+//! Reading order: [`certificate`] makes throw-away identities, [`stream`] is one connection with
+//! or without TLS, [`head`] and [`frame`] are the two layers on it, [`signal`] is something to
+//! say, [`voice_live`] is the service with its record, and [`client`] is who calls it.
+//!
+//! Not here: token issuers, Call Automation, Graph and the ACS caller.
+
+pub mod certificate;
+pub mod client;
+pub mod frame;
+pub mod head;
+pub mod signal;
+pub mod stream;
+pub mod voice_live;
+
+#[cfg(test)]
+mod tests;
