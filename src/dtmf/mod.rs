@@ -1,0 +1,424 @@
+//! Keys in call audio: a streaming DTMF detector, and the generator to test it with.
+//!
+//! ```text
+//! samples → decimate to 8 kHz → 8 windowed tone sums + 2 energies, every 5 ms → judge → events
+//!           kernel / simd       kernel / simd            (integers up to here)    digit
+//! ```
+//!
+//! [`Detector`] hears one stream of PCM16 or G.711 at 8, 16, 24 or 48 kHz, in pieces of any length,
+//! and reports key down and key up in stream time. It meets the receiver limits of ITU-T Q.24 and
+//! ETSI ES 201 235-3 with margin and stays silent in speech; `tests/dtmf` prints the figures.
+//!
+//! # Contract
+//!
+//! - Pure: no clock, no allocation, no logging, no panic on any input.
+//! - The same events, bit for bit, for every way to cut the stream, and for every vector width.
+//! - One key down for each press, then one key up, never overlapping; a stream that ends in the
+//!   middle of a press has no key up for it.
+//! - At most [`STATE_BYTES`] for a stream, and one table of 1,280 bytes for all.
+//!
+//! # Where to read
+//!
+//! [`goertzel`] is the textbook and derives the block form from it. [`kernel`] is that form, plain:
+//! the oracle. `simd` and `wide` are the same for wider machines. `digit` has the debounce rule as a
+//! table (`run` its memory), `evidence` every threshold with its reason, `background` what hum and
+//! noise excuse. [`tone`] is the generator.
+//!
+//! Not here: reading files and base64 (`audio`), what the digits mean (`gate`).
+
+mod background;
+mod digit;
+mod evidence;
+pub mod goertzel;
+pub mod kernel;
+mod run;
+mod simd;
+pub mod tone;
+#[cfg(target_arch = "x86_64")]
+mod wide;
+
+use crate::audio::SampleRate;
+use crate::audio::g711::Law;
+use digit::Judge;
+use kernel::{Decimator, HOP, TAPS_MAX};
+use simd::{Line, Width};
+
+/// The tones of ITU-T Q.23 in Hz: four rows, then four columns.
+pub const FREQUENCIES_HZ: [f64; 8] = [697.0, 770.0, 852.0, 941.0, 1209.0, 1336.0, 1477.0, 1633.0];
+
+/// One of the sixteen keys. Its label is the caller's secret as soon as it is part of a code, so
+/// there is no `Display`, and `Debug` does not tell.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Digit(u8);
+
+/// The keypad of Q.23, row by row.
+const KEYPAD: &[u8; 16] = b"123A456B789C*0#D";
+
+impl Digit {
+    /// All sixteen, row by row.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..16).map(Self)
+    }
+
+    /// The key with this label; letters in either case.
+    pub fn from_char(label: char) -> Option<Self> {
+        let label = label.to_ascii_uppercase();
+        KEYPAD
+            .iter()
+            .position(|&key| char::from(key) == label)
+            .map(|at| Self(at as u8))
+    }
+
+    /// The key's label.
+    pub fn as_char(self) -> char {
+        char::from(KEYPAD[usize::from(self.0)])
+    }
+
+    /// Its low and its high tone in Hz.
+    pub fn frequencies_hz(self) -> [f64; 2] {
+        [FREQUENCIES_HZ[self.row()], FREQUENCIES_HZ[self.column()]]
+    }
+
+    /// Index of the low tone in [`FREQUENCIES_HZ`].
+    fn row(self) -> usize {
+        usize::from(self.0 / 4)
+    }
+
+    /// Index of the high tone.
+    fn column(self) -> usize {
+        4 + usize::from(self.0 % 4)
+    }
+}
+
+impl std::fmt::Debug for Digit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Digit(_)")
+    }
+}
+
+/// How strictly to judge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Setting {
+    /// The standards' box, quiet in speech: for every call.
+    Standard,
+    /// Softer, more distorted and further off keys too. Only for the gate's second look at audio in
+    /// which a caller is known to have dialled; it mistakes speech for keys far more often.
+    Lenient,
+}
+
+/// What was measured of a key, over its first 30 to 50 ms.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Quality {
+    /// Levels of the low and the high tone in dBm0, a full-scale sine being +3.14; to 0.3 dB.
+    pub level_dbm0: [f32; 2],
+    /// Deviations of the low and the high tone from nominal as a ratio: 0.01 is 1 % sharp.
+    pub deviation: [f32; 2],
+    /// Power of the tones over that of everything else up to 4 kHz, in dB and at most 20: a rough
+    /// figure from a few hops. Above 10 it only says that there is little else.
+    pub snr_db: f32,
+}
+
+impl Quality {
+    /// Level of the high tone over that of the low one, dB (Q.24's sign: -8 to +4 is the box).
+    pub fn twist_db(&self) -> f32 {
+        self.level_dbm0[1] - self.level_dbm0[0]
+    }
+}
+
+/// What the detector heard. All positions are samples from the start of the stream, at its own
+/// rate; [`SampleRate::millis`] turns them into time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Event {
+    /// A key went down and is one beyond doubt.
+    KeyDown {
+        /// Which key.
+        digit: Digit,
+        /// Where its tone began; to 2 ms.
+        start: u64,
+        /// Samples that had been heard when it was decided: a multiple of 5 ms.
+        decided: u64,
+        /// What was measured of it.
+        quality: Quality,
+    },
+    /// The key that was down went up.
+    KeyUp {
+        /// Which key.
+        digit: Digit,
+        /// Where its tone began: ties this event to its [`Event::KeyDown`].
+        start: u64,
+        /// Where its tone ended; to 3 ms.
+        end: u64,
+        /// Samples that had been heard when it was decided.
+        decided: u64,
+    },
+}
+
+/// Most that one stream's detector may take.
+pub const STATE_BYTES: usize = 512;
+const _: () = assert!(size_of::<Detector>() <= STATE_BYTES);
+const _: () = assert!(size_of::<kernel::Twiddles>() <= 8 * 1024);
+
+/// Finds keys in one stream.
+///
+/// ```
+/// use tonegate::audio::SampleRate;
+/// use tonegate::dtmf::{Detector, Event, Setting, tone};
+///
+/// let rate = SampleRate::Hz16000;
+/// let audio = tone::sequence("42#", rate, &tone::Pace::default())?;
+/// let mut detector = Detector::new(rate, Setting::Standard);
+/// let mut heard = String::new();
+/// for frame in audio.chunks(320) {
+///     detector.push(frame, |event| {
+///         if let Event::KeyDown { digit, .. } = event {
+///             heard.push(digit.as_char());
+///         }
+///     });
+/// }
+/// assert_eq!(heard, "42#");
+/// # Ok::<(), tone::NotAKey>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Detector {
+    /// 8 kHz samples of the last hop and of the one being filled, in turn.
+    hops: [[i16; HOP]; 2],
+    /// Which of them is being filled.
+    turn: u8,
+    /// Samples at the stream's rate that the filter still needs.
+    held: [i16; TAPS_MAX - 1],
+    held_len: u8,
+    /// 8 kHz samples of the hop being filled.
+    filled: u8,
+    rate: SampleRate,
+    width: Width,
+    /// Energy of the last hop.
+    energy: u32,
+    judge: Judge,
+}
+
+impl Detector {
+    /// A detector for a stream that begins now.
+    pub fn new(rate: SampleRate, setting: Setting) -> Self {
+        Self::with_width(rate, setting, Width::best())
+    }
+
+    fn with_width(rate: SampleRate, setting: Setting, width: Width) -> Self {
+        Self {
+            hops: [[0; HOP]; 2],
+            turn: 0,
+            held: [0; TAPS_MAX - 1],
+            held_len: Decimator::of(rate).history() as u8,
+            filled: 0,
+            rate,
+            width,
+            energy: 0,
+            judge: Judge::new(rate, setting),
+        }
+    }
+
+    /// Hears the next samples, however many; calls `emit` for each event, in order.
+    pub fn push(&mut self, mut samples: &[i16], mut emit: impl FnMut(Event)) {
+        let filter = Decimator::of(self.rate);
+        let whole = HOP * filter.factor;
+        while !samples.is_empty() {
+            let aligned = self.filled == 0 && usize::from(self.held_len) == filter.history();
+            if aligned && samples.len() >= whole {
+                let (now, later) = samples.split_at(whole);
+                samples = later;
+                self.hop(filter, now, &mut emit);
+                continue;
+            }
+            let missing = (HOP - usize::from(self.filled)) * filter.factor;
+            // Held samples beyond the filter's history already count towards the next output.
+            let needed = missing + filter.history() - usize::from(self.held_len);
+            let (now, later) = samples.split_at(needed.min(samples.len()));
+            samples = later;
+            self.fill(filter, now);
+            if usize::from(self.filled) == HOP {
+                // Already at 8 kHz: from here on as a whole hop of that rate.
+                let now = self.hops[usize::from(self.turn)];
+                self.hop(Decimator::of(SampleRate::Hz8000), &now, &mut emit);
+            }
+        }
+    }
+
+    /// Hears the next G.711 octets.
+    pub fn push_g711(&mut self, law: Law, octets: &[u8], mut emit: impl FnMut(Event)) {
+        let table = law.table();
+        let mut samples = [0; 160]; // 20 ms at 8 kHz
+        for piece in octets.chunks(samples.len()) {
+            for (sample, &octet) in samples.iter_mut().zip(piece) {
+                *sample = table[usize::from(octet)];
+            }
+            self.push(&samples[..piece.len()], &mut emit);
+        }
+    }
+
+    /// The slower way, for pieces that are not whole hops: filters `now`, which is at most what the
+    /// hop under way still needs.
+    fn fill(&mut self, filter: &Decimator, now: &[i16]) {
+        let held = usize::from(self.held_len);
+        let have = held + now.len();
+        let made = (have - filter.history()) / filter.factor;
+        let at = usize::from(self.filled);
+        let mut input = [0; TAPS_MAX - 1 + 6 * HOP];
+        input[..held].copy_from_slice(&self.held[..held]);
+        input[held..have].copy_from_slice(now);
+        let out = &mut self.hops[usize::from(self.turn)][at..at + made];
+        kernel::decimate(filter, &input[..have], out);
+        let used = made * filter.factor;
+        self.held[..have - used].copy_from_slice(&input[used..have]);
+        self.held_len = (have - used) as u8;
+        self.filled += made as u8;
+    }
+
+    /// Measures and judges a whole hop.
+    #[inline(always)]
+    fn hop(&mut self, filter: &Decimator, now: &[i16], emit: &mut impl FnMut(Event)) {
+        let [first, second] = &mut self.hops;
+        let (before, out) = if self.turn == 0 {
+            (second, first)
+        } else {
+            (first, second)
+        };
+        let (held, energy) = (&mut self.held, self.energy);
+        let line = Line {
+            held,
+            before,
+            now: out,
+            energy,
+        };
+        let measure = self.width.hop(filter, line, now, self.judge.quiet());
+        self.energy = measure.energy;
+        self.judge.step(&measure, emit);
+        self.filled = 0;
+        self.turn ^= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Keys, noise, silence and clipping, in an order that `seed` decides.
+    fn audio(rate: SampleRate, seed: u64) -> Vec<i16> {
+        let mut state = seed | 1;
+        let mut random = move || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state
+        };
+        let mut line = Vec::new();
+        for _ in 0..6 {
+            let start = line.len();
+            line.resize(
+                start + rate.hz() as usize / 12 + (random() % 97) as usize,
+                0.0,
+            );
+            match random() % 4 {
+                0 => line[start..]
+                    .iter_mut()
+                    .for_each(|x| *x = (random() % 4001) as f64 - 2000.0),
+                1 => line[start..]
+                    .iter_mut()
+                    .for_each(|x| *x = (random() % 61) as f64 - 30.0),
+                kind => {
+                    let key = Digit((random() % 16) as u8);
+                    let level = if kind == 2 { -3.0 } else { -34.0 };
+                    tone::Tone::new(key, level).add_to(&mut line[start..], rate, 0.01, 0.05);
+                }
+            }
+        }
+        tone::to_pcm16(&line)
+    }
+
+    fn events(detector: &mut Detector, pieces: &[&[i16]]) -> Vec<Event> {
+        let mut events = Vec::new();
+        pieces
+            .iter()
+            .for_each(|piece| detector.push(piece, |event| events.push(event)));
+        events
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(60))]
+
+        /// Also the proof that the shorter way through silence changes nothing: the plain kernel
+        /// never takes it.
+        #[test]
+        fn every_width_and_every_split_hear_the_same(
+            seed in any::<u64>(),
+            rate in proptest::sample::select(SampleRate::ALL.to_vec()),
+            cuts in proptest::collection::vec(0usize..700, 1..40),
+            lenient in any::<bool>(),
+        ) {
+            let setting = if lenient { Setting::Lenient } else { Setting::Standard };
+            let audio = audio(rate, seed);
+            let whole = events(&mut Detector::with_width(rate, setting, Width::Plain), &[&audio]);
+            let mut pieces = Vec::new();
+            let mut rest = &audio[..];
+            for cut in cuts.into_iter().cycle().take(4000) {
+                let (piece, later) = rest.split_at((cut + 1).min(rest.len()));
+                pieces.push(piece);
+                rest = later;
+            }
+            pieces.push(rest);
+            for &width in Width::available() {
+                let mut one = Detector::with_width(rate, setting, width);
+                prop_assert_eq!(&events(&mut one, &[&audio]), &whole, "{:?}", width);
+                let mut cut = Detector::with_width(rate, setting, width);
+                prop_assert_eq!(&events(&mut cut, &pieces), &whole, "{:?} in pieces", width);
+                // The whole state, not only what became of it.
+                prop_assert_eq!(one.hops, cut.hops);
+                prop_assert_eq!(one.energy, cut.energy);
+                prop_assert_eq!(format!("{:?}", one.judge), format!("{:?}", cut.judge));
+            }
+        }
+
+        #[test]
+        fn nothing_panics_on_full_scale_rubbish(
+            samples in proptest::collection::vec(
+                prop_oneof![Just(i16::MIN), Just(i16::MAX), any::<i16>()], 0..3000),
+            rate in proptest::sample::select(SampleRate::ALL.to_vec()),
+        ) {
+            for &width in Width::available() {
+                let mut detector = Detector::with_width(rate, Setting::Lenient, width);
+                events(&mut detector, &[&samples, &samples]);
+            }
+        }
+    }
+
+    #[test]
+    fn the_generated_audio_has_keys_in_it() {
+        let heard: usize = (1..40)
+            .map(|seed| {
+                let rate = SampleRate::Hz16000;
+                let mut detector = Detector::new(rate, Setting::Standard);
+                events(&mut detector, &[&audio(rate, seed * 7919)]).len()
+            })
+            .sum();
+        assert!(
+            heard > 40,
+            "{heard} events: the properties above would compare nothing"
+        );
+    }
+
+    #[test]
+    fn a_digit_is_its_label_and_debug_does_not_tell() {
+        let mut seen = 0;
+        for digit in Digit::all() {
+            assert_eq!(Digit::from_char(digit.as_char()), Some(digit));
+            assert_eq!(format!("{digit:?}"), "Digit(_)");
+            seen += 1;
+        }
+        assert_eq!(seen, 16);
+        assert_eq!(Digit::from_char('d').map(Digit::as_char), Some('D'));
+        assert_eq!(Digit::from_char(','), None);
+        assert_eq!(
+            Digit::from_char('8').map(Digit::frequencies_hz),
+            Some([852.0, 1336.0])
+        );
+    }
+}

@@ -1,0 +1,167 @@
+//! A telephone line made of keys and disturbances, with the truth beside it.
+
+use std::f64::consts::TAU;
+use tonegate::audio::SampleRate;
+use tonegate::audio::g711::Law;
+use tonegate::dtmf::Digit;
+use tonegate::dtmf::tone::{Tone, amplitude, to_pcm16};
+
+/// SplitMix64: small, good enough, and the same everywhere.
+pub(crate) struct Rng(u64);
+
+impl Rng {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub(crate) fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    pub(crate) fn between(&mut self, low: f64, high: f64) -> f64 {
+        low + (high - low) * self.unit()
+    }
+
+    pub(crate) fn below(&mut self, n: usize) -> usize {
+        (self.next() % n as u64) as usize
+    }
+
+    pub(crate) fn sign(&mut self) -> f64 {
+        if self.next() & 1 == 0 { 1.0 } else { -1.0 }
+    }
+
+    pub(crate) fn gaussian(&mut self) -> f64 {
+        let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
+        radius * (TAU * self.unit()).cos()
+    }
+}
+
+/// A key as it was sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Press {
+    pub(crate) tone: Tone,
+    /// Seconds.
+    pub(crate) start: f64,
+    pub(crate) duration: f64,
+    /// Must be reported; otherwise it must not.
+    pub(crate) valid: bool,
+}
+
+/// The line being built.
+pub(crate) struct Line {
+    pub(crate) rate: SampleRate,
+    pub(crate) wave: Vec<f64>,
+    pub(crate) presses: Vec<Press>,
+    pub(crate) rng: Rng,
+}
+
+impl Line {
+    pub(crate) fn new(rate: SampleRate, seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let lead = rng.between(0.4, 0.42);
+        let wave = vec![0.0; (lead * f64::from(rate.hz())) as usize];
+        Self {
+            rate,
+            wave,
+            presses: Vec::new(),
+            rng,
+        }
+    }
+
+    pub(crate) fn seconds(&self) -> f64 {
+        self.wave.len() as f64 / f64::from(self.rate.hz())
+    }
+
+    pub(crate) fn silence(&mut self, seconds: f64) {
+        let n = (seconds * f64::from(self.rate.hz())).round() as usize;
+        self.wave.resize(self.wave.len() + n, 0.0);
+    }
+
+    /// Sends `tone`, then is silent for `pause`. Neither is tied to a sample.
+    pub(crate) fn press(&mut self, tone: Tone, duration: f64, pause: f64, valid: bool) {
+        let previous_end = self
+            .presses
+            .last()
+            .map_or(0.0, |p| p.start + p.duration + pause);
+        let start = self.seconds().max(previous_end);
+        self.silence(start + duration + pause - self.seconds());
+        tone.add_to(&mut self.wave, self.rate, start, duration);
+        self.presses.push(Press {
+            tone,
+            start,
+            duration,
+            valid,
+        });
+    }
+
+    /// Silences the last press from `at` for `length` after its beginning.
+    pub(crate) fn interrupt(&mut self, at: f64, length: f64) {
+        let start = self.presses.last().map_or(0.0, |press| press.start) + at;
+        let hz = f64::from(self.rate.hz());
+        let range = (start * hz).ceil() as usize..((start + length) * hz).ceil() as usize;
+        self.wave[range].fill(0.0);
+    }
+
+    /// White noise whose power in 0..4 kHz is that of a sine at `level_dbm0`.
+    pub(crate) fn noise(&mut self, level_dbm0: f64) {
+        let in_band = amplitude(level_dbm0) / 2f64.sqrt();
+        let rms = in_band * (f64::from(self.rate.hz()) / 8000.0).sqrt();
+        for x in &mut self.wave {
+            *x += rms * self.rng.gaussian();
+        }
+    }
+
+    /// A steady sine.
+    pub(crate) fn sine(&mut self, hz: f64, level_dbm0: f64) {
+        let phase = self.rng.unit();
+        let peak = amplitude(level_dbm0);
+        let step = hz / f64::from(self.rate.hz());
+        for (n, x) in self.wave.iter_mut().enumerate() {
+            *x += peak * (TAU * (step * n as f64 + phase)).sin();
+        }
+    }
+
+    pub(crate) fn offset(&mut self, dc: f64) {
+        for x in &mut self.wave {
+            *x += dc;
+        }
+    }
+
+    /// One reflection, `level_db` against the direct sound.
+    pub(crate) fn echo(&mut self, delay: f64, level_db: f64) {
+        let gain = 10f64.powf(level_db / 20.0);
+        let shift = (delay * f64::from(self.rate.hz())).round() as usize;
+        let direct = self.wave.clone();
+        for n in shift..direct.len() {
+            self.wave[n] += gain * direct[n - shift];
+        }
+    }
+
+    pub(crate) fn finish(mut self, law: Option<Law>) -> (Vec<i16>, Vec<Press>, SampleRate) {
+        self.silence(0.1);
+        let mut samples = to_pcm16(&self.wave);
+        if let Some(law) = law {
+            for sample in &mut samples {
+                *sample = law.decode(law.encode(*sample));
+            }
+        }
+        (samples, self.presses, self.rate)
+    }
+
+    /// All sixteen keys in random order.
+    pub(crate) fn shuffled(&mut self) -> Vec<Digit> {
+        let mut digits: Vec<Digit> = Digit::all().collect();
+        for i in (1..digits.len()).rev() {
+            digits.swap(i, self.rng.below(i + 1));
+        }
+        digits
+    }
+}

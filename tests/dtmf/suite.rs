@@ -1,0 +1,523 @@
+//! The mandatory box of `DTMF.md` section 1, at its exact edges, and what lies beyond it.
+
+use crate::grade::{Grade, grade, quantile};
+use crate::line::{Line, Press, Rng};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tonegate::audio::SampleRate;
+use tonegate::audio::g711::Law;
+use tonegate::audio::wav::Wav;
+use tonegate::dtmf::Digit;
+use tonegate::dtmf::tone::Tone;
+
+/// A named way to fill a line; `keys` are pressed in order.
+type Fill = fn(&mut Line, &[Digit]) -> Option<Law>;
+
+/// `digit` with random phases at `level` dBm0.
+fn tone(line: &mut Line, digit: Digit, level: f64) -> Tone {
+    Tone {
+        phase: [line.rng.unit(), line.rng.unit()],
+        ..Tone::new(digit, level)
+    }
+}
+
+/// Presses all keys as `shape` says, 50 ms apart.
+fn press_all(
+    line: &mut Line,
+    keys: &[Digit],
+    level: f64,
+    on: f64,
+    off: f64,
+    shape: fn(&mut Rng, Tone) -> Tone,
+) {
+    for &digit in keys {
+        let tone = tone(line, digit, level);
+        let tone = shape(&mut line.rng, tone);
+        let jitter = line.rng.between(0.0, 0.005);
+        line.press(tone, on, off + jitter, true);
+    }
+}
+
+fn reject_all(
+    line: &mut Line,
+    keys: &[Digit],
+    level: f64,
+    on: f64,
+    off: f64,
+    shape: fn(&mut Rng, Tone) -> Tone,
+) {
+    let from = line.presses.len();
+    press_all(line, keys, level, on, off, shape);
+    for press in &mut line.presses[from..] {
+        press.valid = false;
+    }
+}
+
+fn plain(_: &mut Rng, tone: Tone) -> Tone {
+    tone
+}
+
+fn deviate(ratio: f64, rng: &mut Rng, tone: Tone) -> Tone {
+    Tone {
+        deviation: [ratio * rng.sign(), ratio * rng.sign()],
+        ..tone
+    }
+}
+
+/// One tone off by `ratio`, the other anywhere within 1.5 %.
+fn stray(ratio: f64, rng: &mut Rng, mut tone: Tone) -> Tone {
+    let which = rng.below(2);
+    tone.deviation[which] = ratio * rng.sign();
+    tone.deviation[1 - which] = rng.between(-0.015, 0.015);
+    tone
+}
+
+/// Anything legal: level, twist and deviation.
+fn legal(rng: &mut Rng, mut tone: Tone) -> Tone {
+    let twist = rng.between(-8.0, 4.0);
+    let weak = rng.between(-25.0, -f64::abs(twist));
+    let loud = weak + f64::abs(twist);
+    tone.level_dbm0 = if twist < 0.0 {
+        [loud, weak]
+    } else {
+        [weak, loud]
+    };
+    tone.deviation = [rng.between(-0.015, 0.015), rng.between(-0.015, 0.015)];
+    tone
+}
+
+/// Adds noise `snr_db` below the total power of keys with both tones at `level`.
+fn noise_under(line: &mut Line, level: f64, snr_db: f64) {
+    line.noise(level + 3.01 - snr_db);
+}
+
+/// Mains hum: the fundamental and two harmonics, each a third of the power of `level`.
+fn hum(line: &mut Line, hz: f64, level: f64) {
+    for harmonic in 1..=3 {
+        line.sine(hz * f64::from(harmonic), level - 4.77);
+    }
+}
+
+const MANDATORY: &[(&str, Fill)] = &[
+    ("-4 dBm0, 50/50 ms", |l, k| {
+        press_all(l, k, -4.0, 0.050, 0.050, plain);
+        None
+    }),
+    ("0 dBm0", |l, k| {
+        press_all(l, k, 0.0, 0.040, 0.040, plain);
+        None
+    }),
+    ("-25 dBm0", |l, k| {
+        press_all(l, k, -25.0, 0.040, 0.040, plain);
+        None
+    }),
+    ("twist -8 loud", |l, k| {
+        press_all(l, k, 0.0, 0.040, 0.040, |_, t| t.twist(-8.0));
+        None
+    }),
+    ("twist -8 soft", |l, k| {
+        press_all(l, k, -17.0, 0.040, 0.040, |_, t| t.twist(-8.0));
+        None
+    }),
+    ("twist +4 loud", |l, k| {
+        press_all(l, k, 0.0, 0.040, 0.040, |_, t| t.twist(4.0));
+        None
+    }),
+    ("twist +4 soft", |l, k| {
+        press_all(l, k, -21.0, 0.040, 0.040, |_, t| t.twist(4.0));
+        None
+    }),
+    ("deviation 1.5 %", |l, k| {
+        press_all(l, k, -10.0, 0.040, 0.040, |r, t| deviate(0.015, r, t));
+        None
+    }),
+    ("deviation 1.8 %", |l, k| {
+        press_all(l, k, -10.0, 0.040, 0.040, |r, t| deviate(0.018, r, t));
+        None
+    }),
+    ("93 ms a digit", |l, k| {
+        press_all(l, k, -10.0, 0.043, 0.045, plain);
+        None
+    }),
+    ("pause 30 ms", |l, k| {
+        press_all(l, k, -10.0, 0.040, 0.030, plain);
+        None
+    }),
+    ("same key, pause 40 ms", |l, k| {
+        for &d in k {
+            press_all(l, &[d; 3], -10.0, 0.040, 0.040, plain);
+        }
+        None
+    }),
+    ("same key, pause 30 ms", |l, k| {
+        for &d in k {
+            press_all(l, &[d; 3], -10.0, 0.040, 0.030, plain);
+        }
+        None
+    }),
+    ("interruption 10 ms", |l, k| {
+        for &d in k {
+            press_all(l, &[d], -10.0, 0.080, 0.040, plain);
+            let at = l.rng.between(0.002, 0.068);
+            l.interrupt(at, 0.010);
+        }
+        None
+    }),
+    ("interruption 10 ms in 60", |l, k| {
+        for &d in k {
+            press_all(l, &[d], -10.0, 0.060, 0.040, plain);
+            let at = l.rng.between(0.002, 0.048);
+            l.interrupt(at, 0.010);
+        }
+        None
+    }),
+    ("SNR 15 dB", |l, k| {
+        press_all(l, k, -10.0, 0.040, 0.040, plain);
+        noise_under(l, -10.0, 15.0);
+        None
+    }),
+    ("SNR 12 dB", |l, k| {
+        press_all(l, k, -10.0, 0.040, 0.040, plain);
+        noise_under(l, -10.0, 12.0);
+        None
+    }),
+    ("SNR 15 dB, twist -8", |l, k| {
+        press_all(l, k, -10.0, 0.040, 0.040, |_, t| t.twist(-8.0));
+        noise_under(l, -12.4, 15.0);
+        None
+    }),
+    ("SNR 15 dB, deviation 1.8 %", |l, k| {
+        press_all(l, k, -10.0, 0.040, 0.040, |r, t| deviate(0.018, r, t));
+        noise_under(l, -10.0, 15.0);
+        None
+    }),
+    ("SNR 15 dB, pause 30 ms", |l, k| {
+        press_all(l, k, -10.0, 0.040, 0.030, plain);
+        noise_under(l, -10.0, 15.0);
+        None
+    }),
+    ("echo -10 dB 20 ms", |l, k| {
+        press_all(l, k, -10.0, 0.040, 0.040, plain);
+        l.echo(0.020, -10.0);
+        None
+    }),
+    ("echo -10 dB 20 ms, twist -8", |l, k| {
+        press_all(l, k, -10.0, 0.040, 0.040, |_, t| t.twist(-8.0));
+        l.echo(0.020, -10.0);
+        None
+    }),
+    ("echo -10 dB 20 ms, twist +4", |l, k| {
+        press_all(l, k, -10.0, 0.040, 0.040, |_, t| t.twist(4.0));
+        l.echo(0.020, -10.0);
+        None
+    }),
+    ("echo -10 dB 7 ms", |l, k| {
+        press_all(l, k, -10.0, 0.040, 0.040, plain);
+        l.echo(0.007, -10.0);
+        None
+    }),
+    ("hum 60 Hz +14 dB", |l, k| {
+        press_all(l, k, -20.0, 0.040, 0.040, plain);
+        hum(l, 60.0, -6.0);
+        None
+    }),
+    ("hum 50 Hz +14 dB", |l, k| {
+        press_all(l, k, -20.0, 0.040, 0.040, plain);
+        hum(l, 50.0, -6.0);
+        None
+    }),
+    ("DC", |l, k| {
+        press_all(l, k, -20.0, 0.040, 0.040, plain);
+        l.offset(4000.0);
+        None
+    }),
+    ("precise dial tone 0 dB", |l, k| {
+        press_all(l, k, -15.0, 0.040, 0.040, plain);
+        l.sine(350.0, -15.0);
+        l.sine(440.0, -15.0);
+        None
+    }),
+    ("interference 550 Hz 0 dB", |l, k| {
+        press_all(l, k, -15.0, 0.040, 0.040, plain);
+        l.sine(550.0, -15.0);
+        None
+    }),
+    ("interference 450 Hz +10 dB", |l, k| {
+        press_all(l, k, -20.0, 0.040, 0.040, plain);
+        l.sine(450.0, -10.0);
+        None
+    }),
+    ("interference 200 Hz +20 dB", |l, k| {
+        press_all(l, k, -25.0, 0.040, 0.040, plain);
+        l.sine(200.0, -5.0);
+        None
+    }),
+    ("dial tone +10 dB", |l, k| {
+        press_all(l, k, -25.0, 0.040, 0.040, plain);
+        l.sine(350.0, -15.0);
+        l.sine(440.0, -15.0);
+        None
+    }),
+    ("mu-law -25", |l, k| {
+        press_all(l, k, -25.0, 0.040, 0.040, plain);
+        Some(Law::Mu)
+    }),
+    ("A-law twist -8", |l, k| {
+        press_all(l, k, -17.0, 0.040, 0.040, |_, t| t.twist(-8.0));
+        Some(Law::A)
+    }),
+    ("legal at once", |l, k| {
+        press_all(l, k, 0.0, 0.040, 0.040, legal);
+        None
+    }),
+    (
+        "legal at once, A-law, echo, SNR 15 dB of the softest",
+        |l, k| {
+            press_all(l, k, 0.0, 0.040, 0.040, legal);
+            l.echo(0.020, -10.0);
+            l.noise(-25.0 - 12.0);
+            Some(Law::A)
+        },
+    ),
+    ("reject -55 dBm0", |l, k| {
+        reject_all(l, k, -55.0, 0.100, 0.050, plain);
+        None
+    }),
+    ("reject 3.5 %", |l, k| {
+        reject_all(l, k, -10.0, 0.060, 0.050, |r, t| stray(0.035, r, t));
+        None
+    }),
+    ("reject 3.0 %", |l, k| {
+        reject_all(l, k, -10.0, 0.060, 0.050, |r, t| stray(0.030, r, t));
+        None
+    }),
+    ("reject 3.0 %, long, SNR 15 dB", |l, k| {
+        reject_all(l, k, -10.0, 0.200, 0.050, |r, t| stray(0.030, r, t));
+        noise_under(l, -10.0, 15.0);
+        None
+    }),
+    ("reject 23 ms", |l, k| {
+        reject_all(l, k, -10.0, 0.023, 0.050, plain);
+        None
+    }),
+    ("reject 23 ms loud", |l, k| {
+        reject_all(l, k, 0.0, 0.023, 0.050, legal);
+        None
+    }),
+    ("reject 23 ms, SNR 15 dB", |l, k| {
+        reject_all(l, k, -10.0, 0.023, 0.050, plain);
+        noise_under(l, -10.0, 15.0);
+        None
+    }),
+    ("reject 23 ms, echo", |l, k| {
+        reject_all(l, k, -10.0, 0.023, 0.050, plain);
+        l.echo(0.020, -10.0);
+        None
+    }),
+    ("reject single tones", |l, k| {
+        reject_all(l, k, -10.0, 0.100, 0.050, |r, mut t| {
+            t.level_dbm0[r.below(2)] = -90.0;
+            t
+        });
+        None
+    }),
+];
+
+const STRETCH: &[(&str, Fill)] = &[
+    ("dial tone +16 dB", |l, k| {
+        press_all(l, k, -25.0, 0.040, 0.040, plain);
+        l.sine(350.0, -9.0);
+        l.sine(440.0, -9.0);
+        None
+    }),
+    ("dial tone +22 dB", |l, k| {
+        press_all(l, k, -25.0, 0.040, 0.040, plain);
+        l.sine(350.0, -3.0);
+        l.sine(440.0, -3.0);
+        None
+    }),
+    ("SNR 9 dB", |l, k| {
+        press_all(l, k, -10.0, 0.050, 0.050, plain);
+        noise_under(l, -10.0, 9.0);
+        None
+    }),
+    ("SNR 6 dB", |l, k| {
+        press_all(l, k, -10.0, 0.050, 0.050, plain);
+        noise_under(l, -10.0, 6.0);
+        None
+    }),
+    ("interruption 15 ms", |l, k| {
+        for &d in k {
+            press_all(l, &[d], -10.0, 0.090, 0.050, plain);
+            let at = l.rng.between(0.002, 0.073);
+            l.interrupt(at, 0.015);
+        }
+        None
+    }),
+    ("interruption 20 ms", |l, k| {
+        for &d in k {
+            press_all(l, &[d], -10.0, 0.100, 0.050, plain);
+            let at = l.rng.between(0.035, 0.045);
+            l.interrupt(at, 0.020);
+        }
+        None
+    }),
+    ("echo -6 dB 20 ms", |l, k| {
+        press_all(l, k, -10.0, 0.050, 0.050, plain);
+        l.echo(0.020, -6.0);
+        None
+    }),
+    ("echo -10 dB 60 ms", |l, k| {
+        press_all(l, k, -10.0, 0.050, 0.070, plain);
+        l.echo(0.060, -10.0);
+        None
+    }),
+    ("-32 dBm0", |l, k| {
+        press_all(l, k, -32.0, 0.050, 0.050, plain);
+        None
+    }),
+    ("-36 dBm0", |l, k| {
+        press_all(l, k, -36.0, 0.050, 0.050, plain);
+        None
+    }),
+    ("twist -10", |l, k| {
+        press_all(l, k, -10.0, 0.050, 0.050, |_, t| t.twist(-10.0));
+        None
+    }),
+    ("twist +6", |l, k| {
+        press_all(l, k, -10.0, 0.050, 0.050, |_, t| t.twist(6.0));
+        None
+    }),
+    ("third tone -10 dB", |l, k| {
+        press_all(l, k, -10.0, 0.050, 0.050, plain);
+        l.sine(1070.0, -20.0);
+        None
+    }),
+    ("+3 dBm0 clipped", |l, k| {
+        press_all(l, k, 3.0, 0.050, 0.050, plain);
+        None
+    }),
+];
+
+fn rounds(base: usize) -> usize {
+    if std::env::var_os("TONEGATE_SOAK").is_some() {
+        base * 10
+    } else {
+        base
+    }
+}
+
+fn seed() -> u64 {
+    std::env::var("TONEGATE_SEED")
+        .ok()
+        .and_then(|seed| seed.parse().ok())
+        .unwrap_or(1)
+}
+
+/// With `TONEGATE_DUMP=folder`, leaves the 8 kHz lines there for `benches/compare.sh`: a WAV file
+/// and beside it the truth, a line a press: key, start, duration in milliseconds, valid or not.
+fn dump((samples, presses, rate): &(Vec<i16>, Vec<Press>, SampleRate)) {
+    let Some(folder) = std::env::var_os("TONEGATE_DUMP") else {
+        return;
+    };
+    if *rate != SampleRate::Hz8000 {
+        return;
+    }
+    static FILES: AtomicUsize = AtomicUsize::new(0);
+    let name = format!("{:05}", FILES.fetch_add(1, Ordering::Relaxed));
+    let path = std::path::Path::new(&folder).join(name);
+    let wav = Wav {
+        rate: *rate,
+        samples: samples.clone(),
+    };
+    std::fs::write(path.with_extension("wav"), wav.write()).expect("a writable folder");
+    let truth: String = presses
+        .iter()
+        .map(|press| {
+            let [start, duration] = [press.start, press.duration].map(|seconds| seconds * 1000.0);
+            let (key, valid) = (press.tone.digit.as_char(), u8::from(press.valid));
+            format!("{key} {start:.2} {duration:.2} {valid}\n")
+        })
+        .collect();
+    std::fs::write(path.with_extension("txt"), truth).expect("a writable folder");
+}
+
+fn run(name: &str, fill: Fill, rate: SampleRate, rounds: usize) -> Grade {
+    let mut total = Grade::default();
+    for round in 0..rounds {
+        let salt = name.bytes().fold(seed(), |h, b| {
+            h.wrapping_mul(1_099_511_628_211) ^ u64::from(b)
+        });
+        let mut line = Line::new(rate, salt ^ ((round as u64) << 32) ^ u64::from(rate.hz()));
+        let keys = line.shuffled();
+        let law = fill(&mut line, &keys);
+        let finished = line.finish(law);
+        dump(&finished);
+        total.add(grade(finished));
+    }
+    total
+}
+
+#[test]
+fn the_mandatory_box() {
+    let mut total = Grade::default();
+    let mut failed = Vec::new();
+    for rate in SampleRate::ALL {
+        for &(name, fill) in MANDATORY {
+            if std::env::var("ONLY").is_ok_and(|o| !name.contains(&o)) {
+                continue;
+            }
+            let grade = run(name, fill, rate, rounds(2));
+            if !grade.perfect() {
+                failed.push(format!(
+                    "{} Hz, {name}: {} of {} missed, {} wrong, {} doubled, {} of {} accepted",
+                    rate.hz(),
+                    grade.missed,
+                    grade.valid,
+                    grade.wrong,
+                    grade.doubled,
+                    grade.accepted,
+                    grade.invalid
+                ));
+            }
+            total.add(grade);
+        }
+    }
+    println!(
+        "mandatory: {} keys, {} rejects, {} tests failed",
+        total.valid,
+        total.invalid,
+        failed.len()
+    );
+    for (name, values) in [
+        ("latency", &total.latency),
+        ("onset error", &total.onset),
+        ("end error", &total.end),
+    ] {
+        println!(
+            "{name}: median {:.1} ms, p99 {:.1} ms",
+            quantile(values, 0.5),
+            quantile(values, 0.99)
+        );
+    }
+    assert!(total.valid > 1000 && total.invalid > 500);
+    assert!(failed.is_empty(), "\n{}", failed.join("\n"));
+}
+
+#[test]
+fn beyond_the_box() {
+    let mut total = Grade::default();
+    for &(name, fill) in STRETCH {
+        let mut grade = Grade::default();
+        for rate in SampleRate::ALL {
+            grade.add(run(name, fill, rate, rounds(2)));
+        }
+        println!(
+            "{name}: {} of {} missed, {} wrong, {} doubled, {} extra",
+            grade.missed, grade.valid, grade.wrong, grade.doubled, grade.accepted
+        );
+        total.add(grade);
+    }
+    let heard = 100.0 * (1.0 - total.missed as f64 / total.valid as f64);
+    println!("beyond the box: {heard:.1} % heard");
+    assert!(total.valid > 1000);
+}
