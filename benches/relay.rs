@@ -1,0 +1,79 @@
+//! How many messages a second cross a relay over in-memory pipes, by size?
+//!
+//! One direction, plain text on both legs: the relay's own work without a kernel or a cipher.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+use tonegate::metrics::Flow;
+use tonegate::relay::{Leg, Order, Patience, Relay, Terms};
+use tonegate::sim::frame::{Frame, TEXT};
+
+/// Messages per round.
+const MESSAGES: usize = 1000;
+
+async fn forward(batch: &[u8], rounds: usize) {
+    let (mut client, client_end) = duplex(64 * 1024);
+    let (mut upstream, upstream_end) = duplex(64 * 1024);
+    let hour = Duration::from_secs(3600);
+    let terms = Terms {
+        patience: Patience {
+            ping: hour,
+            idle: hour,
+            session: hour,
+        },
+        client_message_max: 1 << 20,
+        upstream_message_max: 1 << 24,
+        order: Arc::new(Order::default()),
+        flow: Flow::unread(),
+    };
+    let relay = tokio::spawn(Relay::new(
+        Leg::plain(client_end, Bytes::new()),
+        Leg::plain(upstream_end, Bytes::new()),
+        terms,
+    ));
+    let total = batch.len() * rounds;
+    let writer = async {
+        for _ in 0..rounds {
+            if client.write_all(batch).await.is_err() {
+                return;
+            }
+        }
+    };
+    let reader = async {
+        let mut got = 0;
+        let mut buffer = vec![0; 64 * 1024];
+        while got < total {
+            got += upstream.read(&mut buffer).await.unwrap_or(total);
+        }
+    };
+    tokio::join!(writer, reader);
+    relay.abort();
+}
+
+fn relay(criterion: &mut Criterion) {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+    else {
+        return;
+    };
+    let mut group = criterion.benchmark_group("relay");
+    group.throughput(Throughput::Elements(MESSAGES as u64));
+    for length in [100, 1360, 16_000] {
+        let mut batch = BytesMut::new();
+        for _ in 0..MESSAGES {
+            Frame::whole(TEXT, vec![b'x'; length]).encode(Some([1, 2, 3, 4]), &mut batch);
+        }
+        group.bench_function(format!("{length} bytes"), |bench| {
+            bench.iter(|| runtime.block_on(forward(&batch, 1)));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, relay);
+criterion_main!(benches);

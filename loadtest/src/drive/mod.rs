@@ -1,0 +1,191 @@
+//! The callers: each mode is one question, asked of whoever listens at the target's address.
+
+mod call;
+mod connect;
+mod flood;
+mod idle;
+mod message;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+
+use crate::report::Counts;
+use crate::socket::{Dialler, Socket, Target};
+use crate::{Result, echo, process};
+
+/// Handshakes under way at once while connections are opened: enough to keep both ends busy.
+const DIALS_AT_ONCE: usize = 16;
+/// Past the time a run was given, what is still missing is lost.
+const GRACE: Duration = Duration::from_secs(20);
+
+#[derive(Subcommand)]
+pub enum Mode {
+    /// Open loop: each connection sends one message per interval, whatever comes back and when
+    Call(call::Flags),
+    /// As fast as the window allows: what a message costs when messages come in bursts
+    Flood(flood::Flags),
+    /// TCP, TLS, upgrade, close, over and over: what a connection costs
+    Connect(connect::Flags),
+    /// Connections that stay and say nothing: what one holds
+    Idle(idle::Flags),
+}
+
+#[derive(Args)]
+struct Common {
+    #[command(flatten)]
+    target: Target,
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    connections: u32,
+    /// Measured seconds
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
+    seconds: u64,
+    /// Run the strict echo on this address, in the thread of the callers: it then never sleeps
+    #[arg(long, requires_all = ["certificate", "key"])]
+    echo: Option<SocketAddr>,
+    #[arg(long)]
+    certificate: Option<PathBuf>,
+    #[arg(long)]
+    key: Option<PathBuf>,
+    /// Process whose cost is taken, children included; may be given again
+    #[arg(long = "pid")]
+    pids: Vec<u32>,
+}
+
+impl Common {
+    async fn dialler(&self) -> Result<Dialler> {
+        if let (Some(listen), Some(certificate), Some(key)) =
+            (self.echo, &self.certificate, &self.key)
+        {
+            tokio::spawn(echo::Server::bind(certificate, key, listen).await?.serve());
+        }
+        Dialler::new(self.target.clone())
+    }
+
+    /// Opens all connections, or says why not.
+    async fn open(&self, dialler: &Dialler) -> Result<Vec<Socket>> {
+        let mut dials = JoinSet::new();
+        let mut sockets = Vec::new();
+        for _ in 0..self.connections {
+            if dials.len() == DIALS_AT_ONCE
+                && let Some(dialled) = dials.join_next().await
+            {
+                sockets.push(dialled??);
+            }
+            let dialler = dialler.clone();
+            dials.spawn(async move { dialler.dial().await });
+        }
+        while let Some(dialled) = dials.join_next().await {
+            sockets.push(dialled??);
+        }
+        Ok(sockets)
+    }
+
+    fn duration(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+}
+
+/// The cost of the watched processes between two moments.
+struct Meter {
+    pids: Vec<u32>,
+    cpu: u64,
+    resident: u64,
+    began: std::time::Instant,
+}
+
+impl Meter {
+    fn start(pids: &[u32]) -> Meter {
+        let pids = process::family(pids);
+        let (cpu, resident) = (
+            process::cpu_nanoseconds(&pids),
+            process::resident_kib(&pids),
+        );
+        Meter {
+            pids,
+            cpu,
+            resident,
+            began: std::time::Instant::now(),
+        }
+    }
+
+    fn cpu_us(&self) -> f64 {
+        process::cpu_nanoseconds(&self.pids).saturating_sub(self.cpu) as f64 / 1000.0
+    }
+
+    fn resident_kib_more(&self) -> f64 {
+        process::resident_kib(&self.pids) as f64 - self.resident as f64
+    }
+
+    fn cores(&self) -> f64 {
+        self.cpu_us() / self.began.elapsed().as_micros() as f64
+    }
+}
+
+/// Keeps the thread awake: a generator that sleeps measures its own waking, and lends the proxy
+/// under test the other core's idle time. Ends with the runtime.
+fn stay_awake() {
+    tokio::spawn(async {
+        loop {
+            tokio::task::yield_now().await;
+        }
+    });
+}
+
+/// Runs one mode, prints its line; false when bytes were lost or changed.
+pub async fn run(mode: Mode) -> Result<bool> {
+    let (name, common) = match &mode {
+        Mode::Call(flags) => ("call", &flags.common),
+        Mode::Flood(flags) => ("flood", &flags.common),
+        Mode::Connect(flags) => ("connect", &flags.common),
+        Mode::Idle(flags) => ("idle", &flags.common),
+    };
+    let (connections, limit) = (common.connections, common.duration() + GRACE * 2);
+    let work = async {
+        match mode {
+            Mode::Call(flags) => call::run(flags).await,
+            Mode::Flood(flags) => flood::run(flags).await,
+            Mode::Connect(flags) => connect::run(flags).await,
+            Mode::Idle(flags) => idle::run(flags).await,
+        }
+    };
+    let (counts, mut line) = tokio::time::timeout(limit, work).await??;
+    line["mode"] = json!(name);
+    line["connections"] = json!(connections);
+    line["ok"] = json!(counts.sound());
+    merge(&mut line, counts.json());
+    println!("{line}");
+    Ok(counts.sound())
+}
+
+fn merge(line: &mut Value, more: Value) {
+    if let (Some(line), Value::Object(more)) = (line.as_object_mut(), more) {
+        line.extend(more);
+    }
+}
+
+/// Waits for the connections' tasks. One that failed is counted and, the first of them, told; one
+/// that waits for what will not come is ended, and what it misses is lost.
+async fn gather(mut tasks: JoinSet<Result<()>>, counts: &Counts, limit: Duration) {
+    let mut told = false;
+    let all = async {
+        while let Some(ended) = tasks.join_next().await {
+            let Err(error) = ended.map_err(Into::into).flatten() else {
+                continue;
+            };
+            Counts::add(&counts.broken);
+            if !std::mem::replace(&mut told, true) {
+                eprintln!("tonegate-load: {error}");
+            }
+        }
+    };
+    if tokio::time::timeout(limit, all).await.is_err() {
+        eprintln!("tonegate-load: not all connections ended in time");
+        Counts::add(&counts.broken);
+        tasks.shutdown().await;
+    }
+}

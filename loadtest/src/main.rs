@@ -1,0 +1,88 @@
+//! `tonegate-load`: the far ends of a measurement. `echo` is the upstream, `drive` the callers,
+//! `certificates` the trust between them. Everything stays on loopback and ends by itself.
+
+mod certificates;
+mod drive;
+mod echo;
+mod frame;
+mod process;
+mod report;
+mod socket;
+mod tls;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What can go wrong ends the run with a sentence; nobody handles it by kind.
+pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+#[derive(Parser)]
+#[command(version, about)]
+struct Command {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// A TLS WebSocket server that sends every frame back, whatever path or credential it came with
+    Echo(EchoFlags),
+    /// Callers that check every byte that comes back
+    #[command(subcommand)]
+    Drive(drive::Mode),
+    /// Writes ca.pem, leaf.pem and leaf.key for localhost, valid for the tests only
+    Certificates {
+        #[arg(long)]
+        directory: PathBuf,
+    },
+}
+
+/// Where the strict echo listens and who it says it is.
+#[derive(clap::Args, Clone)]
+pub struct EchoFlags {
+    #[arg(long = "echo-listen", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+    #[arg(long)]
+    certificate: PathBuf,
+    #[arg(long)]
+    key: PathBuf,
+}
+
+fn main() -> ExitCode {
+    let command = Command::parse();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let outcome = match runtime {
+        Ok(runtime) => runtime.block_on(run(command.verb)),
+        Err(error) => Err(error.into()),
+    };
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("tonegate-load: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `Ok(false)`: the run took place, and bytes were lost or changed.
+async fn run(verb: Verb) -> Result<bool> {
+    match verb {
+        Verb::Echo(flags) => {
+            let server = echo::Server::bind(&flags.certificate, &flags.key, flags.listen).await?;
+            println!(
+                "{}",
+                serde_json::json!({"event": "listening", "address": server.address()?.to_string()})
+            );
+            server.serve().await;
+            Ok(true)
+        }
+        Verb::Drive(mode) => drive::run(mode).await,
+        Verb::Certificates { directory } => certificates::write(&directory).map(|()| true),
+    }
+}

@@ -1,0 +1,197 @@
+//! A caller's connection: TCP, TLS, upgrade, then frames.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::frame::{self, CLOSE, Header, PONG};
+use crate::{Result, tls};
+
+/// RFC 6455 section 1.3 gives this key and its answer as the example. It need not be secret here.
+const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+const READ: usize = 64 << 10;
+/// The load is repeatable, masks included; nobody is deceived by a mask on loopback.
+const MASK: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
+
+/// Whom to call and what to say first.
+#[derive(clap::Args, Clone)]
+pub struct Target {
+    #[arg(long)]
+    address: SocketAddr,
+    #[arg(
+        long,
+        default_value = "/voice-live/realtime?api-version=2026-07-15&model=sim-echo"
+    )]
+    path: String,
+    /// A header of the upgrade request, as `name: value`
+    #[arg(long = "header")]
+    headers: Vec<String>,
+    /// PEM file with the authority that signed the target's certificate
+    #[arg(long)]
+    ca: std::path::PathBuf,
+    /// Offer TLS tickets of earlier connections
+    #[arg(long)]
+    resume: bool,
+}
+
+#[derive(Clone)]
+pub struct Dialler {
+    target: Arc<Target>,
+    config: Arc<ClientConfig>,
+}
+
+impl Dialler {
+    pub fn new(target: Target) -> Result<Dialler> {
+        if !target.address.ip().is_loopback() {
+            return Err("load goes to loopback addresses only".into());
+        }
+        let config = tls::client(&target.ca, target.resume)?;
+        Ok(Dialler {
+            target: Arc::new(target),
+            config,
+        })
+    }
+
+    pub async fn dial(&self) -> Result<Socket> {
+        let socket = TcpStream::connect(self.target.address).await?;
+        socket.set_nodelay(true)?;
+        let name = ServerName::try_from("localhost")?;
+        let stream = TlsConnector::from(self.config.clone())
+            .connect(name, socket)
+            .await?;
+        let mut socket = Socket {
+            stream,
+            input: Vec::new(),
+            at: 0,
+        };
+        socket.upgrade(&self.target).await?;
+        Ok(socket)
+    }
+}
+
+pub struct Socket {
+    stream: TlsStream<TcpStream>,
+    input: Vec<u8>,
+    /// How much of `input` was handed out.
+    at: usize,
+}
+
+/// One message, a ping that wants its answer, or the end.
+pub enum Event<'a> {
+    Text(&'a [u8]),
+    Ping(Vec<u8>),
+    Closed,
+}
+
+impl Socket {
+    async fn upgrade(&mut self, target: &Target) -> Result<()> {
+        let mut request = format!(
+            "GET {} HTTP/1.1\r\nHost: localhost:{}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n",
+            target.path,
+            target.address.port()
+        );
+        for header in &target.headers {
+            request.push_str(header);
+            request.push_str("\r\n");
+        }
+        request.push_str("\r\n");
+        self.send(request.as_bytes()).await?;
+        let end = loop {
+            if let Some(at) = self.input.windows(4).position(|four| four == b"\r\n\r\n") {
+                break at + 4;
+            }
+            if !self.fill().await? {
+                return Err("closed before an answer to the upgrade".into());
+            }
+        };
+        let head = std::str::from_utf8(&self.input[..end])?;
+        if !head.starts_with("HTTP/1.1 101") || !head.contains(ACCEPT) {
+            return Err(format!("refused: {}", head.lines().next().unwrap_or_default()).into());
+        }
+        self.at = end;
+        Ok(())
+    }
+
+    pub async fn send(&mut self, bytes: &[u8]) -> Result<()> {
+        self.stream.write_all(bytes).await?;
+        Ok(self.stream.flush().await?)
+    }
+
+    async fn fill(&mut self) -> Result<bool> {
+        self.input.drain(..self.at);
+        self.at = 0;
+        self.input.reserve(READ);
+        Ok(self.stream.read_buf(&mut self.input).await? > 0)
+    }
+
+    /// What comes next. Cancel-safe: nothing is consumed until a frame is whole. Anything but a
+    /// whole, unmasked frame of an expected kind is an error: the echo sends back what it got, and
+    /// texts are what it got.
+    pub async fn next(&mut self) -> Result<Event<'_>> {
+        let header = loop {
+            let header = Header::parse(&self.input[self.at..])?;
+            match header.filter(|header| self.input.len() - self.at >= header.frame()) {
+                Some(header) => break header,
+                None if self.fill().await? => {}
+                None => return Ok(Event::Closed),
+            }
+        };
+        let payload = self.at + header.length..self.at + header.frame();
+        self.at = payload.end;
+        match (header.first, header.mask) {
+            (0x81, None) => Ok(Event::Text(&self.input[payload])),
+            (0x88, None) => Ok(Event::Closed),
+            (0x89, None) => Ok(Event::Ping(self.input[payload].to_vec())),
+            (first, mask) => {
+                Err(format!("unexpected frame {first:#04x}, masked: {}", mask.is_some()).into())
+            }
+        }
+    }
+
+    pub async fn pong(&mut self, payload: &[u8]) -> Result<()> {
+        let mut bytes = Vec::new();
+        frame::write(&mut bytes, PONG, payload, Some(MASK));
+        self.send(&bytes).await
+    }
+
+    /// The next text, handed to `look`; pings are answered on the way. `None` at the end. Not
+    /// cancel-safe: the answer to a ping may be half written.
+    pub async fn text<T>(&mut self, look: impl FnOnce(&[u8]) -> T) -> Result<Option<T>> {
+        loop {
+            match self.next().await? {
+                Event::Text(text) => return Ok(Some(look(text))),
+                Event::Ping(payload) => self.pong(&payload).await?,
+                Event::Closed => return Ok(None),
+            }
+        }
+    }
+
+    /// Gives the read buffer back: an idle caller should cost the machine little.
+    pub fn rest(&mut self) {
+        self.input.drain(..self.at);
+        self.input.shrink_to_fit();
+        self.at = 0;
+    }
+
+    /// Says goodbye and waits for the answer.
+    pub async fn close(mut self) -> Result<()> {
+        let mut bytes = Vec::new();
+        frame::write(&mut bytes, CLOSE, &1000u16.to_be_bytes(), Some(MASK));
+        self.send(&bytes).await?;
+        while self.text(|_| ()).await?.is_some() {}
+        Ok(())
+    }
+}
+
+/// Appends `text` as a client's frame.
+pub fn text_frame(out: &mut Vec<u8>, text: &[u8]) {
+    frame::write(out, frame::TEXT, text, Some(MASK));
+}
