@@ -1,0 +1,396 @@
+//! The program as an operator runs it: verbs, exit codes, what it prints and what it never prints.
+
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
+use tonegate::sim::stream::Stream;
+use tonegate::sim::{head, stream};
+
+use crate::harness::{KEY, UPSTREAM_KEY, Wish, World, read_answer, request, text, within};
+
+fn tonegate() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tonegate"));
+    command.kill_on_drop(true);
+    command
+}
+
+/// Runs a verb to its end: exit code, standard output, standard error.
+async fn run(args: &[&str]) -> (i32, String, String) {
+    let output = within("the program", tonegate().args(args).output()).await;
+    let output = output.unwrap();
+    (
+        output.status.code().unwrap(),
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+/// `tonegate serve` as a child, with all it has logged.
+struct Served {
+    child: Child,
+    log: Lines<BufReader<ChildStderr>>,
+    lines: Vec<String>,
+    port: u16,
+}
+
+impl Served {
+    async fn start(world: &World, filter: &str) -> Served {
+        let mut child = tonegate()
+            .args(["serve", "--config"])
+            .arg(world.folder.join("edge.toml"))
+            .env("TONEGATE_LOG", filter)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut served = Served {
+            child,
+            log,
+            lines: Vec::new(),
+            port: 0,
+        };
+        let public = served.until(|line| line["role"] == "public").await;
+        let address = public["address"].as_str().unwrap();
+        served.port = address.rsplit(':').next().unwrap().parse().unwrap();
+        served
+    }
+
+    /// Reads the log until a line fits.
+    async fn until(&mut self, fits: impl Fn(&Value) -> bool) -> Value {
+        within("a log line", async {
+            loop {
+                let line = self.log.next_line().await.unwrap().unwrap();
+                let value: Value = serde_json::from_str(&line).unwrap();
+                self.lines.push(line);
+                if fits(&value) {
+                    return value;
+                }
+            }
+        })
+        .await
+    }
+
+    async fn send(&self, world: &World, request: &[u8]) -> Stream {
+        use tokio::io::AsyncWriteExt as _;
+        let tcp = tokio::net::TcpStream::connect(("127.0.0.1", self.port))
+            .await
+            .unwrap();
+        let connector = stream::connector(&world.authority.pem()).unwrap();
+        let name = "localhost".to_owned().try_into().unwrap();
+        let tls = connector.connect(name, tcp).await.unwrap();
+        let mut io = Stream::Tls(Box::new(tls.into()));
+        io.write_all(request).await.unwrap();
+        io.flush().await.unwrap();
+        io
+    }
+
+    /// Sends a signal and waits for the end: exit code, and everything that was printed.
+    async fn end(mut self, signal: Signal) -> (i32, String) {
+        let id = Pid::from_raw(self.child.id().unwrap().cast_signed()).unwrap();
+        kill_process(id, signal).unwrap();
+        let status = within("the end", self.child.wait()).await.unwrap();
+        let mut all = self.lines.join("\n");
+        while let Some(line) = self.log.next_line().await.unwrap() {
+            all.push('\n');
+            all.push_str(&line);
+        }
+        let mut out = String::new();
+        let mut stdout = self.child.stdout.take().unwrap();
+        stdout.read_to_string(&mut out).await.unwrap();
+        (status.code().unwrap(), all + &out)
+    }
+}
+
+#[tokio::test]
+async fn g15_no_secret_is_printed_whatever_is_asked_and_however() {
+    let world = World::usual().await;
+    let mut served = Served::start(&world, "trace").await;
+    let canaries = [
+        "canary-a-1",
+        "canary-b-2",
+        "canary-c-3",
+        "canary-d-4",
+        "canary-e-5",
+    ];
+    let [a, b, c, d, e] = canaries;
+    // Credentials in every place, right and wrong ones.
+    let requests = [
+        request("/ws?model=sim-echo", &[("api-key", a)]),
+        request(&format!("/ws?api-key={b}"), &[]),
+        request(
+            &format!("/ws?token={c}&authorization=Bearer+{c}&sig={c}"),
+            &[("Authorization", &format!("Bearer {d}"))],
+        ),
+        request(
+            &format!("/ws?model={e}&agent-access-token={e}"),
+            &[
+                ("api-key", KEY),
+                ("Cookie", &format!("session={e}")),
+                ("Sec-WebSocket-Protocol", &format!("bearer.{e}")),
+            ],
+        ),
+        request(&format!("/{d}?api-key={d}"), &[]),
+        request("/ws?model=sim-refuse-401", &[("api-key", KEY)]),
+        format!("GET / HTTP/1.1\r\n{a}\u{1}\r\n\r\n"),
+    ];
+    for request in &requests {
+        let mut io = served.send(&world, request.as_bytes()).await;
+        let mut buffer = bytes::BytesMut::new();
+        let answer = within("an answer", head::read(&mut io, &mut buffer)).await;
+        let answer = String::from_utf8(answer.unwrap().to_vec()).unwrap();
+        let mut body = buffer.to_vec();
+        within("the end", io.read_to_end(&mut body)).await.unwrap();
+        let body = String::from_utf8(body).unwrap();
+        for canary in canaries {
+            assert!(
+                !answer.contains(canary) && !body.contains(canary),
+                "{answer}{body}"
+            );
+        }
+    }
+    // A session with its key, content and close reason of its own.
+    let target = format!("/ws?model=sim-echo&api-key={KEY}");
+    let io = served.send(&world, request(&target, &[]).as_bytes()).await;
+    let mut caller = read_answer(io).await.unwrap();
+    caller.send(text(a)).await;
+    caller.next().await.unwrap();
+    caller.close(4000, b).await;
+    caller.closed().await;
+    served
+        .until(|line| line["message"] == "session ended")
+        .await;
+    let (code, printed) = served.end(Signal::TERM).await;
+    assert_eq!(code, 0);
+    assert!(printed.contains("request refused"), "{printed}");
+    for secret in canaries.iter().chain(&[KEY, UPSTREAM_KEY]) {
+        assert!(
+            !printed.contains(secret),
+            "{secret} was printed:\n{printed}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn one_line_at_the_start_and_one_at_the_end_of_a_session_tell_everything() {
+    let world = World::usual().await;
+    let mut served = Served::start(&world, "info").await;
+    let target = "/ws?model=sim-echo";
+    let io = served
+        .send(&world, request(target, &[("api-key", KEY)]).as_bytes())
+        .await;
+    let mut caller = read_answer(io).await.unwrap();
+    let start = served
+        .until(|line| line["message"] == "session started")
+        .await;
+    for (field, value) in [
+        ("route", "browser"),
+        ("subject", "tester"),
+        ("model", "sim-echo"),
+        ("upstream", "voice"),
+        ("level", "INFO"),
+    ] {
+        assert_eq!(start[field], value, "{start}");
+    }
+    assert!(start["upgrade_ms"].as_f64().unwrap() > 0.0);
+    caller.send(text("12345")).await;
+    caller.next().await.unwrap();
+    caller.close(4321, "bye").await;
+    caller.closed().await;
+    let end = served
+        .until(|line| line["message"] == "session ended")
+        .await;
+    assert_eq!(end["session"], start["session"]);
+    for (field, value) in [("ended_by", "client"), ("reason", "client_closed")] {
+        assert_eq!(end[field], value, "{end}");
+    }
+    for (field, value) in [
+        ("client_close", 4321),
+        ("upstream_close", 4321),
+        ("up_messages", 1),
+        ("up_bytes", 5),
+        ("down_messages", 1),
+        ("down_bytes", 5),
+    ] {
+        assert_eq!(end[field], value, "{field} in {end}");
+    }
+    let (code, printed) = served.end(Signal::INT).await;
+    assert_eq!(code, 0, "{printed}");
+}
+
+#[tokio::test]
+async fn check_prints_what_would_run_and_masks_secrets() {
+    let world = World::usual().await;
+    let file = world.folder.join("edge.toml");
+    let (code, out, _) = run(&["check", "--config", file.to_str().unwrap()]).await;
+    assert_eq!(code, 0);
+    assert!(
+        out.contains("route     browser: /ws") && out.ends_with("ok\n"),
+        "{out}"
+    );
+    assert!(!out.contains(UPSTREAM_KEY) && !out.contains(KEY), "{out}");
+}
+
+#[tokio::test]
+async fn a_route_without_an_admission_decision_refuses_to_start_and_says_so() {
+    let world = World::usual().await;
+    let open = world.settings.replace("admit = [\"key\"]", "");
+    let file = world.folder.join("open.toml");
+    fs::write(&file, open).unwrap();
+    for verb in ["check", "serve"] {
+        let (code, out, err) = run(&[verb, "--config", file.to_str().unwrap()]).await;
+        assert_eq!((code, out.as_str()), (1, ""));
+        assert!(err.contains("routes.browser.admit"), "{err}");
+        assert!(err.contains("no admission decision"), "{err}");
+    }
+}
+
+#[tokio::test]
+async fn mistakes_are_told_with_their_place_and_end_with_1_or_2() {
+    let world = World::usual().await;
+    let file = world.folder.join("typo.toml");
+    fs::write(&file, world.settings.replace("workers", "worker")).unwrap();
+    let (code, _, err) = run(&["serve", "--config", file.to_str().unwrap()]).await;
+    assert_eq!(code, 1);
+    assert!(err.contains("typo.toml") && err.contains("line 4"), "{err}");
+    assert!(err.contains("did you mean `workers`?"), "{err}");
+    let (code, _, err) = run(&["serve", "--config", "/no/such/file.toml"]).await;
+    assert_eq!(code, 1);
+    assert!(err.contains("cannot read /no/such/file.toml"), "{err}");
+    let other = World::usual().await;
+    let mut key = fs::read_to_string(world.folder.join("edge.toml")).unwrap();
+    let foreign = other.folder.join("edge.key");
+    key = key.replace("edge.key", foreign.to_str().unwrap());
+    fs::write(&file, key).unwrap();
+    let (code, _, err) = run(&["check", "--config", file.to_str().unwrap()]).await;
+    assert_eq!(code, 1);
+    assert!(err.contains("server.tls"), "{err}");
+    assert_eq!(run(&["serve"]).await.0, 2);
+    assert_eq!(run(&["dance"]).await.0, 2);
+}
+
+#[tokio::test]
+async fn a_port_that_is_taken_is_told() {
+    let world = World::usual().await;
+    let taken = format!("127.0.0.1:{}", world.port);
+    let file = world.folder.join("taken.toml");
+    let settings = world
+        .settings
+        .replace("listen = \"127.0.0.1:0\"", &format!("listen = \"{taken}\""));
+    fs::write(&file, settings).unwrap();
+    let (code, _, err) = run(&["serve", "--config", file.to_str().unwrap()]).await;
+    assert_eq!(code, 1);
+    assert!(err.contains(&format!("cannot listen on {taken}")), "{err}");
+}
+
+#[tokio::test]
+async fn the_demo_passes_every_step_on_a_bare_machine() {
+    let mut demo = tonegate();
+    // Nothing of the environment may be needed.
+    let demo = demo.env_clear().args(["demo", "--once", "--json"]).output();
+    let output = within("the demo", demo).await.unwrap();
+    assert!(output.status.success());
+    let steps: Vec<Value> = String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let names: Vec<_> = steps.iter().map(|s| s["step"].as_str().unwrap()).collect();
+    let expected = [
+        "upstream",
+        "edge",
+        "refusal",
+        "TLS",
+        "admission",
+        "first audio",
+        "conversation",
+        "goodbye",
+        "metrics",
+        "verdict",
+    ];
+    assert_eq!(names, expected);
+    assert!(steps.iter().all(|step| step["ok"] == true), "{steps:?}");
+}
+
+#[tokio::test]
+async fn the_key_that_is_made_opens_the_door_it_was_made_for() {
+    let (code, out, _) = run(&["key", "kiosk"]).await;
+    assert_eq!(code, 0);
+    let key = out
+        .lines()
+        .find_map(|line| line.strip_prefix("#   "))
+        .unwrap();
+    let lines: Vec<&str> = out.lines().filter(|line| !line.starts_with('#')).collect();
+    let world = World::with(Wish {
+        more: lines.join("\n"),
+        ..Wish::default()
+    })
+    .await;
+    let mut caller = world
+        .ask("/ws?model=sim-echo", &[("api-key", key)])
+        .await
+        .unwrap();
+    caller.send(text("in")).await;
+    assert_eq!(caller.next().await, Some(text("in")));
+    assert_eq!(run(&["key", "a b"]).await.0, 1);
+}
+
+#[tokio::test]
+async fn keys_that_are_dialled_into_a_file_are_found_in_it() {
+    let world = World::usual().await;
+    let file = world.folder.join("code.wav");
+    let file = file.to_str().unwrap();
+    for rate in ["8000", "16000", "24000", "48000"] {
+        let (code, _, err) = run(&["tone", "823#", "--rate", rate, "-o", file]).await;
+        assert_eq!((code, err.as_str()), (0, ""));
+        let (code, out, _) = run(&["dtmf", file]).await;
+        assert_eq!(code, 0);
+        let presses: Vec<Value> = out
+            .lines()
+            .map(|l| serde_json::from_str(l).unwrap())
+            .collect();
+        let digits: String = presses
+            .iter()
+            .map(|p| p["digit"].as_str().unwrap())
+            .collect();
+        assert_eq!(digits, "823#", "at {rate} Hz");
+        for (i, press) in presses.iter().enumerate() {
+            let start = press["start_ms"].as_f64().unwrap();
+            assert!((start - (100.0 + 200.0 * i as f64)).abs() < 3.0, "{press}");
+            let length = press["end_ms"].as_f64().unwrap() - start;
+            assert!((length - 100.0).abs() < 5.0, "{press}");
+            assert_eq!(press["decided_ms"].as_f64().unwrap() % 20.0, 0.0, "{press}");
+            assert_eq!(press.get("twist_db"), None);
+        }
+    }
+    let (_, out, _) = run(&["dtmf", "--explain", file]).await;
+    let press: Value = serde_json::from_str(out.lines().next().unwrap()).unwrap();
+    assert!(
+        (press["low_dbm0"].as_f64().unwrap() + 10.0).abs() < 0.5,
+        "{press}"
+    );
+    fs::write(file, "no sound").unwrap();
+    let (code, _, err) = run(&["dtmf", file]).await;
+    assert_eq!(code, 1);
+    assert!(err.contains("code.wav"), "{err}");
+    assert_eq!(run(&["tone", "8x", "-o", file]).await.0, 1);
+    assert_eq!(run(&["dtmf", "-"]).await.0, 1);
+}
+
+#[tokio::test]
+async fn help_names_every_verb() {
+    let (code, out, _) = run(&["--help"]).await;
+    assert_eq!(code, 0);
+    for verb in ["demo", "serve", "check", "key", "dtmf", "tone", "sim"] {
+        assert!(
+            out.lines().any(|l| l.trim_start().starts_with(verb)),
+            "{out}"
+        );
+    }
+    assert!(Path::new(env!("CARGO_BIN_EXE_tonegate")).exists());
+}

@@ -1,0 +1,27 @@
+//! The whole edge, through real sockets: an edge with settings, before a simulated Voice Live,
+//! and a caller that speaks frame by frame.
+//!
+//! One file per behaviour, named as the behaviour. Names of tests begin with the ID of the feature
+//! or the row of the threat model that they prove (B07, S16), where there is one.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+#![allow(unreachable_pub, reason = "a test binary has no outside")]
+
+mod child;
+mod harness;
+mod tape;
+
+mod admission;
+mod binary;
+mod bounds;
+mod close;
+mod heads;
+mod hostile;
+mod listener;
+mod metrics;
+mod noise;
+mod relay;
+mod request;
+mod sdk;
+mod tls;
+mod upstream;

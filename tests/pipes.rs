@@ -1,0 +1,335 @@
+//! The relay over in-memory pipes with time that only moves when nothing else can: any split of
+//! any stream comes out as it went in, and a dropped session closes both sides.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use proptest::prelude::*;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tonegate::error::{Reason, Side};
+use tonegate::metrics::Flow;
+use tonegate::relay::{Ending, Leg, Order, Patience, Relay, Terms};
+use tonegate::sim::frame::{BINARY, CONTINUATION, Decoder, Frame, PING, Sender, TEXT};
+
+fn terms(order: &Arc<Order>) -> Terms {
+    Terms {
+        patience: Patience {
+            ping: Duration::from_secs(20),
+            idle: Duration::from_secs(600),
+            session: Duration::from_secs(3600),
+        },
+        client_message_max: 1 << 20,
+        upstream_message_max: 1 << 24,
+        order: order.clone(),
+        flow: Flow::unread(),
+    }
+}
+
+/// A relay between two pipes that hold `room` bytes each.
+fn relay(
+    room: usize,
+    early: Bytes,
+) -> (
+    DuplexStream,
+    DuplexStream,
+    Relay<DuplexStream, DuplexStream>,
+    Arc<Order>,
+) {
+    let (client, client_end) = duplex(room);
+    let (upstream, upstream_end) = duplex(room);
+    let order = Arc::new(Order::default());
+    let relay = Relay::new(
+        Leg::plain(client_end, early),
+        Leg::plain(upstream_end, Bytes::new()),
+        terms(&order),
+    );
+    (client, upstream, relay, order)
+}
+
+/// Drives a relay through futures that are dropped again and again before they are done, as in a
+/// `select!`: nothing may be lost with them.
+async fn interrupted(mut relay: Relay<DuplexStream, DuplexStream>) -> Ending {
+    loop {
+        tokio::select! {
+            biased;
+            ending = &mut relay => return ending,
+            () = tokio::task::yield_now() => {}
+        }
+        // Without this the time that only moves when all are idle would stand still.
+        if let Ok(ending) = tokio::time::timeout(Duration::from_millis(1), &mut relay).await {
+            return ending;
+        }
+    }
+}
+
+/// Legal messages, some in fragments, some with pings between the fragments.
+fn frames() -> impl Strategy<Value = Vec<Frame>> {
+    let payload = prop_oneof![
+        proptest::collection::vec(any::<u8>(), 0..140),
+        (60_000usize..70_000).prop_map(|length| vec![3; length]),
+    ];
+    let message = proptest::collection::vec((payload, any::<bool>()), 1..4);
+    proptest::collection::vec(message, 1..5).prop_map(|messages| {
+        let mut frames = Vec::new();
+        for fragments in messages {
+            let last = fragments.len() - 1;
+            for (i, (payload, ping)) in fragments.into_iter().enumerate() {
+                let text = payload.len() % 2 == 0;
+                frames.push(Frame {
+                    fin: i == last,
+                    opcode: match (i, text) {
+                        (0, true) => TEXT,
+                        (0, false) => BINARY,
+                        (_, _) => CONTINUATION,
+                    },
+                    payload: payload.into(),
+                });
+                if ping {
+                    frames.push(Frame::whole(PING, "between"));
+                }
+            }
+        }
+        frames
+    })
+}
+
+fn wire(frames: &[Frame], mask: Option<[u8; 4]>) -> BytesMut {
+    let mut bytes = BytesMut::new();
+    for frame in frames {
+        frame.encode(mask, &mut bytes);
+    }
+    bytes
+}
+
+/// Payload bytes of the data frames, which is what the tap counts.
+fn data_bytes(frames: &[Frame]) -> u64 {
+    let data = frames.iter().filter(|frame| frame.opcode != PING);
+    data.map(|frame| frame.payload.len() as u64).sum()
+}
+
+/// Writes in pieces of the given sizes, round and round.
+async fn write_split(
+    stream: &mut (impl tokio::io::AsyncWrite + Unpin),
+    bytes: &[u8],
+    sizes: &[usize],
+) {
+    let mut rest = bytes;
+    for size in sizes.iter().cycle() {
+        if rest.is_empty() {
+            return;
+        }
+        let (piece, more) = rest.split_at((*size).min(rest.len()));
+        stream.write_all(piece).await.unwrap();
+        tokio::task::yield_now().await;
+        rest = more;
+    }
+}
+
+fn run<T>(test: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap()
+        .block_on(test)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(120))]
+
+    #[test]
+    fn any_split_of_any_stream_comes_out_as_it_went_in(
+        up in frames(),
+        down in frames(),
+        mask in any::<[u8; 4]>(),
+        sizes in proptest::collection::vec(1usize..9000, 1..8),
+        room in 1usize..20_000,
+        early in any::<prop::sample::Index>(),
+    ) {
+        let data = (data_bytes(&up), data_bytes(&down));
+        let (up, down) = (wire(&up, Some(mask)), wire(&down, None));
+        // Some of the client's bytes were read together with its request.
+        let early = early.index(up.len() + 1);
+        run(async {
+            let (client, upstream, relay, order) = relay(room, Bytes::copy_from_slice(&up[..early]));
+            let relay = tokio::spawn(interrupted(relay));
+            let (mut client_read, mut client_write) = tokio::io::split(client);
+            let (mut upstream_read, mut upstream_write) = tokio::io::split(upstream);
+            let mut got_up = vec![0; up.len()];
+            let mut got_down = vec![0; down.len()];
+            tokio::join!(
+                write_split(&mut client_write, &up[early..], &sizes),
+                write_split(&mut upstream_write, &down, &sizes),
+                async { upstream_read.read_exact(&mut got_up).await.unwrap(); },
+                async { client_read.read_exact(&mut got_down).await.unwrap(); },
+            );
+            assert!(got_up == up[..], "up differs");
+            assert!(got_down == down[..], "down differs");
+            order.end(Reason::Draining);
+            // Both are told, at a frame boundary, and nothing else comes.
+            let mut rest = BytesMut::new();
+            while client_read.read_buf(&mut rest).await.unwrap() > 0 {}
+            let mut decoder = Decoder::new(Sender::Server, rest);
+            let close = decoder.next_frame().unwrap().unwrap();
+            assert_eq!(close.close_parts(), (Some(1001), "draining".to_owned()));
+            assert_eq!(decoder.next_frame().unwrap(), None);
+            let ending = relay.await.unwrap();
+            assert_eq!((ending.by, ending.reason), (Side::Edge, Reason::Draining));
+            assert_eq!((ending.up.bytes, ending.down.bytes), data);
+        });
+    }
+
+    #[test]
+    fn whatever_a_client_sends_the_session_ends_or_the_upstream_sees_a_prefix_of_it(
+        garbage in proptest::collection::vec(any::<u8>(), 0..400),
+        sizes in proptest::collection::vec(1usize..50, 1..5),
+    ) {
+        run(async {
+            let (client, mut upstream, relay, _order) = relay(64 * 1024, Bytes::new());
+            let relay = tokio::spawn(relay);
+            let (mut client_read, mut client_write) = tokio::io::split(client);
+            write_split(&mut client_write, &garbage, &sizes).await;
+            client_write.shutdown().await.unwrap();
+            let mut seen = Vec::new();
+            upstream.read_to_end(&mut seen).await.unwrap();
+            // The edge's own close frame may follow: masked, at most 131 bytes.
+            let common = garbage.iter().zip(&seen).take_while(|(a, b)| a == b).count();
+            assert!(seen.len() - common <= 131, "{} of {}", common, seen.len());
+            let ending: Ending = relay.await.unwrap();
+            let expected = [Reason::ClientLost, Reason::Protocol, Reason::TooLarge, Reason::ClientClosed];
+            assert!(expected.contains(&ending.reason), "{ending:?}");
+            let mut told = Vec::new();
+            client_read.read_to_end(&mut told).await.unwrap();
+        });
+    }
+}
+
+#[test]
+fn a_dropped_session_closes_both_sides() {
+    run(async {
+        let (mut client, mut upstream, relay, _order) = relay(1000, Bytes::new());
+        let relay = tokio::spawn(relay);
+        client
+            .write_all(&wire(&[Frame::whole(TEXT, "hello")], Some([1; 4])))
+            .await
+            .unwrap();
+        let mut got = [0; 11];
+        upstream.read_exact(&mut got).await.unwrap();
+        relay.abort();
+        assert_eq!(client.read(&mut got).await.unwrap(), 0);
+        assert_eq!(upstream.read(&mut got).await.unwrap(), 0);
+    });
+}
+
+#[test]
+fn a_slow_reader_holds_one_read_at_the_most() {
+    run(async {
+        let (client, mut upstream, relay, _order) = relay(1000, Bytes::new());
+        let relay = tokio::spawn(relay);
+        let flood = wire(&[Frame::whole(BINARY, vec![0; 10_000_000])], None);
+        // The client never reads: what the upstream can write is its pipe, one read of the relay
+        // and the client's pipe.
+        let mut written = 0;
+        loop {
+            let write = upstream.write(&flood[written..]);
+            match tokio::time::timeout(Duration::from_secs(5), write).await {
+                Ok(count) => written += count.unwrap(),
+                Err(_) => break,
+            }
+        }
+        assert!(written > 2000, "{written}");
+        assert!(written <= 2000 + tonegate::relay::READ_BUFFER, "{written}");
+        drop(client);
+        relay.await.unwrap();
+    });
+}
+
+#[test]
+fn a_close_that_the_upstream_ignores_is_answered_after_a_second_and_gone_after_five() {
+    run(async {
+        let (mut client, upstream, relay, _order) = relay(1000, Bytes::new());
+        let relay = tokio::spawn(relay);
+        let began = tokio::time::Instant::now();
+        client
+            .write_all(&wire(&[Frame::close(4000, "bye")], Some([9; 4])))
+            .await
+            .unwrap();
+        let mut got = BytesMut::new();
+        while client.read_buf(&mut got).await.unwrap() > 0 {}
+        let mut decoder = Decoder::new(Sender::Server, got);
+        let answer = decoder.next_frame().unwrap().unwrap();
+        assert_eq!(answer.close_parts(), (Some(4000), String::new()));
+        assert_eq!(began.elapsed().as_secs(), 1);
+        // Neither side ends its half: the edge does not wait for ever.
+        let ending = relay.await.unwrap();
+        assert_eq!(
+            (ending.by, ending.reason),
+            (Side::Client, Reason::ClientClosed)
+        );
+        assert_eq!(began.elapsed().as_secs(), 5);
+        drop((client, upstream));
+    });
+}
+
+/// A peer that says goodbye and then never stops sending.
+struct Endless {
+    first: BytesMut,
+}
+
+impl tokio::io::AsyncRead for Endless {
+    fn poll_read(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        out: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        if self.first.is_empty() {
+            let room = out.remaining();
+            out.initialize_unfilled_to(room);
+            out.advance(room);
+        } else {
+            out.put_slice(&self.first);
+            self.first.clear();
+        }
+        std::task::Poll::Ready(Ok(()))
+    }
+}
+
+impl tokio::io::AsyncWrite for Endless {
+    fn poll_write(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        bytes: &[u8],
+    ) -> std::task::Poll<std::io::Result<usize>> {
+        std::task::Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+}
+
+/// Real time here: a peer that is always ready leaves no moment in which paused time could move.
+#[tokio::test]
+async fn a_peer_that_never_stops_sending_does_not_outlive_its_close() {
+    let first = wire(&[Frame::close(1000, "")], Some([9; 4]));
+    let (_upstream, upstream_end) = duplex(1000);
+    let relay = Relay::new(
+        Leg::plain(Endless { first }, Bytes::new()),
+        Leg::plain(upstream_end, Bytes::new()),
+        terms(&Arc::default()),
+    );
+    let ending = tokio::time::timeout(Duration::from_secs(15), relay).await;
+    assert_eq!(ending.unwrap().reason, Reason::ClientClosed);
+}
