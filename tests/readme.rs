@@ -71,7 +71,7 @@ fn every_sample_of_the_settings_is_good() {
 #[test]
 fn the_sample_shows_every_setting_and_its_default() {
     let sample = fs::read_to_string(root().join("config/voice.toml")).unwrap();
-    let file = fs::read_to_string(root().join("src/config/file.rs")).unwrap();
+    let file = fs::read_to_string(root().join("src/config/file/table.rs")).unwrap();
     let mut fields = 0;
     for line in file.lines() {
         let Some(field) = line.strip_prefix("    pub ") else {

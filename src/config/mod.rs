@@ -13,6 +13,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
+use jsonwebtoken::Algorithm;
+
 pub use self::env::log_filter;
 pub use self::file::Unusable;
 
@@ -51,6 +54,7 @@ pub struct Identity {
 pub struct Live {
     pub limits: Limits,
     pub keys: Vec<ApiKey>,
+    pub issuers: Vec<Issuer>,
     pub upstreams: Vec<Upstream>,
     pub routes: Vec<Route>,
 }
@@ -60,6 +64,10 @@ pub struct Live {
 pub struct Limits {
     /// Client sockets at a time; more are closed at once.
     pub connections: usize,
+    /// Client sockets at a time that nobody has been admitted on yet; more are closed at once.
+    pub unadmitted: usize,
+    /// The same from one address, an IPv6 network of 64 bits counting as one.
+    pub unadmitted_per_address: usize,
     /// Sessions at a time; more are answered 503.
     pub sessions: usize,
     /// Longest message of a client in bytes.
@@ -82,6 +90,9 @@ impl Default for Limits {
             // Two sockets a session plus room for handshakes, under the usual descriptor limit
             // of 20,000 and more; `serve` warns if the process may not open that many.
             connections: 9_000,
+            // A burst of reconnects fits; behind it TLS handshakes would only queue up.
+            unadmitted: 2_000,
+            unadmitted_per_address: 500,
             sessions: 8_000,
             client_message: 1 << 20,
             upstream_message: 16 << 20,
@@ -93,20 +104,74 @@ impl Default for Limits {
     }
 }
 
+/// How often something may happen: `count` at once, then one each `per / count`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    pub count: u32,
+    pub per: Duration,
+}
+
 /// A key that applications present; only its digest is known here.
 #[derive(Clone, Debug)]
 pub struct ApiKey {
     pub name: Label,
     pub digest: Digest,
+    /// Routes it opens; empty: all that admit keys.
+    pub routes: Vec<Label>,
     /// Models it may ask for; empty: all of the route.
     pub models: Vec<Model>,
+    /// Agents it may ask for; empty: all of the route.
+    pub agents: Vec<Label>,
     /// Sessions at a time.
     pub sessions: Option<usize>,
+    /// Upgrades.
+    pub upgrades: Option<Rate>,
 }
 
 /// The name of a model: 1 to 64 characters of `a-z A-Z 0-9 . _ -`, so that it stands in a URL
 /// as it is.
 pub type Model = Label;
+
+/// Who signs tokens, and what a good token of theirs says.
+#[derive(Clone, Debug)]
+pub struct Issuer {
+    pub name: Label,
+    pub kind: IssuerKind,
+    /// Whom tokens must be for: one of these, to the letter.
+    pub audience: Vec<String>,
+    /// Asymmetric ones only.
+    pub algorithms: Vec<Algorithm>,
+    pub keys: KeySource,
+    pub roots: Roots,
+    /// One of these in `scp`, or one of `roles`; if both are empty the audience is enough.
+    pub scopes: Vec<String>,
+    pub roles: Vec<String>,
+    /// Applications that tokens may have been given to (`azp`, `appid`, `client_id`); empty: any.
+    pub clients: Vec<String>,
+    /// How far clocks may be apart.
+    pub leeway: Duration,
+}
+
+/// How an issuer names itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IssuerKind {
+    /// Microsoft Entra ID, tokens of version 1.0 and 2.0 of these tenants (GUIDs, lower case).
+    Entra {
+        authority: String,
+        tenants: Vec<String>,
+    },
+    /// One `iss`, to the letter.
+    Oidc { issuer: String },
+}
+
+/// Where the keys of an issuer are published; `https` URLs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySource {
+    /// An OpenID provider document that names the keys' place.
+    Metadata(String),
+    /// The keys themselves.
+    Jwks(String),
+}
 
 /// Where media goes.
 #[derive(Clone, Debug)]
@@ -117,11 +182,29 @@ pub struct Upstream {
     /// `None`: plain text, on loopback or where written out.
     pub roots: Option<Roots>,
     pub api_version: Label,
-    pub key: Secret,
+    pub credential: Credential,
     /// TCP and TLS handshakes together.
     pub connect: Duration,
     /// Everything up to the `101`.
     pub total: Duration,
+}
+
+/// Whom a token must be for that Voice Live is to take: the resources behind the scopes
+/// `https://ai.azure.com/.default` and, older, `https://cognitiveservices.azure.com/.default`.
+pub const VOICE_LIVE_AUDIENCES: [&str; 4] = [
+    "https://ai.azure.com",
+    "https://ai.azure.com/",
+    "https://cognitiveservices.azure.com",
+    "https://cognitiveservices.azure.com/",
+];
+
+/// What the edge shows an upstream. If there are several, the caller's own token goes first.
+#[derive(Clone, Debug)]
+pub struct Credential {
+    /// The caller's token, if it is for the upstream.
+    pub caller: bool,
+    /// The resource's key; agents do not take it.
+    pub key: Option<Secret>,
 }
 
 /// What an upstream's certificate must lead to.
@@ -138,22 +221,57 @@ pub enum Roots {
 pub struct Route {
     pub name: Label,
     pub paths: Vec<String>,
-    pub admit: Vec<Admit>,
+    pub enter: Enter,
     pub accept: Vec<Place>,
-    /// Web pages whose scripts may connect, as browsers name them in `Origin`; empty: none. A
-    /// client that sends no `Origin` is no browser, and is not judged by this.
+    /// The cookie that holds a credential, where cookies are accepted.
+    pub cookie: String,
+    /// Web pages whose scripts may connect, as browsers name them in `Origin`; empty: none.
     pub origins: Vec<String>,
+    /// Whether a client that sends no `Origin`, hence no browser, may connect.
+    pub without_origin: bool,
+    /// Networks that may connect; empty: all.
+    pub allow: Vec<IpNet>,
+    /// Networks that may not, whatever `allow` says.
+    pub deny: Vec<IpNet>,
+    pub limits: RouteLimits,
     /// Models that may be asked for; the first is the default.
     pub models: Vec<Model>,
+    /// Whether a message of the client that names a model off the list ends the session.
+    pub lock_models: bool,
+    /// Agents that may be asked for, and the projects they are in; the first are the defaults.
+    pub agents: Vec<Label>,
+    pub projects: Vec<Label>,
+    /// Subprotocols that may be agreed on.
+    pub subprotocols: Vec<String>,
+    pub refuse: Refuse,
     /// Names of upstreams, tried in this order.
     pub upstreams: Vec<Label>,
 }
 
-/// One way to enter a route; any of a route's ways is enough.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admit {
+/// What it takes to enter a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Enter {
+    /// Any of these.
+    Any(Vec<Way>),
+    /// All of these.
+    All(Vec<Way>),
+}
+
+impl Enter {
+    pub fn ways(&self) -> &[Way] {
+        match self {
+            Enter::Any(ways) | Enter::All(ways) => ways,
+        }
+    }
+}
+
+/// One way to enter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Way {
     /// One of the `[[keys]]`.
     Key,
+    /// A token of this issuer.
+    Issuer(Label),
     /// Whoever asks.
     Anyone,
 }
@@ -161,8 +279,35 @@ pub enum Admit {
 /// Where a credential may sit in a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
+    /// `Authorization: Bearer`, `api-key`.
     Header,
+    /// `token`, `authorization`, `api-key`.
     Query,
+    Cookie,
+    /// `openai-insecure-api-key.KEY`, `authorization.bearer.TOKEN`, `bearer.TOKEN`.
+    Subprotocol,
+}
+
+/// How a client is told that it may not enter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refuse {
+    /// An HTTP status.
+    Status,
+    /// `101`, an error message, a close code: browsers show scripts no status.
+    Close,
+}
+
+/// Bounds of one route; `None`: none of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RouteLimits {
+    pub sessions: Option<usize>,
+    pub upgrades: Option<Rate>,
+    /// Per address, an IPv6 network of 64 bits counting as one.
+    pub sessions_per_address: Option<usize>,
+    pub upgrades_per_address: Option<Rate>,
+    /// Per key or per subject of a token.
+    pub sessions_per_identity: Option<usize>,
+    pub upgrades_per_identity: Option<Rate>,
 }
 
 impl Settings {

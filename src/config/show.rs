@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use bytesize::ByteSize;
 use humantime::format_duration;
 
-use super::{Admit, Place, Roots, Settings};
+use super::{Enter, IssuerKind, KeySource, Place, Rate, Refuse, Roots, Route, Settings, Way};
 
 /// One line per thing, names first; secrets appear as `***`.
 pub(super) fn describe(settings: &Settings) -> String {
@@ -28,8 +28,11 @@ fn write(settings: &Settings, out: &mut String) -> std::fmt::Result {
     let limits = &settings.live.limits;
     writeln!(
         out,
-        "limits    connections {}, sessions {}, client message {}, upstream message {}",
+        "limits    connections {} (unadmitted {}, per address {}), sessions {}, client message {}, \
+         upstream message {}",
         limits.connections,
+        limits.unadmitted,
+        limits.unadmitted_per_address,
         limits.sessions,
         ByteSize::b(limits.client_message).display().iec(),
         ByteSize::b(limits.upstream_message).display().iec(),
@@ -43,7 +46,13 @@ fn write(settings: &Settings, out: &mut String) -> std::fmt::Result {
         format_duration(limits.session),
     )?;
     clients(settings, out)?;
-    upstreams(settings, out)
+    issuers(settings, out)?;
+    upstreams(settings, out)?;
+    settings
+        .live
+        .routes
+        .iter()
+        .try_for_each(|item| route(item, out))
 }
 
 fn clients(settings: &Settings, out: &mut String) -> std::fmt::Result {
@@ -51,15 +60,50 @@ fn clients(settings: &Settings, out: &mut String) -> std::fmt::Result {
         let sessions = key
             .sessions
             .map_or_else(|| "no limit".to_owned(), |n| n.to_string());
-        let models = match key.models.as_slice() {
-            [] => "all models of the route".to_owned(),
-            models => join(models),
-        };
+        let upgrades = key.upgrades.map_or_else(|| "no limit".to_owned(), rate);
         writeln!(
             out,
-            "key       {}: sha256 ***, {models}, sessions {sessions}",
-            key.name
+            "key       {}: sha256 ***, routes {}, models {}, agents {}, sessions {sessions}, \
+             upgrades {upgrades}",
+            key.name,
+            list(&key.routes, "all"),
+            list(&key.models, "all of the route"),
+            list(&key.agents, "all of the route"),
         )?;
+    }
+    Ok(())
+}
+
+fn issuers(settings: &Settings, out: &mut String) -> std::fmt::Result {
+    for issuer in &settings.live.issuers {
+        let who = match &issuer.kind {
+            IssuerKind::Entra { tenants, .. } => format!("Entra tenants {}", tenants.join(", ")),
+            IssuerKind::Oidc { issuer } => issuer.clone(),
+        };
+        let keys = match &issuer.keys {
+            KeySource::Metadata(url) | KeySource::Jwks(url) => url,
+        };
+        let algorithms: Vec<_> = issuer
+            .algorithms
+            .iter()
+            .map(|algorithm| format!("{algorithm:?}"))
+            .collect();
+        writeln!(
+            out,
+            "issuer    {}: {who}, for {}, {}, keys from {keys}, leeway {}",
+            issuer.name,
+            issuer.audience.join(" or "),
+            algorithms.join(" or "),
+            format_duration(issuer.leeway),
+        )?;
+        let wanted = [
+            ("scopes", &issuer.scopes),
+            ("roles", &issuer.roles),
+            ("clients", &issuer.clients),
+        ];
+        for (name, wanted) in wanted.into_iter().filter(|(_, wanted)| !wanted.is_empty()) {
+            writeln!(out, "          {name} {}", wanted.join(" or "))?;
+        }
     }
     Ok(())
 }
@@ -71,10 +115,15 @@ fn upstreams(settings: &Settings, out: &mut String) -> std::fmt::Result {
             Some(Roots::System) => ("wss", "roots of the system"),
             Some(Roots::Pem(_)) => ("wss", "roots from a file"),
         };
+        let credential = match (upstream.credential.caller, &upstream.credential.key) {
+            (true, Some(_)) => "the caller's token or key ***",
+            (true, None) => "the caller's token",
+            (false, _) => "key ***",
+        };
         writeln!(
             out,
-            "upstream  {}: {scheme}://{}:{}/voice-live/realtime?api-version={}, key ***, {roots}, \
-             connect {}, total {}",
+            "upstream  {}: {scheme}://{}:{}/voice-live/realtime?api-version={}, {credential}, \
+             {roots}, connect {}, total {}",
             upstream.name,
             upstream.host,
             upstream.port,
@@ -83,39 +132,98 @@ fn upstreams(settings: &Settings, out: &mut String) -> std::fmt::Result {
             format_duration(upstream.total),
         )?;
     }
-    for route in &settings.live.routes {
-        let admit: Vec<_> = route.admit.iter().map(|way| way.word()).collect();
-        let accept: Vec<_> = route.accept.iter().map(|place| place.word()).collect();
+    Ok(())
+}
+
+fn route(route: &Route, out: &mut String) -> std::fmt::Result {
+    let (words, or): (Vec<_>, _) = match &route.enter {
+        Enter::Any(ways) => (ways.iter().map(Way::word).collect(), " or "),
+        Enter::All(ways) => (ways.iter().map(Way::word).collect(), " and "),
+    };
+    let accept: Vec<_> = route.accept.iter().map(|place| place.word()).collect();
+    writeln!(
+        out,
+        "route     {}: {} admits {} (from {}), models {}, to {}",
+        route.name,
+        route.paths.join(" "),
+        words.join(or),
+        accept.join(" or "),
+        list(&route.models, "none"),
+        list(&route.upstreams, "nowhere"),
+    )?;
+    if !route.agents.is_empty() {
         writeln!(
             out,
-            "route     {}: {} admits {} (from {}), origins {}, models {}, to {}",
-            route.name,
-            route.paths.join(" "),
-            admit.join(" or "),
-            accept.join(" or "),
-            if route.origins.is_empty() {
-                "none".to_owned()
-            } else {
-                route.origins.join(", ")
-            },
-            join(&route.models),
-            join(&route.upstreams),
+            "          agents {} in projects {}",
+            list(&route.agents, "none"),
+            list(&route.projects, "none"),
         )?;
+    }
+    let none = || "none".to_owned();
+    let origins = match route.origins.as_slice() {
+        [] => none(),
+        origins => origins.join(", "),
+    };
+    let without = if route.without_origin { "yes" } else { "no" };
+    let refuse = match route.refuse {
+        Refuse::Status => "status",
+        Refuse::Close => "close",
+    };
+    writeln!(
+        out,
+        "          origins {origins}, without origin {without}, models locked {}, refuses by \
+         {refuse}",
+        if route.lock_models { "yes" } else { "no" },
+    )?;
+    for (name, networks) in [("allow", &route.allow), ("deny", &route.deny)] {
+        if !networks.is_empty() {
+            let networks: Vec<_> = networks.iter().map(ToString::to_string).collect();
+            writeln!(out, "          {name} {}", networks.join(", "))?;
+        }
+    }
+    let limits = &route.limits;
+    let count = |limit: Option<usize>| limit.map(|limit| limit.to_string());
+    let told = [
+        ("sessions", count(limits.sessions)),
+        ("sessions per address", count(limits.sessions_per_address)),
+        ("sessions per identity", count(limits.sessions_per_identity)),
+        ("upgrades", limits.upgrades.map(rate)),
+        (
+            "upgrades per address",
+            limits.upgrades_per_address.map(rate),
+        ),
+        (
+            "upgrades per identity",
+            limits.upgrades_per_identity.map(rate),
+        ),
+    ];
+    for (name, limit) in told {
+        if let Some(limit) = limit {
+            writeln!(out, "          {name} {limit}")?;
+        }
     }
     Ok(())
 }
 
-fn join(labels: &[crate::label::Label]) -> String {
+fn rate(rate: Rate) -> String {
+    format!("{} in {}", rate.count, format_duration(rate.per))
+}
+
+fn list(labels: &[crate::label::Label], empty: &str) -> String {
+    if labels.is_empty() {
+        return empty.to_owned();
+    }
     let names: Vec<_> = labels.iter().map(|label| label.as_str()).collect();
     names.join(", ")
 }
 
-impl Admit {
+impl Way {
     /// The word in the settings.
-    pub fn word(self) -> &'static str {
+    pub fn word(&self) -> &str {
         match self {
-            Admit::Key => "key",
-            Admit::Anyone => "anyone",
+            Way::Key => "key",
+            Way::Issuer(name) => name.as_str(),
+            Way::Anyone => "anyone",
         }
     }
 }
@@ -126,6 +234,8 @@ impl Place {
         match self {
             Place::Header => "header",
             Place::Query => "query",
+            Place::Cookie => "cookie",
+            Place::Subprotocol => "subprotocol",
         }
     }
 }

@@ -1,23 +1,35 @@
 //! From what was written to what is needed: defaults filled in, files read, everything judged.
 
+mod enter;
+mod issuer;
 mod route;
 mod upstream;
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::file::{File, Unusable};
-use super::{ApiKey, Boot, Identity, Limits, Live, Model, Settings};
+use super::{ApiKey, Boot, Identity, Limits, Live, Roots, Route, Settings};
 use crate::label::Label;
 use crate::secret::{Digest, Secret};
+
+/// More sockets than any machine has descriptors for.
+const CONNECTIONS_MAX: usize = 1_000_000;
 
 /// Judges a whole file; all problems are told at once.
 pub(super) fn resolve(file: File) -> Result<Settings, Unusable> {
     let mut problems = Problems(Vec::new());
     let keys = keys(&file, &mut problems);
+    let issuers = issuer::issuers(&file, &mut problems);
     let upstreams = upstream::upstreams(&file, &mut problems);
-    let routes = route::routes(&file, &keys, &upstreams, &mut problems);
+    let known = route::Known {
+        keys: &keys,
+        issuers: &issuers,
+        upstreams: &upstreams,
+    };
+    let routes = route::routes(&file, &known, &mut problems);
+    key_routes(&keys, &routes, &mut problems);
     let limits = limits(&file, &mut problems);
     let boot = boot(&file, &mut problems);
     match (boot, problems.0.is_empty()) {
@@ -26,6 +38,7 @@ pub(super) fn resolve(file: File) -> Result<Settings, Unusable> {
             live: Live {
                 limits,
                 keys,
+                issuers,
                 upstreams,
                 routes,
             },
@@ -52,6 +65,23 @@ impl Problems {
         label
     }
 
+    /// Names that must fit the grammar of labels; those that do.
+    fn labels(&mut self, at: &str, names: &[String]) -> Vec<Label> {
+        names
+            .iter()
+            .filter_map(|name| self.label(at, name))
+            .collect()
+    }
+
+    fn roots(&mut self, at: &str, written: Option<&str>) -> Option<Roots> {
+        match written {
+            None | Some("system") => Some(Roots::System),
+            Some(path) => self
+                .read(&format!("{at}.roots"), Path::new(path))
+                .map(Roots::Pem),
+        }
+    }
+
     fn read(&mut self, at: &str, path: &Path) -> Option<String> {
         std::fs::read_to_string(path)
             .map_err(|error| self.add(at, format!("cannot read {}: {error}", path.display())))
@@ -76,8 +106,15 @@ fn boot(file: &File, problems: &mut Problems) -> Option<Boot> {
     }
     let identity = match &server.tls {
         Some(tls) => {
-            let chain_pem = problems.read("server.tls.certificate", &tls.certificate);
-            let key_pem = problems.read("server.tls.key", &tls.key);
+            let mut read = |key: &str, path: &Option<PathBuf>| match path {
+                Some(path) => problems.read(key, path),
+                None => {
+                    problems.add(key, "missing; a PEM file");
+                    None
+                }
+            };
+            let chain_pem = read("server.tls.certificate", &tls.certificate);
+            let key_pem = read("server.tls.key", &tls.key);
             chain_pem.zip(key_pem).map(|(chain_pem, key_pem)| Identity {
                 chain_pem,
                 key_pem: Secret::new(key_pem),
@@ -116,6 +153,10 @@ fn limits(file: &File, problems: &mut Problems) -> Limits {
     let usual = Limits::default();
     let limits = Limits {
         connections: set.connections.unwrap_or(usual.connections),
+        unadmitted: set.unadmitted.unwrap_or(usual.unadmitted),
+        unadmitted_per_address: set
+            .unadmitted_per_address
+            .unwrap_or(usual.unadmitted_per_address),
         sessions: set.sessions.unwrap_or(usual.sessions),
         client_message: set.client_message.map_or(usual.client_message, |b| b.0),
         upstream_message: set.upstream_message.map_or(usual.upstream_message, |b| b.0),
@@ -129,6 +170,18 @@ fn limits(file: &File, problems: &mut Problems) -> Limits {
             "limits",
             "sessions must be at least 1 and connections greater than sessions, so that probes \
              and refusals still get through when all sessions are taken",
+        );
+    }
+    if limits.connections.max(limits.unadmitted) > CONNECTIONS_MAX {
+        problems.add(
+            "limits",
+            "connections and unadmitted must be at most 1000000",
+        );
+    }
+    if limits.unadmitted == 0 || limits.unadmitted_per_address == 0 {
+        problems.add(
+            "limits",
+            "unadmitted and unadmitted_per_address must be at least 1, or nobody can ask",
         );
     }
     let durations = [
@@ -155,7 +208,7 @@ fn keys(file: &File, problems: &mut Problems) -> Vec<ApiKey> {
         let Some(name) = problems.label(&at, &key.name) else {
             continue;
         };
-        let Some(digest) = Digest::from_hex(&key.sha256) else {
+        let Some(digest) = key.sha256.as_deref().and_then(Digest::from_hex) else {
             problems.add(
                 format!("{at}.sha256"),
                 "must be 64 hexadecimal digits; `tonegate key NAME` makes a key with its digest",
@@ -171,18 +224,28 @@ fn keys(file: &File, problems: &mut Problems) -> Vec<ApiKey> {
         keys.push(ApiKey {
             name,
             digest,
-            models: models(&at, &key.models, problems),
+            routes: problems.labels(&format!("{at}.routes"), &key.routes),
+            models: problems.labels(&format!("{at}.models"), &key.models),
+            agents: problems.labels(&format!("{at}.agents"), &key.agents),
             sessions: key.limits.sessions,
+            upgrades: key.limits.upgrades,
         });
     }
     keys
 }
 
-fn models(at: &str, names: &[String], problems: &mut Problems) -> Vec<Model> {
-    names
-        .iter()
-        .filter_map(|name| problems.label(&format!("{at}.models"), name))
-        .collect()
+/// A key that names a route which is not there was meant to open something.
+fn key_routes(keys: &[ApiKey], routes: &[Route], problems: &mut Problems) {
+    for key in keys {
+        for name in &key.routes {
+            if !routes.iter().any(|route| route.name == *name) {
+                problems.add(
+                    format!("keys.{}.routes", key.name),
+                    format!("there is no route {name}"),
+                );
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -225,6 +288,16 @@ mod tests {
         ("[server]", "[limits]\nsessions = 0\n[server]", "limits"),
         (
             "[server]",
+            "[limits]\nconnections = 9223372036854775807\n[server]",
+            "limits",
+        ),
+        (
+            "[server]",
+            "[limits]\nunadmitted_per_address = 0\n[server]",
+            "limits",
+        ),
+        (
+            "[server]",
             "[limits]\nping = \"0s\"\n[server]",
             "limits.ping",
         ),
@@ -260,7 +333,7 @@ mod tests {
         ),
         (
             "admit = [\"key\"]",
-            "admit = [\"key\"]\norigins = [\"https://A.example/\"]",
+            "admit = [\"key\"]\norigins = [\"https://a.example/page\"]",
             "routes.browser.origins",
         ),
         (

@@ -1,11 +1,10 @@
 //! `[upstreams]`: where each is, how its certificate is judged, what it is told.
 
-use std::path::Path;
 use std::time::Duration;
 
 use super::Problems;
 use crate::config::file::{self, File};
-use crate::config::{Roots, Upstream};
+use crate::config::{Credential, Upstream};
 use crate::secret::Secret;
 
 pub(super) fn upstreams(file: &File, problems: &mut Problems) -> Vec<Upstream> {
@@ -15,19 +14,14 @@ pub(super) fn upstreams(file: &File, problems: &mut Problems) -> Vec<Upstream> {
         let Some(label) = problems.label(&at, name) else {
             continue;
         };
-        if written.kind != "voice-live" {
+        if written.kind.as_deref() != Some("voice-live") {
             problems.add(format!("{at}.kind"), "must be \"voice-live\"");
         }
         let address = address(&at, written, problems);
-        let key = upstream_key(&at, written, problems);
+        let credential = credential(&at, written, problems);
         let api_version = written.api_version.as_deref().unwrap_or("2026-07-15");
         let api_version = problems.label(&format!("{at}.api_version"), api_version);
-        let roots = match written.roots.as_deref() {
-            None | Some("system") => Some(Roots::System),
-            Some(path) => problems
-                .read(&format!("{at}.roots"), Path::new(path))
-                .map(Roots::Pem),
-        };
+        let roots = problems.roots(&at, written.roots.as_deref());
         let connect = written.connect.unwrap_or(Duration::from_secs(5));
         let total = written.total.unwrap_or(Duration::from_secs(10));
         if connect > total || connect.is_zero() || total > Duration::from_secs(60) {
@@ -36,8 +30,8 @@ pub(super) fn upstreams(file: &File, problems: &mut Problems) -> Vec<Upstream> {
                 "connect must be more than 0, total at least that and at most 60s",
             );
         }
-        let (Some((secure, host, port)), Some(key), Some(api_version), Some(roots)) =
-            (address, key, api_version, roots)
+        let (Some((secure, host, port)), Some(credential), Some(api_version), Some(roots)) =
+            (address, credential, api_version, roots)
         else {
             continue;
         };
@@ -47,7 +41,7 @@ pub(super) fn upstreams(file: &File, problems: &mut Problems) -> Vec<Upstream> {
             port,
             roots: secure.then_some(roots),
             api_version,
-            key,
+            credential,
             connect,
             total,
         });
@@ -55,27 +49,42 @@ pub(super) fn upstreams(file: &File, problems: &mut Problems) -> Vec<Upstream> {
     upstreams
 }
 
-fn upstream_key(at: &str, written: &file::Upstream, problems: &mut Problems) -> Option<Secret> {
+fn credential(at: &str, written: &file::Upstream, problems: &mut Problems) -> Option<Credential> {
     let at = format!("{at}.credential");
-    let credential = written.credential.as_ref();
-    let text = match credential.map(|c| (c.key.as_ref(), c.key_file.as_ref())) {
-        Some((Some(key), None)) => Some(key.clone()),
-        Some((None, Some(path))) => problems
-            .read(&at, path)
-            .map(|text| text.trim_end().to_owned()),
-        None | Some(_) => {
-            problems.add(&at, "set either key = \"${NAME}\" or key_file = \"…\"");
-            None
+    let empty = "set key = \"${NAME}\", key_file = \"…\" or caller = true";
+    let Some(written) = &written.credential else {
+        problems.add(&at, empty);
+        return None;
+    };
+    let text = match (&written.key, &written.key_file) {
+        (Some(key), None) => Some(key.clone()),
+        (None, Some(path)) => {
+            let text = problems.read(&at, path)?;
+            Some(text.trim_end().to_owned())
         }
-    }?;
-    let sendable = !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic());
-    if !sendable {
+        (None, None) if written.caller => None,
+        (None, None) => {
+            problems.add(&at, empty);
+            return None;
+        }
+        (Some(_), Some(_)) => {
+            problems.add(&at, "key and key_file exclude each other");
+            return None;
+        }
+    };
+    let sendable =
+        |text: &String| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if text.as_ref().is_some_and(|text| !sendable(text)) {
         problems.add(
             &at,
             "the key must be visible ASCII characters and not empty",
         );
+        return None;
     }
-    sendable.then(|| Secret::new(text))
+    Some(Credential {
+        caller: written.caller,
+        key: text.map(Secret::new),
+    })
 }
 
 /// Whether TLS is wanted, the host and the port; from a resource name or from a URL.

@@ -1,144 +1,18 @@
 //! Settings as the operator writes them: TOML, one file or several, later ones winning.
 //!
-//! Here the text becomes typed values with every field optional; [`super::resolve`] turns them
-//! into what the program needs. A key that does not exist is an error with its place and the
+//! Here the text becomes typed values ([`table`], every field optional); [`super::resolve`] turns
+//! them into what the program needs. A key that does not exist is an error with its place and the
 //! nearest key that does.
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+mod table;
 
-use bytesize::ByteSize;
-use serde::{Deserialize, Deserializer};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize as _;
 use toml::{Table, Value};
 
+pub(super) use self::table::{File, Issuer, Route, RouteLimits, Upstream};
 use super::env;
-
-/// The root of a settings file.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct File {
-    pub server: Server,
-    pub limits: Limits,
-    pub keys: Vec<Key>,
-    pub upstreams: BTreeMap<String, Upstream>,
-    pub routes: Vec<Route>,
-}
-
-/// `[server]`
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Server {
-    pub listen: Option<SocketAddr>,
-    pub admin: Option<SocketAddr>,
-    pub workers: Option<usize>,
-    pub tls: Option<Tls>,
-    pub plain_text: bool,
-}
-
-/// `tls = { certificate = "…", key = "…" }`
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Tls {
-    pub certificate: PathBuf,
-    pub key: PathBuf,
-}
-
-/// `[limits]`
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct Limits {
-    pub connections: Option<usize>,
-    pub sessions: Option<usize>,
-    pub client_message: Option<ByteSize>,
-    pub upstream_message: Option<ByteSize>,
-    #[serde(deserialize_with = "duration")]
-    pub handshake: Option<Duration>,
-    #[serde(deserialize_with = "duration")]
-    pub ping: Option<Duration>,
-    #[serde(deserialize_with = "duration")]
-    pub idle: Option<Duration>,
-    #[serde(deserialize_with = "duration")]
-    pub session: Option<Duration>,
-}
-
-/// `[[keys]]`
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Key {
-    pub name: String,
-    pub sha256: String,
-    #[serde(default)]
-    pub models: Vec<String>,
-    #[serde(default)]
-    pub limits: KeyLimits,
-}
-
-/// `limits = { sessions = 20 }` of a key.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub(super) struct KeyLimits {
-    pub sessions: Option<usize>,
-}
-
-/// `[upstreams.NAME]`
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Upstream {
-    pub kind: String,
-    pub resource: Option<String>,
-    pub url: Option<String>,
-    pub api_version: Option<String>,
-    pub credential: Option<Credential>,
-    pub roots: Option<String>,
-    #[serde(default, deserialize_with = "duration")]
-    pub connect: Option<Duration>,
-    #[serde(default, deserialize_with = "duration")]
-    pub total: Option<Duration>,
-    #[serde(default)]
-    pub plain_text: bool,
-}
-
-/// `credential = { key = "…" }` or `{ key_file = "…" }`
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Credential {
-    pub key: Option<String>,
-    pub key_file: Option<PathBuf>,
-}
-
-impl std::fmt::Debug for Credential {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Credential(***)")
-    }
-}
-
-/// `[[routes]]`
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Route {
-    pub name: String,
-    #[serde(default)]
-    pub paths: Vec<String>,
-    pub kind: Option<String>,
-    #[serde(default)]
-    pub admit: Vec<String>,
-    pub accept: Option<Vec<String>>,
-    #[serde(default)]
-    pub origins: Vec<String>,
-    #[serde(default)]
-    pub models: Vec<String>,
-    #[serde(default)]
-    pub upstreams: Vec<String>,
-}
-
-fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
-    let text = String::deserialize(from)?;
-    humantime::parse_duration(&text).map(Some).map_err(|error| {
-        serde::de::Error::custom(format!("not a duration such as \"30s\": {error}"))
-    })
-}
 
 /// Why the settings cannot be used. The text is for the operator and holds no secret.
 #[derive(Debug, thiserror::Error)]
@@ -197,7 +71,7 @@ fn finish(name: &str, mut table: Table) -> Result<File, Unusable> {
     }
     File::deserialize(table).map_err(|error| Unusable::Malformed {
         path: name.to_owned(),
-        text: error.message().to_owned(),
+        text: explain(&error, None),
     })
 }
 
@@ -205,16 +79,41 @@ fn finish(name: &str, mut table: Table) -> Result<File, Unusable> {
 fn parse(path: &str, text: &str) -> Result<Table, Unusable> {
     let explain = |error: toml::de::Error| Unusable::Malformed {
         path: path.to_owned(),
-        text: explain(&error),
+        text: explain(&error, Some(text)),
     };
-    toml::from_str::<File>(text).map_err(explain)?;
-    text.parse::<Table>().map_err(explain)
+    let table = text.parse::<Table>().map_err(explain)?;
+    if let Err(error) = toml::from_str::<File>(text) {
+        // A number or an address may come out of the environment; then its place is all that is
+        // lost. What is missing there is told when all files are together.
+        let mut expanded = table.clone();
+        expand(&mut expanded, "", &mut Vec::new());
+        if !text.contains("${") || File::deserialize(expanded).is_err() {
+            return Err(explain(error));
+        }
+    }
+    Ok(table)
 }
 
-/// The parser's own text (line, column, excerpt), with the nearest key that exists.
-fn explain(error: &toml::de::Error) -> String {
-    let mut text = error.to_string().trim_end().to_owned();
-    if let Some(rest) = error.message().strip_prefix("unknown field `")
+/// What is wrong and where, with the nearest key that exists. What was written there is not told:
+/// it may be a secret.
+fn explain(error: &toml::de::Error, text: Option<&str>) -> String {
+    let message = error.message();
+    let mut told = String::new();
+    if let (Some(span), Some(text)) = (error.span(), text) {
+        let before = &text[..span.start.min(text.len())];
+        let line = before.matches('\n').count() + 1;
+        let start = before.rfind('\n').map_or(0, |at| at + 1);
+        let column = before[start..].chars().count() + 1;
+        told.push_str(&format!("line {line}, column {column}: "));
+        let written = text[start..].lines().next().unwrap_or("");
+        let key = written.split('=').next().unwrap_or("").trim();
+        let bare = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.');
+        if !key.is_empty() && key.bytes().all(bare) && written.contains('=') {
+            told.push_str(&format!("{key}: "));
+        }
+    }
+    told.push_str(&without_value(message));
+    if let Some(rest) = message.strip_prefix("unknown field `")
         && let Some((wrong, known)) = rest.split_once('`')
     {
         let nearest = known
@@ -223,10 +122,30 @@ fn explain(error: &toml::de::Error) -> String {
             .step_by(2)
             .max_by(|a, b| similarity(wrong, a).total_cmp(&similarity(wrong, b)));
         if let Some(nearest) = nearest {
-            text.push_str(&format!("\ndid you mean `{nearest}`?"));
+            told.push_str(&format!("\ndid you mean `{nearest}`?"));
         }
     }
-    text
+    told
+}
+
+/// The parser's message, as far as it names keys and types only.
+fn without_value(message: &str) -> String {
+    const SAFE: [&str; 5] = [
+        "unknown field `",
+        "missing field `",
+        "duplicate ",
+        "not a duration",
+        "not a rate",
+    ];
+    if SAFE.iter().any(|start| message.starts_with(start)) || !message.contains(['"', '`']) {
+        return message.to_owned();
+    }
+    match message.rsplit_once(", expected ") {
+        Some((_, expected)) if !expected.contains(['"', '`']) => {
+            format!("this is something else than {expected}")
+        }
+        _ => "this cannot be used here".to_owned(),
+    }
 }
 
 fn similarity(a: &str, b: &str) -> f64 {
@@ -247,15 +166,18 @@ fn anchor_paths(table: &mut Table, file: &Path) {
         anchor(server.get_mut("tls"), "certificate");
         anchor(server.get_mut("tls"), "key");
     }
-    if let Some(Value::Table(upstreams)) = table.get_mut("upstreams") {
-        for (_, upstream) in upstreams.iter_mut() {
-            let Some(fields) = upstream.as_table_mut() else {
+    for kind in ["upstreams", "issuers"] {
+        let Some(Value::Table(peers)) = table.get_mut(kind) else {
+            continue;
+        };
+        for (_, peer) in peers.iter_mut() {
+            let Some(fields) = peer.as_table_mut() else {
                 continue;
             };
             anchor(fields.get_mut("credential"), "key_file");
             let system = fields.get("roots").and_then(Value::as_str) == Some("system");
             if !system {
-                anchor(Some(upstream), "roots");
+                anchor(Some(peer), "roots");
             }
         }
     }
@@ -349,6 +271,84 @@ mod tests {
     }
 
     #[test]
+    fn g15_no_mistake_prints_what_was_written_there() {
+        let mistakes = [
+            "credential = { key = \"CANARY\", kee = 1 }",
+            "credential = \"CANARY\"",
+            "credential = [\"CANARY\"]",
+            "credential = { key = [\"CANARY\"] }",
+            "credential = { key = CANARY }",
+            "credential = { key = \"CANARY }",
+            "kind = { key = \"CANARY\" }",
+            "connect = \"CANARY\"",
+            "plain_text = \"CANARY\"",
+            "url = 5 # CANARY",
+        ];
+        for mistake in mistakes {
+            let text = format!("[upstreams.voice]\n{mistake}\n");
+            let error = read_text("edge.toml", &text).unwrap_err().to_string();
+            assert!(!error.contains("CANARY"), "{error}");
+            assert!(error.contains("line 2"), "{error}");
+        }
+        let limits = "[limits]\nclient_message = \"CANARY\"\n";
+        let error = read_text("edge.toml", limits).unwrap_err().to_string();
+        assert!(
+            !error.contains("CANARY") && error.contains("line 2"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn an_overlay_names_only_what_it_changes() {
+        let folder = std::env::temp_dir().join(format!("tonegate-over-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let (base, over) = (folder.join("base.toml"), folder.join("over.toml"));
+        std::fs::write(
+            &base,
+            "[server]\ntls = { certificate = \"c.pem\", key = \"k.pem\" }\n\
+             [upstreams.voice]\nkind = \"voice-live\"\nresource = \"r\"\n\
+             [[keys]]\nname = \"kiosk\"\nsha256 = \"00\"\n\
+             [issuers.users]\nkind = \"oidc\"\n",
+        )
+        .unwrap();
+        std::fs::write(
+            &over,
+            "[server]\ntls = { certificate = \"/other.pem\" }\n\
+             [upstreams.voice]\nconnect = \"3s\"\n\
+             [[keys]]\nname = \"kiosk\"\nmodels = [\"m\"]\n\
+             [issuers.users]\naudience = [\"a\"]\n",
+        )
+        .unwrap();
+        let file = read(&[base, over]).unwrap();
+        let tls = file.server.tls.unwrap();
+        assert_eq!(tls.certificate, Some(PathBuf::from("/other.pem")));
+        assert_eq!(tls.key, Some(folder.join("k.pem")));
+        let upstream = &file.upstreams["voice"];
+        assert_eq!(upstream.resource.as_deref(), Some("r"));
+        assert_eq!(upstream.connect.map(|connect| connect.as_secs()), Some(3));
+        assert_eq!(file.keys[0].sha256.as_deref(), Some("00"));
+        assert_eq!(file.keys[0].models, ["m"]);
+        assert_eq!(file.issuers["users"].kind.as_deref(), Some("oidc"));
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn b17_a_variable_may_stand_in_every_kind_of_value() {
+        // Some variable that every test process has; the escape is not one.
+        let text = "[server]\nlisten = \"127.0.0.1:${TONEGATE_TEST_NO_SUCH}\"\n";
+        let error = read_text("edge.toml", text).unwrap_err().to_string();
+        assert!(
+            error.contains("server.listen") || error.contains("listen"),
+            "{error}"
+        );
+        let port = "[server]\nworkers = \"${CARGO_PKG_VERSION_MAJOR}\"\n";
+        assert!(read_text("edge.toml", port).is_err());
+        let listen = "[server]\nlisten = \"127.0.0.${CARGO_PKG_VERSION_MINOR}:80\"\n";
+        let file = read_text("edge.toml", listen).unwrap();
+        assert_eq!(file.server.listen, Some("127.0.0.1:80".parse().unwrap()));
+    }
+
+    #[test]
     fn later_files_win_key_by_key_and_named_entries_by_name() {
         let folder = std::env::temp_dir().join(format!("tonegate-merge-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
@@ -376,8 +376,8 @@ mod tests {
         assert_eq!(file.routes[0].paths, ["/x", "/y"]);
         assert_eq!(file.routes[0].admit, ["key"]);
         let tls = file.server.tls.unwrap();
-        assert_eq!(tls.certificate, folder.join("c.pem"));
-        assert_eq!(tls.key, PathBuf::from("/k.pem"));
+        assert_eq!(tls.certificate, Some(folder.join("c.pem")));
+        assert_eq!(tls.key, Some(PathBuf::from("/k.pem")));
         std::fs::remove_dir_all(&folder).unwrap();
     }
 

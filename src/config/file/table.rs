@@ -1,0 +1,226 @@
+//! The tables of a settings file, field by field.
+//!
+//! Everything that has a default is optional here; what the defaults are is decided in
+//! [`super::super::resolve`].
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use serde::{Deserialize, Deserializer};
+
+use crate::config::Rate;
+
+/// The root of a settings file.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct File {
+    pub server: Server,
+    pub limits: Limits,
+    pub keys: Vec<Key>,
+    pub issuers: BTreeMap<String, Issuer>,
+    pub upstreams: BTreeMap<String, Upstream>,
+    pub routes: Vec<Route>,
+}
+
+/// `[server]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Server {
+    pub listen: Option<SocketAddr>,
+    pub admin: Option<SocketAddr>,
+    pub workers: Option<usize>,
+    pub tls: Option<Tls>,
+    pub plain_text: bool,
+}
+
+/// `tls = { certificate = "…", key = "…" }`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Tls {
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+}
+
+/// `[limits]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Limits {
+    pub connections: Option<usize>,
+    pub unadmitted: Option<usize>,
+    pub unadmitted_per_address: Option<usize>,
+    pub sessions: Option<usize>,
+    pub client_message: Option<ByteSize>,
+    pub upstream_message: Option<ByteSize>,
+    #[serde(deserialize_with = "duration")]
+    pub handshake: Option<Duration>,
+    #[serde(deserialize_with = "duration")]
+    pub ping: Option<Duration>,
+    #[serde(deserialize_with = "duration")]
+    pub idle: Option<Duration>,
+    #[serde(deserialize_with = "duration")]
+    pub session: Option<Duration>,
+}
+
+/// `[[keys]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Key {
+    pub name: String,
+    pub sha256: Option<String>,
+    #[serde(default)]
+    pub routes: Vec<String>,
+    #[serde(default)]
+    pub models: Vec<String>,
+    #[serde(default)]
+    pub agents: Vec<String>,
+    #[serde(default)]
+    pub limits: KeyLimits,
+}
+
+/// `limits = { sessions = 20 }` of a key.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct KeyLimits {
+    pub sessions: Option<usize>,
+    #[serde(deserialize_with = "rate")]
+    pub upgrades: Option<Rate>,
+}
+
+/// `[issuers.NAME]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Issuer {
+    pub kind: Option<String>,
+    #[serde(default)]
+    pub tenants: Vec<String>,
+    pub authority: Option<String>,
+    pub issuer: Option<String>,
+    #[serde(default)]
+    pub audience: Vec<String>,
+    pub algorithms: Option<Vec<String>>,
+    pub metadata: Option<String>,
+    pub jwks: Option<String>,
+    pub roots: Option<String>,
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    #[serde(default)]
+    pub roles: Vec<String>,
+    #[serde(default)]
+    pub clients: Vec<String>,
+    #[serde(default, deserialize_with = "duration")]
+    pub leeway: Option<Duration>,
+}
+
+/// `[upstreams.NAME]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Upstream {
+    pub kind: Option<String>,
+    pub resource: Option<String>,
+    pub url: Option<String>,
+    pub api_version: Option<String>,
+    pub credential: Option<Credential>,
+    pub roots: Option<String>,
+    #[serde(default, deserialize_with = "duration")]
+    pub connect: Option<Duration>,
+    #[serde(default, deserialize_with = "duration")]
+    pub total: Option<Duration>,
+    #[serde(default)]
+    pub plain_text: bool,
+}
+
+/// `credential = { key = "…" }`, `{ key_file = "…" }`, `{ caller = true }`, or several of them.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Credential {
+    #[serde(default)]
+    pub caller: bool,
+    pub key: Option<String>,
+    pub key_file: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Credential(***)")
+    }
+}
+
+/// `[[routes]]`
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Route {
+    pub name: String,
+    #[serde(default)]
+    pub paths: Vec<String>,
+    pub kind: Option<String>,
+    #[serde(default)]
+    pub admit: Vec<String>,
+    #[serde(default)]
+    pub require: Vec<String>,
+    pub accept: Option<Vec<String>>,
+    pub cookie: Option<String>,
+    #[serde(default)]
+    pub origins: Vec<String>,
+    pub without_origin: Option<bool>,
+    #[serde(default)]
+    pub allow: Vec<String>,
+    #[serde(default)]
+    pub deny: Vec<String>,
+    #[serde(default)]
+    pub limits: RouteLimits,
+    #[serde(default)]
+    pub models: Vec<String>,
+    pub lock_models: Option<bool>,
+    #[serde(default)]
+    pub agents: Vec<String>,
+    #[serde(default)]
+    pub projects: Vec<String>,
+    pub subprotocols: Option<Vec<String>>,
+    pub refuse: Option<String>,
+    #[serde(default)]
+    pub upstreams: Vec<String>,
+}
+
+/// `limits = { … }` of a route.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct RouteLimits {
+    pub sessions: Option<usize>,
+    #[serde(deserialize_with = "rate")]
+    pub upgrades: Option<Rate>,
+    pub sessions_per_address: Option<usize>,
+    #[serde(deserialize_with = "rate")]
+    pub upgrades_per_address: Option<Rate>,
+    pub sessions_per_identity: Option<usize>,
+    #[serde(deserialize_with = "rate")]
+    pub upgrades_per_identity: Option<Rate>,
+}
+
+fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
+    let text = String::deserialize(from)?;
+    let wrong = "not a duration such as \"30s\", \"500ms\" or \"10m\"";
+    humantime::parse_duration(&text)
+        .map(Some)
+        .map_err(|_| serde::de::Error::custom(wrong))
+}
+
+/// `"10/s"`, `"60/m"`, `"100/h"`.
+fn rate<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Rate>, D::Error> {
+    let text = String::deserialize(from)?;
+    let parsed = text.split_once('/').and_then(|(count, unit)| {
+        let per = match unit {
+            "s" => 1,
+            "m" => 60,
+            "h" => 3600,
+            _ => return None,
+        };
+        let count = count.parse().ok().filter(|&count| count > 0)?;
+        let per = Duration::from_secs(per);
+        Some(Rate { count, per })
+    });
+    let wrong = "not a rate such as \"10/s\", \"60/m\" or \"100/h\"";
+    parsed.map(Some).ok_or(serde::de::Error::custom(wrong))
+}

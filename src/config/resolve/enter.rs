@@ -1,0 +1,124 @@
+//! Who may enter a route, and where a credential may sit.
+
+use super::route::{At, Known};
+use crate::config::{Enter, Place, Route, Way};
+
+pub(super) fn enter(at: &mut At<'_>, known: &Known<'_>) -> Enter {
+    let written = at.written;
+    match (written.admit.as_slice(), written.require.as_slice()) {
+        ([], []) => {
+            at.add(
+                "admit",
+                "the route has no admission decision; set admit = [\"key\"], or admit = \
+                 [\"anyone\"] to let everybody in",
+            );
+            Enter::All(Vec::new())
+        }
+        (any, []) => Enter::Any(ways(at, "admit", any, known)),
+        ([], all) => {
+            let ways = ways(at, "require", all, known);
+            if ways.contains(&Way::Anyone) {
+                at.add(
+                    "require",
+                    "\"anyone\" requires nothing; it belongs in admit",
+                );
+            }
+            let tokens = |way: &&Way| matches!(way, Way::Issuer(_));
+            if ways.iter().filter(tokens).count() > 1 {
+                at.add(
+                    "require",
+                    "a request carries one token, so one issuer at the most",
+                );
+            }
+            Enter::All(ways)
+        }
+        _ => {
+            at.add(
+                "require",
+                "admit (any of) and require (all of) exclude each other",
+            );
+            Enter::All(Vec::new())
+        }
+    }
+}
+
+fn ways(at: &mut At<'_>, key: &str, names: &[String], known: &Known<'_>) -> Vec<Way> {
+    let mut ways = Vec::new();
+    for name in names {
+        let issuer = known.issuers.iter().find(|i| i.name.as_str() == name);
+        let way = match (name.as_str(), issuer) {
+            ("key", _) if known.keys.is_empty() => {
+                at.add(key, "asks for a key, but there are no [[keys]]");
+                continue;
+            }
+            ("key", _) => Way::Key,
+            ("anyone", _) => Way::Anyone,
+            (_, Some(issuer)) => Way::Issuer(issuer.name.clone()),
+            (other, None) => {
+                at.add(
+                    key,
+                    format!("{other:?} must be \"key\", \"anyone\" or one of [issuers]"),
+                );
+                continue;
+            }
+        };
+        if ways.contains(&way) {
+            at.add(key, format!("{name:?} stands twice"));
+        } else {
+            ways.push(way);
+        }
+    }
+    ways
+}
+
+pub(super) fn accept(at: &mut At<'_>) -> Vec<Place> {
+    let Some(places) = &at.written.accept else {
+        return vec![Place::Header];
+    };
+    let mut accept = Vec::new();
+    for place in places {
+        match place.as_str() {
+            "header" => accept.push(Place::Header),
+            "query" => accept.push(Place::Query),
+            "cookie" => accept.push(Place::Cookie),
+            "subprotocol" => accept.push(Place::Subprotocol),
+            other => at.add(
+                "accept",
+                format!("{other:?} must be \"header\", \"query\", \"cookie\" or \"subprotocol\""),
+            ),
+        }
+    }
+    accept
+}
+
+pub(super) fn cookie(at: &mut At<'_>) -> String {
+    let name = at.written.cookie.as_deref().unwrap_or("tonegate");
+    let fits = !name.is_empty()
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'));
+    if !fits {
+        at.add(
+            "cookie",
+            format!("{name:?} must be letters, digits, - and _"),
+        );
+    }
+    name.to_owned()
+}
+
+/// Cookies are sent by the browser for whatever page asks, so the page must be known.
+pub(super) fn cookies(at: &mut At<'_>, route: &Route) {
+    if !route.accept.contains(&Place::Cookie) {
+        if at.written.cookie.is_some() {
+            at.add("cookie", "has no use unless accept names \"cookie\"");
+        }
+        return;
+    }
+    if route.origins.is_empty() || route.without_origin {
+        at.add(
+            "accept",
+            "\"cookie\" needs origins, and without_origin = false: browsers send cookies for any \
+             page that asks",
+        );
+    }
+}

@@ -1,0 +1,190 @@
+//! `[issuers]`: who may sign tokens, where the keys are, what a token must say.
+
+use std::time::Duration;
+
+use jsonwebtoken::Algorithm;
+
+use super::Problems;
+use crate::config::file::{self, File};
+use crate::config::{Issuer, IssuerKind, KeySource};
+
+/// The public cloud of Microsoft Entra ID.
+const ENTRA: &str = "https://login.microsoftonline.com";
+/// The usual tolerance between two clocks.
+const LEEWAY: Duration = Duration::from_secs(60);
+/// More than this would only keep expired tokens alive.
+const LEEWAY_MAX: Duration = Duration::from_secs(300);
+/// Ways of `admit` and `require` that an issuer's name would hide.
+const RESERVED: [&str; 5] = ["key", "anyone", "ticket", "easyauth", "call"];
+
+pub(super) fn issuers(file: &File, problems: &mut Problems) -> Vec<Issuer> {
+    let mut issuers = Vec::new();
+    for (name, written) in &file.issuers {
+        let at = format!("issuers.{name}");
+        let Some(label) = problems.label(&at, name) else {
+            continue;
+        };
+        if RESERVED.contains(&name.as_str()) {
+            problems.add(&at, "this name means something else in admit and require");
+        }
+        if written.audience.is_empty() || written.audience.iter().any(String::is_empty) {
+            problems.add(
+                format!("{at}.audience"),
+                "missing; list whom tokens must be for, such as [\"api://media-edge\"]",
+            );
+        }
+        let leeway = written.leeway.unwrap_or(LEEWAY);
+        if leeway > LEEWAY_MAX {
+            problems.add(format!("{at}.leeway"), "must be at most 5m");
+        }
+        let kind = kind(&at, written, problems);
+        let keys = kind.as_ref().and_then(|kind| {
+            let keys = key_source(&at, written, kind, problems)?;
+            Some((kind.clone(), keys))
+        });
+        let algorithms = algorithms(&at, written, problems);
+        let roots = problems.roots(&at, written.roots.as_deref());
+        let (Some((kind, keys)), Some(roots)) = (keys, roots) else {
+            continue;
+        };
+        issuers.push(Issuer {
+            name: label,
+            kind,
+            audience: written.audience.clone(),
+            algorithms,
+            keys,
+            roots,
+            scopes: written.scopes.clone(),
+            roles: written.roles.clone(),
+            clients: written.clients.clone(),
+            leeway,
+        });
+    }
+    issuers
+}
+
+fn kind(at: &str, written: &file::Issuer, problems: &mut Problems) -> Option<IssuerKind> {
+    match written.kind.as_deref() {
+        Some("entra") => {
+            if written.issuer.is_some() {
+                problems.add(
+                    format!("{at}.issuer"),
+                    "follows from tenants and authority where kind = \"entra\"",
+                );
+            }
+            let authority = written.authority.as_deref().unwrap_or(ENTRA);
+            let authority = authority.trim_end_matches('/').to_owned();
+            let authority = https(&format!("{at}.authority"), &authority, problems)?;
+            let mut tenants = Vec::new();
+            for tenant in &written.tenants {
+                if is_guid(tenant) {
+                    tenants.push(tenant.to_ascii_lowercase());
+                } else {
+                    problems.add(
+                        format!("{at}.tenants"),
+                        format!("{tenant:?} must be a GUID, as Entra shows the tenant's id"),
+                    );
+                }
+            }
+            if written.tenants.is_empty() {
+                problems.add(
+                    format!("{at}.tenants"),
+                    "missing; Entra signs the tokens of all tenants with the same keys, so list \
+                     those that may enter",
+                );
+            }
+            Some(IssuerKind::Entra { authority, tenants })
+        }
+        Some("oidc") => {
+            if !written.tenants.is_empty() || written.authority.is_some() {
+                problems.add(at, "tenants and authority belong to kind = \"entra\"");
+            }
+            let Some(issuer) = &written.issuer else {
+                problems.add(
+                    format!("{at}.issuer"),
+                    "missing; what tokens say in iss, to the letter",
+                );
+                return None;
+            };
+            Some(IssuerKind::Oidc {
+                issuer: issuer.clone(),
+            })
+        }
+        _ => {
+            problems.add(format!("{at}.kind"), "must be \"entra\" or \"oidc\"");
+            None
+        }
+    }
+}
+
+fn key_source(
+    at: &str,
+    written: &file::Issuer,
+    kind: &IssuerKind,
+    problems: &mut Problems,
+) -> Option<KeySource> {
+    match (&written.metadata, &written.jwks) {
+        (Some(url), None) => {
+            https(&format!("{at}.metadata"), url, problems).map(KeySource::Metadata)
+        }
+        (None, Some(url)) => https(&format!("{at}.jwks"), url, problems).map(KeySource::Jwks),
+        (Some(_), Some(_)) => {
+            problems.add(at, "metadata and jwks exclude each other");
+            None
+        }
+        (None, None) => {
+            let base = match kind {
+                // Several tenants: any of them has the same keys, and this one names no tenant.
+                IssuerKind::Entra { authority, tenants } => match tenants.as_slice() {
+                    [tenant] => format!("{authority}/{tenant}/v2.0"),
+                    _ => format!("{authority}/organizations/v2.0"),
+                },
+                IssuerKind::Oidc { issuer } => issuer.trim_end_matches('/').to_owned(),
+            };
+            let url = format!("{base}/.well-known/openid-configuration");
+            https(&format!("{at}.issuer"), &url, problems).map(KeySource::Metadata)
+        }
+    }
+}
+
+/// Keys that anybody on the way could exchange are worth nothing.
+fn https(at: &str, url: &str, problems: &mut Problems) -> Option<String> {
+    let parsed: Option<http::Uri> = url.parse().ok();
+    let fits = parsed.is_some_and(|uri| {
+        uri.scheme_str() == Some("https") && uri.host().is_some() && !url.contains('@')
+    });
+    if !fits {
+        problems.add(at, format!("{url:?} must be an https:// URL"));
+    }
+    fits.then(|| url.to_owned())
+}
+
+fn algorithms(at: &str, written: &file::Issuer, problems: &mut Problems) -> Vec<Algorithm> {
+    let Some(names) = &written.algorithms else {
+        return vec![Algorithm::RS256];
+    };
+    let at = format!("{at}.algorithms");
+    if names.is_empty() {
+        problems.add(&at, "must not be empty; leave it out for [\"RS256\"]");
+    }
+    let mut algorithms = Vec::new();
+    for name in names {
+        match name.parse() {
+            Ok(Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512) | Err(_) => problems.add(
+                &at,
+                format!("{name:?} must be RS256 to RS512, PS256 to PS512, ES256, ES384 or EdDSA"),
+            ),
+            Ok(algorithm) => algorithms.push(algorithm),
+        }
+    }
+    algorithms
+}
+
+/// `11111111-2222-3333-4444-555555555555`.
+fn is_guid(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    parts.iter().map(|part| part.len()).eq([8, 4, 4, 4, 12])
+        && parts
+            .iter()
+            .all(|part| part.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
