@@ -4,33 +4,35 @@
 //! after the certificate was verified; headers of the client are never copied. An answer other
 //! than a correct `101` is never a tunnel, and redirects are not followed.
 
+pub mod fetch;
+mod host;
 mod tls;
 pub mod voice_live;
 
-use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant as Deadline, timeout_at};
-use tokio_rustls::client::TlsStream;
 
 use crate::config;
 use crate::error::Reason;
 use crate::label::Label;
 use crate::metrics;
+use crate::secret::Secret;
 use crate::ws::handshake;
 
+pub use self::host::{Stream, set_options};
 pub use self::tls::Unusable;
+pub use self::voice_live::Ask;
+
+use self::host::Host;
 
 /// An upgraded connection and what was read beyond its `101`.
 pub struct Dialled {
@@ -41,12 +43,6 @@ pub struct Dialled {
     pub took: Duration,
 }
 
-/// With TLS or, on loopback and where written out, without.
-pub enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
 /// Why an upstream cannot serve a session. The detail is for the log; it holds nothing that the
 /// upstream sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +51,8 @@ pub struct Failure {
     pub detail: &'static str,
     /// Status that the upstream answered with instead of `101`.
     pub status: Option<StatusCode>,
+    /// It was the caller's own token that the upstream refused.
+    pub by_token: bool,
 }
 
 impl Failure {
@@ -63,6 +61,7 @@ impl Failure {
             reason,
             detail,
             status: None,
+            by_token: false,
         }
     }
 }
@@ -70,45 +69,35 @@ impl Failure {
 /// One place to dial.
 pub struct Upstream {
     settings: config::Upstream,
-    tls: Option<tls::Connector>,
-    /// The `Host` header.
-    authority: HeaderValue,
-    /// Marked sensitive, so that nothing prints it.
-    credential: HeaderValue,
-    /// Look-ups of the host's name that may run at a time.
-    lookups: Arc<Semaphore>,
+    host: Host,
+    /// The resource's key, ready for its header.
+    key: Option<HeaderValue>,
     metrics: metrics::Shared,
+}
+
+/// What a session wants of an upstream.
+#[derive(Clone, Copy)]
+pub struct Want<'a> {
+    pub ask: &'a Ask,
+    /// The caller's own token, where it is meant for the upstream.
+    pub token: Option<&'a Secret>,
 }
 
 impl Upstream {
     /// Prepares to dial: roots loaded, headers built.
     pub fn new(settings: config::Upstream, metrics: metrics::Shared) -> Result<Upstream, Unusable> {
-        let tls = match &settings.roots {
-            Some(roots) => Some(tls::Connector::new(&settings.host, roots)?),
+        let host = Host::new(&settings.host, settings.port, settings.roots.as_ref())?;
+        let key = match &settings.credential.key {
             None => None,
+            Some(key) => Some(
+                sensitive(key.expose())
+                    .ok_or_else(|| Unusable::Credential(settings.name.clone()))?,
+            ),
         };
-        let default_port = if tls.is_some() { 443 } else { 80 };
-        let host = if settings.host.contains(':') {
-            format!("[{}]", settings.host)
-        } else {
-            settings.host.clone()
-        };
-        let authority = if settings.port == default_port {
-            host
-        } else {
-            format!("{host}:{}", settings.port)
-        };
-        let authority =
-            HeaderValue::try_from(authority).map_err(|_| Unusable::Name(settings.name.clone()))?;
-        let mut credential = HeaderValue::try_from(settings.key.expose())
-            .map_err(|_| Unusable::Credential(settings.name.clone()))?;
-        credential.set_sensitive(true);
         Ok(Upstream {
             settings,
-            tls,
-            authority,
-            credential,
-            lookups: Arc::new(Semaphore::new(LOOKUPS)),
+            host,
+            key,
             metrics,
         })
     }
@@ -117,13 +106,13 @@ impl Upstream {
         &self.settings.name
     }
 
-    /// Dials for a session that asks for `model`, within this upstream's deadlines.
+    /// Dials for a session, within this upstream's deadlines.
     ///
     /// Cancel-safe: dropping the future closes whatever was open.
-    pub async fn dial(&self, model: &config::Model) -> Result<Dialled, Failure> {
+    pub async fn dial(&self, want: Want<'_>) -> Result<Dialled, Failure> {
         let started = Instant::now();
         let total = Deadline::now() + self.settings.total;
-        let dialled = timeout_at(total, self.connect_and_upgrade(model))
+        let dialled = timeout_at(total, self.connect_and_upgrade(want))
             .await
             .unwrap_or(Err(Failure::new(
                 Reason::UpstreamTimeout,
@@ -147,68 +136,28 @@ impl Upstream {
         }
     }
 
-    async fn connect_and_upgrade(&self, model: &config::Model) -> Result<(Stream, Bytes), Failure> {
+    async fn connect_and_upgrade(&self, want: Want<'_>) -> Result<(Stream, Bytes), Failure> {
         let deadline = Deadline::now() + self.settings.connect;
-        let late = |_| Failure::new(Reason::UpstreamTimeout, "no connection in time");
-        let socket = timeout_at(deadline, self.connect(deadline))
-            .await
-            .map_err(late)??;
-        let Some(tls) = &self.tls else {
-            let (io, early) = self.upgrade(socket, model).await?;
-            return Ok((Stream::Plain(io), early));
-        };
-        let stream = timeout_at(deadline, tls.connect(socket))
-            .await
-            .map_err(late)?
-            .map_err(|detail| Failure::new(Reason::UpstreamUnreachable, detail))?;
-        let (io, early) = self.upgrade(Box::new(stream), model).await?;
-        Ok((Stream::Tls(io), early))
-    }
-
-    /// Resolves the host and tries its addresses in order, each for its share of the time left.
-    async fn connect(&self, deadline: Deadline) -> Result<TcpStream, Failure> {
-        let unreachable = |detail| Failure::new(Reason::UpstreamUnreachable, detail);
-        let addresses = self.addresses().await.map_err(unreachable)?;
-        let mut failure = unreachable("the name has no address");
-        for (i, address) in addresses.iter().enumerate() {
-            let left = deadline.saturating_duration_since(Deadline::now());
-            let share = left / (addresses.len() - i) as u32;
-            match tokio::time::timeout(share, TcpStream::connect(address)).await {
-                Ok(Ok(socket)) => {
-                    set_options(&socket);
-                    return Ok(socket);
-                }
-                Ok(Err(_)) => failure = unreachable("the connection was refused or failed"),
-                Err(_) => failure = Failure::new(Reason::UpstreamTimeout, "no connection in time"),
+        match self.host.connect(deadline).await? {
+            Stream::Plain(io) => {
+                let (io, early) = self.upgrade(io, want).await?;
+                Ok((Stream::Plain(io), early))
+            }
+            Stream::Tls(io) => {
+                let (io, early) = self.upgrade(io, want).await?;
+                Ok((Stream::Tls(io), early))
             }
         }
-        Err(failure)
-    }
-
-    /// Asks the system's resolver, which blocks a thread. A look-up that hangs goes on after its
-    /// caller has given up, so the permit goes with it and not with the caller.
-    async fn addresses(&self) -> Result<Vec<SocketAddr>, &'static str> {
-        let permit = self.lookups.clone().acquire_owned().await;
-        let permit = permit.map_err(|_| "the resolver is closed")?;
-        let (host, port) = (self.settings.host.clone(), self.settings.port);
-        tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            let addresses = (host.as_str(), port).to_socket_addrs().ok()?;
-            Some(addresses.take(ADDRESSES_MAX).collect())
-        })
-        .await
-        .ok()
-        .flatten()
-        .ok_or("the name does not resolve")
     }
 
     /// Asks for the upgrade and judges the answer.
-    async fn upgrade<S>(&self, io: S, model: &config::Model) -> Result<(S, Bytes), Failure>
+    async fn upgrade<S>(&self, io: S, want: Want<'_>) -> Result<(S, Bytes), Failure>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let refused = |detail| Failure::new(Reason::UpstreamRefused, detail);
-        let (request, key) = self.request(model);
+        let (request, key) = self.request(want)?;
+        let by_token = request.headers().contains_key(header::AUTHORIZATION);
         let (mut sender, connection) = http1::Builder::new()
             .max_buf_size(ANSWER_MAX)
             .handshake::<_, Empty<Bytes>>(TokioIo::new(io))
@@ -236,7 +185,10 @@ impl Upstream {
                 }
             }
         };
-        judge(&response, &key)?;
+        judge(&response, &key).map_err(|failure| Failure {
+            by_token: by_token && failure.reason == Reason::UpstreamUnauthorized,
+            ..failure
+        })?;
         let parts = match parts {
             Some(parts) => parts,
             None => connection
@@ -246,24 +198,61 @@ impl Upstream {
         Ok((parts.io.into_inner(), parts.read_buf))
     }
 
-    fn request(&self, model: &config::Model) -> (Request<Empty<Bytes>>, HeaderValue) {
-        let target = voice_live::target(&self.settings.api_version, model);
+    /// The request as it goes out, built from nothing, with the nonce that its answer must fit.
+    fn request(&self, want: Want<'_>) -> Result<(Request<Empty<Bytes>>, HeaderValue), Failure> {
         let mut request = Request::new(Empty::new());
-        *request.uri_mut() = target;
+        *request.uri_mut() = want.ask.target(&self.settings.api_version);
+        let (name, credential) = self.credential(want).ok_or(Failure::new(
+            Reason::UpstreamUnauthorized,
+            "there is no credential that it would take",
+        ))?;
         let headers = request.headers_mut();
-        headers.insert(header::HOST, self.authority.clone());
-        headers.insert("api-key", self.credential.clone());
+        headers.insert(header::HOST, self.host.authority().clone());
+        headers.insert(name, credential);
         headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
         let key = handshake::request_headers(headers);
-        (request, key)
+        Ok((request, key))
+    }
+
+    /// The caller's token if there is one for this upstream, else the resource's key.
+    fn credential(&self, want: Want<'_>) -> Option<(HeaderName, HeaderValue)> {
+        if let (true, Some(token)) = (self.settings.credential.caller, want.token) {
+            let bearer = Secret::new(format!("Bearer {}", token.expose()));
+            return Some((header::AUTHORIZATION, sensitive(bearer.expose())?));
+        }
+        match want.ask {
+            Ask::Model(_) => Some((API_KEY, self.key.clone()?)),
+            Ask::Agent { .. } => None,
+        }
+    }
+
+    /// The request that [`Upstream::dial`] would send, for people; credentials are masked.
+    pub fn preview(&self, want: Want<'_>) -> String {
+        let scheme = if self.settings.roots.is_some() {
+            "wss"
+        } else {
+            "ws"
+        };
+        let authority = self.host.authority().to_str().unwrap_or_default();
+        let target = want.ask.target(&self.settings.api_version);
+        let credential = match self.credential(want) {
+            Some((name, _)) if name == API_KEY => "api-key: ***",
+            Some(_) => "Authorization: Bearer *** (the caller's own)",
+            None => "no credential, so nothing",
+        };
+        format!("{scheme}://{authority}{target} with {credential}")
     }
 }
 
-const USER_AGENT: &str = concat!("tonegate/", env!("CARGO_PKG_VERSION"));
+/// A header's value that nothing prints.
+fn sensitive(text: &str) -> Option<HeaderValue> {
+    let mut value = HeaderValue::try_from(text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
 
-/// Name look-ups of one upstream at a time, and addresses of a name that are tried.
-const LOOKUPS: usize = 4;
-const ADDRESSES_MAX: usize = 8;
+const API_KEY: HeaderName = HeaderName::from_static("api-key");
+const USER_AGENT: &str = concat!("tonegate/", env!("CARGO_PKG_VERSION"));
 
 /// Longest head of an upstream's answer, and the most that is read beyond a `101` before the
 /// relay takes over.
@@ -275,11 +264,11 @@ const ANSWER_MAX: usize = 32 * 1024;
 /// quota. The caller gives at least one.
 pub async fn dial_first(
     upstreams: &[Arc<Upstream>],
-    model: &config::Model,
+    want: Want<'_>,
 ) -> Result<Dialled, (Label, Failure)> {
     let mut last = None;
     for upstream in upstreams {
-        match upstream.dial(model).await {
+        match upstream.dial(want).await {
             Ok(dialled) => return Ok(dialled),
             Err(failure) => last = Some((upstream.name().clone(), failure)),
         }
@@ -299,7 +288,7 @@ fn judge(response: &Response<Incoming>, key: &HeaderValue) -> Result<(), Failure
             });
         }
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            (Reason::UpstreamUnauthorized, "it refused our credential")
+            (Reason::UpstreamUnauthorized, "it refused the credential")
         }
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
             (Reason::UpstreamBusy, "it is at capacity")
@@ -316,20 +305,6 @@ fn judge(response: &Response<Incoming>, key: &HeaderValue) -> Result<(), Failure
         reason,
         detail,
         status: Some(status),
+        by_token: false,
     })
-}
-
-/// What every media socket gets: no delay for small frames, and an end for peers that are gone.
-///
-/// Failing to set an option is not worth a call; the deadlines of the session hold anyway.
-pub fn set_options(socket: &TcpStream) {
-    let _ = socket.set_nodelay(true);
-    let socket = SockRef::from(socket);
-    let keepalive = TcpKeepalive::new()
-        .with_time(Duration::from_secs(30))
-        .with_interval(Duration::from_secs(10))
-        .with_retries(3);
-    let _ = socket.set_tcp_keepalive(&keepalive);
-    #[cfg(target_os = "linux")]
-    let _ = socket.set_tcp_user_timeout(Some(Duration::from_secs(30)));
 }

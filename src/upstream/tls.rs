@@ -18,8 +18,6 @@ use crate::label::Label;
 /// Why an upstream cannot be prepared. Told at start-up.
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
-    #[error("the upstream {0} has a host that cannot stand in a Host header")]
-    Name(Label),
     #[error("the credential of the upstream {0} cannot stand in a header")]
     Credential(Label),
     #[error("{0:?} is not a name that a certificate can have")]

@@ -1,0 +1,115 @@
+//! A small document over HTTPS: no redirects, no credentials, bounded in time and size.
+//!
+//! The edge fetches what its operator named and nothing else: no address ever comes out of a token
+//! or a request.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, StatusCode, Uri, header};
+use http_body_util::{BodyExt as _, Empty, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant as Deadline, timeout_at};
+
+use super::host::{Host, Stream};
+use super::{ANSWER_MAX, USER_AGENT, Unusable};
+use crate::config::Roots;
+
+/// From the first packet to the last byte.
+const TOTAL: Duration = Duration::from_secs(10);
+/// The largest document. Published key sets have some 10 KiB.
+const DOCUMENT_MAX: usize = 1 << 20;
+
+/// One document's place.
+pub struct Document {
+    host: Host,
+    path: Uri,
+}
+
+/// Why a document could not be had; for the log. It holds nothing that the server sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failed {
+    #[error("the server cannot be reached: {0}")]
+    Unreachable(&'static str),
+    #[error("it took too long")]
+    Late,
+    #[error("the answer is not HTTP, or was cut")]
+    Cut,
+    #[error("it answered with status {0}")]
+    Status(StatusCode),
+    #[error("the document exceeds 1 MiB")]
+    TooLarge,
+}
+
+impl Document {
+    /// Prepares to fetch an `https` URL; `None` if it is none.
+    pub fn new(url: &str, roots: &Roots) -> Option<Result<Document, Unusable>> {
+        let uri: Uri = url.parse().ok()?;
+        if uri.scheme_str() != Some("https") || url.contains('@') {
+            return None;
+        }
+        let name = uri.host()?.trim_start_matches('[').trim_end_matches(']');
+        let path = uri.path_and_query()?.as_str().parse().ok()?;
+        let host = Host::new(name, uri.port_u16().unwrap_or(443), Some(roots));
+        Some(host.map(|host| Document { host, path }))
+    }
+
+    /// Fetches it.
+    pub async fn fetch(&self) -> Result<Bytes, Failed> {
+        let deadline = Deadline::now() + TOTAL;
+        let stream = self.host.connect(deadline).await;
+        let stream = stream.map_err(|failure| Failed::Unreachable(failure.detail))?;
+        let fetched = match stream {
+            Stream::Plain(io) => timeout_at(deadline, self.get(io)).await,
+            Stream::Tls(io) => timeout_at(deadline, self.get(io)).await,
+        };
+        fetched.unwrap_or(Err(Failed::Late))
+    }
+
+    async fn get<S>(&self, io: S) -> Result<Bytes, Failed>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (mut sender, connection) = http1::Builder::new()
+            .max_buf_size(ANSWER_MAX)
+            .handshake::<_, Empty<Bytes>>(TokioIo::new(io))
+            .await
+            .map_err(|_| Failed::Cut)?;
+        let mut request = Request::new(Empty::new());
+        *request.uri_mut() = self.path.clone();
+        let headers = request.headers_mut();
+        headers.insert(header::HOST, self.host.authority().clone());
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        let mut exchange = std::pin::pin!(async move {
+            let response = sender
+                .send_request(request)
+                .await
+                .map_err(|_| Failed::Cut)?;
+            if response.status() != StatusCode::OK {
+                return Err(Failed::Status(response.status()));
+            }
+            let body = Limited::new(response.into_body(), DOCUMENT_MAX)
+                .collect()
+                .await;
+            match body {
+                Ok(body) => Ok(body.to_bytes()),
+                Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+                    Err(Failed::TooLarge)
+                }
+                Err(_) => Err(Failed::Cut),
+            }
+        });
+        // What the connection has delivered before its end is still there after it.
+        let mut connection = std::pin::pin!(connection);
+        tokio::select! {
+            biased;
+            fetched = &mut exchange => return fetched,
+            _ = &mut connection => {}
+        }
+        exchange.await
+    }
+}
