@@ -62,6 +62,8 @@ pub enum Reason {
     NotFound,
     TooLarge,
     Busy,
+    RateLimited,
+    KeysUnavailable,
     Draining,
     UpstreamUnreachable,
     UpstreamRefused,
@@ -71,6 +73,7 @@ pub enum Reason {
     UpstreamClosed,
     Idle,
     MaxDuration,
+    LeaseExpired,
     ClientClosed,
     ClientLost,
     Internal,
@@ -90,7 +93,7 @@ pub struct Row {
 }
 
 impl Reason {
-    pub const ALL: [Reason; 19] = [
+    pub const ALL: [Reason; 22] = [
         Reason::BadRequest,
         Reason::Protocol,
         Reason::Unauthenticated,
@@ -98,6 +101,8 @@ impl Reason {
         Reason::NotFound,
         Reason::TooLarge,
         Reason::Busy,
+        Reason::RateLimited,
+        Reason::KeysUnavailable,
         Reason::Draining,
         Reason::UpstreamUnreachable,
         Reason::UpstreamRefused,
@@ -107,6 +112,7 @@ impl Reason {
         Reason::UpstreamClosed,
         Reason::Idle,
         Reason::MaxDuration,
+        Reason::LeaseExpired,
         Reason::ClientClosed,
         Reason::ClientLost,
         Reason::Internal,
@@ -131,6 +137,13 @@ impl Reason {
             Reason::NotFound => ("not_found", 404, 0, "there is no such route"),
             Reason::TooLarge => ("too_large", 413, 1009, "a message exceeds the limit"),
             Reason::Busy => ("busy", 503, 1013, "a concurrency limit is reached"),
+            Reason::RateLimited => ("rate_limited", 429, 1013, "too many requests"),
+            Reason::KeysUnavailable => (
+                "keys_unavailable",
+                503,
+                1013,
+                "the keys of a token's issuer cannot be had",
+            ),
             Reason::Draining => ("draining", 503, 1001, "the edge is shutting down"),
             Reason::UpstreamUnreachable => (
                 "upstream_unreachable",
@@ -167,6 +180,12 @@ impl Reason {
                 4450,
                 "the session reached its longest duration",
             ),
+            Reason::LeaseExpired => (
+                "lease_expired",
+                0,
+                4440,
+                "the credential of the session ended",
+            ),
             Reason::ClientClosed => ("client_closed", 0, 1000, "the client ended the session"),
             Reason::ClientLost => (
                 "client_lost",
@@ -191,7 +210,14 @@ impl Reason {
 
     /// Whether the same request may succeed later, so that a `Retry-After` makes sense.
     pub fn is_later(self) -> bool {
-        matches!(self, Reason::Busy | Reason::Draining | Reason::UpstreamBusy)
+        matches!(
+            self,
+            Reason::Busy
+                | Reason::RateLimited
+                | Reason::KeysUnavailable
+                | Reason::Draining
+                | Reason::UpstreamBusy
+        )
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
+use super::Denied;
 use crate::config::ApiKey;
+use crate::error::Reason;
+use crate::label::Label;
 use crate::secret::{Digest, Secret};
 
 /// All keys. A look-up takes the same steps whatever was presented: hash, find, compare in
@@ -18,11 +21,20 @@ impl Keys {
         }
     }
 
-    /// The key that `secret` is.
-    pub(super) fn find(&self, secret: &Secret) -> Option<&ApiKey> {
+    /// The key that `secret` is, if it opens `route`.
+    pub(super) fn find(&self, secret: &Secret, route: &Label) -> Result<&ApiKey, Denied> {
         let digest = Digest::of(secret.expose());
-        self.by_digest
+        let key = self
+            .by_digest
             .get(&digest)
             .filter(|key| key.digest.is(&digest))
+            .ok_or(Denied::new(Reason::Unauthenticated, "the key is not known"))?;
+        if !key.routes.is_empty() && !key.routes.contains(route) {
+            return Err(Denied::new(
+                Reason::Forbidden,
+                "the key does not open this route",
+            ));
+        }
+        Ok(key)
     }
 }

@@ -1,109 +1,189 @@
-//! Where a credential may sit in a request, and the query it may sit in.
+//! Where a credential may sit in a request, and what of it counts.
 //!
-//! The credential is lifted out once; nothing after this sees it. One secret in two accepted
-//! places is one credential, two different ones are a mistake or an attack, and refused.
+//! Credentials are lifted out once; nothing after this sees them. One secret in two accepted places
+//! is one credential; two different ones are a mistake or an attack, and refused, unless the route
+//! requires a token and a key together.
 
-use http::HeaderMap;
-use http::header::AUTHORIZATION;
+use http::header::{AUTHORIZATION, COOKIE};
+use http::{HeaderMap, HeaderValue};
 
-use super::Denied;
-use crate::config::{Model, Place};
+use super::query::Query;
+use super::{Denied, jwt};
+use crate::config::{Enter, Place, Route};
 use crate::error::Reason;
 use crate::secret::{Digest, Secret};
+use crate::ws::handshake;
 
-/// The query of a request: what is known of it, judged.
-pub(super) struct Query {
-    model: Option<Model>,
-    key: Option<Secret>,
-    dropped: u64,
+/// What a request shows.
+#[derive(Default)]
+pub(super) struct Shown {
+    /// From a place for bearer credentials: a token, or an API key all the same.
+    pub(super) bearer: Option<Secret>,
+    /// From a place for API keys.
+    pub(super) key: Option<Secret>,
 }
 
-impl Query {
-    /// Reads a query string. A known parameter that stands twice or breaks its grammar is refused;
-    /// unknown ones are counted and go nowhere.
-    pub(super) fn parse(text: &str) -> Result<Query, Denied> {
-        let mut query = Query {
-            model: None,
-            key: None,
-            dropped: 0,
-        };
-        for (name, value) in form_urlencoded::parse(text.as_bytes()) {
-            match &*name {
-                "model" => {
-                    let model = Model::new(&value)
-                        .ok_or(bad("the parameter model is not the name of a model"))?;
-                    if query.model.replace(model).is_some() {
-                        return Err(bad("the parameter model stands twice"));
-                    }
-                }
-                "api-key" => {
-                    let key = Secret::new(value.into_owned());
-                    if query.key.replace(key).is_some() {
-                        return Err(bad("the parameter api-key stands twice"));
-                    }
-                }
-                _ => query.dropped += 1,
-            }
+impl Shown {
+    /// For people: what was shown, not its text.
+    pub(super) fn describe(&self) -> String {
+        match (&self.bearer, &self.key) {
+            (None, None) => "none".to_owned(),
+            (Some(_), None) => "a bearer credential".to_owned(),
+            (None, Some(_)) => "a key".to_owned(),
+            (Some(_), Some(_)) => "a bearer credential and a key".to_owned(),
         }
-        Ok(query)
     }
 
-    pub(super) fn model(&self) -> Option<&Model> {
-        self.model.as_ref()
-    }
-
-    pub(super) fn dropped(&self) -> u64 {
-        self.dropped
-    }
-}
-
-/// The one credential that the accepted places hold, if any.
-pub(super) fn lift(
-    headers: &HeaderMap,
-    query: &Query,
-    accept: &[Place],
-) -> Result<Option<Secret>, Denied> {
-    let mut found: Option<Secret> = None;
-    for place in accept {
-        let secrets = match place {
-            Place::Header => [from_header(headers)?, from_authorization(headers)?],
-            Place::Query => [query.key.clone(), None],
+    fn add(&mut self, kind: Kind, secret: Secret) -> Result<(), Denied> {
+        let place = match kind {
+            Kind::Bearer => &mut self.bearer,
+            Kind::Key => &mut self.key,
         };
-        for secret in secrets.into_iter().flatten() {
-            match &found {
-                Some(other) if !same(other, &secret) => {
-                    return Err(bad("two different credentials were given"));
-                }
-                Some(_) => {}
-                None => found = Some(secret),
+        match place {
+            Some(other) if !same(other, &secret) => {
+                Err(bad("two different credentials were given"))
+            }
+            Some(_) => Ok(()),
+            None => {
+                *place = Some(secret);
+                Ok(())
             }
         }
     }
-    Ok(found)
 }
 
-fn from_header(headers: &HeaderMap) -> Result<Option<Secret>, Denied> {
-    single(
+/// What a place is for.
+#[derive(Clone, Copy)]
+enum Kind {
+    Bearer,
+    Key,
+}
+
+/// Subprotocols that are no subprotocols: what carries a credential in its name. Browsers have no
+/// other header to put one into.
+const CARRIERS: [&str; 3] = [
+    "openai-insecure-api-key.",
+    "authorization.bearer.",
+    "bearer.",
+];
+
+/// Lifts out what the places that the route accepts hold.
+pub(super) fn lift(headers: &HeaderMap, query: &Query, route: &Route) -> Result<Shown, Denied> {
+    let mut shown = Shown::default();
+    for place in &route.accept {
+        match place {
+            Place::Header => from_headers(headers, &mut shown)?,
+            Place::Query => from_query(query, &mut shown)?,
+            Place::Cookie => from_cookies(headers, &route.cookie, &mut shown)?,
+            Place::Subprotocol => {
+                for name in offered(headers)? {
+                    let secret = CARRIERS
+                        .iter()
+                        .find_map(|carrier| name.strip_prefix(carrier));
+                    if let Some(secret) = secret {
+                        shown.add(Kind::Bearer, Secret::new(secret.to_owned()))?;
+                    }
+                }
+            }
+        }
+    }
+    let several = matches!(&route.enter, Enter::All(ways) if ways.len() > 1);
+    if let (Some(bearer), Some(key)) = (&shown.bearer, &shown.key) {
+        if same(bearer, key) {
+            if jwt::is_token(bearer) {
+                shown.key = None;
+            } else {
+                shown.bearer = None;
+            }
+        } else if !several {
+            return Err(bad("two different credentials were given"));
+        }
+    }
+    Ok(shown)
+}
+
+fn from_headers(headers: &HeaderMap, shown: &mut Shown) -> Result<(), Denied> {
+    if let Some(key) = single(
         headers,
         "api-key",
         "the header api-key stands twice or is not text",
-    )
-    .map(|value| value.map(|text| Secret::new(text.to_owned())))
-}
-
-/// `Authorization: Bearer …`; other schemes are not for us and count as none.
-fn from_authorization(headers: &HeaderMap) -> Result<Option<Secret>, Denied> {
-    let value = single(
+    )? {
+        shown.add(Kind::Key, Secret::new(key.to_owned()))?;
+    }
+    let authorization = single(
         headers,
         AUTHORIZATION.as_str(),
         "the header Authorization stands twice or is not text",
     )?;
-    Ok(value.and_then(|text| {
-        let (scheme, credential) = text.split_once(' ')?;
-        scheme
-            .eq_ignore_ascii_case("bearer")
-            .then(|| Secret::new(credential.to_owned()))
-    }))
+    match authorization.and_then(bearer) {
+        Some(secret) => shown.add(Kind::Bearer, secret),
+        None => Ok(()),
+    }
+}
+
+fn from_query(query: &Query, shown: &mut Shown) -> Result<(), Denied> {
+    if let Some(key) = &query.key {
+        shown.add(Kind::Key, key.clone())?;
+    }
+    if let Some(token) = &query.token {
+        shown.add(Kind::Bearer, token.clone())?;
+    }
+    let authorization = query.authorization.as_ref();
+    match authorization.and_then(|text| bearer(text.expose())) {
+        Some(secret) => shown.add(Kind::Bearer, secret),
+        None => Ok(()),
+    }
+}
+
+fn from_cookies(headers: &HeaderMap, name: &str, shown: &mut Shown) -> Result<(), Denied> {
+    let mut found = None;
+    for line in headers.get_all(COOKIE) {
+        let line = line
+            .to_str()
+            .map_err(|_| bad("the header Cookie is not text"))?;
+        for pair in line.split(';') {
+            let Some((key, value)) = pair.trim().split_once('=') else {
+                continue;
+            };
+            if key == name && found.replace(value).is_some() {
+                return Err(bad("the cookie with the credential stands twice"));
+            }
+        }
+    }
+    match found {
+        Some(value) => shown.add(Kind::Bearer, Secret::new(value.to_owned())),
+        None => Ok(()),
+    }
+}
+
+/// `Bearer …`; other schemes are not for us and count as none.
+fn bearer(text: &str) -> Option<Secret> {
+    let (scheme, credential) = text.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then(|| Secret::new(credential.to_owned()))
+}
+
+/// The subprotocol that the `101` names: the first one offered that the route speaks, and never one
+/// that carries a credential. A browser whose offer is met with silence ends the connection, so
+/// an offer without anything that is spoken here is refused.
+pub fn subprotocol(headers: &HeaderMap, spoken: &[String]) -> Result<Option<HeaderValue>, Denied> {
+    let offered = offered(headers)?;
+    if offered.is_empty() {
+        return Ok(None);
+    }
+    let carries = |name: &str| CARRIERS.iter().any(|carrier| name.starts_with(carrier));
+    offered
+        .iter()
+        .filter(|name| !carries(name))
+        .find(|name| spoken.iter().any(|spoken| spoken == **name))
+        .and_then(|name| HeaderValue::from_str(name).ok())
+        .map(Some)
+        .ok_or(bad("none of the subprotocols offered is spoken here"))
+}
+
+fn offered(headers: &HeaderMap) -> Result<Vec<&str>, Denied> {
+    handshake::offered(headers).ok_or(bad("Sec-WebSocket-Protocol is no list of different names"))
 }
 
 fn single<'a>(

@@ -3,53 +3,102 @@
 //! Nothing else can make a `Grant`, and the rest of the edge works for nobody without one. Any
 //! doubt is a refusal. What is checked, in this order:
 //!
-//! 1. the origin: a browser must come from a page that the route names (403)
-//! 2. the query: known parameters once each, in their grammar (400)
-//! 3. the credential: lifted out of the request once, from the places the route accepts (400, 401)
-//! 4. who it is: the key is found by its digest (401)
-//! 5. what is asked for: the model, in the route's list and in the key's (403)
-//! 6. how much is in use already: the key's sessions (503)
+//! 1. the network: where the client dials from (403)
+//! 2. how often this address, and this route, was asked (429)
+//! 3. the origin: a browser must come from a page that the route names (403)
+//! 4. the query: known parameters once each, in their grammar (400)
+//! 5. the credentials: lifted out of the request once, from the places the route accepts (400)
+//! 6. who it is: the key by its digest, the token by its issuer's signature (401, 403, 503)
+//! 7. what is asked for: the model or the agent, in the route's list and in the key's (403)
+//! 8. how often and how much is in use already, by key and by identity (429, 503)
+//!
+//! `tonegate explain` runs the same checks and tells what each found ([`Told`]).
 //!
 //! Not here: sockets, HTTP answers (`listener`), and limits of the whole edge.
 
 mod api_key;
+mod ask;
 mod credential;
+mod jwks;
+mod jwt;
+mod limit;
+mod network;
 mod origin;
+mod query;
+mod rate;
 mod slot;
+mod told;
+mod who;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
 use http::request;
 
-use self::api_key::Keys;
-use self::credential::Query;
-pub use self::slot::Slot;
-use self::slot::Slots;
-use crate::config::{Admit, ApiKey, Model, Route};
+pub use self::credential::subprotocol;
+pub use self::jwks::Keys;
+pub use self::network::Address;
+pub use self::slot::{Slot, Slots};
+pub use self::told::{Finding, Told};
+
+use self::api_key::Keys as ApiKeys;
+use self::ask::{allowed, ask};
+use self::credential::Shown;
+use self::jwt::{Tokens, Verified};
+use self::limit::{Limits, Taken};
+use self::query::Query;
+use crate::config::{ApiKey, Enter, Live, Model, Place, Route, Way};
 use crate::error::Reason;
 use crate::label::Label;
+use crate::metrics;
+use crate::secret::{Digest, Secret};
+use crate::upstream::{Ask, Unusable};
 
 /// A refusal. The detail is one fixed sentence for the problem document and the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Denied {
     pub reason: Reason,
     pub detail: &'static str,
+    /// When asking again may help, where that is known.
+    pub retry_after: Option<Duration>,
+    /// What is wrong with a token, in the words of RFC 6750, section 3.1.
+    pub challenge: Option<&'static str>,
 }
 
 impl Denied {
     fn new(reason: Reason, detail: &'static str) -> Denied {
-        Denied { reason, detail }
+        Denied {
+            reason,
+            detail,
+            retry_after: None,
+            challenge: None,
+        }
+    }
+
+    fn invalid_token(detail: &'static str) -> Denied {
+        Denied {
+            challenge: Some("error=\"invalid_token\""),
+            ..Denied::new(Reason::Unauthenticated, detail)
+        }
     }
 }
 
 /// Leave to open one session. Only [`Admission::decide`] makes one.
 ///
-/// It holds the key's session slot; dropping it gives the slot back.
+/// It holds the slots that the session takes; dropping it gives them back.
 #[derive(Debug)]
 pub struct Grant {
     subject: Subject,
-    model: Model,
-    /// Unknown parameters of the query, which go no further.
+    ask: Ask,
+    /// The token to show upstream, where it is meant for it.
+    token: Option<Secret>,
+    /// Models that messages of the client may name; `None`: messages are not looked at.
+    locked: Option<Arc<[Model]>>,
+    expires: Option<SystemTime>,
+    /// Parameters of the query that go no further.
     dropped_parameters: u64,
-    _slot: Option<Slot>,
+    _slots: Taken,
 }
 
 impl Grant {
@@ -57,8 +106,21 @@ impl Grant {
         &self.subject
     }
 
-    pub fn model(&self) -> &Model {
-        &self.model
+    pub fn ask(&self) -> &Ask {
+        &self.ask
+    }
+
+    pub fn token(&self) -> Option<&Secret> {
+        self.token.as_ref()
+    }
+
+    pub fn locked(&self) -> Option<Arc<[Model]>> {
+        self.locked.clone()
+    }
+
+    /// When what was shown ends, and the session with it.
+    pub fn expires(&self) -> Option<SystemTime> {
+        self.expires
     }
 
     pub fn dropped_parameters(&self) -> u64 {
@@ -71,265 +133,249 @@ impl Grant {
 pub enum Subject {
     /// The holder of the key of this name.
     Key(Label),
+    /// The holder of a token: who signed it, and whom it names.
+    Token {
+        issuer: Label,
+        tenant: Option<String>,
+        name: String,
+    },
     /// Whoever asked, on a route that says so.
     Anyone,
 }
 
-impl Subject {
-    /// The word for logs.
-    pub fn word(&self) -> &str {
+impl std::fmt::Display for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Subject::Key(name) => name.as_str(),
-            Subject::Anyone => "anyone",
+            Subject::Key(name) => write!(f, "{name}"),
+            Subject::Token {
+                issuer,
+                tenant,
+                name,
+            } => match tenant {
+                Some(tenant) => write!(f, "{issuer}:{tenant}/{name}"),
+                None => write!(f, "{issuer}:{name}"),
+            },
+            Subject::Anyone => f.write_str("anyone"),
+        }
+    }
+}
+
+/// A request, and when and from where it came.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    pub route: &'a Route,
+    pub head: &'a request::Parts,
+    pub peer: IpAddr,
+    pub now: Now,
+}
+
+/// The time by both clocks: that of the world, which tokens go by, and the steady one.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    pub wall: SystemTime,
+    pub steady: Instant,
+}
+
+impl Now {
+    pub fn read() -> Now {
+        Now {
+            wall: SystemTime::now(),
+            steady: Instant::now(),
         }
     }
 }
 
 /// The checks, with what they need to know. Shared by all threads.
 pub struct Admission {
-    keys: Keys,
-    slots: Slots,
+    keys: ApiKeys,
+    tokens: Tokens,
+    limits: Limits,
+}
+
+/// A token that is good.
+pub struct Examined {
+    pub subject: Subject,
+    /// When it ends, the leeway included.
+    pub expires: SystemTime,
+    /// It may be passed on to Voice Live.
+    pub for_voice_live: bool,
+}
+
+/// What the credentials came to.
+#[derive(Default)]
+struct Entered<'a> {
+    key: Option<&'a ApiKey>,
+    token: Option<Arc<Verified>>,
 }
 
 impl Admission {
-    pub fn new(keys: &[ApiKey]) -> Admission {
-        Admission {
-            keys: Keys::new(keys),
-            slots: Slots::default(),
-        }
+    pub fn new(live: &Live, metrics: &metrics::Shared) -> Result<Admission, Unusable> {
+        Ok(Admission {
+            keys: ApiKeys::new(&live.keys),
+            tokens: Tokens::new(&live.issuers, metrics)?,
+            limits: Limits::new(metrics.clone()),
+        })
     }
 
-    /// Decides on a request for `route`.
-    pub fn decide(&self, route: &Route, request: &request::Parts) -> Result<Grant, Denied> {
-        origin::check(&request.headers, &route.origins)?;
-        let query = Query::parse(request.uri.query().unwrap_or(""))?;
-        let credential = credential::lift(&request.headers, &query, &route.accept)?;
-        // A credential that is shown must be good even where none is needed: who sends a wrong
-        // one is better told than let in as somebody else.
-        let key = match credential {
-            Some(secret) if route.admit.contains(&Admit::Key) => Some(
-                self.keys
-                    .find(&secret)
-                    .ok_or(Denied::new(Reason::Unauthenticated, "the key is not known"))?,
-            ),
-            None | Some(_) => None,
+    /// The published keys of all issuers; whoever owns the admission must run them.
+    pub fn issuer_keys(&self) -> Vec<Arc<Keys>> {
+        self.tokens.keys().collect()
+    }
+
+    /// Forgets who asked long ago. To be called every few seconds.
+    pub fn sweep(&self, now: Instant) {
+        self.limits.sweep(now);
+    }
+
+    /// What a token of `issuer` says, if it is good; for people.
+    pub async fn examine(
+        &self,
+        issuer: &Label,
+        token: &Secret,
+        now: SystemTime,
+    ) -> Result<Examined, Denied> {
+        let verified = self.tokens.verify(token, &[issuer], now).await?;
+        let entered = Entered {
+            key: None,
+            token: Some(verified.clone()),
         };
-        let subject = match key {
-            Some(key) => Subject::Key(key.name.clone()),
-            None if route.admit.contains(&Admit::Anyone) => Subject::Anyone,
-            None => {
-                return Err(Denied::new(
-                    Reason::Unauthenticated,
-                    "a key is needed, in a place that this route accepts",
-                ));
-            }
-        };
-        let model = model(route, key, query.model())?;
-        let slot = match key {
-            Some(key) => self.slots.take(key)?,
-            None => None,
-        };
-        Ok(Grant {
-            subject,
-            model,
-            dropped_parameters: query.dropped(),
-            _slot: slot,
+        Ok(Examined {
+            subject: entered.subject(),
+            expires: verified.expires,
+            for_voice_live: verified.for_voice_live,
         })
+    }
+
+    /// Decides on a request.
+    pub async fn decide(&self, asked: Request<'_>, told: &mut Told) -> Result<Grant, Denied> {
+        let Request { route, head, .. } = asked;
+        let text = |text: &str| text.to_owned();
+        let network = network::check(asked.peer, &route.allow, &route.deny);
+        told.hear("network", network, |()| text("allowed"))?;
+        let asked_now = self.limits.of_address(asked);
+        told.hear("rate", asked_now, |()| {
+            text("within the limits of address and route")
+        })?;
+        let origin = origin::check(&head.headers, &route.origins, route.without_origin);
+        told.hear("origin", origin, |found| text(found))?;
+        let query = Query::parse(head.uri.query().unwrap_or(""));
+        let query = told.hear("query", query, |query| {
+            format!("well formed, {} unknown", query.unknown)
+        })?;
+        let shown = credential::lift(&head.headers, &query, route);
+        let shown = told.hear("credential", shown, Shown::describe)?;
+        let entered = self.identify(asked, &shown).await;
+        let entered = told.hear("identity", entered, |entered| entered.subject().to_string())?;
+        let ask = ask(route, &entered, &query);
+        let ask = told.hear("request", ask, |ask| format!("{ask}"))?;
+        let slots = self
+            .limits
+            .of_session(asked, entered.key, entered.identity());
+        let slots = told.hear("limits", slots, |slots| {
+            format!("{} slots taken", slots.len())
+        })?;
+        let token = entered.token.as_ref().filter(|token| token.for_voice_live);
+        Ok(Grant {
+            subject: entered.subject(),
+            ask,
+            token: token.and(shown.bearer),
+            locked: route.lock_models.then(|| allowed(route, entered.key)),
+            expires: entered.token.as_ref().map(|token| token.expires),
+            dropped_parameters: query.dropped(
+                route.accept.contains(&Place::Query),
+                !route.agents.is_empty(),
+            ),
+            _slots: slots,
+        })
+    }
+
+    async fn identify(&self, asked: Request<'_>, shown: &Shown) -> Result<Entered<'_>, Denied> {
+        let mut entered = Entered::default();
+        match &asked.route.enter {
+            Enter::Any(ways) => {
+                // A credential that is shown must be good even where none is needed: who sends a
+                // wrong one is better told than let in as somebody else.
+                let token = shown.bearer.as_ref().filter(|secret| jwt::is_token(secret));
+                let issuers = issuers(ways);
+                if let (Some(token), false) = (token, issuers.is_empty()) {
+                    let verified = self.tokens.verify(token, &issuers, asked.now.wall);
+                    entered.token = Some(verified.await?);
+                    return Ok(entered);
+                }
+                if let Some(secret) = shown.key.as_ref().or(shown.bearer.as_ref()) {
+                    if ways.contains(&Way::Key) {
+                        entered.key = Some(self.keys.find(secret, &asked.route.name)?);
+                        return Ok(entered);
+                    }
+                    if !issuers.is_empty() {
+                        return Err(Denied::invalid_token("the credential is not a token"));
+                    }
+                }
+                if !ways.contains(&Way::Anyone) {
+                    return Err(missing(ways));
+                }
+            }
+            Enter::All(ways) => {
+                let (tokens, keys) = if shown.bearer.as_ref().is_some_and(jwt::is_token) {
+                    (shown.bearer.as_ref(), shown.key.as_ref())
+                } else {
+                    (None, shown.key.as_ref().or(shown.bearer.as_ref()))
+                };
+                if ways.is_empty() {
+                    return Err(missing(ways));
+                }
+                if ways.contains(&Way::Key) {
+                    let key = keys.ok_or(missing(ways))?;
+                    entered.key = Some(self.keys.find(key, &asked.route.name)?);
+                }
+                let issuers = issuers(ways);
+                if !issuers.is_empty() {
+                    let token = tokens.ok_or(missing(ways))?;
+                    let verified = self.tokens.verify(token, &issuers, asked.now.wall);
+                    entered.token = Some(verified.await?);
+                }
+            }
+        }
+        Ok(entered)
     }
 }
 
-/// The model to ask for: the client's choice or the route's first, and allowed by both lists.
-fn model(route: &Route, key: Option<&ApiKey>, asked: Option<&Model>) -> Result<Model, Denied> {
-    let of_key =
-        |model: &Model| key.is_none_or(|key| key.models.is_empty() || key.models.contains(model));
-    match asked {
-        None => route.models.iter().find(|model| of_key(model)).cloned(),
-        Some(asked) => (route.models.contains(asked) && of_key(asked)).then(|| asked.clone()),
+impl Entered<'_> {
+    fn subject(&self) -> Subject {
+        match (&self.token, self.key) {
+            (Some(token), _) => Subject::Token {
+                issuer: token.issuer.clone(),
+                tenant: token.tenant.clone(),
+                name: token.subject.clone(),
+            },
+            (None, Some(key)) => Subject::Key(key.name.clone()),
+            (None, None) => Subject::Anyone,
+        }
     }
-    .ok_or(Denied::new(
-        Reason::Forbidden,
-        "the model is not allowed here",
-    ))
+
+    fn identity(&self) -> Option<Digest> {
+        let token = self.token.as_ref().map(|token| token.identity());
+        token.or(self.key.map(|key| key.digest))
+    }
+}
+
+fn issuers(ways: &[Way]) -> Vec<&Label> {
+    let issuer = |way| match way {
+        &Way::Issuer(ref name) => Some(name),
+        Way::Key | Way::Anyone => None,
+    };
+    ways.iter().filter_map(issuer).collect()
+}
+
+fn missing(ways: &[Way]) -> Denied {
+    let (keys, tokens) = (ways.contains(&Way::Key), !issuers(ways).is_empty());
+    let detail = match (keys, tokens) {
+        (true, true) => "a key or a token is needed, in a place that this route accepts",
+        (false, true) => "a token is needed, in a place that this route accepts",
+        _ => "a key is needed, in a place that this route accepts",
+    };
+    Denied::new(Reason::Unauthenticated, detail)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::Place;
-    use crate::secret::Digest;
-    use http::Request;
-
-    fn label(name: &str) -> Label {
-        Label::new(name).unwrap()
-    }
-
-    fn admission() -> Admission {
-        let key = |name, secret, models: &[&str], sessions| ApiKey {
-            name: label(name),
-            digest: Digest::of(secret),
-            models: models.iter().map(|m| label(m)).collect(),
-            sessions,
-        };
-        Admission::new(&[
-            key("kiosk", "k-1", &[], Some(2)),
-            key("small", "k-2", &["gpt-4o"], None),
-        ])
-    }
-
-    fn route(admit: &[Admit], accept: &[Place]) -> Route {
-        Route {
-            name: label("browser"),
-            paths: vec!["/ws".to_owned()],
-            admit: admit.to_vec(),
-            accept: accept.to_vec(),
-            origins: vec!["https://app.example.com".to_owned()],
-            models: vec![label("gpt-realtime"), label("gpt-4o")],
-            upstreams: vec![label("voice")],
-        }
-    }
-
-    fn decide(
-        admission: &Admission,
-        route: &Route,
-        target: &str,
-        headers: &[(&str, &str)],
-    ) -> Result<Grant, Denied> {
-        let mut request = Request::builder().uri(target);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let (parts, ()) = request.body(()).unwrap().into_parts();
-        admission.decide(route, &parts)
-    }
-
-    const BOTH: [Place; 2] = [Place::Header, Place::Query];
-
-    #[test]
-    fn what_must_not_enter_does_not() {
-        let admission = admission();
-        let route = route(&[Admit::Key], &BOTH);
-        type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], Reason);
-        let cases: &[Case<'_>] = &[
-            ("/ws", &[], Reason::Unauthenticated),
-            ("/ws", &[("api-key", "wrong")], Reason::Unauthenticated),
-            ("/ws", &[("api-key", "k-1 ")], Reason::Unauthenticated),
-            ("/ws", &[("api-key", "K-1")], Reason::Unauthenticated),
-            ("/ws", &[("api-key", "")], Reason::Unauthenticated),
-            ("/ws?api-key=", &[], Reason::Unauthenticated),
-            ("/ws?api-key=k", &[], Reason::Unauthenticated),
-            ("/ws?token=k-1", &[], Reason::Unauthenticated),
-            ("/ws", &[("x-api-key", "k-1")], Reason::Unauthenticated),
-            (
-                "/ws",
-                &[("authorization", "Basic k-1")],
-                Reason::Unauthenticated,
-            ),
-            (
-                "/ws",
-                &[("api-key", "k-1"), ("api-key", "k-1")],
-                Reason::BadRequest,
-            ),
-            (
-                "/ws",
-                &[("api-key", "k-1"), ("api-key", "x")],
-                Reason::BadRequest,
-            ),
-            ("/ws?api-key=k-1&api-key=k-1", &[], Reason::BadRequest),
-            ("/ws?api-key=k-2", &[("api-key", "k-1")], Reason::BadRequest),
-            (
-                "/ws",
-                &[("api-key", "k-1"), ("authorization", "Bearer k-2")],
-                Reason::BadRequest,
-            ),
-            (
-                "/ws?model=a&model=a",
-                &[("api-key", "k-1")],
-                Reason::BadRequest,
-            ),
-            ("/ws?model=", &[("api-key", "k-1")], Reason::BadRequest),
-            (
-                "/ws?model=gpt-4o%26agent-id%3Devil",
-                &[("api-key", "k-1")],
-                Reason::BadRequest,
-            ),
-            (
-                "/ws?model=gpt-4o%0d%0a",
-                &[("api-key", "k-1")],
-                Reason::BadRequest,
-            ),
-            ("/ws?model=gpt-5", &[("api-key", "k-1")], Reason::Forbidden),
-            (
-                "/ws?model=gpt-realtime",
-                &[("api-key", "k-2")],
-                Reason::Forbidden,
-            ),
-            ("/ws?model=GPT-4o", &[("api-key", "k-2")], Reason::Forbidden),
-        ];
-        for (target, headers, reason) in cases {
-            let denied = decide(&admission, &route, target, headers).unwrap_err();
-            assert_eq!(denied.reason, *reason, "{target} {headers:?}");
-        }
-    }
-
-    #[test]
-    fn a_key_counts_only_in_the_places_of_the_route() {
-        let admission = admission();
-        let header = route(&[Admit::Key], &[Place::Header]);
-        let query = route(&[Admit::Key], &[Place::Query]);
-        let in_header: &[(&str, &str)] = &[("api-key", "k-1")];
-        assert!(decide(&admission, &header, "/ws", in_header).is_ok());
-        assert!(decide(&admission, &query, "/ws?api-key=k-1", &[]).is_ok());
-        assert!(decide(&admission, &header, "/ws?api-key=k-1", &[]).is_err());
-        assert!(decide(&admission, &query, "/ws", in_header).is_err());
-        let bearer: &[(&str, &str)] = &[("authorization", "bearer k-1")];
-        assert!(decide(&admission, &header, "/ws", bearer).is_ok());
-        // The Node SDK sends the same key twice, in the header and in the query.
-        let both = route(&[Admit::Key], &BOTH);
-        let grant = decide(&admission, &both, "/ws?api-key=k-1", in_header).unwrap();
-        assert_eq!(grant.subject(), &Subject::Key(label("kiosk")));
-    }
-
-    #[test]
-    fn the_model_is_the_clients_choice_or_the_first_allowed() {
-        let admission = admission();
-        let route = route(&[Admit::Key], &BOTH);
-        let model = |target: &str, key: &str| {
-            let grant = decide(&admission, &route, target, &[("api-key", key)]);
-            grant.unwrap().model().to_string()
-        };
-        assert_eq!(model("/ws", "k-1"), "gpt-realtime");
-        assert_eq!(model("/ws?model=gpt-4o", "k-1"), "gpt-4o");
-        assert_eq!(model("/ws", "k-2"), "gpt-4o");
-        let target = "/ws?x=1&model=gpt%2D4o&y=2&x=3";
-        let grant = decide(&admission, &route, target, &[("api-key", "k-1")]).unwrap();
-        assert_eq!(
-            (grant.model().as_str(), grant.dropped_parameters()),
-            ("gpt-4o", 3)
-        );
-    }
-
-    #[test]
-    fn anyone_enters_only_where_it_is_written() {
-        let admission = admission();
-        let open = route(&[Admit::Anyone], &[Place::Header]);
-        assert_eq!(
-            decide(&admission, &open, "/ws", &[]).unwrap().subject(),
-            &Subject::Anyone
-        );
-        let either = route(&[Admit::Key, Admit::Anyone], &[Place::Header]);
-        assert!(decide(&admission, &either, "/ws", &[]).is_ok());
-        assert!(decide(&admission, &either, "/ws", &[("api-key", "wrong")]).is_err());
-    }
-
-    #[test]
-    fn sessions_of_a_key_are_limited_and_come_back() {
-        let admission = admission();
-        let route = route(&[Admit::Key], &BOTH);
-        let enter = || decide(&admission, &route, "/ws", &[("api-key", "k-1")]);
-        let first = enter().unwrap();
-        let _second = enter().unwrap();
-        assert_eq!(enter().unwrap_err().reason, Reason::Busy);
-        drop(first);
-        assert!(enter().is_ok());
-    }
-}
+mod tests;

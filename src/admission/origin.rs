@@ -6,23 +6,27 @@ use http::header::ORIGIN;
 use super::Denied;
 use crate::error::Reason;
 
-/// Lets through a request without `Origin`, and one whose single `Origin` is on the list, byte for
-/// byte. Nothing is a prefix, a suffix or a pattern here.
-pub(super) fn check(headers: &HeaderMap, allowed: &[String]) -> Result<(), Denied> {
+/// Lets through a request whose single `Origin` is on the list, byte for byte: nothing is a prefix,
+/// a suffix or a pattern here. Whether one without `Origin`, from no browser, passes is the
+/// route's choice.
+pub(super) fn check(
+    headers: &HeaderMap,
+    allowed: &[String],
+    without: bool,
+) -> Result<&'static str, Denied> {
     let mut origins = headers.get_all(ORIGIN).iter();
-    let listed = match (origins.next(), origins.next()) {
-        (None, _) => true,
-        (Some(origin), None) => allowed.iter().any(|a| a.as_bytes() == origin.as_bytes()),
-        (Some(_), Some(_)) => false,
-    };
-    if listed {
-        Ok(())
-    } else {
-        Err(Denied::new(
-            Reason::Forbidden,
-            "the origin is not allowed here",
-        ))
+    match (origins.next(), origins.next()) {
+        (None, _) if without => Ok("none, as clients that are no browsers have"),
+        (None, _) => Err(denied("an Origin is needed here")),
+        (Some(origin), None) if allowed.iter().any(|a| a.as_bytes() == origin.as_bytes()) => {
+            Ok("on the list of the route")
+        }
+        _ => Err(denied("the origin is not allowed here")),
     }
+}
+
+fn denied(detail: &'static str) -> Denied {
+    Denied::new(Reason::Forbidden, detail)
 }
 
 #[cfg(test)]
@@ -30,18 +34,20 @@ mod tests {
     use super::*;
     use http::HeaderValue;
 
-    fn allows(origins: &[&'static str]) -> bool {
+    fn allows(origins: &[&'static str], without: bool) -> bool {
         let mut headers = HeaderMap::new();
         for origin in origins {
             headers.append(ORIGIN, HeaderValue::from_static(origin));
         }
-        check(&headers, &["https://app.example.com".to_owned()]).is_ok()
+        check(&headers, &["https://app.example.com".to_owned()], without).is_ok()
     }
 
     #[test]
     fn s07_only_the_very_origin_passes() {
-        assert!(allows(&[]));
-        assert!(allows(&["https://app.example.com"]));
+        assert!(allows(&[], true));
+        assert!(!allows(&[], false));
+        assert!(allows(&["https://app.example.com"], true));
+        assert!(allows(&["https://app.example.com"], false));
         for other in [
             "",
             "null",
@@ -54,8 +60,8 @@ mod tests {
             "https://app.example.com/",
             "https://app.example.com, https://evil.example",
         ] {
-            assert!(!allows(&[other]), "{other}");
+            assert!(!allows(&[other], true), "{other}");
         }
-        assert!(!allows(&["https://app.example.com"; 2]));
+        assert!(!allows(&["https://app.example.com"; 2], true));
     }
 }

@@ -1,59 +1,66 @@
-//! How many sessions each key has, over all threads.
+//! How many sessions each key, route, address and identity has, over all threads.
 
+use std::hash::Hash;
 use std::sync::Arc;
 
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry;
 
-use super::Denied;
-use crate::config::ApiKey;
-use crate::error::Reason;
-use crate::label::Label;
-
-/// Sessions in use by key. Entries exist only while they are above zero, so the table is bounded
-/// by the keys in use.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Slots(Arc<DashMap<Label, usize>>);
-
-/// One session of a key; dropping it gives it back.
+/// What is in use, by whom. Entries exist only while they are above zero, so the table is bounded
+/// by what is in use, and that by the permits of connections and sessions.
 #[derive(Debug)]
-pub struct Slot {
-    slots: Slots,
-    key: Label,
+pub struct Slots<W: Eq + Hash>(Arc<DashMap<W, usize>>);
+
+/// One of somebody's; dropping it gives it back.
+#[derive(Debug)]
+pub struct Slot<W: Eq + Hash> {
+    slots: Slots<W>,
+    who: Option<W>,
 }
 
-impl Slots {
-    /// Takes a slot; `None` if the key has no limit.
-    pub(super) fn take(&self, key: &ApiKey) -> Result<Option<Slot>, Denied> {
-        let Some(limit) = key.sessions else {
-            return Ok(None);
-        };
-        let mut used = self.0.entry(key.name.clone()).or_insert(0);
-        if *used >= limit {
-            let empty = *used == 0;
-            drop(used);
-            if empty {
-                self.0.remove_if(&key.name, |_, used| *used == 0);
-            }
-            return Err(Denied::new(
-                Reason::Busy,
-                "all sessions of this key are in use",
-            ));
-        }
-        *used += 1;
-        Ok(Some(Slot {
-            slots: self.clone(),
-            key: key.name.clone(),
-        }))
+impl<W: Eq + Hash> Clone for Slots<W> {
+    fn clone(&self) -> Slots<W> {
+        Slots(self.0.clone())
     }
 }
 
-impl Drop for Slot {
+impl<W: Eq + Hash> Default for Slots<W> {
+    fn default() -> Slots<W> {
+        Slots(Arc::default())
+    }
+}
+
+impl<W: Eq + Hash + Clone> Slots<W> {
+    /// Takes a slot of `who`; `None` if `limit` are taken already.
+    pub fn take(&self, who: W, limit: usize) -> Option<Slot<W>> {
+        match self.0.entry(who.clone()) {
+            Entry::Occupied(mut used) if *used.get() < limit => *used.get_mut() += 1,
+            Entry::Vacant(free) if limit > 0 => drop(free.insert(1)),
+            Entry::Occupied(_) | Entry::Vacant(_) => return None,
+        }
+        Some(Slot {
+            slots: self.clone(),
+            who: Some(who),
+        })
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl<W: Eq + Hash> Drop for Slot<W> {
     fn drop(&mut self) {
-        if let Entry::Occupied(mut entry) = self.slots.0.entry(self.key.clone()) {
-            *entry.get_mut() -= 1;
-            if *entry.get() == 0 {
-                entry.remove();
+        let Some(who) = self.who.take() else { return };
+        if let Entry::Occupied(mut used) = self.slots.0.entry(who) {
+            *used.get_mut() -= 1;
+            if *used.get() == 0 {
+                used.remove();
             }
         }
     }
@@ -62,26 +69,19 @@ impl Drop for Slot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::secret::Digest;
 
     #[test]
     fn counts_are_exact_over_many_threads_and_leave_nothing_behind() {
         let slots = Slots::default();
-        let key = ApiKey {
-            name: Label::new("k").unwrap(),
-            digest: Digest::of("k"),
-            models: Vec::new(),
-            sessions: Some(10),
-        };
-        let held: Vec<Slot> = std::thread::scope(|scope| {
+        let held: Vec<Slot<u8>> = std::thread::scope(|scope| {
             let takers: Vec<_> = (0..4)
                 .map(|_| {
                     scope.spawn(|| {
                         for _ in 0..1000 {
-                            drop(slots.take(&key));
+                            drop(slots.take(7, 10));
                         }
                         (0..10)
-                            .filter_map(|_| slots.take(&key).ok().flatten())
+                            .filter_map(|_| slots.take(7, 10))
                             .collect::<Vec<_>>()
                     })
                 })
@@ -92,21 +92,16 @@ mod tests {
                 .collect()
         });
         assert_eq!(held.len(), 10);
-        assert!(slots.take(&key).is_err());
+        assert!(slots.take(7, 10).is_none());
+        assert!(slots.take(8, 1).is_some());
         drop(held);
-        assert!(slots.0.is_empty());
+        assert!(slots.is_empty());
     }
 
     #[test]
     fn a_limit_of_zero_admits_nobody() {
         let slots = Slots::default();
-        let key = ApiKey {
-            name: Label::new("k").unwrap(),
-            digest: Digest::of("k"),
-            models: Vec::new(),
-            sessions: Some(0),
-        };
-        assert!(slots.take(&key).is_err());
-        assert!(slots.0.is_empty());
+        assert!(slots.take("k", 0).is_none());
+        assert!(slots.is_empty());
     }
 }

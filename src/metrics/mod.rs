@@ -4,6 +4,8 @@
 //! `tonegate_<noun>_<unit>_<total?>`; labels are closed words or names from the settings, never
 //! anything that a peer sent. [`FAMILIES`] is the whole list, and the README prints the same one.
 
+mod family;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,122 +14,11 @@ use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 
+pub use self::family::{FAMILIES, Family, Kind};
+
+use self::family::*;
 use crate::error::{Direction, Reason, Side};
 use crate::label::Label;
-
-/// What a family is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    Counter,
-    Gauge,
-    Histogram,
-}
-
-/// One family: its name, what it is, and its HELP text.
-pub struct Family {
-    pub name: &'static str,
-    pub kind: Kind,
-    pub help: &'static str,
-}
-
-const fn family(name: &'static str, kind: Kind, help: &'static str) -> Family {
-    Family { name, kind, help }
-}
-
-const CONNECTIONS: &str = "tonegate_connections";
-const CONNECTIONS_TOTAL: &str = "tonegate_connections_total";
-const ACCEPT_ERRORS: &str = "tonegate_accept_errors_total";
-const TLS_FAILURES: &str = "tonegate_tls_handshake_failures_total";
-const LIMIT_HITS: &str = "tonegate_limit_hits_total";
-const REQUESTS: &str = "tonegate_requests_total";
-const DROPPED_PARAMETERS: &str = "tonegate_dropped_parameters_total";
-const UPGRADE_SECONDS: &str = "tonegate_upgrade_seconds";
-const DIALS: &str = "tonegate_upstream_dials_total";
-const DIAL_SECONDS: &str = "tonegate_upstream_dial_seconds";
-const SESSIONS: &str = "tonegate_sessions";
-const SESSIONS_ENDED: &str = "tonegate_sessions_ended_total";
-const SESSION_SECONDS: &str = "tonegate_session_seconds";
-const MESSAGES: &str = "tonegate_messages_total";
-const AUDIO_MESSAGES: &str = "tonegate_audio_messages_total";
-const PAYLOAD_BYTES: &str = "tonegate_payload_bytes_total";
-const LOG_DROPS: &str = "tonegate_log_lines_dropped_total";
-const READY: &str = "tonegate_ready";
-const BUILD: &str = "tonegate_build_info";
-
-/// Every family that `/metrics` can show.
-pub const FAMILIES: [Family; 19] = [
-    family(CONNECTIONS, Kind::Gauge, "Open client sockets."),
-    family(CONNECTIONS_TOTAL, Kind::Counter, "Client sockets accepted."),
-    family(
-        ACCEPT_ERRORS,
-        Kind::Counter,
-        "Accepts that failed, mostly for want of file descriptors.",
-    ),
-    family(
-        TLS_FAILURES,
-        Kind::Counter,
-        "Client TLS handshakes that failed or took too long.",
-    ),
-    family(
-        LIMIT_HITS,
-        Kind::Counter,
-        "Work refused by a limit, by limit.",
-    ),
-    family(
-        REQUESTS,
-        Kind::Counter,
-        "Requests by route and result: admitted, or the reason of the refusal.",
-    ),
-    family(
-        DROPPED_PARAMETERS,
-        Kind::Counter,
-        "Unknown query parameters that were not passed on, by route.",
-    ),
-    family(
-        UPGRADE_SECONDS,
-        Kind::Histogram,
-        "From the accepted socket to the 101, by route.",
-    ),
-    family(
-        DIALS,
-        Kind::Counter,
-        "Attempts to connect upstream by result: ok, or the reason of the failure.",
-    ),
-    family(
-        DIAL_SECONDS,
-        Kind::Histogram,
-        "Duration of successful attempts: TCP, TLS and upgrade.",
-    ),
-    family(SESSIONS, Kind::Gauge, "Running sessions, by route."),
-    family(
-        SESSIONS_ENDED,
-        Kind::Counter,
-        "Ended sessions by route, by whom and why.",
-    ),
-    family(SESSION_SECONDS, Kind::Histogram, "Duration of sessions."),
-    family(
-        MESSAGES,
-        Kind::Counter,
-        "Whole messages forwarded, by route and direction.",
-    ),
-    family(
-        AUDIO_MESSAGES,
-        Kind::Counter,
-        "Messages that carry audio, by route and direction.",
-    ),
-    family(
-        PAYLOAD_BYTES,
-        Kind::Counter,
-        "Payload bytes forwarded, by route and direction.",
-    ),
-    family(
-        LOG_DROPS,
-        Kind::Counter,
-        "Log lines dropped because their reader was too slow.",
-    ),
-    family(READY, Kind::Gauge, "1 while the edge takes new sessions."),
-    family(BUILD, Kind::Gauge, "Always 1; the version is a label."),
-];
 
 /// Bounds in seconds: from a fast local answer to the deadlines of an upgrade.
 const SECONDS_SHORT: [f64; 12] = [
@@ -248,6 +139,14 @@ impl Metrics {
         metrics::with_local_recorder(&self.recorder, || {
             metrics::counter!(DIALS, tags).increment(1);
             metrics::histogram!(DIAL_SECONDS, vec![tag("upstream", upstream)]).record(duration);
+        });
+    }
+
+    /// Counts a fetch of an issuer's keys; `result` is `ok` or `failed`.
+    pub fn keys_fetched(&self, issuer: &Label, result: &'static str) {
+        let tags = vec![tag("issuer", issuer), word("result", result)];
+        metrics::with_local_recorder(&self.recorder, || {
+            metrics::counter!(KEY_FETCHES, tags).increment(1);
         });
     }
 

@@ -164,6 +164,21 @@ pub fn control(opcode: OpCode, payload: &[u8], mask: Option<[u8; 4]>) -> Control
     frame
 }
 
+/// A whole text message of the edge's own towards a client. `text` must be shorter than 64 KiB.
+pub fn short_text(text: &str) -> Vec<u8> {
+    let mut bytes = vec![0x80 | OpCode::Text.bits()];
+    match u16::try_from(text.len()) {
+        Ok(length @ 0..=125) => bytes.push(length as u8),
+        Ok(length) => {
+            bytes.push(126);
+            bytes.extend_from_slice(&length.to_be_bytes());
+        }
+        Err(_) => unreachable!("the edge's own messages are sentences"),
+    }
+    bytes.extend_from_slice(text.as_bytes());
+    bytes
+}
+
 /// The longest control frame: a masked one with a full payload.
 pub const CONTROL_FRAME_MAX: usize = 2 + 4 + CONTROL_PAYLOAD_MAX;
 

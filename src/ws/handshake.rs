@@ -77,6 +77,28 @@ pub fn accept<B>(request: &Request<B>) -> Result<Response<()>, NotAnUpgrade> {
     server::create_response_with_body(&plain, || ()).map_err(|_| NotAnUpgrade::Key)
 }
 
+/// The subprotocols that a request offers (RFC 6455, 4.1), in its order; `None` if the header is no
+/// list of different tokens, or a longer one than anybody needs.
+pub fn offered(headers: &HeaderMap) -> Option<Vec<&str>> {
+    let mut names = Vec::new();
+    for line in headers.get_all(SEC_WEBSOCKET_PROTOCOL) {
+        for name in line.to_str().ok()?.split(',').map(str::trim) {
+            let token = !name.is_empty()
+                && name
+                    .bytes()
+                    .all(|b| b.is_ascii_graphic() && !b"\"(),/:;<=>?@[\\]{}".contains(&b));
+            if !token || names.contains(&name) || names.len() == OFFERED_MAX {
+                return None;
+            }
+            names.push(name);
+        }
+    }
+    Some(names)
+}
+
+/// Subprotocols that a request may offer. Clients in use offer one to four.
+const OFFERED_MAX: usize = 16;
+
 /// The upgrade headers of a request of ours; keep the key for [`verify`].
 pub fn request_headers(headers: &mut HeaderMap) -> HeaderValue {
     let key = HeaderValue::from_str(&client::generate_key())

@@ -4,6 +4,10 @@
 //! `input_audio_buffer.append` (up) and `response.audio.delta` (down). Key order differs by SDK:
 //! the Node one writes `type` first, the Python one writes `{"audio": "…", "type": …}`.
 
+mod model;
+
+pub use self::model::names_other;
+
 /// What the first bytes of a message tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {

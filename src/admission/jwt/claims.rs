@@ -1,0 +1,339 @@
+//! What a token says, and whether it is what its issuer's tokens must say.
+//!
+//! Types are strict, comparisons are to the letter, and a claim that stands twice is an error: a
+//! near-match of a name or an address is somebody else's.
+
+use serde::{Deserialize, Deserializer};
+
+use super::forbidden;
+use crate::admission::Denied;
+use crate::config::{Issuer, IssuerKind};
+
+/// Longest subject or tenant that is taken into logs and tables.
+const NAME_MAX: usize = 255;
+
+/// The claims that mean something here.
+#[derive(Debug, Deserialize)]
+pub(super) struct Claims {
+    iss: String,
+    aud: Audience,
+    #[serde(deserialize_with = "seconds")]
+    exp: u64,
+    #[serde(default, deserialize_with = "some_seconds")]
+    nbf: Option<u64>,
+    sub: Option<String>,
+    /// Entra: tenant, object, version of the token.
+    tid: Option<String>,
+    oid: Option<String>,
+    ver: Option<String>,
+    /// The application: Entra 2.0, Entra 1.0, RFC 9068.
+    azp: Option<String>,
+    appid: Option<String>,
+    client_id: Option<String>,
+    /// What a user allowed the application: Entra, RFC 9068.
+    scp: Option<String>,
+    scope: Option<String>,
+    roles: Option<Vec<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Claims {
+    pub(super) fn issuer(&self) -> &str {
+        &self.iss
+    }
+
+    pub(super) fn expires(&self) -> u64 {
+        self.exp
+    }
+
+    pub(super) fn tenant(&self) -> Option<&str> {
+        self.tid.as_deref()
+    }
+
+    /// Entra's `sub` differs from application to application, its `oid` does not.
+    pub(super) fn subject(&self) -> &str {
+        let oid = self.oid.as_deref();
+        oid.or(self.sub.as_deref()).unwrap_or_default()
+    }
+
+    /// Whether the issuer that the token names is this one. Entra's keys are those of all tenants,
+    /// so the tenant in `iss` must be the one in `tid`, and on the list.
+    pub(super) fn are_of(&self, kind: &IssuerKind) -> bool {
+        match kind {
+            IssuerKind::Oidc { issuer } => self.iss == *issuer,
+            IssuerKind::Entra { authority, tenants } => {
+                let Some(tid) = self.tid.as_ref().filter(|tid| tenants.contains(tid)) else {
+                    return false;
+                };
+                let sts = if authority.ends_with(".microsoftonline.cn") {
+                    "https://sts.chinacloudapi.cn"
+                } else {
+                    "https://sts.windows.net"
+                };
+                match self.ver.as_deref() {
+                    Some("1.0") => self.iss == format!("{sts}/{tid}/"),
+                    Some("2.0") => self.iss == format!("{authority}/{tid}/v2.0"),
+                    _ => false,
+                }
+            }
+        }
+    }
+
+    /// Whether one of the audiences is one of `ours`.
+    pub(super) fn is_for<T: AsRef<str>>(&self, ours: &[T]) -> bool {
+        let is_ours = |audience: &String| ours.iter().any(|our| our.as_ref() == audience);
+        match &self.aud {
+            Audience::One(audience) => is_ours(audience),
+            Audience::Several(audiences) => audiences.iter().any(is_ours),
+        }
+    }
+
+    /// Whom the token is for, since when and until when, and about whom it is. `now` in seconds
+    /// since 1970.
+    pub(super) fn judge(&self, settings: &Issuer, now: u64) -> Result<(), Denied> {
+        let leeway = settings.leeway.as_secs();
+        if !self.is_for(&settings.audience) {
+            return Err(Denied::invalid_token("the token is for somebody else"));
+        }
+        if self.exp.saturating_add(leeway) <= now {
+            return Err(Denied::invalid_token("the token has expired"));
+        }
+        if self.nbf.is_some_and(|nbf| nbf > now.saturating_add(leeway)) {
+            return Err(Denied::invalid_token("the token is not valid yet"));
+        }
+        let subject = self.subject();
+        if subject.is_empty() || subject.len() > NAME_MAX {
+            return Err(Denied::invalid_token("the token does not say whose it is"));
+        }
+        Ok(())
+    }
+
+    /// Whether a good token allows this: a scope or a role that is asked for, and an application
+    /// that may ask.
+    pub(super) fn authorise(&self, settings: &Issuer) -> Result<(), Denied> {
+        let scopes = self.scp.as_deref().or(self.scope.as_deref()).unwrap_or("");
+        let has_scope = scopes
+            .split(' ')
+            .any(|scope| settings.scopes.iter().any(|wanted| wanted == scope));
+        let has_role = self
+            .roles
+            .iter()
+            .flatten()
+            .any(|role| settings.roles.contains(role));
+        let anything = settings.scopes.is_empty() && settings.roles.is_empty();
+        if !(anything || has_scope || has_role) {
+            return Err(forbidden(
+                "the token has no scope or role that is needed here",
+            ));
+        }
+        let client = [&self.azp, &self.appid, &self.client_id];
+        let client = client.into_iter().flatten().next();
+        let known = client.is_some_and(|client| settings.clients.contains(client));
+        if !(settings.clients.is_empty() || known) {
+            return Err(forbidden(
+                "the token was given to an application that may not enter",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// A NumericDate (RFC 7519, section 2): a number, possibly with a fraction, which is cut off.
+fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    let number = serde_json::Number::deserialize(from)?;
+    let whole = number.as_u64();
+    let fraction = || {
+        let number = number.as_f64()?;
+        // Beyond this a double is no whole number of seconds any more, nor a date.
+        (0.0..9e15).contains(&number).then_some(number as u64)
+    };
+    whole
+        .or_else(fraction)
+        .ok_or(serde::de::Error::custom("not a date"))
+}
+
+fn some_seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    seconds(from).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{KeySource, Roots};
+    use crate::label::Label;
+    use jsonwebtoken::Algorithm;
+    use serde_json::{Value, json};
+    use std::time::Duration;
+
+    const TENANT: &str = "11111111-2222-3333-4444-555555555555";
+    const NOW: u64 = 1_800_000_000;
+
+    fn settings(kind: IssuerKind) -> Issuer {
+        let url = "https://localhost/keys".to_owned();
+        Issuer {
+            name: Label::new("users").unwrap(),
+            kind,
+            audience: vec!["api://edge".to_owned()],
+            algorithms: vec![Algorithm::RS256],
+            keys: KeySource::Jwks(url),
+            roots: Roots::System,
+            scopes: Vec::new(),
+            roles: Vec::new(),
+            clients: Vec::new(),
+            leeway: Duration::from_secs(60),
+        }
+    }
+
+    fn entra() -> IssuerKind {
+        IssuerKind::Entra {
+            authority: "https://login.microsoftonline.com".to_owned(),
+            tenants: vec![TENANT.to_owned()],
+        }
+    }
+
+    fn good() -> Value {
+        json!({
+            "iss": format!("https://login.microsoftonline.com/{TENANT}/v2.0"),
+            "aud": "api://edge", "exp": NOW + 10, "nbf": NOW - 10, "ver": "2.0",
+            "tid": TENANT, "oid": "o-1", "sub": "s-1",
+        })
+    }
+
+    fn with(name: &str, value: Value) -> Value {
+        let mut claims = good();
+        claims[name] = value;
+        claims
+    }
+
+    fn without(name: &str) -> Value {
+        let mut claims = good();
+        claims.as_object_mut().unwrap().remove(name);
+        claims
+    }
+
+    /// Whether claims are read, of the issuer, and in order.
+    fn passes(claims: &Value, settings: &Issuer) -> bool {
+        serde_json::from_str::<Claims>(&claims.to_string()).is_ok_and(|claims| {
+            claims.are_of(&settings.kind) && claims.judge(settings, NOW).is_ok()
+        })
+    }
+
+    #[test]
+    fn s09_near_matches_wrong_types_and_missing_claims_do_not_pass() {
+        let settings = settings(entra());
+        assert!(passes(&good(), &settings));
+        assert!(passes(&with("aud", json!(["x", "api://edge"])), &settings));
+        assert!(passes(&with("exp", json!(NOW as f64 + 0.5)), &settings));
+        assert!(passes(&without("nbf"), &settings));
+        let other = "99999999-2222-3333-4444-555555555555";
+        let bad = [
+            without("iss"),
+            without("aud"),
+            without("exp"),
+            without("tid"),
+            without("ver"),
+            with(
+                "iss",
+                json!(format!("https://login.microsoftonline.com/{TENANT}/v2.0/")),
+            ),
+            with(
+                "iss",
+                json!(format!("HTTPS://login.microsoftonline.com/{TENANT}/v2.0")),
+            ),
+            with(
+                "iss",
+                json!(format!("https://login.microsoftonline.com/{other}/v2.0")),
+            ),
+            with("iss", json!(format!("https://sts.windows.net/{TENANT}/"))),
+            with(
+                "iss",
+                json!([format!("https://login.microsoftonline.com/{TENANT}/v2.0")]),
+            ),
+            with("aud", json!("api://edge/")),
+            with("aud", json!("API://edge")),
+            with("aud", json!("api://edge2")),
+            with("aud", json!([])),
+            with("aud", json!([["api://edge"]])),
+            with("aud", json!({"0": "api://edge"})),
+            with("aud", json!(null)),
+            with("exp", json!(NOW - 60)),
+            with("exp", json!((NOW + 10).to_string())),
+            with("exp", json!(-1)),
+            with("exp", json!(1e300)),
+            with("exp", json!(null)),
+            with("nbf", json!(NOW + 61)),
+            with("nbf", json!("0")),
+            with("tid", json!(other)),
+            with("tid", json!(TENANT.replace('-', ""))),
+            with("ver", json!("1.0")),
+            with("ver", json!(2.0)),
+            with("oid", json!("")),
+            with("oid", json!("o".repeat(256))),
+            with("oid", json!(7)),
+            json!([]),
+        ];
+        for claims in bad {
+            assert!(!passes(&claims, &settings), "{claims}");
+        }
+        // A claim that stands twice.
+        let twice = good().to_string().replacen('{', "{\"aud\":\"x\",", 1);
+        assert!(serde_json::from_str::<Claims>(&twice).is_err());
+    }
+
+    #[test]
+    fn s09_both_versions_of_entra_and_the_edges_of_time() {
+        let settings = settings(entra());
+        let v1 = json!({
+            "iss": format!("https://sts.windows.net/{TENANT}/"), "ver": "1.0",
+            "aud": "api://edge", "exp": NOW + 10, "tid": TENANT, "sub": "s-1",
+        });
+        assert!(passes(&v1, &settings));
+        assert!(passes(&with("exp", json!(NOW - 59)), &settings));
+        assert!(passes(&with("nbf", json!(NOW + 60)), &settings));
+        let mut none = settings.clone();
+        none.leeway = Duration::ZERO;
+        assert!(!passes(&with("exp", json!(NOW)), &none));
+        assert!(passes(&with("exp", json!(NOW + 1)), &none));
+    }
+
+    #[test]
+    fn a_scope_or_a_role_and_the_application_are_asked_for_where_the_settings_say() {
+        let mut settings = settings(entra());
+        settings.scopes = vec!["voice".to_owned()];
+        settings.roles = vec!["Caller".to_owned()];
+        settings.clients = vec!["app-1".to_owned()];
+        let allows = |claims: Value| {
+            let claims: Claims = serde_json::from_value(claims).unwrap();
+            claims.authorise(&settings).is_ok()
+        };
+        let app = |mut claims: Value| {
+            claims["azp"] = json!("app-1");
+            claims
+        };
+        assert!(allows(app(with("scp", json!("other voice")))));
+        assert!(allows(app(with("roles", json!(["x", "Caller"])))));
+        for claims in [
+            app(good()),
+            app(with("scp", json!("voice2 xvoice"))),
+            app(with("scp", json!("Voice"))),
+            app(with("scp", json!("Caller"))),
+            app(with("roles", json!(["voice"]))),
+            with("scp", json!("voice")),
+        ] {
+            assert!(!allows(claims.clone()), "{claims}");
+        }
+        let mut old = with("scp", json!("voice"));
+        old["appid"] = json!("app-1");
+        assert!(allows(old));
+        let mut foreign = with("scp", json!("voice"));
+        foreign["azp"] = json!("app-2");
+        foreign["appid"] = json!("app-1");
+        assert!(!allows(foreign));
+    }
+}

@@ -1,0 +1,236 @@
+//! Tokens (RFC 7519) of the issuers in the settings: Entra, or any OpenID provider.
+//!
+//! Cheap checks come first, so that a bad token costs little; nothing is believed before the
+//! signature. The key is found by its name among those that the issuer publishes: keys and
+//! addresses inside a token (`jwk`, `x5c`, `jku`, `x5u`) are never looked at. The algorithm is the
+//! issuer's, not the token's choice. Verified tokens are remembered by digest, never beyond their
+//! `exp`, and only while the key that signed them is published.
+
+mod claims;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use jsonwebtoken::{Algorithm, Header, Validation, dangerous, decode, decode_header};
+use moka::Expiry;
+use moka::sync::Cache;
+
+use self::claims::Claims;
+use super::Denied;
+use super::jwks::Keys;
+use crate::config::{self, VOICE_LIVE_AUDIENCES};
+use crate::error::Reason;
+use crate::label::Label;
+use crate::metrics;
+use crate::secret::{Digest, Secret};
+use crate::upstream::Unusable;
+
+/// Longest token. Entra's have 1 to 3 KiB, with many groups more.
+const TOKEN_MAX: usize = 16 * 1024;
+/// Verified tokens that are remembered: more than an edge has sessions.
+const CACHE: u64 = 20_000;
+
+/// A token that was found good.
+#[derive(Debug)]
+pub(super) struct Verified {
+    pub(super) issuer: Label,
+    /// The issuer's tenant and subject; together they name one identity.
+    pub(super) tenant: Option<String>,
+    pub(super) subject: String,
+    /// When it ends, the leeway included.
+    pub(super) expires: SystemTime,
+    /// It is for Voice Live, too, and may be passed on.
+    pub(super) for_voice_live: bool,
+    kid: String,
+}
+
+/// All issuers, and the tokens that were good.
+pub(super) struct Tokens {
+    issuers: Vec<Issuer>,
+    cache: Cache<Digest, Arc<Verified>>,
+}
+
+struct Issuer {
+    settings: config::Issuer,
+    keys: Arc<Keys>,
+}
+
+/// Whether a bearer credential is a token and not an API key: three parts (RFC 7515, 7.1).
+pub(super) fn is_token(secret: &Secret) -> bool {
+    secret.expose().bytes().filter(|&byte| byte == b'.').count() == 2
+}
+
+impl Tokens {
+    pub(super) fn new(
+        issuers: &[config::Issuer],
+        metrics: &metrics::Shared,
+    ) -> Result<Tokens, Unusable> {
+        let issuers = issuers
+            .iter()
+            .map(|settings| {
+                let keys = Arc::new(Keys::new(settings, metrics.clone())?);
+                let settings = settings.clone();
+                Ok(Issuer { settings, keys })
+            })
+            .collect::<Result<_, Unusable>>()?;
+        let cache = Cache::builder()
+            .max_capacity(CACHE)
+            .expire_after(UntilExpired)
+            .build();
+        Ok(Tokens { issuers, cache })
+    }
+
+    /// The keys of all issuers; somebody must run them.
+    pub(super) fn keys(&self) -> impl Iterator<Item = Arc<Keys>> {
+        self.issuers.iter().map(|issuer| issuer.keys.clone())
+    }
+
+    /// Verifies a token of one of the issuers that are named.
+    pub(super) async fn verify(
+        &self,
+        token: &Secret,
+        admitted: &[&Label],
+        now: SystemTime,
+    ) -> Result<Arc<Verified>, Denied> {
+        let text = token.expose();
+        if text.len() > TOKEN_MAX {
+            return Err(Denied::invalid_token("the token exceeds 16 KiB"));
+        }
+        let digest = Digest::of(text);
+        if let Some(verified) = self.remembered(&digest, admitted, now) {
+            return Ok(verified);
+        }
+        let malformed = |_| Denied::invalid_token("the token is not a signed JWT");
+        let header = decode_header(text).map_err(malformed)?;
+        let kid = judge_header(&header)?;
+        let claims: Claims = dangerous::insecure_decode_claims(text).map_err(|_| {
+            Denied::invalid_token("a claim is missing, twice there, or of a wrong type")
+        })?;
+        let issuer = self
+            .issuers
+            .iter()
+            .filter(|issuer| admitted.contains(&&issuer.settings.name))
+            .find(|issuer| claims.are_of(&issuer.settings.kind))
+            .ok_or(Denied::invalid_token(
+                "the token is of no issuer that may enter here",
+            ))?;
+        let settings = &issuer.settings;
+        if !settings.algorithms.contains(&header.alg) {
+            return Err(Denied::invalid_token("the algorithm is not its issuer's"));
+        }
+        claims.judge(settings, seconds(now))?;
+        let key = issuer.keys.find(&kid).await?;
+        if !key.fits(header.alg)
+            || !claims
+                .tenant()
+                .is_none_or(|tenant| key.is_for_tenant(tenant))
+        {
+            return Err(Denied::invalid_token("the key is not for this token"));
+        }
+        // The library checks the claims once more, as it reads them.
+        decode::<Claims>(
+            text,
+            key.verifier(),
+            &validation(settings, header.alg, &claims),
+        )
+        .map_err(|_| Denied::invalid_token("the signature is not its issuer's"))?;
+        claims.authorise(settings)?;
+        let verified = Arc::new(Verified {
+            issuer: settings.name.clone(),
+            tenant: claims.tenant().map(str::to_owned),
+            subject: claims.subject().to_owned(),
+            expires: UNIX_EPOCH + Duration::from_secs(claims.expires()) + settings.leeway,
+            for_voice_live: claims.is_for(&VOICE_LIVE_AUDIENCES),
+            kid,
+        });
+        self.cache.insert(digest, verified.clone());
+        Ok(verified)
+    }
+
+    fn remembered(
+        &self,
+        digest: &Digest,
+        admitted: &[&Label],
+        now: SystemTime,
+    ) -> Option<Arc<Verified>> {
+        let verified = self.cache.get(digest)?;
+        let issuer = self
+            .issuers
+            .iter()
+            .find(|issuer| issuer.settings.name == verified.issuer)?;
+        let good = verified.expires > now
+            && admitted.contains(&&verified.issuer)
+            && issuer.keys.has(&verified.kid);
+        good.then_some(verified)
+    }
+}
+
+/// The name of the key, if the header asks for nothing that is not done here.
+fn judge_header(header: &Header) -> Result<String, Denied> {
+    // RFC 7515, 4.1.11: what is critical and not understood makes a token invalid.
+    if header.crit.is_some() {
+        return Err(Denied::invalid_token("the token has critical extensions"));
+    }
+    if header.enc.is_some() || header.zip.is_some() {
+        return Err(Denied::invalid_token(
+            "the token is encrypted or compressed",
+        ));
+    }
+    // RFC 9068, 2.1: access tokens; other types (of logout, of introspection) are no credential.
+    let typ = header.typ.as_deref().unwrap_or("JWT");
+    if !["jwt", "at+jwt"].contains(&typ.to_ascii_lowercase().as_str()) {
+        return Err(Denied::invalid_token(
+            "the token is of a type for something else",
+        ));
+    }
+    header
+        .kid
+        .clone()
+        .ok_or(Denied::invalid_token("the token does not name its key"))
+}
+
+fn validation(settings: &config::Issuer, algorithm: Algorithm, claims: &Claims) -> Validation {
+    let mut validation = Validation::new(algorithm);
+    validation.set_required_spec_claims(&["exp", "iss", "aud"]);
+    validation.set_audience(&settings.audience);
+    validation.set_issuer(&[claims.issuer()]);
+    validation.validate_nbf = true;
+    validation.leeway = settings.leeway.as_secs();
+    validation
+}
+
+fn seconds(now: SystemTime) -> u64 {
+    now.duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+/// A token is forgotten when it ends.
+struct UntilExpired;
+
+impl Expiry<Digest, Arc<Verified>> for UntilExpired {
+    fn expire_after_create(
+        &self,
+        _: &Digest,
+        verified: &Arc<Verified>,
+        _: Instant,
+    ) -> Option<Duration> {
+        let left = verified.expires.duration_since(SystemTime::now());
+        Some(left.unwrap_or_default())
+    }
+}
+
+impl Verified {
+    /// One identity, whatever token it shows, as limits count it.
+    pub(super) fn identity(&self) -> Digest {
+        let tenant = self.tenant.as_deref().unwrap_or("");
+        Digest::of(&format!("{}\0{tenant}\0{}", self.issuer, self.subject))
+    }
+}
+
+/// The reason of refusals that no other token would change.
+pub(super) fn forbidden(detail: &'static str) -> Denied {
+    Denied {
+        challenge: Some("error=\"insufficient_scope\""),
+        ..Denied::new(Reason::Forbidden, detail)
+    }
+}

@@ -1,0 +1,106 @@
+//! The query of a request: what is known of it, judged.
+//!
+//! A known parameter that stands twice, in whatever spelling, or breaks its grammar is refused.
+//! Unknown ones are counted and go nowhere.
+
+use super::Denied;
+use crate::error::Reason;
+use crate::label::Label;
+use crate::secret::Secret;
+use crate::upstream::voice_live::Generation;
+
+/// The parameters that mean something here.
+#[derive(Default)]
+pub(super) struct Query {
+    pub(super) mode: Option<Mode>,
+    pub(super) model: Option<Label>,
+    pub(super) agent: Option<(Generation, Label)>,
+    pub(super) project: Option<Label>,
+    /// `token`, and `authorization` without its scheme.
+    pub(super) token: Option<Secret>,
+    pub(super) authorization: Option<Secret>,
+    pub(super) key: Option<Secret>,
+    /// Parameters that nothing here knows.
+    pub(super) unknown: u64,
+}
+
+/// What `mode` asks for; avatars are negotiated inside a standard session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    Standard,
+    Agent,
+}
+
+impl Query {
+    pub(super) fn parse(text: &str) -> Result<Query, Denied> {
+        let mut query = Query::default();
+        for (name, value) in form_urlencoded::parse(text.as_bytes()) {
+            let secret = || Secret::new(value.to_string());
+            match &*name {
+                "mode" => {
+                    let mode = match &*value {
+                        "standard" | "avatar" => Mode::Standard,
+                        "agent" => Mode::Agent,
+                        _ => return Err(bad("mode must be standard, avatar or agent")),
+                    };
+                    once(&mut query.mode, mode, "mode stands twice")?;
+                }
+                "model" => {
+                    let model = label(&value, "model is not the name of a model")?;
+                    once(&mut query.model, model, "model stands twice")?;
+                }
+                "agentId" | "agent-id" => {
+                    let agent = label(&value, "agent-id is not the id of an agent")?;
+                    let agent = (Generation::Id, agent);
+                    once(&mut query.agent, agent, "two agents are named")?;
+                }
+                "agentName" | "agent-name" => {
+                    let agent = label(&value, "agent-name is not the name of an agent")?;
+                    let agent = (Generation::Name, agent);
+                    once(&mut query.agent, agent, "two agents are named")?;
+                }
+                "projectName" | "agent-project-name" => {
+                    let project = label(&value, "the project is not the name of one")?;
+                    once(&mut query.project, project, "two projects are named")?;
+                }
+                "token" => once(&mut query.token, secret(), "token stands twice")?,
+                "api-key" => once(&mut query.key, secret(), "api-key stands twice")?,
+                // The browser build of Microsoft's SDK writes it in lower case, the reference not.
+                "authorization" | "Authorization" => {
+                    let authorization = secret();
+                    once(
+                        &mut query.authorization,
+                        authorization,
+                        "authorization stands twice",
+                    )?;
+                }
+                _ => query.unknown += 1,
+            }
+        }
+        Ok(query)
+    }
+
+    /// Parameters that mean nothing on a route: unknown ones, credentials where the query may hold
+    /// none, agents where there are none.
+    pub(super) fn dropped(&self, credentials: bool, agents: bool) -> u64 {
+        let secrets = [&self.token, &self.key, &self.authorization];
+        let secrets = secrets.into_iter().flatten().count() as u64;
+        let agent = u64::from(self.agent.is_some()) + u64::from(self.project.is_some());
+        self.unknown + if credentials { 0 } else { secrets } + if agents { 0 } else { agent }
+    }
+}
+
+fn once<T>(place: &mut Option<T>, value: T, twice: &'static str) -> Result<(), Denied> {
+    if place.replace(value).is_some() {
+        return Err(bad(twice));
+    }
+    Ok(())
+}
+
+fn label(value: &str, wrong: &'static str) -> Result<Label, Denied> {
+    Label::new(value).ok_or(bad(wrong))
+}
+
+fn bad(detail: &'static str) -> Denied {
+    Denied::new(Reason::BadRequest, detail)
+}

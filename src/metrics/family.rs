@@ -1,0 +1,121 @@
+//! Every family that `/metrics` can show: its name, what it is, and its HELP text.
+
+/// What a family is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+/// One family: its name, what it is, and its HELP text.
+pub struct Family {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub help: &'static str,
+}
+
+const fn family(name: &'static str, kind: Kind, help: &'static str) -> Family {
+    Family { name, kind, help }
+}
+
+pub(super) const CONNECTIONS: &str = "tonegate_connections";
+pub(super) const CONNECTIONS_TOTAL: &str = "tonegate_connections_total";
+pub(super) const ACCEPT_ERRORS: &str = "tonegate_accept_errors_total";
+pub(super) const TLS_FAILURES: &str = "tonegate_tls_handshake_failures_total";
+pub(super) const LIMIT_HITS: &str = "tonegate_limit_hits_total";
+pub(super) const REQUESTS: &str = "tonegate_requests_total";
+pub(super) const DROPPED_PARAMETERS: &str = "tonegate_dropped_parameters_total";
+pub(super) const UPGRADE_SECONDS: &str = "tonegate_upgrade_seconds";
+pub(super) const DIALS: &str = "tonegate_upstream_dials_total";
+pub(super) const DIAL_SECONDS: &str = "tonegate_upstream_dial_seconds";
+pub(super) const SESSIONS: &str = "tonegate_sessions";
+pub(super) const SESSIONS_ENDED: &str = "tonegate_sessions_ended_total";
+pub(super) const SESSION_SECONDS: &str = "tonegate_session_seconds";
+pub(super) const MESSAGES: &str = "tonegate_messages_total";
+pub(super) const AUDIO_MESSAGES: &str = "tonegate_audio_messages_total";
+pub(super) const PAYLOAD_BYTES: &str = "tonegate_payload_bytes_total";
+pub(super) const KEY_FETCHES: &str = "tonegate_issuer_key_fetches_total";
+pub(super) const LOG_DROPS: &str = "tonegate_log_lines_dropped_total";
+pub(super) const READY: &str = "tonegate_ready";
+pub(super) const BUILD: &str = "tonegate_build_info";
+
+/// Every family that `/metrics` can show.
+pub const FAMILIES: [Family; 20] = [
+    family(CONNECTIONS, Kind::Gauge, "Open client sockets."),
+    family(CONNECTIONS_TOTAL, Kind::Counter, "Client sockets accepted."),
+    family(
+        ACCEPT_ERRORS,
+        Kind::Counter,
+        "Accepts that failed, mostly for want of file descriptors.",
+    ),
+    family(
+        TLS_FAILURES,
+        Kind::Counter,
+        "Client TLS handshakes that failed or took too long.",
+    ),
+    family(
+        LIMIT_HITS,
+        Kind::Counter,
+        "Work refused by a limit, by limit.",
+    ),
+    family(
+        REQUESTS,
+        Kind::Counter,
+        "Requests by route and result: admitted, or the reason of the refusal.",
+    ),
+    family(
+        DROPPED_PARAMETERS,
+        Kind::Counter,
+        "Unknown query parameters that were not passed on, by route.",
+    ),
+    family(
+        UPGRADE_SECONDS,
+        Kind::Histogram,
+        "From the accepted socket to the 101, by route.",
+    ),
+    family(
+        DIALS,
+        Kind::Counter,
+        "Attempts to connect upstream by result: ok, or the reason of the failure.",
+    ),
+    family(
+        DIAL_SECONDS,
+        Kind::Histogram,
+        "Duration of successful attempts: TCP, TLS and upgrade.",
+    ),
+    family(SESSIONS, Kind::Gauge, "Running sessions, by route."),
+    family(
+        SESSIONS_ENDED,
+        Kind::Counter,
+        "Ended sessions by route, by whom and why.",
+    ),
+    family(SESSION_SECONDS, Kind::Histogram, "Duration of sessions."),
+    family(
+        MESSAGES,
+        Kind::Counter,
+        "Whole messages forwarded, by route and direction.",
+    ),
+    family(
+        AUDIO_MESSAGES,
+        Kind::Counter,
+        "Messages that carry audio, by route and direction.",
+    ),
+    family(
+        PAYLOAD_BYTES,
+        Kind::Counter,
+        "Payload bytes forwarded, by route and direction.",
+    ),
+    family(
+        KEY_FETCHES,
+        Kind::Counter,
+        "Fetches of the keys of token issuers by result: ok, failed.",
+    ),
+    family(
+        LOG_DROPS,
+        Kind::Counter,
+        "Log lines dropped because their reader was too slow.",
+    ),
+    family(READY, Kind::Gauge, "1 while the edge takes new sessions."),
+    family(BUILD, Kind::Gauge, "Always 1; the version is a label."),
+];
