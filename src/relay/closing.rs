@@ -60,7 +60,9 @@ where
                 self.client.told = true;
                 self.upstream.told = true;
             }
-            Input::Open | Input::Violated(_) | Input::Lost => self.answer_for_the_other(cause),
+            Input::Open | Input::Violated(_) | Input::Stopped | Input::Lost => {
+                self.answer_for_the_other(cause);
+            }
         }
         true
     }

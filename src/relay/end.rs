@@ -4,6 +4,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::policy::Lock;
 use super::pump::{Input, PING_PAYLOAD, Pump, queue_control};
 use super::tls::Leg;
 use super::watch::Progress;
@@ -28,10 +29,10 @@ pub(super) struct End<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> End<S> {
-    pub(super) fn new(leg: Leg<S>, sender: Role, max_message: u64) -> End<S> {
+    pub(super) fn new(leg: Leg<S>, sender: Role, max_message: u64, lock: Option<Lock>) -> End<S> {
         End {
             leg,
-            pump: Pump::new(sender, max_message),
+            pump: Pump::new(sender, max_message, lock),
             want_ping: false,
             told: false,
             hurried: false,

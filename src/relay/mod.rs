@@ -26,6 +26,7 @@ mod buffer;
 mod closing;
 mod end;
 mod order;
+mod policy;
 mod pump;
 mod tls;
 mod watch;
@@ -44,8 +45,10 @@ pub use self::tls::Leg;
 pub use self::watch::{CLOSE_WAIT, Patience, SHUT_WAIT};
 
 use self::end::End;
+use self::policy::Lock;
 use self::pump::{Input, PING_PAYLOAD};
 use self::watch::Watch;
+use crate::config::Model;
 use crate::error::{Reason, Side};
 use crate::metrics::Flow;
 use crate::tap::Counts;
@@ -62,6 +65,8 @@ pub struct Terms {
     pub client_message_max: u64,
     /// Longest message of the upstream in bytes.
     pub upstream_message_max: u64,
+    /// Models that messages of the client may name; `None`: messages are not looked at.
+    pub locked: Option<Arc<[Model]>>,
     pub order: Arc<Order>,
     /// Counters of the session's route.
     pub flow: Flow,
@@ -124,8 +129,13 @@ where
         let now = Instant::now();
         let watch = Watch::new(terms.patience, now);
         Relay {
-            client: End::new(client, Role::Client, terms.client_message_max),
-            upstream: End::new(upstream, Role::Server, terms.upstream_message_max),
+            client: End::new(
+                client,
+                Role::Client,
+                terms.client_message_max,
+                terms.locked.map(Lock::new),
+            ),
+            upstream: End::new(upstream, Role::Server, terms.upstream_message_max, None),
             timer: Box::pin(tokio::time::sleep_until(watch.next())),
             watch,
             order: terms.order,
@@ -213,6 +223,7 @@ where
                 Input::Open => {}
                 Input::Closed(_) => return Some(cause(side, closed)),
                 Input::Lost => return Some(cause(side, lost)),
+                Input::Stopped => return Some(cause(side, Reason::Forbidden)),
                 Input::Violated(violation) => {
                     let reason = if violation == Violation::TooLarge {
                         Reason::TooLarge
@@ -285,7 +296,7 @@ where
         self.report();
         let code = |input| match input {
             Input::Closed(code) => code,
-            Input::Open | Input::Violated(_) | Input::Lost => None,
+            Input::Open | Input::Violated(_) | Input::Stopped | Input::Lost => None,
         };
         Ending {
             by: cause.by,

@@ -5,6 +5,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::buffer;
+use super::policy::{Lock, Verdict};
 use super::tls::{Leg, Read};
 use crate::tap::Tap;
 use crate::ws::frame::{CONTROL_FRAME_MAX, Close, ControlFrame, OpCode};
@@ -20,6 +22,8 @@ pub(super) enum Input {
     Closed(Option<u16>),
     /// It broke the rules; nothing of it counts any more.
     Violated(Violation),
+    /// It sent a message that it may not send.
+    Stopped,
     /// The socket ended or failed without a close frame.
     Lost,
 }
@@ -28,6 +32,10 @@ pub(super) enum Input {
 pub(super) struct Pump {
     scan: Scanner,
     tap: Tap,
+    lock: Option<Lock>,
+    /// Most bytes that a locked message may have on the wire: a client that cuts one into frames of
+    /// one byte is no reason to keep seven times its length.
+    held_max: usize,
     input: Input,
     /// The socket of the sender will give nothing more.
     ended: bool,
@@ -40,11 +48,15 @@ pub(super) struct Pump {
 pub(super) const PING_PAYLOAD: usize = 12;
 
 impl Pump {
-    /// A pump for what `sender` sends, in messages of at most `max_message` bytes.
-    pub(super) fn new(sender: Role, max_message: u64) -> Pump {
+    /// A pump for what `sender` sends, in messages of at most `max_message` bytes, each of which
+    /// the lock lets through, if there is one.
+    pub(super) fn new(sender: Role, max_message: u64, lock: Option<Lock>) -> Pump {
+        let held_max = 2 * usize::try_from(max_message).unwrap_or(usize::MAX / 4);
         Pump {
             scan: Scanner::new(sender, max_message),
             tap: Tap::default(),
+            lock,
+            held_max: held_max + buffer::READ_BUFFER,
             input: Input::Open,
             ended: false,
             awaited: None,
@@ -72,7 +84,8 @@ impl Pump {
 
     /// Whether a frame of the edge's own may go out in this direction now.
     pub(super) fn is_between_frames(&self) -> bool {
-        self.scan.is_between_frames()
+        // Of a message that is held nothing has gone out.
+        self.lock.as_ref().is_some_and(Lock::is_inside) || self.scan.is_between_frames()
     }
 
     /// Expects the sender's answer to a ping of the edge.
@@ -148,23 +161,110 @@ impl Pump {
                     break;
                 }
             };
-            match &step.found {
-                Found::Data(header) => self.tap.frame(header),
-                Found::Payload => self.tap.payload(&chunk[at..at + step.taken]),
+            let bytes = &chunk[at..at + step.taken];
+            let verdict = match &step.found {
+                Found::Data(header) => {
+                    if !self.is_holding() {
+                        run.sure = at;
+                    }
+                    self.tap.frame(header);
+                    self.lock.as_mut().map(|lock| lock.frame(header))
+                }
+                Found::Payload => {
+                    let verdict = self.lock.as_mut().map(|lock| lock.payload(bytes));
+                    // What is stopped is not counted as a message that went on.
+                    if verdict != Some(Verdict::Stop) {
+                        self.tap.payload(bytes);
+                    }
+                    verdict
+                }
                 Found::Control(control) if self.is_for_us(control) => {
-                    run.queue(chunk, to);
-                    run.start = at + step.taken;
-                    run.end = run.start;
+                    self.settle(&mut run, chunk, to);
+                    run.skip_to(at + step.taken);
                     continue;
                 }
-                Found::Control(control) => self.note_close(control),
-            }
+                Found::Control(control) => {
+                    self.note_close(control);
+                    if self.input != Input::Open {
+                        self.abandon(&mut run, chunk, to);
+                    }
+                    None
+                }
+            };
             if step.carried > 0 {
                 run.keep_prefix(self.scan.carried(step.carried));
             }
             run.end = at + step.taken;
+            match verdict {
+                Some(Verdict::Pass) => self.let_go(to),
+                Some(Verdict::Stop) => {
+                    self.input = Input::Stopped;
+                    break;
+                }
+                Some(Verdict::Wait) | None => {}
+            }
         }
-        run.queue(chunk, to);
+        self.settle(&mut run, chunk, to);
+    }
+
+    fn is_holding(&self) -> bool {
+        self.lock.as_ref().is_some_and(Lock::is_inside)
+    }
+
+    /// Queues what of the run may go on, and keeps the rest.
+    fn settle<B: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        run: &mut Run,
+        chunk: &[u8],
+        to: &mut Leg<B>,
+    ) {
+        let Some(lock) = self.lock.as_mut().filter(|lock| lock.is_inside()) else {
+            return run.queue(chunk, to);
+        };
+        // Where something is held already, all of the run belongs to the same message.
+        let sure = if lock.held() > 0 {
+            run.start
+        } else {
+            run.sure.max(run.start)
+        };
+        let end = std::mem::replace(&mut run.end, sure);
+        if sure > run.start {
+            run.queue(chunk, to);
+        }
+        let (prefix, length) = run.prefix.take().unwrap_or(([0; CONTROL_FRAME_MAX], 0));
+        lock.hold(&prefix[..length], &chunk[sure..end]);
+        run.start = end;
+        run.end = end;
+        if lock.held() > self.held_max && self.input == Input::Open {
+            self.input = Input::Violated(Violation::TooLarge);
+        }
+    }
+
+    /// The message at hand may go on: what was kept of it goes first, the run goes with it.
+    fn let_go<B: AsyncRead + AsyncWrite + Unpin>(&mut self, to: &mut Leg<B>) {
+        if let Some(lock) = &mut self.lock {
+            let held = lock.release();
+            if !held.is_empty() {
+                to.queue(&[], &held);
+            }
+        }
+    }
+
+    /// A close frame ends the stream: a message that is not whole never will be, and goes nowhere.
+    fn abandon<B: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        run: &mut Run,
+        chunk: &[u8],
+        to: &mut Leg<B>,
+    ) {
+        if self.is_holding() {
+            let close = run.end;
+            self.settle(run, chunk, to);
+            run.skip_to(close);
+        }
+        if let Some(lock) = &mut self.lock {
+            drop(lock.release());
+        }
     }
 
     /// Follows the frames in `chunk` for the sake of its close frame.
@@ -212,9 +312,18 @@ struct Run {
     prefix: Option<([u8; CONTROL_FRAME_MAX], usize)>,
     start: usize,
     end: usize,
+    /// Where the latest message begins: what lies before it may go on.
+    sure: usize,
 }
 
 impl Run {
+    /// Leaves out what lies before `at`.
+    fn skip_to(&mut self, at: usize) {
+        self.start = at;
+        self.end = at;
+        self.sure = at;
+    }
+
     fn keep_prefix(&mut self, carried: &[u8]) {
         let mut prefix = [0; CONTROL_FRAME_MAX];
         prefix[..carried.len()].copy_from_slice(carried);

@@ -18,6 +18,8 @@ pub struct Patience {
     pub idle: Duration,
     /// Longest duration of a session.
     pub session: Duration,
+    /// What its end is called then: the longest duration, or that of what was shown to enter.
+    pub session_end: Reason,
 }
 
 /// After a close has been queued, both legs are shut within this time.
@@ -86,7 +88,7 @@ impl Watch {
     pub(super) fn look(&mut self, now: Instant, legs: [Progress; 2], crossed: u64) -> Due {
         let mut due = Due::default();
         if now >= self.ends {
-            due.end = Some((Side::Edge, Reason::MaxDuration));
+            due.end = Some((Side::Edge, self.patience.session_end));
             return due;
         }
         if crossed != self.crossed {
@@ -158,6 +160,7 @@ mod tests {
             ping: 20 * SECOND,
             idle: 300 * SECOND,
             session: 3600 * SECOND,
+            session_end: Reason::MaxDuration,
         };
         Watch::new(patience, now)
     }

@@ -6,7 +6,7 @@
 mod registry;
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
@@ -90,14 +90,17 @@ impl Session {
 
     /// Carries the session to its end.
     pub async fn run(mut self, client: Leg<TcpStream>, upstream: Leg<TcpStream>) {
+        let (session, session_end) = self.longest();
         let terms = Terms {
             patience: Patience {
                 ping: self.limits.ping,
                 idle: self.limits.idle,
-                session: self.limits.session,
+                session,
+                session_end,
             },
             client_message_max: self.limits.client_message,
             upstream_message_max: self.limits.upstream_message,
+            locked: self.grant.locked(),
             order: self.entry.order(),
             flow: self.route_metrics.flow.clone(),
         };
@@ -110,12 +113,27 @@ impl Session {
         self.told = true;
     }
 
+    /// How long the session may last, and what its end is called then: a session does not outlive
+    /// the credential that it was opened with.
+    fn longest(&self) -> (Duration, Reason) {
+        let longest = self.limits.session;
+        let left = self
+            .grant
+            .expires()
+            .map(|end| end.duration_since(SystemTime::now()).unwrap_or_default());
+        match left {
+            Some(left) if left < longest => (left, Reason::LeaseExpired),
+            Some(_) | None => (longest, Reason::MaxDuration),
+        }
+    }
+
     fn log_start(&self, upgrade: Duration, dial: Duration) {
         tracing::info!(
             session = %self.id,
             route = %self.route,
-            subject = self.grant.subject().word(),
-            model = %self.grant.model(),
+            subject = %self.grant.subject(),
+            model = self.grant.ask().model().map(tracing::field::display),
+            agent = self.grant.ask().agent().map(tracing::field::display),
             peer = %self.peer,
             upstream = %self.upstream_name,
             upgrade_ms = milliseconds(upgrade),
@@ -128,8 +146,9 @@ impl Session {
         tracing::info!(
             session = %self.id,
             route = %self.route,
-            subject = self.grant.subject().word(),
-            model = %self.grant.model(),
+            subject = %self.grant.subject(),
+            model = self.grant.ask().model().map(tracing::field::display),
+            agent = self.grant.ask().agent().map(tracing::field::display),
             peer = %self.peer,
             upstream = %self.upstream_name,
             ended_by = %ending.by,
