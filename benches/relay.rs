@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+use tonegate::error::Reason;
 use tonegate::metrics::Flow;
 use tonegate::relay::{Leg, Order, Patience, Relay, Terms};
 use tonegate::sim::frame::{Frame, TEXT};
@@ -24,9 +25,11 @@ async fn forward(batch: &[u8], rounds: usize) {
             ping: hour,
             idle: hour,
             session: hour,
+            session_end: Reason::MaxDuration,
         },
         client_message_max: 1 << 20,
         upstream_message_max: 1 << 24,
+        locked: None,
         order: Arc::new(Order::default()),
         flow: Flow::unread(),
     };

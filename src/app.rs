@@ -5,23 +5,27 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant, SystemTime};
 
+use futures_util::future::join_all;
 use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::admission::Admission;
-use crate::config::{Admit, Settings};
+use crate::admission::{Admission, Denied, Examined, Slots};
+use crate::config::{Settings, Way};
 use crate::error::Reason;
+use crate::label::Label;
+use crate::listener::explain::Explained;
 use crate::listener::http::{Doors, Open};
 use crate::listener::{self, Public, admin, tls};
 use crate::log;
 use crate::metrics::Metrics;
+use crate::secret::Secret;
 use crate::session::Registry;
 use crate::upstream::{self, Upstream};
 
@@ -71,6 +75,8 @@ impl Edge {
             doors: doors.clone(),
             tls: boot.identity.as_ref().map(tls::Acceptor::new).transpose()?,
             connections: Arc::new(Semaphore::new(settings.live.limits.connections)),
+            unadmitted: Arc::new(Semaphore::new(settings.live.limits.unadmitted)),
+            addresses: Slots::default(),
         });
         let mut edge = Edge {
             doors: doors.clone(),
@@ -92,7 +98,8 @@ impl Edge {
             match TcpListener::from_std(admin_socket) {
                 Ok(listener) => tokio::select! {
                     () = admin::serve(listener, doors.clone(), stop) => {}
-                    () = upkeep(&doors.metrics) => {}
+                    () = upkeep(&doors) => {}
+                    () = issuer_keys(&doors) => {}
                 },
                 Err(error) => tracing::error!(%error, "cannot use a listening socket"),
             }
@@ -132,7 +139,7 @@ impl Edge {
             tracing::warn!("the public listener speaks plain text: plain_text = true");
         }
         for route in &settings.live.routes {
-            if route.admit.contains(&Admit::Anyone) {
+            if route.enter.ways().contains(&Way::Anyone) {
                 tracing::warn!(route = %route.name, "this route admits anyone");
             }
         }
@@ -203,6 +210,39 @@ pub fn check(settings: &Settings) -> Result<(), Failed> {
     Ok(())
 }
 
+/// What would become of a request with this head from `peer`, without anything being dialled but
+/// the issuers of tokens.
+pub fn explain(settings: &Settings, head: &[u8], peer: IpAddr) -> Result<Explained, Failed> {
+    let doors = doors(settings)?;
+    alone(&doors, listener::explain::explain(&doors, head, peer))
+}
+
+/// Whether a token of `issuer` is good, and what it says.
+pub fn examine(
+    settings: &Settings,
+    issuer: &Label,
+    token: &Secret,
+) -> Result<Result<Examined, Denied>, Failed> {
+    let doors = doors(settings)?;
+    let now = SystemTime::now();
+    alone(&doors, doors.admission.examine(issuer, token, now))
+}
+
+/// Runs one future to its end while the keys of issuers are fetched.
+fn alone<T>(doors: &Doors, work: impl Future<Output = T>) -> Result<T, Failed> {
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let done = runtime.block_on(async {
+        tokio::select! {
+            done = work => done,
+            () = issuer_keys(doors) => unreachable!("keys are fetched for ever"),
+        }
+    });
+    runtime.shutdown_background();
+    Ok(done)
+}
+
 fn doors(settings: &Settings) -> Result<Doors, Failed> {
     let metrics = Arc::new(Metrics::new());
     let live = &settings.live;
@@ -230,7 +270,7 @@ fn doors(settings: &Settings) -> Result<Doors, Failed> {
     Ok(Doors {
         routes,
         by_path,
-        admission: Admission::new(&live.keys),
+        admission: Admission::new(live, &metrics)?,
         limits: live.limits,
         sessions: Arc::new(Semaphore::new(live.limits.sessions)),
         registry: Registry::default(),
@@ -239,11 +279,20 @@ fn doors(settings: &Settings) -> Result<Doors, Failed> {
     })
 }
 
-async fn upkeep(metrics: &Metrics) {
+async fn upkeep(doors: &Doors) {
     let mut tick = tokio::time::interval(UPKEEP);
     loop {
         tick.tick().await;
-        metrics.upkeep();
-        metrics.log_drops.absolute(log::dropped());
+        doors.metrics.upkeep();
+        doors.metrics.log_drops.absolute(log::dropped());
+        doors.admission.sweep(Instant::now());
     }
+}
+
+/// Keeps the published keys of all token issuers fresh.
+async fn issuer_keys(doors: &Doors) {
+    let keys = doors.admission.issuer_keys();
+    join_all(keys.iter().map(|keys| keys.run())).await;
+    // There are no issuers.
+    std::future::pending().await
 }

@@ -16,6 +16,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
+use tonegate::error::Reason;
 use tonegate::metrics::Flow;
 use tonegate::relay::{Leg, Order, Patience, Relay, Terms};
 use tonegate::sim::frame::{BINARY, Frame};
@@ -66,9 +67,11 @@ fn terms() -> Terms {
             ping: hour,
             idle: hour,
             session: hour,
+            session_end: Reason::MaxDuration,
         },
         client_message_max: 1 << 20,
         upstream_message_max: 1 << 24,
+        locked: None,
         order: Arc::new(Order::default()),
         flow: Flow::unread(),
     }

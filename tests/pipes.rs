@@ -19,9 +19,11 @@ fn terms(order: &Arc<Order>) -> Terms {
             ping: Duration::from_secs(20),
             idle: Duration::from_secs(600),
             session: Duration::from_secs(3600),
+            session_end: Reason::MaxDuration,
         },
         client_message_max: 1 << 20,
         upstream_message_max: 1 << 24,
+        locked: None,
         order: order.clone(),
         flow: Flow::unread(),
     }

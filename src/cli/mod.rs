@@ -6,6 +6,7 @@
 mod check;
 mod demo;
 mod dtmf;
+mod explain;
 mod key;
 mod serve;
 mod sim;
@@ -33,6 +34,8 @@ enum Verb {
     Serve(Config),
     /// Judge the settings and print what would run, secrets masked
     Check(Config),
+    /// Tell what would become of a request: each check, and what would be asked upstream
+    Explain(explain::Flags),
     /// Make an API key for a client, with the lines for the settings
     Key(key::Flags),
     /// Find the keys that were pressed in recordings
@@ -58,6 +61,7 @@ pub fn run() -> ExitCode {
         Verb::Demo(flags) => demo::run(&flags),
         Verb::Serve(config) => serve::run(&config.config),
         Verb::Check(config) => check::run(&config.config),
+        Verb::Explain(flags) => explain::run(&flags),
         Verb::Key(flags) => key::run(&flags),
         Verb::Dtmf(flags) => dtmf::run(&flags),
         Verb::Tone(flags) => tone::run(&flags),

@@ -24,15 +24,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::head::{self, Held, Unread};
 use super::refusal::{Refusal, problem, raw};
-use crate::admission::Admission;
-use crate::config::{self, Limits};
+use crate::admission::{self, Admission, Now, Told};
+use crate::config::{self, Limits, Refuse};
 use crate::error::Reason;
 use crate::label::Label;
 use crate::metrics;
 use crate::relay::Leg;
 use crate::session::{self, Registry, Session};
-use crate::upstream::{self, Upstream};
-use crate::ws::handshake;
+use crate::upstream::{self, Upstream, Want};
+use crate::ws::frame;
+use crate::ws::handshake::{self, NotAnUpgrade};
 
 /// After a refusal the rest of what the client sends is read and dropped for a moment, because a
 /// socket that is closed with bytes unread resets the connection and the answer may be lost.
@@ -94,17 +95,12 @@ where
             return None;
         }
     };
-    let opened: Arc<Mutex<Option<session::Parts>>> = Arc::default();
+    let opened: Arc<Mutex<Option<Opened>>> = Arc::default();
     let service = service_fn(|request| {
         let (doors, opened) = (doors.clone(), opened.clone());
         Box::pin(async move {
-            let mut response = match answer(&doors, asked, request).await {
-                Ok((response, parts)) => {
-                    *lock(&opened) = parts;
-                    response
-                }
-                Err((refusal, route)) => refuse(&doors, asked, &refusal, route.as_ref()),
-            };
+            let (mut response, become_of) = answer(&doors, asked, request).await;
+            *lock(&opened) = become_of;
             // One request per connection. hyper's own switch for it would also write `close` into
             // the Connection header of a 101, which strict clients refuse.
             if response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -124,23 +120,37 @@ where
         // A request that is whole is answered; a client that does not take it is not waited for.
         () = stopped(doors) => return None,
     };
-    let (io, early) = connection.into_parts().io.into_inner().into_parts();
+    let (mut io, early) = connection.into_parts().io.into_inner().into_parts();
     if let Err(error) = served {
         not_served(doors, asked, &error);
         linger(io).await;
         return None;
     }
     let opened = lock(&opened).take();
-    let Some(opened) = opened else {
-        linger(io).await;
-        return None;
-    };
-    let (session, upstream) = Session::open(opened);
-    Some(Begun {
-        session,
-        client: leg(io, early),
-        upstream,
-    })
+    match opened {
+        Some(Opened::Session(parts)) => {
+            let (session, upstream) = Session::open(*parts);
+            return Some(Begun {
+                session,
+                client: leg(io, early),
+                upstream,
+            });
+        }
+        Some(Opened::Refused(frames)) => {
+            // Whether the client hears why is its own business.
+            let _ = timeout(LINGER, io.write_all(&frames)).await;
+        }
+        None => {}
+    }
+    linger(io).await;
+    None
+}
+
+/// What becomes of a connection after a `101`.
+enum Opened {
+    Session(Box<session::Parts>),
+    /// It is told why not, in these frames, and closed.
+    Refused(Vec<u8>),
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -166,19 +176,11 @@ async fn not_asked<S: AsyncRead + AsyncWrite + Unpin>(
     let refusal = match unread {
         // Nothing was asked, so nothing was refused.
         Unread::Gone => return,
-        Unread::Late => Refusal {
-            reason: Reason::BadRequest,
-            status: StatusCode::REQUEST_TIMEOUT,
-            detail: "the head took too long",
-        },
-        Unread::Refused(status, detail) => Refusal {
-            reason: Reason::BadRequest,
-            status,
-            detail,
-        },
+        Unread::Late => Refusal::with_status(StatusCode::REQUEST_TIMEOUT, "the head took too long"),
+        Unread::Refused(status, detail) => Refusal::with_status(status, detail),
     };
-    let response = refuse(doors, asked, &refusal, None);
-    let written = timeout(LINGER, io.write_all(&raw(response))).await;
+    note_refusal(doors, asked, &refusal, None);
+    let written = timeout(LINGER, io.write_all(&raw(problem(&refusal)))).await;
     if matches!(written, Ok(Ok(()))) {
         linger(io).await;
     }
@@ -195,49 +197,76 @@ fn not_served(doors: &Doors, asked: Asked, error: &hyper::Error) {
     tracing::debug!(peer = %asked.peer, %reason, detail, "request refused");
 }
 
-type Answer = (Response<Full<Bytes>>, Option<session::Parts>);
+type Answer = (Response<Full<Bytes>>, Option<Opened>);
 
-async fn answer(
-    doors: &Doors,
-    asked: Asked,
-    request: Request<Incoming>,
-) -> Result<Answer, (Refusal, Option<Label>)> {
+async fn answer(doors: &Doors, asked: Asked, request: Request<Incoming>) -> Answer {
     if let Some(response) = probe(doors, &request) {
-        return Ok((response, None));
+        return (response, None);
     }
     let open = doors
         .by_path
         .get(request.uri().path())
-        .map(|&index| &doors.routes[index])
-        .ok_or((
-            Refusal::new(Reason::NotFound, "no route has this path"),
-            None,
-        ))?;
+        .map(|&index| &doors.routes[index]);
+    let Some(open) = open else {
+        let refusal = Refusal::new(Reason::NotFound, "no route has this path");
+        note_refusal(doors, asked, &refusal, None);
+        return (problem(&refusal), None);
+    };
+    let refused = |refusal: &Refusal| note_refusal(doors, asked, refusal, Some(&open.route.name));
+    let response = match shake(&open.route, &request) {
+        Ok(response) => response,
+        Err(refusal) => {
+            refused(&refusal);
+            return (problem(&refusal), None);
+        }
+    };
     let upgraded = tokio::select! {
         biased;
         () = doors.stop.cancelled() => Err(Refusal::new(Reason::Draining, "try another instance")),
         upgraded = upgrade(doors, open, asked, request) => upgraded,
     };
-    match upgraded {
-        Ok((response, parts)) => Ok((response, Some(parts))),
-        Err(refusal) => Err((refusal, Some(open.route.name.clone()))),
+    match (upgraded, open.route.refuse) {
+        (Ok(parts), _) => (response, Some(Opened::Session(Box::new(parts)))),
+        (Err(refusal), Refuse::Status) => {
+            refused(&refusal);
+            (problem(&refusal), None)
+        }
+        (Err(refusal), Refuse::Close) => {
+            refused(&refusal);
+            (response, Some(Opened::Refused(told_in_frames(&refusal))))
+        }
     }
 }
 
-/// From a request on a route to its `101`.
+/// The `101` that a well-formed upgrade request would get.
+pub(super) fn shake<B>(
+    route: &config::Route,
+    request: &Request<B>,
+) -> Result<Response<Full<Bytes>>, Refusal> {
+    let wrong = |wrong: NotAnUpgrade| Refusal::with_status(wrong.status(), wrong.sentence());
+    let mut response = handshake::accept(request).map_err(wrong)?;
+    if let Some(name) = admission::subprotocol(request.headers(), &route.subprotocols)? {
+        let headers = response.headers_mut();
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, name);
+    }
+    Ok(response.map(|()| Full::default()))
+}
+
+/// From a request on a route to a session that may begin.
 async fn upgrade(
     doors: &Doors,
     open: &Open,
     asked: Asked,
     request: Request<Incoming>,
-) -> Result<(Response<Full<Bytes>>, session::Parts), Refusal> {
-    let response = handshake::accept(&request).map_err(|wrong| Refusal {
-        reason: Reason::BadRequest,
-        status: wrong.status(),
-        detail: wrong.sentence(),
-    })?;
+) -> Result<session::Parts, Refusal> {
     let (head, _) = request.into_parts();
-    let grant = doors.admission.decide(&open.route, &head)?;
+    let wanted = admission::Request {
+        route: &open.route,
+        head: &head,
+        peer: asked.peer.ip(),
+        now: Now::read(),
+    };
+    let grant = doors.admission.decide(wanted, &mut Told::nobody()).await?;
     drop(head);
     let permit = doors.sessions.clone().try_acquire_owned().map_err(|_| {
         doors.metrics.limit_hit("sessions");
@@ -246,20 +275,25 @@ async fn upgrade(
     open.metrics
         .dropped_parameters
         .increment(grant.dropped_parameters());
-    let upstream = upstream::dial_first(&open.upstreams, grant.model())
-        .await
-        .map_err(|(name, failure)| {
-            tracing::warn!(
-                route = %open.route.name,
-                upstream = %name,
-                reason = %failure.reason,
-                status = failure.status.map(|status| status.as_u16()),
-                detail = failure.detail,
-                "upstream failed"
-            );
-            Refusal::new(failure.reason, failure.reason.row().title)
-        })?;
-    let parts = session::Parts {
+    let want = Want {
+        ask: grant.ask(),
+        token: grant.token(),
+    };
+    let upstream =
+        upstream::dial_first(&open.upstreams, want)
+            .await
+            .map_err(|(name, failure)| {
+                tracing::warn!(
+                    route = %open.route.name,
+                    upstream = %name,
+                    reason = %failure.reason,
+                    status = failure.status.map(|status| status.as_u16()),
+                    detail = failure.detail,
+                    "upstream failed"
+                );
+                Refusal::from(failure)
+            })?;
+    Ok(session::Parts {
         route: open.route.name.clone(),
         grant,
         peer: asked.peer,
@@ -270,8 +304,19 @@ async fn upgrade(
         metrics: doors.metrics.clone(),
         route_metrics: open.metrics.clone(),
         upstream,
-    };
-    Ok((response.map(|()| Full::default()), parts))
+    })
+}
+
+/// A refusal as the old proxy told it: one error message, then a close frame. Browsers show their
+/// scripts no status, and try again what closed without a code.
+fn told_in_frames(refusal: &Refusal) -> Vec<u8> {
+    let error = serde_json::json!({"type": "error", "error": {"message": refusal.detail}});
+    let mut frames = frame::short_text(&error.to_string());
+    let mut payload = [0; frame::CONTROL_PAYLOAD_MAX];
+    let length = frame::Close::write(refusal.close_code(), refusal.reason.word(), &mut payload);
+    let close = frame::control(frame::OpCode::Close, &payload[..length], None);
+    frames.extend_from_slice(close.as_bytes());
+    frames
 }
 
 /// `/healthz` tells that the process serves, `/readyz` that it takes new sessions. Neither needs
@@ -295,13 +340,8 @@ fn probe<B>(doors: &Doors, request: &Request<B>) -> Option<Response<Full<Bytes>>
     Some(response)
 }
 
-/// One counter, one log line, one problem document.
-fn refuse(
-    doors: &Doors,
-    asked: Asked,
-    refusal: &Refusal,
-    route: Option<&Label>,
-) -> Response<Full<Bytes>> {
+/// One counter, one log line.
+fn note_refusal(doors: &Doors, asked: Asked, refusal: &Refusal, route: Option<&Label>) {
     doors.metrics.refused(route, refusal.reason);
     tracing::debug!(
         route = route.map(tracing::field::display),
@@ -311,7 +351,6 @@ fn refuse(
         detail = refusal.detail,
         "request refused"
     );
-    problem(refusal)
 }
 
 /// Closes after an answer without losing it.

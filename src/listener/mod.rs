@@ -3,6 +3,7 @@
 //! One task per connection, on the thread that accepted it; it stays there to the session's end.
 
 pub mod admin;
+pub mod explain;
 pub mod head;
 pub mod http;
 mod refusal;
@@ -20,6 +21,7 @@ use tokio::time::{Instant as Deadline, timeout_at};
 use tokio_util::task::TaskTracker;
 
 use self::http::{Begun, Doors};
+use crate::admission::{Address, Slots};
 use crate::metrics::Held;
 use crate::relay::Leg;
 use crate::upstream;
@@ -69,6 +71,10 @@ pub struct Public {
     /// `None`: plain HTTP.
     pub tls: Option<tls::Acceptor>,
     pub connections: Arc<Semaphore>,
+    /// Connections that nobody has been admitted on yet: in all, and by address. What strangers
+    /// hold open is bounded apart from what was admitted.
+    pub unadmitted: Arc<Semaphore>,
+    pub addresses: Slots<Address>,
 }
 
 /// Accepts connections until told to stop, then waits for those that are left.
@@ -97,13 +103,24 @@ pub async fn serve(listener: TcpListener, public: Arc<Public>) {
             metrics.limit_hit("connections");
             continue;
         };
+        let Ok(stranger) = public.unadmitted.clone().try_acquire_owned() else {
+            metrics.limit_hit("unadmitted");
+            continue;
+        };
+        let of_address = public.doors.limits.unadmitted_per_address;
+        let Some(address) = public.addresses.take(Address::of(peer.ip()), of_address) else {
+            metrics.limit_hit("unadmitted_per_address");
+            continue;
+        };
         let public = public.clone();
         tasks.spawn(async move {
             let _permit = permit;
             let _gauge = Held::new(&public.doors.metrics.connections);
             // Up to the 101 a connection needs many times what it needs afterwards; boxed, that is
             // gone before the session begins.
-            if let Some(begun) = Box::pin(connection(socket, peer, &public)).await {
+            let begun = Box::pin(connection(socket, peer, &public)).await;
+            drop((stranger, address));
+            if let Some(begun) = begun {
                 begun.session.run(begun.client, begun.upstream).await;
             }
         });

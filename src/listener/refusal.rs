@@ -1,22 +1,52 @@
 //! A refusal before the `101`: its status and its problem document (RFC 9457).
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body_util::Full;
 
 use crate::admission::Denied;
 use crate::error::Reason;
+use crate::upstream::Failure;
+
+/// When to ask again if nobody knows better.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// A refusal on its way out.
 pub(super) struct Refusal {
     pub(super) reason: Reason,
     pub(super) status: StatusCode,
     pub(super) detail: &'static str,
+    /// When asking again may help, if that is known better than by its reason.
+    pub(super) retry_after: Option<Duration>,
+    /// What is wrong with a token (RFC 6750, section 3.1).
+    pub(super) challenge: Option<&'static str>,
 }
 
 impl From<Denied> for Refusal {
     fn from(denied: Denied) -> Refusal {
-        Refusal::new(denied.reason, denied.detail)
+        Refusal {
+            retry_after: denied.retry_after,
+            challenge: denied.challenge,
+            ..Refusal::new(denied.reason, denied.detail)
+        }
+    }
+}
+
+/// The upstream's failure, as the client is told it.
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Refusal {
+        let refusal = Refusal::new(failure.reason, failure.reason.row().title);
+        match failure.status {
+            // It was the caller's own token: its refusal is the caller's to mend.
+            Some(status) if failure.by_token => Refusal {
+                status,
+                detail: "the upstream refused the caller's token",
+                ..refusal
+            },
+            Some(_) | None => refusal,
+        }
     }
 }
 
@@ -27,6 +57,26 @@ impl Refusal {
             reason,
             status: StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
             detail,
+            retry_after: None,
+            challenge: None,
+        }
+    }
+
+    /// A refusal of a request that is no good upgrade: the status says more than the reason.
+    pub(super) fn with_status(status: StatusCode, detail: &'static str) -> Refusal {
+        Refusal {
+            status,
+            ..Refusal::new(Reason::BadRequest, detail)
+        }
+    }
+
+    /// The code that a client is told where it is refused by a close frame (DESIGN: `refuse`).
+    pub(super) fn close_code(&self) -> u16 {
+        let mends = self.status.is_client_error() && self.reason != Reason::RateLimited;
+        match self.reason.row().close {
+            Some(code) if !(self.reason == Reason::UpstreamUnauthorized && mends) => code,
+            // Nothing is gained by the same request once more.
+            Some(_) | None => 1008,
         }
     }
 }
@@ -58,16 +108,23 @@ pub(super) fn problem(refusal: &Refusal) -> Response<Full<Bytes>> {
         StatusCode::METHOD_NOT_ALLOWED => {
             headers.insert(header::ALLOW, HeaderValue::from_static("GET"));
         }
-        StatusCode::UNAUTHORIZED => {
-            headers.insert(
-                header::WWW_AUTHENTICATE,
-                HeaderValue::from_static("Bearer realm=\"tonegate\""),
-            );
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+            let realm = "Bearer realm=\"tonegate\"";
+            let challenge = match refusal.challenge {
+                Some(error) => Some(format!("{realm}, {error}")),
+                None => (refusal.status == StatusCode::UNAUTHORIZED).then(|| realm.to_owned()),
+            };
+            if let Some(Ok(value)) = challenge.map(HeaderValue::try_from) {
+                headers.insert(header::WWW_AUTHENTICATE, value);
+            }
         }
         _ => {}
     }
     if refusal.reason.is_later() {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        // Whole seconds, and not a moment too early.
+        let wait = refusal.retry_after.unwrap_or(RETRY_AFTER);
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     }
     response
 }

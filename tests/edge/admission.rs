@@ -107,7 +107,6 @@ async fn s11_the_key_in_a_wrong_place_is_no_key() {
     let world = World::usual().await;
     let (basic, cookie) = (format!("Basic {KEY}"), format!("api-key={KEY}"));
     let (bare, protocol) = (KEY.to_owned(), format!("realtime, {KEY}"));
-    let in_token = format!("/ws?model=sim-echo&token={KEY}");
     let capital = format!("/ws?model=sim-echo&Api-Key={KEY}");
     let blank = format!("/ws?model=sim-echo&api-key=%20{KEY}");
     let cases: &[(&str, Headers<'_>)] = &[
@@ -122,7 +121,6 @@ async fn s11_the_key_in_a_wrong_place_is_no_key() {
             "/ws?model=sim-echo",
             &[("sec-websocket-protocol", &protocol)],
         ),
-        (&in_token, &[]),
         (&capital, &[]),
         (&blank, &[]),
     ];

@@ -129,7 +129,7 @@ async fn s24_what_was_sent_before_a_half_close_is_delivered_and_answered_by_a_cl
 
 #[tokio::test]
 async fn a_client_cut_inside_a_frame_ends_the_upstream_without_inventing_bytes() {
-    let world = World::usual().await;
+    let world = World::unlocked().await;
     let mut caller = world.call("sim-sink").await;
     let frame = caller.encode(&text(&"half".repeat(1000)));
     caller.send_raw(&frame[..2000]).await;

@@ -82,6 +82,10 @@ pub struct Wish {
     pub key: String,
     /// `accept` of the route.
     pub accept: String,
+    /// `admit` of the route.
+    pub admit: String,
+    /// Lines added to the route.
+    pub route: String,
     /// TLS towards the client and towards the upstream.
     pub tls: bool,
     pub workers: usize,
@@ -100,6 +104,8 @@ impl Default for Wish {
             upstream: String::new(),
             key: String::new(),
             accept: "\"header\", \"query\"".to_owned(),
+            admit: "\"key\"".to_owned(),
+            route: String::new(),
             tls: true,
             workers: 2,
             more: String::new(),
@@ -126,6 +132,15 @@ pub struct World {
 impl World {
     pub async fn usual() -> World {
         World::with(Wish::default()).await
+    }
+
+    /// A world whose route looks at no message: each frame goes on at once, whole or not.
+    pub async fn unlocked() -> World {
+        World::with(Wish {
+            route: "lock_models = false".to_owned(),
+            ..Wish::default()
+        })
+        .await
     }
 
     /// Starts a simulator and an edge before it.
@@ -330,15 +345,17 @@ fn settings(wish: &Wish, upstream_port: u16) -> String {
          [upstreams.voice]\nkind = \"voice-live\"\nurl = \"{scheme}://localhost:{upstream_port}\"\n\
          credential = {{ key = \"{UPSTREAM_KEY}\" }}\nroots = \"ca.pem\"\n{}\n\
          [[routes]]\nname = \"browser\"\npaths = [\"/ws\", \"/voice-live/realtime\"]\n\
-         kind = \"voice-live\"\nadmit = [\"key\"]\naccept = [{}]\nmodels = [{}]\n\
-         upstreams = [{first}\"voice\"]\norigins = [\"https://app.example.com\"]\n{}\n",
+         kind = \"voice-live\"\nadmit = [{}]\naccept = [{}]\nmodels = [{}]\n\
+         upstreams = [{first}\"voice\"]\norigins = [\"https://app.example.com\"]\n{}\n{}\n",
         wish.workers,
         wish.limits,
         Digest::of(KEY).to_hex(),
         wish.key,
         wish.upstream,
+        wish.admit,
         wish.accept,
         quoted.join(", "),
+        wish.route,
         wish.more,
     )
 }

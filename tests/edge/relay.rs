@@ -32,7 +32,7 @@ fn frames() -> Vec<Frame> {
 
 #[tokio::test]
 async fn b07_frames_of_every_kind_cross_unchanged_both_ways() {
-    let world = World::usual().await;
+    let world = World::unlocked().await;
     let mut caller = world.call("sim-echo").await;
     for sent in frames() {
         caller.send(sent.clone()).await;
@@ -53,6 +53,7 @@ async fn b07_frames_of_every_kind_cross_unchanged_both_ways() {
 async fn plain_text_on_loopback_carries_the_same_frames() {
     let world = World::with(Wish {
         tls: false,
+        route: "lock_models = false".to_owned(),
         ..Wish::default()
     })
     .await;

@@ -6,7 +6,7 @@ use crate::harness::{KEY, UPSTREAM_KEY, World, request, text};
 async fn s13_unknown_parameters_are_dropped_and_counted() {
     let world = World::usual().await;
     let target = "/ws?agent-id=evil&api-version=1999-01-01&model=sim-echo&resource=evil&\
-                  host=evil.example&token=t&MODEL=gpt-4o&x=1&x=2";
+                  host=evil.example&tokens=t&MODEL=gpt-4o&x=1&x=2";
     let caller = world.ask(target, &[("api-key", KEY)]).await.ok().unwrap();
     let seen = world.upstream_saw(|seen| seen.scenario.is_some()).await;
     assert_eq!(
@@ -45,7 +45,7 @@ async fn b01_s14_the_upstream_sees_our_request_and_nothing_of_the_clients() {
         ("Sec-WebSocket-Extensions", "permessage-deflate"),
         ("Sec-WebSocket-Protocol", "realtime"),
     ];
-    let target = format!("/ws?model=sim-echo&api-key={KEY}&authorization=Bearer%20evil");
+    let target = format!("/ws?model=sim-echo&api-key={KEY}&Authorisation=Bearer%20evil");
     let caller = world.ask(&target, headers).await.ok().unwrap();
     let seen = world.upstream_saw(|seen| seen.scenario.is_some()).await;
     let agent = concat!("tonegate/", env!("CARGO_PKG_VERSION"));
@@ -87,7 +87,13 @@ async fn b01_s14_the_upstream_sees_our_request_and_nothing_of_the_clients() {
     names.sort();
     assert_eq!(
         names,
-        ["connection", "date", "sec-websocket-accept", "upgrade"]
+        [
+            "connection",
+            "date",
+            "sec-websocket-accept",
+            "sec-websocket-protocol",
+            "upgrade"
+        ]
     );
     drop(caller);
     world.settles().await;

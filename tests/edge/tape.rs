@@ -61,6 +61,8 @@ impl Tape {
     pub async fn world(&self) -> World {
         World::with(Wish {
             tls: false,
+            // Each byte goes on at once, so that what is on the tape is what may cross.
+            route: "lock_models = false".to_owned(),
             upstreams_first: vec!["tape"],
             more: format!(
                 "[upstreams.tape]\nkind = \"voice-live\"\nurl = \"ws://localhost:{}\"\n\

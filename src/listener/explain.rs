@@ -1,0 +1,126 @@
+//! A request judged without a socket, for `tonegate explain`: the same head, the same parser, the
+//! same route, the same admission, each told. Nothing is dialled, and nobody is counted.
+
+use std::net::IpAddr;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Empty;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::time::Instant as Deadline;
+
+use super::head::{self, Held, Read, Unread};
+use super::http::{Doors, shake};
+use super::refusal::Refusal;
+use crate::admission::{self, Finding, Now, Told};
+use crate::error::Reason;
+use crate::upstream::Want;
+
+/// What was found, and what it comes to.
+pub struct Explained {
+    pub findings: Vec<Finding>,
+    /// What would be asked of each upstream in turn, or the status of the refusal.
+    pub outcome: Result<Vec<String>, u16>,
+}
+
+/// Judges the head of a request that `peer` would send.
+pub async fn explain(doors: &Doors, head: &[u8], peer: IpAddr) -> Explained {
+    let mut findings = Vec::new();
+    let outcome = judge(doors, head, peer, &mut findings).await;
+    Explained { findings, outcome }
+}
+
+async fn judge(
+    doors: &Doors,
+    head: &[u8],
+    peer: IpAddr,
+    findings: &mut Vec<Finding>,
+) -> Result<Vec<String>, u16> {
+    let mut note = |check, passed, text: String| {
+        findings.push(Finding {
+            check,
+            passed,
+            text,
+        });
+    };
+    let deadline = Deadline::now() + Duration::from_secs(1);
+    let request = match head::read(head, deadline).await.1 {
+        Ok(read) => parse(read).await,
+        Err(Unread::Refused(status, detail)) => {
+            note("head", false, detail.to_owned());
+            return Err(status.as_u16());
+        }
+        Err(Unread::Gone | Unread::Late) => {
+            note("head", false, "it has no end: an empty line".to_owned());
+            return Err(408);
+        }
+    };
+    let Some(request) = request else {
+        note("head", false, "it is malformed".to_owned());
+        return Err(400);
+    };
+    note("head", true, "well formed".to_owned());
+    let path = request.uri().path();
+    let Some(open) = doors.by_path.get(path).map(|&index| &doors.routes[index]) else {
+        note("route", false, "no route has this path".to_owned());
+        return Err(Refusal::new(Reason::NotFound, "").status.as_u16());
+    };
+    note("route", true, open.route.name.to_string());
+    let upgrade = shake(&open.route, &request);
+    match upgrade {
+        Ok(response) => {
+            let chosen = response.headers().get("sec-websocket-protocol");
+            let chosen = chosen.and_then(|name| name.to_str().ok());
+            let text = chosen.map_or_else(|| "no subprotocol".to_owned(), str::to_owned);
+            note("upgrade", true, text);
+        }
+        Err(refusal) => {
+            note("upgrade", false, refusal.detail.to_owned());
+            return Err(refusal.status.as_u16());
+        }
+    }
+    let (parts, ()) = request.into_parts();
+    let asked = admission::Request {
+        route: &open.route,
+        head: &parts,
+        peer,
+        now: Now::read(),
+    };
+    let mut told = Told::somebody();
+    let decided = doors.admission.decide(asked, &mut told).await;
+    findings.extend(told.findings());
+    let grant = decided.map_err(|denied| Refusal::from(denied).status.as_u16())?;
+    let want = Want {
+        ask: grant.ask(),
+        token: grant.token(),
+    };
+    let upstreams = open.upstreams.iter();
+    Ok(upstreams
+        .map(|upstream| format!("{}: {}", upstream.name(), upstream.preview(want)))
+        .collect())
+}
+
+/// The request as hyper reads it; `None` if it does not.
+async fn parse(read: Read) -> Option<Request<()>> {
+    let parsed = Mutex::new(None);
+    let service = service_fn(|request: Request<hyper::body::Incoming>| {
+        if let Ok(mut parsed) = parsed.lock() {
+            *parsed = Some(request.map(|_| ()));
+        }
+        async { Ok::<_, std::convert::Infallible>(Response::new(Empty::<Bytes>::new())) }
+    });
+    // The other end stays open and silent, like a client that waits.
+    let (near, _far) = tokio::io::duplex(64 * 1024);
+    let connection = http1::Builder::new()
+        .keep_alive(false)
+        .max_headers(head::LINES_MAX)
+        .max_buf_size(2 * head::HEAD_MAX)
+        .serve_connection(TokioIo::new(Held::new(near, read)), service);
+    let served = connection.await;
+    drop(served);
+    parsed.into_inner().ok().flatten()
+}
