@@ -403,7 +403,10 @@ impl Refused {
         assert_eq!(self.header("connection").as_deref(), Some("close"));
         let length = self.body.len().to_string();
         assert_eq!(self.header("content-length"), Some(length));
-        let later = matches!(reason, "busy" | "draining" | "upstream_busy");
+        let later = matches!(
+            reason,
+            "busy" | "rate_limited" | "keys_unavailable" | "draining" | "upstream_busy"
+        );
         assert_eq!(self.header("retry-after").is_some(), later, "Retry-After");
     }
 }
