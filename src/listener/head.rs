@@ -72,13 +72,13 @@ async fn find_end<S: AsyncRead + Unpin>(io: &mut S, bytes: &mut BytesMut) -> Res
                 Err(too_long())
             };
         }
+        // A head with a bare line feed is told now and not at its deadline.
+        if has_bare_line_feed(bytes, searched) {
+            return Err(malformed("a line ends without CR LF"));
+        }
         searched = bytes.len();
         if searched >= HEAD_MAX {
             return Err(too_long());
-        }
-        // A head without a single CR LF pair in sight is told now and not at its deadline.
-        if has_bare_line_feed(bytes) {
-            return Err(malformed("a line ends without CR LF"));
         }
         bytes.reserve(READ);
         match io.read_buf(bytes).await {
@@ -88,8 +88,11 @@ async fn find_end<S: AsyncRead + Unpin>(io: &mut S, bytes: &mut BytesMut) -> Res
     }
 }
 
-fn has_bare_line_feed(bytes: &[u8]) -> bool {
-    memchr::memchr_iter(b'\n', bytes).any(|at| at == 0 || bytes[at - 1] != b'\r')
+/// Whether a line feed at or behind `from` stands without its CR.
+fn has_bare_line_feed(bytes: &[u8], from: usize) -> bool {
+    memchr::memchr_iter(b'\n', &bytes[from..])
+        .map(|at| from + at)
+        .any(|at| at == 0 || bytes[at - 1] != b'\r')
 }
 
 fn malformed(detail: &'static str) -> Unread {
@@ -105,7 +108,7 @@ fn too_long() -> Unread {
 
 /// Judges a whole head, its last empty line included.
 fn judge(head: &[u8]) -> Result<(), Unread> {
-    if has_bare_line_feed(head) {
+    if has_bare_line_feed(head, 0) {
         return Err(malformed("a line ends without CR LF"));
     }
     let body = &head[..head.len() - 4];
@@ -121,8 +124,11 @@ fn judge(head: &[u8]) -> Result<(), Unread> {
     let (mut count, mut hosts) = (0, 0);
     for line in rest {
         count += 1;
-        let name = judge_line(line)?;
-        hosts += usize::from(name.eq_ignore_ascii_case(b"host"));
+        let (name, value) = judge_line(line)?;
+        if name.eq_ignore_ascii_case(b"host") {
+            hosts += 1;
+            judge_host(value.trim_ascii())?;
+        }
     }
     if count > LINES_MAX {
         return Err(Unread::Refused(
@@ -155,12 +161,24 @@ fn judge_request_line(line: &[u8]) -> Result<(), Unread> {
     Ok(())
 }
 
-/// `name: value`; the name. A line that begins with a blank (folding) has no token for a name.
-fn judge_line(line: &[u8]) -> Result<&[u8], Unread> {
+/// A name or an address, and perhaps a port (RFC 9110, 7.2). Which one it is does not matter here,
+/// but an intermediary might read an odd one differently.
+fn judge_host(value: &[u8]) -> Result<(), Unread> {
+    let host = value.iter().all(|&byte| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']')
+    });
+    if value.is_empty() || value[0] == b':' || !host {
+        return Err(malformed("Host is neither a name nor an address"));
+    }
+    Ok(())
+}
+
+/// `name: value`; both of them. A line that begins with a blank (folding) has no token for a name.
+fn judge_line(line: &[u8]) -> Result<(&[u8], &[u8]), Unread> {
     let Some(colon) = memchr::memchr(b':', line) else {
         return Err(malformed("a header line has no colon"));
     };
-    let (name, value) = line.split_at(colon);
+    let (name, value) = (&line[..colon], &line[colon + 1..]);
     if name.is_empty() || !name.iter().all(|&byte| is_token(byte)) {
         return Err(malformed("the name of a header is not a token"));
     }
@@ -170,7 +188,7 @@ fn judge_line(line: &[u8]) -> Result<&[u8], Unread> {
     if !clean {
         return Err(malformed("a header holds a control byte"));
     }
-    Ok(name)
+    Ok((name, value))
 }
 
 /// RFC 9110, section 5.6.2.
@@ -274,6 +292,14 @@ mod tests {
             ("A: b", "A: \u{7f}b"),
             ("A: b", "Host: x"),
             ("A: b", "hOST: y"),
+            ("Host: x", "Host:"),
+            ("Host: x", "Host: "),
+            ("Host: x", "Host: :443"),
+            ("Host: x", "Host: a@x"),
+            ("Host: x", "Host: x/ws"),
+            ("Host: x", "Host: x, y"),
+            ("Host: x", "Host: http://x"),
+            ("Host: x", "Host: x\ty"),
             ("Host: x\r\n", ""),
             ("/ws?a=b", "http://x/ws"),
             ("/ws?a=b", "*"),
@@ -289,6 +315,14 @@ mod tests {
             assert!(good.contains(from));
             let bad = good.replacen(from, to, 1);
             assert!(refusal(&bad).is_some(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn s04_hosts_of_every_good_form_pass() {
+        for host in ["x", "a.b-c.example:8443", "192.0.2.1", "[2001:db8::1]:443", "x_y"] {
+            let head = format!("GET / HTTP/1.1\r\nhost:{host} \r\n\r\n");
+            assert_eq!(refusal(&head), None, "{host}");
         }
     }
 

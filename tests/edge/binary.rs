@@ -20,7 +20,7 @@ fn tonegate() -> Command {
 }
 
 /// Runs a verb to its end: exit code, standard output, standard error.
-async fn run(args: &[&str]) -> (i32, String, String) {
+pub async fn run(args: &[&str]) -> (i32, String, String) {
     let output = within("the program", tonegate().args(args).output()).await;
     let output = output.unwrap();
     (
@@ -31,15 +31,16 @@ async fn run(args: &[&str]) -> (i32, String, String) {
 }
 
 /// `tonegate serve` as a child, with all it has logged.
-struct Served {
+pub struct Served {
     child: Child,
     log: Lines<BufReader<ChildStderr>>,
     lines: Vec<String>,
     port: u16,
+    admin: String,
 }
 
 impl Served {
-    async fn start(world: &World, filter: &str) -> Served {
+    pub async fn start(world: &World, filter: &str) -> Served {
         let mut child = tonegate()
             .args(["serve", "--config"])
             .arg(world.folder.join("edge.toml"))
@@ -54,15 +55,28 @@ impl Served {
             log,
             lines: Vec::new(),
             port: 0,
+            admin: String::new(),
         };
         let public = served.until(|line| line["role"] == "public").await;
         let address = public["address"].as_str().unwrap();
         served.port = address.rsplit(':').next().unwrap().parse().unwrap();
+        let admin = served.until(|line| line["role"] == "admin").await;
+        served.admin = admin["address"].as_str().unwrap().to_owned();
         served
     }
 
+    pub async fn metrics_page(&self) -> String {
+        use tokio::io::AsyncWriteExt as _;
+        let mut tcp = tokio::net::TcpStream::connect(&self.admin).await.unwrap();
+        let request = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        tcp.write_all(request).await.unwrap();
+        let mut page = String::new();
+        tcp.read_to_string(&mut page).await.unwrap();
+        page
+    }
+
     /// Reads the log until a line fits.
-    async fn until(&mut self, fits: impl Fn(&Value) -> bool) -> Value {
+    pub async fn until(&mut self, fits: impl Fn(&Value) -> bool) -> Value {
         within("a log line", async {
             loop {
                 let line = self.log.next_line().await.unwrap().unwrap();
@@ -76,7 +90,7 @@ impl Served {
         .await
     }
 
-    async fn send(&self, world: &World, request: &[u8]) -> Stream {
+    pub async fn send(&self, world: &World, request: &[u8]) -> Stream {
         use tokio::io::AsyncWriteExt as _;
         let tcp = tokio::net::TcpStream::connect(("127.0.0.1", self.port))
             .await
@@ -91,7 +105,7 @@ impl Served {
     }
 
     /// Sends a signal and waits for the end: exit code, and everything that was printed.
-    async fn end(mut self, signal: Signal) -> (i32, String) {
+    pub async fn end(mut self, signal: Signal) -> (i32, String) {
         let id = Pid::from_raw(self.child.id().unwrap().cast_signed()).unwrap();
         kill_process(id, signal).unwrap();
         let status = within("the end", self.child.wait()).await.unwrap();

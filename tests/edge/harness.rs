@@ -95,6 +95,10 @@ pub struct Wish {
     pub upstreams_first: Vec<&'static str>,
     /// The upstream answers in plain text although the edge dials it with TLS.
     pub upstream_plain: bool,
+    /// `credential` of the upstream.
+    pub credential: String,
+    /// The upstream takes any one credential, not only its key.
+    pub upstream_takes_any: bool,
 }
 
 impl Default for Wish {
@@ -111,6 +115,8 @@ impl Default for Wish {
             more: String::new(),
             upstreams_first: Vec::new(),
             upstream_plain: false,
+            credential: format!("{{ key = \"{UPSTREAM_KEY}\" }}"),
+            upstream_takes_any: false,
         }
     }
 }
@@ -158,7 +164,7 @@ impl World {
     ) -> World {
         let server = VoiceLive::bind(Options {
             identity: (wish.tls && !wish.upstream_plain).then_some(identity),
-            api_key: Some(UPSTREAM_KEY.to_owned()),
+            api_key: (!wish.upstream_takes_any).then(|| UPSTREAM_KEY.to_owned()),
             ..Options::loopback()
         })
         .await
@@ -343,7 +349,7 @@ fn settings(wish: &Wish, upstream_port: u16) -> String {
          [limits]\n{}\n\
          [[keys]]\nname = \"tester\"\nsha256 = \"{}\"\n{}\n\
          [upstreams.voice]\nkind = \"voice-live\"\nurl = \"{scheme}://localhost:{upstream_port}\"\n\
-         credential = {{ key = \"{UPSTREAM_KEY}\" }}\nroots = \"ca.pem\"\n{}\n\
+         credential = {}\nroots = \"ca.pem\"\n{}\n\
          [[routes]]\nname = \"browser\"\npaths = [\"/ws\", \"/voice-live/realtime\"]\n\
          kind = \"voice-live\"\nadmit = [{}]\naccept = [{}]\nmodels = [{}]\n\
          upstreams = [{first}\"voice\"]\norigins = [\"https://app.example.com\"]\n{}\n{}\n",
@@ -351,6 +357,7 @@ fn settings(wish: &Wish, upstream_port: u16) -> String {
         wish.limits,
         Digest::of(KEY).to_hex(),
         wish.key,
+        wish.credential,
         wish.upstream,
         wish.admit,
         wish.accept,

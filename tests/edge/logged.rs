@@ -1,0 +1,100 @@
+//! What is turned away leaves a line and a number, and nothing that a stranger wrote.
+
+use rustix::process::Signal;
+use serde_json::json;
+use tokio::io::AsyncReadExt as _;
+use tonegate::config::Settings;
+
+use crate::binary::Served;
+use crate::harness::{Wish, World, request, within};
+use crate::tokens::Issued;
+
+#[tokio::test]
+async fn s36_refused_heads_and_tokens_are_in_log_and_metric_and_their_text_is_not() {
+    let issued = Issued::usual().await;
+    let world = &issued.world;
+    let mut served = Served::start(world, "tonegate=debug").await;
+    let canary = "canary\\u001b[31m";
+    let expired = issued.token(|mint| {
+        mint.claims["exp"] = json!(1);
+        mint.claims["oid"] = json!(canary);
+    });
+    let foreign = issued.token(|mint| mint.claims["iss"] = json!(canary));
+    let unknown = issued.token(|mint| mint.header = json!({"kid": canary}));
+    let bearer = |token: &str| format!("Bearer {token}");
+    let target = "/ws?model=sim-echo";
+    let cases = [
+        (format!("GET /{canary}\x01 HTTP/1.1\r\n\r\n"), "bad_request", false),
+        (format!("GET / HTTP/1.1\r\nHost: {canary}\r\n\r\n"), "bad_request", false),
+        (request("/nowhere?canary", &[]), "not_found", false),
+        (request(target, &[("Authorization", &bearer(&expired))]), "unauthenticated", true),
+        (request(target, &[("Authorization", &bearer(&foreign))]), "unauthenticated", true),
+        (request(target, &[("Authorization", &bearer(&unknown))]), "unauthenticated", true),
+        (request(target, &[("api-key", "canary")]), "unauthenticated", true),
+        (request("/ws?model=canary", &[("api-key", crate::harness::KEY)]), "forbidden", true),
+    ];
+    for (bytes, reason, on_route) in &cases {
+        let mut io = served.send(world, bytes.as_bytes()).await;
+        let mut answer = Vec::new();
+        within("an answer", io.read_to_end(&mut answer)).await.unwrap();
+        let line = served
+            .until(|line| line["message"] == "request refused")
+            .await;
+        assert_eq!(line["reason"], *reason, "{line}");
+        assert_eq!(line["route"] == "browser", *on_route, "{line}");
+        assert!(line["detail"].as_str().unwrap().len() > 5, "{line}");
+    }
+    let page = served.metrics_page().await;
+    for (series, count) in [
+        ("route=\"none\",result=\"bad_request\"", 2),
+        ("route=\"none\",result=\"not_found\"", 1),
+        ("route=\"browser\",result=\"unauthenticated\"", 4),
+        ("route=\"browser\",result=\"forbidden\"", 1),
+    ] {
+        let line = format!("tonegate_requests_total{{{series}}} {count}");
+        assert!(page.lines().any(|l| l == line), "{line} is not in:\n{page}");
+    }
+    let (code, printed) = served.end(Signal::TERM).await;
+    assert_eq!(code, 0);
+    for text in [printed, page] {
+        assert!(!text.contains("canary"), "{text}");
+        assert!(![expired.as_str(), &foreign, &unknown].iter().any(|token| text.contains(token)));
+    }
+}
+
+#[tokio::test]
+async fn s37_the_public_listener_has_no_metrics_and_the_admin_address_must_be_loopback() {
+    let world = World::usual().await;
+    for path in ["/metrics", "/admin", "/sessions", "/debug/pprof"] {
+        let asked = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
+        world.refused_bytes(asked.as_bytes()).await.is(404, "not_found");
+    }
+    assert!(world.edge().admin().ip().is_loopback());
+    for address in ["0.0.0.0:9464", "192.0.2.1:9464", "[::]:9464"] {
+        let settings = world
+            .settings
+            .replace("admin = \"127.0.0.1:0\"", &format!("admin = \"{address}\""));
+        assert_ne!(settings, world.settings);
+        let error = Settings::read_text("edge.toml", &settings).unwrap_err();
+        assert!(error.to_string().contains("server.admin"), "{error}");
+    }
+}
+
+/// Nothing in the settings of a test world warns, so that a warning would be seen.
+#[tokio::test]
+async fn a_route_that_admits_anyone_says_so_at_its_start() {
+    let world = World::with(Wish {
+        admit: "\"anyone\"".to_owned(),
+        ..Wish::default()
+    })
+    .await;
+    let mut served = Served::start(&world, "tonegate=warn,tonegate::app=info").await;
+    let (code, printed) = {
+        served
+            .until(|line| line["message"] == "this route admits anyone")
+            .await;
+        served.end(Signal::TERM).await
+    };
+    assert_eq!(code, 0);
+    assert_eq!(printed.matches("WARN").count(), 1, "{printed}");
+}

@@ -1,0 +1,143 @@
+//! B19: the four things that a proxy in nginx cannot do, as the old proxy's guide lists them.
+
+use serde_json::json;
+use tonegate::sim::issuer::Mint;
+
+use crate::harness::{KEY, UPSTREAM_KEY, Wish, text};
+use crate::tokens::{Issued, TENANT, VOICE_LIVE};
+
+/// A route that shows Voice Live the caller's own token, else the key.
+async fn passing(route: &str) -> Issued {
+    let wish = Wish {
+        credential: format!("{{ caller = true, key = \"{UPSTREAM_KEY}\" }}"),
+        upstream_takes_any: true,
+        route: route.to_owned(),
+        ..Wish::default()
+    };
+    Issued::with(wish, VOICE_LIVE, "").await
+}
+
+fn token(issued: &Issued) -> String {
+    let mint = Mint::entra_v2(&issued.provider.base(), TENANT, VOICE_LIVE);
+    issued.provider.mint(&mint)
+}
+
+#[tokio::test]
+async fn b19_1_a_token_in_the_query_goes_upstream_in_a_header() {
+    let issued = passing("").await;
+    let token = token(&issued);
+    let target = format!("/ws?mode=standard&model=sim-echo&token={token}");
+    let mut caller = issued.world.ask(&target, &[]).await.unwrap();
+    caller.send(text("in")).await;
+    assert_eq!(caller.next().await, Some(text("in")));
+    let seen = issued.world.upstream_saw(|seen| seen.received.text > 0).await;
+    let bearer = format!("Bearer {token}");
+    assert_eq!(seen.header("authorization").collect::<Vec<_>>(), [&bearer]);
+    assert_eq!(seen.header("api-key").count(), 0);
+    assert_eq!(
+        seen.target,
+        "/voice-live/realtime?api-version=2026-07-15&model=sim-echo"
+    );
+    assert!(seen.violations.is_empty(), "{:?}", seen.violations);
+}
+
+#[tokio::test]
+async fn b19_2_the_url_of_an_agent_is_built_for_each_request() {
+    let agents = "agents = [\"asst_1\", \"helper\"]\nprojects = [\"support\", \"sales\"]";
+    let issued = passing(agents).await;
+    let token = token(&issued);
+    let base = "/voice-live/realtime?api-version=2026-07-15";
+    for (query, upstream) in [
+        ("mode=agent", "agent-id=asst_1&agent-project-name=support"),
+        (
+            "mode=agent&agentId=asst_1&projectName=sales",
+            "agent-id=asst_1&agent-project-name=sales",
+        ),
+        (
+            "agent-name=helper&agent-project-name=sales",
+            "agent-name=helper&agent-project-name=sales",
+        ),
+    ] {
+        let target = format!("/ws?{query}&token={token}");
+        let caller = issued.world.ask(&target, &[]).await;
+        let caller = caller.unwrap_or_else(|refused| panic!("{query}: {}", refused.body));
+        let seen = issued.world.upstream_saw(|seen| seen.target.contains("agent")).await;
+        assert_eq!(seen.target, format!("{base}&{upstream}"));
+        assert!(seen.violations.is_empty(), "{:?}", seen.violations);
+        drop(caller);
+        issued.world.settles().await;
+    }
+    let dialled = issued.world.upstream_total();
+    for (query, status) in [
+        ("mode=agent&agentId=other", 403),
+        ("agentName=helper&projectName=other", 403),
+        ("agentName=helper%26model%3Dx", 400),
+        ("agentName=helper&agentName=asst_1", 400),
+    ] {
+        let target = format!("/ws?{query}&token={token}");
+        assert_eq!(issued.world.refused(&target, &[]).await.status, status, "{query}");
+    }
+    // Agents take tokens, never a key.
+    let refused = issued.world.refused("/ws?mode=agent", &[("api-key", KEY)]).await;
+    refused.is(401, "unauthenticated");
+    assert!(refused.body.contains("Agent mode requires token parameter (MSAL)"));
+    assert_eq!(issued.world.upstream_total(), dialled);
+}
+
+#[tokio::test]
+async fn b19_3_keys_and_tokens_mix_on_one_route_and_each_goes_upstream_as_what_it_is() {
+    let issued = passing("").await;
+    let token = token(&issued);
+    let bearer = format!("Bearer {token}");
+    for _ in 0..2 {
+        for (headers, name, value) in [
+            (("api-key", KEY), "api-key", UPSTREAM_KEY),
+            (("Authorization", bearer.as_str()), "authorization", bearer.as_str()),
+        ] {
+            let target = "/ws?model=sim-echo";
+            let mut caller = issued.world.ask(target, &[headers]).await.unwrap();
+            let seen = issued.world.upstream_saw(|seen| seen.scenario.is_some()).await;
+            assert_eq!(seen.header(name).collect::<Vec<_>>(), [value]);
+            let credentials = ["api-key", "authorization"].map(|name| seen.header(name).count());
+            assert_eq!(credentials.iter().sum::<usize>(), 1);
+            // The caller's own key goes nowhere.
+            assert!(seen.headers.iter().all(|(_, value)| !value.contains(KEY)));
+            caller.close(1000, "").await;
+            caller.closed().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn b19_4_a_token_is_verified_before_anything_is_dialled_and_its_keys_are_kept_fresh() {
+    let issued = passing("").await;
+    let mut expired = Mint::entra_v2(&issued.provider.base(), TENANT, VOICE_LIVE);
+    expired.claims["exp"] = json!(1);
+    let other = Mint::entra_v2(&issued.provider.base(), TENANT, "https://management.azure.com");
+    for mint in [expired, other] {
+        let target = format!("/ws?model=sim-echo&token={}", issued.provider.mint(&mint));
+        let refused = issued.world.refused(&target, &[]).await;
+        refused.is(401, "unauthenticated");
+    }
+    assert_eq!(issued.world.upstream_total(), 0);
+    let target = format!("/ws?model=sim-echo&token={}", token(&issued));
+    assert!(issued.world.ask(&target, &[]).await.is_ok());
+    issued.provider.rotate();
+    let target = format!("/ws?model=sim-echo&token={}", token(&issued));
+    assert!(issued.world.ask(&target, &[]).await.is_ok());
+}
+
+#[tokio::test]
+async fn b16_an_upstream_that_refuses_the_callers_token_is_told_as_such() {
+    let issued = passing("").await;
+    let token = token(&issued);
+    for (model, status) in [("sim-refuse-401", 401), ("sim-refuse-403", 403)] {
+        let target = format!("/ws?model={model}&token={token}");
+        let refused = issued.world.refused(&target, &[]).await;
+        refused.is(status, "upstream_unauthorized");
+        // With a key it is the edge's own credential, and none of the client's business.
+        let target = format!("/ws?model={model}");
+        let refused = issued.world.refused(&target, &[("api-key", KEY)]).await;
+        refused.is(502, "upstream_unauthorized");
+    }
+}

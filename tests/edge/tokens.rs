@@ -1,0 +1,422 @@
+//! Tokens, through real sockets and from a simulated issuer: what must not enter, in every place
+//! that may hold a token, and what may.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use tonegate::sim::certificate::Authority;
+use tonegate::sim::issuer::{Algorithm, Issuer, KeyChoice, Mint, Options, Provider};
+
+use crate::harness::{KEY, Wish, World, text};
+
+pub const TENANT: &str = "11111111-2222-3333-4444-555555555555";
+pub const OTHER_TENANT: &str = "99999999-2222-3333-4444-555555555555";
+pub const AUDIENCE: &str = "api://media-edge";
+/// What Voice Live takes.
+pub const VOICE_LIVE: &str = "https://ai.azure.com";
+const TARGET: &str = "/ws?model=sim-echo";
+
+/// A world whose route admits tokens of a simulated issuer.
+pub struct Issued {
+    pub world: World,
+    pub provider: Arc<Provider>,
+    stop: CancellationToken,
+}
+
+impl Drop for Issued {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl Issued {
+    pub async fn usual() -> Issued {
+        Issued::with(Wish::default(), AUDIENCE, "").await
+    }
+
+    /// `more` are lines of the issuer's table. A wish whose `admit` is the usual one gets tokens,
+    /// too.
+    pub async fn with(mut wish: Wish, audience: &str, more: &str) -> Issued {
+        let authority = Authority::new("test authority");
+        let names = ["localhost", "127.0.0.1"];
+        let issuer = Issuer::bind(Options {
+            identity: Some(authority.issue(&names).unwrap()),
+            ..Options::loopback()
+        })
+        .await
+        .unwrap();
+        let provider = issuer.provider();
+        let stop = CancellationToken::new();
+        tokio::spawn(issuer.serve(stop.clone()));
+        if wish.admit == Wish::default().admit {
+            wish.admit = "\"key\", \"users\"".to_owned();
+            wish.accept = "\"header\", \"query\", \"subprotocol\"".to_owned();
+        }
+        wish.more.push_str(&format!(
+            "[issuers.users]\nkind = \"entra\"\nauthority = \"{}\"\ntenants = [\"{TENANT}\"]\n\
+             audience = [\"{audience}\"]\nroots = \"ca.pem\"\n{more}\n",
+            provider.base()
+        ));
+        let identity = authority.issue(&names).unwrap();
+        let world = World::with_upstream_identity(wish, authority, identity).await;
+        Issued {
+            world,
+            provider,
+            stop,
+        }
+    }
+
+    /// A good token, changed.
+    pub fn token(&self, change: impl FnOnce(&mut Mint)) -> String {
+        let mut mint = Mint::entra_v2(&self.provider.base(), TENANT, AUDIENCE);
+        change(&mut mint);
+        self.provider.mint(&mint)
+    }
+
+    /// Asks with a token in each place; the statuses of the answers, 101 for an admission.
+    async fn in_every_place(&self, token: &str) -> Vec<u16> {
+        let bearer = format!("Bearer {token}");
+        let protocol = format!("realtime, authorization.bearer.{token}");
+        let places: [(String, Vec<(&str, &str)>); 4] = [
+            (TARGET.to_owned(), vec![("Authorization", &bearer)]),
+            (format!("{TARGET}&token={token}"), Vec::new()),
+            (format!("{TARGET}&authorization=Bearer+{token}"), Vec::new()),
+            (TARGET.to_owned(), vec![("Sec-WebSocket-Protocol", &protocol)]),
+        ];
+        let mut statuses = Vec::new();
+        for (target, headers) in &places {
+            statuses.push(match self.world.ask(target, headers).await {
+                Ok(mut caller) => {
+                    caller.send(text("in")).await;
+                    assert_eq!(caller.next().await, Some(text("in")));
+                    caller.close(1000, "").await;
+                    caller.closed().await;
+                    101
+                }
+                Err(refused) => {
+                    assert!(!refused.head.contains(token) && !refused.body.contains(token));
+                    refused.status
+                }
+            });
+        }
+        statuses
+    }
+
+    async fn enters(&self, token: &str) {
+        assert_eq!(self.in_every_place(token).await, [101; 4]);
+    }
+
+    async fn is_refused(&self, what: &str, token: &str, status: u16) {
+        let dialled = self.world.upstream_total();
+        assert_eq!(self.in_every_place(token).await, [status; 4], "{what}");
+        assert_eq!(self.world.upstream_total(), dialled, "{what} was dialled for");
+    }
+}
+
+fn now() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap().as_secs()
+}
+
+/// Claims that are nearly right.
+fn claims(base: &str) -> Vec<(&'static str, &'static str, Value)> {
+    let iss = format!("{base}/{TENANT}/v2.0");
+    vec![
+        ("another issuer", "iss", json!("https://evil.example/v2.0")),
+        ("an issuer with a slash", "iss", json!(format!("{iss}/"))),
+        ("an issuer in capitals", "iss", json!(iss.to_uppercase())),
+        ("a list of issuers", "iss", json!([iss])),
+        ("the issuer of another tenant", "iss", json!(format!("{base}/{OTHER_TENANT}/v2.0"))),
+        ("another audience", "aud", json!("api://other")),
+        ("a longer audience", "aud", json!(format!("{AUDIENCE}/x"))),
+        ("an audience in capitals", "aud", json!(AUDIENCE.to_uppercase())),
+        ("an empty list of audiences", "aud", json!([])),
+        ("an audience that is a number", "aud", json!(7)),
+        ("expired", "exp", json!(now() - 61)),
+        ("an expiry that is text", "exp", json!((now() + 600).to_string())),
+        ("an expiry that is no date", "exp", json!(-5)),
+        ("a start in the future", "nbf", json!(now() + 120)),
+        ("a start that is text", "nbf", json!("0")),
+        ("another tenant", "tid", json!(OTHER_TENANT)),
+        ("the tenant of personal accounts", "tid", json!("9188040d-6c67-4c5b-b112-36a304b66dad")),
+        ("the other version", "ver", json!("1.0")),
+        ("a version that is a number", "ver", json!(2)),
+        ("a subject that is empty", "oid", json!("")),
+        ("a subject that is a list", "oid", json!(["a"])),
+    ]
+}
+
+#[tokio::test]
+async fn s09_claims_that_are_nearly_right_do_not_enter() {
+    let issued = Issued::usual().await;
+    let claims = claims(&issued.provider.base());
+    for (what, name, value) in claims {
+        let token = issued.token(|mint| mint.claims[name] = value);
+        issued.is_refused(what, &token, 401).await;
+    }
+    for name in ["iss", "aud", "exp", "tid", "ver"] {
+        let token = issued.token(|mint| {
+            mint.claims.as_object_mut().unwrap().remove(name);
+        });
+        issued.is_refused(name, &token, 401).await;
+    }
+    let nobody = issued.token(|mint| {
+        let claims = mint.claims.as_object_mut().unwrap();
+        claims.remove("oid");
+        claims.remove("sub");
+    });
+    issued.is_refused("nobody's", &nobody, 401).await;
+    issued.enters(&issued.token(|_| {})).await;
+    let refused = "tonegate_requests_total{route=\"browser\",result=\"unauthenticated\"}";
+    assert_eq!(issued.world.count(refused), 4 * (21 + 5 + 1));
+    issued.world.settles().await;
+}
+
+#[tokio::test]
+async fn s08_signatures_and_headers_that_are_not_the_issuers_do_not_enter() {
+    let issued = Issued::usual().await;
+    let provider = &issued.provider;
+    let kid = provider.kid();
+    let (pem, evil) = (provider.public_pem(), provider.base());
+    let signed = |algorithm| issued.token(|mint| mint.algorithm = algorithm);
+    let with = |header: Value| issued.token(|mint| mint.header = header);
+    let own_key = provider.keys_document()["keys"][0].clone();
+    let planted = |header: Value| {
+        issued.token(|mint| {
+            mint.key = KeyChoice::Unpublished;
+            mint.header = header;
+        })
+    };
+    let modulus = own_key["n"].as_str().unwrap_or_default().as_bytes().to_vec();
+    let cases = [
+        ("alg none", signed(Algorithm::None)),
+        ("HS256 with the public key", signed(Algorithm::Hs256 { secret: pem.clone().into_bytes() })),
+        ("HS256 with its modulus", signed(Algorithm::Hs256 { secret: modulus })),
+        ("HS256 with nothing", signed(Algorithm::Hs256 { secret: Vec::new() })),
+        ("an algorithm that is not the issuer's: RS384", signed(Algorithm::Rs384)),
+        ("an algorithm that is not the issuer's: PS256", signed(Algorithm::Ps256)),
+        ("an algorithm that is not the issuer's: ES256", signed(Algorithm::Es256)),
+        ("an algorithm that is not the issuer's: EdDSA", signed(Algorithm::EdDsa)),
+        ("somebody else's key", planted(json!({}))),
+        ("somebody else's key inside", planted(json!({"jwk": own_key}))),
+        ("a place for keys inside", planted(json!({"jku": format!("{evil}/evil/keys")}))),
+        ("a certificate's place inside", planted(json!({"x5u": format!("{evil}/evil/x5u")}))),
+        ("a certificate inside", planted(json!({"x5c": ["MIIB"]}))),
+        ("a path for a key's name", planted(json!({"kid": "../../dev/null"}))),
+        ("no key's name", with(json!({"kid": null}))),
+        ("a key's name that is a number", with(json!({"kid": 7}))),
+        ("J2: a critical extension", with(json!({"crit": ["exp"], "exp": 1}))),
+        ("J2: an empty list of those", with(json!({"crit": []}))),
+        ("a token for logging out", with(json!({"typ": "logout+jwt"}))),
+        ("an encrypted one", with(json!({"enc": "A128GCM"}))),
+        ("a compressed one", with(json!({"zip": "DEF"}))),
+        ("an algorithm in small letters", with(json!({"alg": "rs256"}))),
+    ];
+    for (what, token) in &cases {
+        issued.is_refused(what, token, 401).await;
+    }
+    // No address in a token was ever asked.
+    assert_eq!(provider.others(), Vec::<String>::new());
+    assert_eq!(provider.kid(), kid);
+    issued.enters(&issued.token(|_| {})).await;
+    issued.world.settles().await;
+}
+
+#[tokio::test]
+async fn s08_what_was_changed_after_it_was_signed_does_not_enter() {
+    let issued = Issued::usual().await;
+    let good = issued.token(|_| {});
+    let other = issued.token(|mint| mint.claims["oid"] = json!("somebody-else"));
+    let parts = |token: &str| -> Vec<String> { token.split('.').map(str::to_owned).collect() };
+    let (a, b) = (parts(&good), parts(&other));
+    let cut = &good[..good.len() - 2];
+    let cases = [
+        ("the claims of another", format!("{}.{}.{}", a[0], b[1], a[2])),
+        ("the signature of another", format!("{}.{}.{}", a[0], a[1], b[2])),
+        ("no signature", format!("{}.{}.", a[0], a[1])),
+        ("a shorter signature", cut.to_owned()),
+        ("one part more", format!("{good}.x")),
+        ("one part less", format!("{}.{}", a[0], a[1])),
+        ("empty parts", "..".to_owned()),
+        ("no base64", "a$.b$.c$".replace('$', "-_-")),
+        ("garbage", "eyJ.eyJ.eyJ".to_owned()),
+        ("a padded one", format!("{good}%3D").replace("%3D", "_")),
+        ("JSON itself", "eyJhbGciOiJSUzI1NiJ9.e30.e30".to_owned()),
+    ];
+    for (what, token) in &cases {
+        issued.is_refused(what, token, 401).await;
+    }
+    let large = issued.token(|mint| mint.claims["groups"] = json!("g".repeat(13_000)));
+    assert!(large.len() > 16 * 1024, "{}", large.len());
+    let bearer = format!("Bearer {large}");
+    let refused = issued.world.refused(TARGET, &[("Authorization", &bearer)]).await;
+    refused.is(401, "unauthenticated");
+    let most = issued.token(|mint| mint.claims["groups"] = json!("g".repeat(9_000)));
+    issued.enters(&most).await;
+    issued.world.settles().await;
+}
+
+#[tokio::test]
+async fn b05_both_versions_of_a_token_enter_and_the_log_names_the_subject() {
+    let issued = Issued::usual().await;
+    issued.enters(&issued.token(|_| {})).await;
+    let v1 = issued.provider.mint(&Mint::entra_v1(TENANT, AUDIENCE));
+    issued.enters(&v1).await;
+    let several = issued.token(|mint| mint.claims["aud"] = json!(["api://x", AUDIENCE]));
+    issued.enters(&several).await;
+    // A key enters the same route as before.
+    issued.world.still_serves().await;
+    let counts = issued.provider.counts();
+    assert_eq!((counts.metadata, counts.keys), (1, 1), "keys are fetched once");
+}
+
+#[tokio::test]
+async fn an_oidc_provider_with_keys_of_other_kinds() {
+    let issued = Issued::usual().await;
+    let base = issued.provider.base();
+    let wish = Wish {
+        admit: "\"partner\"".to_owned(),
+        more: format!(
+            "[issuers.partner]\nkind = \"oidc\"\nissuer = \"{base}\"\naudience = [\"edge\"]\n\
+             algorithms = [\"ES256\", \"EdDSA\"]\nroots = \"{}\"\n",
+            issued.world.folder.join("ca.pem").display()
+        ),
+        ..Wish::default()
+    };
+    let world = World::with(wish).await;
+    for (algorithm, enters) in [
+        (Algorithm::Es256, true),
+        (Algorithm::EdDsa, true),
+        (Algorithm::Rs256, false),
+    ] {
+        let mut mint = Mint::oidc(&base, "edge");
+        mint.algorithm = algorithm;
+        let bearer = format!("Bearer {}", issued.provider.mint(&mint));
+        let asked = world.ask(TARGET, &[("Authorization", &bearer)]).await;
+        assert_eq!(asked.is_ok(), enters, "{:?}", mint.algorithm.name());
+    }
+    // A token of another issuer of the same keys is none of this one's.
+    let bearer = format!("Bearer {}", issued.token(|_| {}));
+    let refused = world.refused(TARGET, &[("Authorization", &bearer)]).await;
+    refused.is(401, "unauthenticated");
+}
+
+#[tokio::test]
+async fn s09_a_good_token_without_the_right_scope_role_or_application_is_forbidden() {
+    let more = "scopes = [\"voice\"]\nroles = [\"Caller\"]\nclients = [\"app-1\"]";
+    let issued = Issued::with(Wish::default(), AUDIENCE, more).await;
+    let token = |scp: Value, roles: Value, azp: Value| {
+        issued.token(|mint| {
+            mint.claims["scp"] = scp;
+            mint.claims["roles"] = roles;
+            mint.claims["azp"] = azp;
+        })
+    };
+    let none = Value::Array(Vec::new());
+    for (scp, roles) in [
+        (json!("voice"), none.clone()),
+        (json!("x voice y"), none.clone()),
+        (json!(""), json!(["Caller"])),
+    ] {
+        let good = token(scp, roles, json!("app-1"));
+        issued.enters(&good).await;
+    }
+    for (what, bad) in [
+        ("no scope", token(json!(""), none.clone(), json!("app-1"))),
+        ("another scope", token(json!("voices"), none.clone(), json!("app-1"))),
+        ("another role", token(json!("x"), json!(["caller"]), json!("app-1"))),
+        ("another application", token(json!("voice"), none.clone(), json!("app-2"))),
+    ] {
+        issued.is_refused(what, &bad, 403).await;
+    }
+    let bearer = format!("Bearer {}", token(json!(""), none, json!("app-1")));
+    let refused = issued.world.refused(TARGET, &[("Authorization", &bearer)]).await;
+    let challenge = refused.header("www-authenticate").unwrap();
+    assert!(challenge.contains("insufficient_scope"), "{challenge}");
+}
+
+#[tokio::test]
+async fn all_that_is_required_must_be_shown() {
+    let wish = Wish {
+        admit: "]\nrequire = [\"key\", \"users\"".to_owned(),
+        ..Wish::default()
+    };
+    let issued = Issued::with(wish, AUDIENCE, "").await;
+    let good = format!("Bearer {}", issued.token(|_| {}));
+    let bad = format!("Bearer {}", issued.token(|mint| mint.claims["exp"] = json!(1)));
+    let cases: [(&[(&str, &str)], u16); 6] = [
+        (&[("api-key", KEY), ("Authorization", &good)], 101),
+        (&[("Authorization", &good)], 401),
+        (&[("api-key", KEY)], 401),
+        (&[("api-key", "wrong"), ("Authorization", &good)], 401),
+        (&[("api-key", KEY), ("Authorization", &bad)], 401),
+        (&[], 401),
+    ];
+    for (headers, status) in cases {
+        let got = match issued.world.ask(TARGET, headers).await {
+            Ok(_) => 101,
+            Err(refused) => refused.status,
+        };
+        assert_eq!(got, status, "{headers:?}");
+    }
+    assert_eq!(issued.world.upstream_total(), 1);
+}
+
+#[tokio::test]
+async fn s11_a_token_and_another_credential_are_ambiguous() {
+    let issued = Issued::usual().await;
+    let good = issued.token(|_| {});
+    let other = issued.token(|mint| mint.claims["oid"] = json!("somebody-else"));
+    let bearer = format!("Bearer {good}");
+    let twice = format!("{TARGET}&token={other}");
+    let cases: [(&str, &[(&str, &str)]); 3] = [
+        (TARGET, &[("Authorization", &bearer), ("api-key", KEY)]),
+        (&twice, &[("Authorization", &bearer)]),
+        (TARGET, &[("Authorization", &bearer), ("Authorization", &bearer)]),
+    ];
+    for (target, headers) in cases {
+        issued.world.refused(target, headers).await.is(400, "bad_request");
+    }
+    // The same one in two places is one.
+    let once = format!("{TARGET}&token={good}");
+    let caller = issued.world.ask(&once, &[("Authorization", &bearer)]).await;
+    assert!(caller.is_ok());
+}
+
+#[tokio::test]
+async fn s41_b14_a_session_ends_with_the_token_it_was_opened_with() {
+    let issued = Issued::with(Wish::default(), AUDIENCE, "leeway = \"0s\"").await;
+    let token = issued.token(|mint| mint.claims["exp"] = json!(now() + 3));
+    let bearer = format!("Bearer {token}");
+    let headers = [("Authorization", bearer.as_str())];
+    let mut caller = issued.world.ask(TARGET, &headers).await.unwrap();
+    caller.send(text("while it lasts")).await;
+    assert_eq!(caller.next().await, Some(text("while it lasts")));
+    assert_eq!(caller.closed().await, (Some(4440), "lease_expired".to_owned()));
+    let seen = issued.world.upstream_saw(|seen| seen.close_received.is_some()).await;
+    assert_eq!(seen.close_received.unwrap().0, Some(4440));
+    // And it opens no other one, remembered or not.
+    let refused = issued.world.refused(TARGET, &headers).await;
+    refused.is(401, "unauthenticated");
+    issued.world.settles().await;
+}
+
+#[tokio::test]
+async fn s12_a_token_is_no_key_and_a_key_is_no_token() {
+    let issued = Issued::usual().await;
+    let token = issued.token(|_| {});
+    let refused = issued.world.refused(TARGET, &[("api-key", &token)]).await;
+    refused.is(401, "unauthenticated");
+    let wish = Wish {
+        admit: "\"users\"".to_owned(),
+        ..Wish::default()
+    };
+    let tokens_only = Issued::with(wish, AUDIENCE, "").await;
+    let bearer = format!("Bearer {KEY}");
+    for headers in [[("api-key", KEY)], [("Authorization", &bearer)]] {
+        let refused = tokens_only.world.refused(TARGET, &headers).await;
+        refused.is(401, "unauthenticated");
+    }
+}
