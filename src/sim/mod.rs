@@ -9,11 +9,12 @@
 //! may be started only by them; `app` never sees it.
 //!
 //! Reading order: [`certificate`] makes throw-away identities, [`stream`] is one connection with
-//! or without TLS, [`head`] and [`frame`] are the two layers on it, [`signal`] is something to
+//! or without TLS, `accept` takes them in, [`head`] and [`frame`] are the two layers on it, [`signal`] is something to
 //! say, [`voice_live`] is the service with its record, and [`client`] is who calls it.
 //!
 //! Not here: token issuers, Call Automation, Graph and the ACS caller.
 
+mod accept;
 pub mod certificate;
 pub mod client;
 pub mod frame;
