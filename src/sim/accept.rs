@@ -51,3 +51,41 @@ pub(super) async fn accept<F>(
     tasks.close();
     tasks.wait().await;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncReadExt;
+    use tokio::sync::mpsc;
+
+    /// Time moves here only when nothing else can: after a while, whatever could be accepted is.
+    #[tokio::test(start_paused = true)]
+    async fn one_more_than_may_be_open_waits_and_all_end_at_shutdown() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let (accepted, mut peers) = mpsc::unbounded_channel();
+        let loop_end = tokio::spawn(accept(
+            listener,
+            1,
+            shutdown.clone(),
+            move |mut tcp, peer| {
+                accepted.send(peer).unwrap();
+                async move {
+                    let mut byte = [0];
+                    while tcp.read(&mut byte).await.is_ok_and(|count| count > 0) {}
+                }
+            },
+        ));
+        let first = TcpStream::connect(address).await.unwrap();
+        assert_eq!(peers.recv().await, first.local_addr().ok());
+        let second = TcpStream::connect(address).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert!(peers.try_recv().is_err());
+        drop(first);
+        assert_eq!(peers.recv().await, second.local_addr().ok());
+        shutdown.cancel();
+        loop_end.await.unwrap();
+        assert_eq!(peers.recv().await, None);
+    }
+}
