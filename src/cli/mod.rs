@@ -9,6 +9,7 @@ mod dtmf;
 mod key;
 mod serve;
 mod sim;
+mod token;
 mod tone;
 
 use std::path::PathBuf;
@@ -42,6 +43,9 @@ enum Verb {
     /// Run a simulated peer
     #[command(subcommand)]
     Sim(sim::Peer),
+    /// Make tokens for tests
+    #[command(subcommand)]
+    Token(token::Verb),
 }
 
 /// Where the settings are.
@@ -62,6 +66,7 @@ pub fn run() -> ExitCode {
         Verb::Dtmf(flags) => dtmf::run(&flags),
         Verb::Tone(flags) => tone::run(&flags),
         Verb::Sim(peer) => sim::run(peer),
+        Verb::Token(verb) => token::run(&verb),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -17,6 +17,7 @@ mod bounds;
 mod close;
 mod heads;
 mod hostile;
+mod issuer;
 mod listener;
 mod metrics;
 mod noise;
