@@ -20,7 +20,9 @@ use tonegate::listener::head;
 use tonegate::metrics::Metrics;
 use tonegate::secret::Digest;
 use tonegate::sim::certificate::Authority;
-use tonegate::sim::issuer::{Algorithm, Issuer, KeyChoice, Mint, Options, Provider};
+use tonegate::sim::issuer::mint::{Algorithm, KeyChoice, Mint};
+use tonegate::sim::issuer::provider::Provider;
+use tonegate::sim::issuer::{Issuer, Options};
 
 const TENANT: &str = "11111111-2222-3333-4444-555555555555";
 
@@ -75,7 +77,8 @@ impl Bench {
             now: Now::read(),
         };
         let mut told = Told::nobody();
-        self.runtime.block_on(self.admission.decide(asked, &mut told))
+        self.runtime
+            .block_on(self.admission.decide(asked, &mut told))
     }
 
     fn token(&self, algorithm: Algorithm, change: impl Fn(&mut Mint)) -> String {
@@ -111,10 +114,20 @@ fn decisions(c: &mut Criterion) {
     group.measurement_time(Duration::from_secs(3));
     let fixed = [
         ("admitted, key", "api-key", "the-key".to_owned(), true),
-        ("admitted, RS256 token seen before", "authorization", good.clone(), true),
+        (
+            "admitted, RS256 token seen before",
+            "authorization",
+            good.clone(),
+            true,
+        ),
         ("refused, no credential", "accept", "*/*".to_owned(), false),
         ("refused, wrong key", "api-key", "x".repeat(40), false),
-        ("refused, garbage", "authorization", "Bearer a.b.c".to_owned(), false),
+        (
+            "refused, garbage",
+            "authorization",
+            "Bearer a.b.c".to_owned(),
+            false,
+        ),
         (
             "refused, expired",
             "authorization",

@@ -36,10 +36,11 @@ fn check(table: &str, code: &str) -> (BTreeSet<u32>, Vec<String>) {
         }
         for test in tests {
             let is_test = |start: &str| {
-                code.match_indices(&format!("{start}fn {test}(")).any(|(at, _)| {
-                    let before = code[..at].trim_end();
-                    before.ends_with(']') || before.ends_with('}') || start.is_empty()
-                })
+                code.match_indices(&format!("{start}fn {test}("))
+                    .any(|(at, _)| {
+                        let before = code[..at].trim_end();
+                        before.ends_with(']') || before.ends_with('}') || start.is_empty()
+                    })
             };
             if !(is_test("async ") || is_test("")) {
                 wrong.push(format!("row {row}: there is no test {test}"));

@@ -10,6 +10,7 @@ mod explain;
 mod key;
 mod serve;
 mod sim;
+mod token;
 mod tone;
 
 use std::path::PathBuf;
@@ -45,6 +46,9 @@ enum Verb {
     /// Run a simulated peer
     #[command(subcommand)]
     Sim(sim::Peer),
+    /// Make tokens for tests
+    #[command(subcommand)]
+    Token(token::Verb),
 }
 
 /// Where the settings are.
@@ -66,6 +70,7 @@ pub fn run() -> ExitCode {
         Verb::Dtmf(flags) => dtmf::run(&flags),
         Verb::Tone(flags) => tone::run(&flags),
         Verb::Sim(peer) => sim::run(peer),
+        Verb::Token(verb) => token::run(&verb),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow};
 use rustix::process::{Resource, getrlimit, setrlimit};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app::Edge;
 use crate::config::{self, Settings};
@@ -14,34 +14,52 @@ pub(super) fn run(paths: &[PathBuf]) -> anyhow::Result<()> {
     let settings = Settings::read(paths)?;
     let log = Log::start(config::log_filter().as_deref()).map_err(|error| anyhow!(error))?;
     allow_descriptors(&settings);
-    let result = Edge::start(&settings).map_err(anyhow::Error::from);
-    let result = result.and_then(|edge| {
-        let name = wait_for_signal()?;
-        tracing::info!(signal = name, "signal received");
-        edge.stop();
-        Ok(())
-    });
+    let result = serve(&settings);
     log.flush();
     result
 }
 
-/// Blocks until the process is asked to end; which signal did.
-fn wait_for_signal() -> anyhow::Result<&'static str> {
+/// Serves until the process is asked to end.
+fn serve(settings: &Settings) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("a runtime for signals cannot start")?;
-    runtime.block_on(signalled())
+    // Heard from before anybody can connect: a signal must never cut a session short.
+    let signals = runtime.block_on(async { Signals::listen() })?;
+    let edge = Edge::start(settings)?;
+    let name = runtime.block_on(signals.any());
+    tracing::info!(signal = name, "signal received");
+    edge.stop();
+    Ok(())
+}
+
+/// The signals that ask a process to end.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn listen() -> anyhow::Result<Signals> {
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    /// Which of them came.
+    async fn any(mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
 }
 
 /// Resolves when the process is asked to end; which signal did.
 pub(super) async fn signalled() -> anyhow::Result<&'static str> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    Ok(tokio::select! {
-        _ = interrupt.recv() => "SIGINT",
-        _ = terminate.recv() => "SIGTERM",
-    })
+    Ok(Signals::listen()?.any().await)
 }
 
 /// Raises the soft limit of open files to the hard one, and warns if that is still too few.

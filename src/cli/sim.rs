@@ -11,16 +11,29 @@ use tokio_util::sync::CancellationToken;
 
 use super::serve::signalled;
 use crate::sim::certificate::Identity;
-use crate::sim::voice_live::{Options, VoiceLive};
+use crate::sim::issuer::{self, Issuer};
+use crate::sim::voice_live::{self, VoiceLive};
 
 #[derive(Subcommand)]
 pub(super) enum Peer {
     /// A strict Azure Voice Live that repeats what the caller says
     VoiceLive(VoiceLiveFlags),
+    /// A token issuer that looks like Entra, like a plain OpenID provider and like that of ACS
+    Issuer(Place),
 }
 
 #[derive(Args)]
 pub(super) struct VoiceLiveFlags {
+    #[command(flatten)]
+    place: Place,
+    /// Key that clients must send in the api-key header; without it any credential does
+    #[arg(long, value_name = "KEY")]
+    api_key: Option<String>,
+}
+
+/// Where a simulator listens, and as whom.
+#[derive(Args)]
+pub(super) struct Place {
     /// Address to listen on; loopback only
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
     listen: SocketAddr,
@@ -30,35 +43,45 @@ pub(super) struct VoiceLiveFlags {
     /// Private key of the certificate, PEM
     #[arg(long, requires = "certificate", value_name = "FILE")]
     key: Option<PathBuf>,
-    /// Key that clients must send in the api-key header; without it any credential does
-    #[arg(long, value_name = "KEY")]
-    api_key: Option<String>,
+}
+
+impl Place {
+    fn read(&self) -> anyhow::Result<(SocketAddr, Option<Identity>)> {
+        ensure!(
+            self.listen.ip().is_loopback(),
+            "a simulator listens on loopback only"
+        );
+        let identity = match (&self.certificate, &self.key) {
+            (Some(chain), Some(key)) => Some(Identity {
+                chain_pem: read(chain)?,
+                key_pem: read(key)?,
+            }),
+            (None, None) => None,
+            _ => bail!("--certificate and --key belong together"),
+        };
+        Ok((self.listen, identity))
+    }
 }
 
 pub(super) fn run(peer: Peer) -> anyhow::Result<()> {
-    let Peer::VoiceLive(flags) = peer;
-    ensure!(
-        flags.listen.ip().is_loopback(),
-        "a simulator listens on loopback only"
-    );
-    let identity = match (&flags.certificate, &flags.key) {
-        (Some(chain), Some(key)) => Some(Identity {
-            chain_pem: read(chain)?,
-            key_pem: read(key)?,
-        }),
-        (None, None) => None,
-        _ => bail!("--certificate and --key belong together"),
-    };
-    let options = Options {
-        listen: flags.listen,
-        identity,
-        api_key: flags.api_key,
-        ..Options::loopback()
-    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(voice_live(options))
+    match peer {
+        Peer::VoiceLive(flags) => {
+            let (listen, identity) = flags.place.read()?;
+            runtime.block_on(voice_live(voice_live::Options {
+                listen,
+                identity,
+                api_key: flags.api_key,
+                ..voice_live::Options::loopback()
+            }))
+        }
+        Peer::Issuer(place) => {
+            let (listen, identity) = place.read()?;
+            runtime.block_on(issuer(issuer::Options { listen, identity }))
+        }
+    }
 }
 
 fn read(path: &PathBuf) -> anyhow::Result<String> {
@@ -66,7 +89,7 @@ fn read(path: &PathBuf) -> anyhow::Result<String> {
 }
 
 /// Serves until a signal; one JSON line per connection when it ends.
-async fn voice_live(options: Options) -> anyhow::Result<()> {
+async fn voice_live(options: voice_live::Options) -> anyhow::Result<()> {
     let server = VoiceLive::bind(options).await?;
     let address = server.address().to_string();
     println!("{}", json!({"event": "listening", "address": address}));
@@ -86,6 +109,23 @@ async fn voice_live(options: Options) -> anyhow::Result<()> {
             },
         }
     }
+    stop.cancel();
+    serving.await?;
+    Ok(())
+}
+
+/// Serves until a signal. `base` is what `tonegate token mint` takes as the issuer.
+async fn issuer(options: issuer::Options) -> anyhow::Result<()> {
+    let server = Issuer::bind(options).await?;
+    let address = server.address().to_string();
+    let base = server.provider().base();
+    println!(
+        "{}",
+        json!({"event": "listening", "address": address, "base": base})
+    );
+    let stop = CancellationToken::new();
+    let serving = tokio::spawn(server.serve(stop.clone()));
+    signalled().await?;
     stop.cancel();
     serving.await?;
     Ok(())

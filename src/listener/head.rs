@@ -320,7 +320,13 @@ mod tests {
 
     #[test]
     fn s04_hosts_of_every_good_form_pass() {
-        for host in ["x", "a.b-c.example:8443", "192.0.2.1", "[2001:db8::1]:443", "x_y"] {
+        for host in [
+            "x",
+            "a.b-c.example:8443",
+            "192.0.2.1",
+            "[2001:db8::1]:443",
+            "x_y",
+        ] {
             let head = format!("GET / HTTP/1.1\r\nhost:{host} \r\n\r\n");
             assert_eq!(refusal(&head), None, "{host}");
         }

@@ -9,15 +9,18 @@
 //! may be started only by them; `app` never sees it.
 //!
 //! Reading order: [`certificate`] makes throw-away identities, [`stream`] is one connection with
-//! or without TLS, [`head`] and [`frame`] are the two layers on it, [`signal`] is something to
-//! say, [`voice_live`] is the service with its record, and [`client`] is who calls it.
+//! or without TLS, `accept` takes them in, [`head`] and [`frame`] are the two layers on it,
+//! [`signal`] is something to say, [`voice_live`] is the service with its record, [`client`] is who
+//! calls it, and [`issuer`] is where callers' tokens come from.
 //!
-//! Not here: token issuers, Call Automation, Graph and the ACS caller.
+//! Not here: Call Automation, Graph and the ACS caller.
 
+mod accept;
 pub mod certificate;
 pub mod client;
 pub mod frame;
 pub mod head;
+pub mod issuer;
 pub mod signal;
 pub mod stream;
 pub mod voice_live;

@@ -12,8 +12,10 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 /// Why a TLS configuration could not be built.
@@ -78,6 +80,22 @@ impl Stream {
             resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
         })
     }
+
+    /// Reads and forgets until the peer's stream ends, or for so long.
+    pub(super) async fn drain(&mut self, at_most: Duration) {
+        let mut scratch = [0; 1024];
+        let drained = async { while self.read(&mut scratch).await.is_ok_and(|n| n > 0) {} };
+        let _ = timeout(at_most, drained).await;
+    }
+}
+
+/// An accepted connection: TLS completed where there is an acceptor for it.
+pub(super) async fn secure(tcp: TcpStream, acceptor: Option<&TlsAcceptor>) -> io::Result<Stream> {
+    let Some(acceptor) = acceptor else {
+        return Ok(Stream::Plain(tcp));
+    };
+    let tls = acceptor.accept(tcp).await?;
+    Ok(Stream::Tls(Box::new(TlsStream::Server(tls))))
 }
 
 /// A TLS server for this identity: TLS 1.2 and 1.3, `http/1.1` only.

@@ -400,7 +400,9 @@ async fn keys_that_are_dialled_into_a_file_are_found_in_it() {
 async fn help_names_every_verb() {
     let (code, out, _) = run(&["--help"]).await;
     assert_eq!(code, 0);
-    for verb in ["demo", "serve", "check", "key", "dtmf", "tone", "sim"] {
+    for verb in [
+        "demo", "serve", "check", "key", "dtmf", "tone", "sim", "token",
+    ] {
         assert!(
             out.lines().any(|l| l.trim_start().starts_with(verb)),
             "{out}"

@@ -25,8 +25,17 @@ async fn explain_tells_each_check_and_what_would_be_asked_upstream() {
         .filter_map(|line| line.strip_prefix("ok")?.split_whitespace().next())
         .collect();
     let all = [
-        "head", "route", "upgrade", "network", "rate", "origin", "query", "credential", "identity",
-        "request", "limits",
+        "head",
+        "route",
+        "upgrade",
+        "network",
+        "rate",
+        "origin",
+        "query",
+        "credential",
+        "identity",
+        "request",
+        "limits",
     ];
     assert_eq!(checks, all);
     let upstream = format!(
@@ -48,7 +57,10 @@ async fn explain_ends_at_the_check_that_refuses_with_the_status_that_the_edge_gi
         (good.replace("Host: localhost\r\n", ""), "head"),
         (good.replace("GET /ws", "GET /nowhere"), "route"),
         (good.replace("Version: 13", "Version: 8"), "upgrade"),
-        (good.replace("\r\n\r\n", "\r\nOrigin: null\r\n\r\n"), "origin"),
+        (
+            good.replace("\r\n\r\n", "\r\nOrigin: null\r\n\r\n"),
+            "origin",
+        ),
         (good.replace("model=", "model=a&model="), "query"),
         (good.replace(KEY, "wrong"), "identity"),
         (good.replace("sim-echo", "other"), "request"),
@@ -61,10 +73,16 @@ async fn explain_ends_at_the_check_that_refuses_with_the_status_that_the_edge_gi
         let (code, out, err) = run(&args).await;
         assert_eq!(code, 1, "{check}: {out}{err}");
         let last: Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
-        assert_eq!((&last["check"], &last["passed"]), (&json!(check), &json!(false)));
+        assert_eq!(
+            (&last["check"], &last["passed"]),
+            (&json!(check), &json!(false))
+        );
         // The edge itself says the same.
         let refused = world.refused_bytes(head.as_bytes()).await;
-        assert!(err.contains(&format!("status {}", refused.status)), "{check}: {err}");
+        assert!(
+            err.contains(&format!("status {}", refused.status)),
+            "{check}: {err}"
+        );
     }
     assert_eq!(world.upstream_total(), 0);
 }
@@ -81,7 +99,10 @@ async fn token_check_says_whose_a_token_is_or_what_is_wrong_with_it() {
     let check = ["token", "check", "--config", &config, "--issuer", "users"];
     let (code, out, err) = run(&[&check[..], &[&good]].concat()).await;
     assert_eq!((code, err.as_str()), (0, ""), "{out}");
-    assert!(out.contains(crate::tokens::TENANT) && out.contains("Voice Live"), "{out}");
+    assert!(
+        out.contains(crate::tokens::TENANT) && out.contains("Voice Live"),
+        "{out}"
+    );
     assert!(!out.contains(&good));
     let expired = issued.token(|mint| {
         mint.claims["aud"] = json!(VOICE_LIVE);
@@ -96,8 +117,13 @@ async fn token_check_says_whose_a_token_is_or_what_is_wrong_with_it() {
         assert_eq!(code, 1);
         assert!(err.contains(said), "{err}");
     }
-    let other = ["token", "check", "--config", &config, "--issuer", "nobody", "x"];
+    let other = [
+        "token", "check", "--config", &config, "--issuer", "nobody", "x",
+    ];
     let (code, _, err) = run(&other).await;
     assert_eq!(code, 1);
-    assert!(err.contains("users"), "the issuers that there are should be named: {err}");
+    assert!(
+        err.contains("users"),
+        "the issuers that there are should be named: {err}"
+    );
 }

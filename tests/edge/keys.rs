@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tokio::task::JoinSet;
-use tonegate::sim::issuer::Behaviour;
+use tonegate::sim::issuer::behaviour::Behaviour;
 
 use crate::harness::{Wish, text};
 use crate::tokens::{AUDIENCE, Issued};
@@ -12,7 +12,11 @@ const TARGET: &str = "/ws?model=sim-echo";
 /// The status that a token gets, 101 for an admission.
 async fn status(issued: &Issued, token: &str) -> u16 {
     let bearer = format!("Bearer {token}");
-    match issued.world.ask(TARGET, &[("Authorization", &bearer)]).await {
+    match issued
+        .world
+        .ask(TARGET, &[("Authorization", &bearer)])
+        .await
+    {
         Ok(mut caller) => {
             caller.send(text("in")).await;
             assert_eq!(caller.next().await, Some(text("in")));
@@ -51,13 +55,19 @@ async fn s10_sixty_unknown_keys_cost_three_fetches_and_disturb_nobody() {
         assert_eq!(status(&issued, &strange).await, 401);
     }
     let after = issued.provider.counts();
-    assert!(after.keys - before.keys <= 3, "{} fetches", after.keys - before.keys);
+    assert!(
+        after.keys - before.keys <= 3,
+        "{} fetches",
+        after.keys - before.keys
+    );
     assert!(after.keys > before.keys, "an unknown key is looked for");
     // The keys that are known go on, first seen and remembered.
     let fresh = issued.token(|mint| mint.claims["jti"] = json!("fresh"));
     assert_eq!(status(&issued, &fresh).await, 101);
     assert_eq!(status(&issued, &good).await, 101);
-    let hits = issued.world.count("tonegate_limit_hits_total{limit=\"key_fetches\"}");
+    let hits = issued
+        .world
+        .count("tonegate_limit_hits_total{limit=\"key_fetches\"}");
     assert!(hits > 0, "the bound was not hit");
     // One that was missed is not looked for again.
     let strange = issued.token(|mint| mint.header = json!({"kid": "strange-0"}));
@@ -98,7 +108,7 @@ async fn s10_an_issuer_out_of_reach_leaves_the_keys_that_are_known() {
         let issued = Issued::usual().await;
         let good = issued.token(|_| {});
         assert_eq!(status(&issued, &good).await, 101);
-        issued.provider.set(behaviour);
+        issued.provider.set_keys(behaviour.clone());
         // Whether an unknown key exists cannot be told now, so nobody is told that it does not.
         let strange = issued.token(|mint| mint.header = json!({"kid": "strange"}));
         assert_eq!(status(&issued, &strange).await, 503);
@@ -112,19 +122,15 @@ async fn s10_an_issuer_out_of_reach_leaves_the_keys_that_are_known() {
 
 #[tokio::test]
 async fn s10_without_any_keys_tokens_are_503_and_keys_enter() {
-    for behaviour in [Behaviour::Status(503), Behaviour::Empty, Behaviour::Garbage] {
-        let issued = Issued::with(
-            Wish {
-                more: String::new(),
-                ..Wish::default()
-            },
-            AUDIENCE,
-            "metadata = \"https://localhost:1/never\"\n#",
-        )
-        .await;
-        issued.provider.set(behaviour);
+    // Nobody listens there.
+    let nowhere = "metadata = \"https://localhost:1/.well-known/openid-configuration\"";
+    for more in [nowhere, "jwks = \"https://localhost:1/keys\""] {
+        let issued = Issued::with(Wish::default(), AUDIENCE, more).await;
         let bearer = format!("Bearer {}", issued.token(|_| {}));
-        let refused = issued.world.refused(TARGET, &[("Authorization", &bearer)]).await;
+        let refused = issued
+            .world
+            .refused(TARGET, &[("Authorization", &bearer)])
+            .await;
         refused.is(503, "keys_unavailable");
         assert_eq!(issued.world.upstream_total(), 0);
         issued.world.still_serves().await;

@@ -24,19 +24,49 @@ async fn s36_refused_heads_and_tokens_are_in_log_and_metric_and_their_text_is_no
     let bearer = |token: &str| format!("Bearer {token}");
     let target = "/ws?model=sim-echo";
     let cases = [
-        (format!("GET /{canary}\x01 HTTP/1.1\r\n\r\n"), "bad_request", false),
-        (format!("GET / HTTP/1.1\r\nHost: {canary}\r\n\r\n"), "bad_request", false),
+        (
+            format!("GET /{canary}\x01 HTTP/1.1\r\n\r\n"),
+            "bad_request",
+            false,
+        ),
+        (
+            format!("GET / HTTP/1.1\r\nHost: {canary}\r\n\r\n"),
+            "bad_request",
+            false,
+        ),
         (request("/nowhere?canary", &[]), "not_found", false),
-        (request(target, &[("Authorization", &bearer(&expired))]), "unauthenticated", true),
-        (request(target, &[("Authorization", &bearer(&foreign))]), "unauthenticated", true),
-        (request(target, &[("Authorization", &bearer(&unknown))]), "unauthenticated", true),
-        (request(target, &[("api-key", "canary")]), "unauthenticated", true),
-        (request("/ws?model=canary", &[("api-key", crate::harness::KEY)]), "forbidden", true),
+        (
+            request(target, &[("Authorization", &bearer(&expired))]),
+            "unauthenticated",
+            true,
+        ),
+        (
+            request(target, &[("Authorization", &bearer(&foreign))]),
+            "unauthenticated",
+            true,
+        ),
+        (
+            request(target, &[("Authorization", &bearer(&unknown))]),
+            "unauthenticated",
+            true,
+        ),
+        (
+            request(target, &[("api-key", "canary")]),
+            "unauthenticated",
+            true,
+        ),
+        (
+            request("/ws?model=canary", &[("api-key", crate::harness::KEY)]),
+            "forbidden",
+            true,
+        ),
     ];
     for (bytes, reason, on_route) in &cases {
         let mut io = served.send(world, bytes.as_bytes()).await;
         let mut answer = Vec::new();
-        within("an answer", io.read_to_end(&mut answer)).await.unwrap();
+        within("an answer", io.read_to_end(&mut answer))
+            .await
+            .unwrap();
         let line = served
             .until(|line| line["message"] == "request refused")
             .await;
@@ -58,7 +88,11 @@ async fn s36_refused_heads_and_tokens_are_in_log_and_metric_and_their_text_is_no
     assert_eq!(code, 0);
     for text in [printed, page] {
         assert!(!text.contains("canary"), "{text}");
-        assert!(![expired.as_str(), &foreign, &unknown].iter().any(|token| text.contains(token)));
+        assert!(
+            ![expired.as_str(), &foreign, &unknown]
+                .iter()
+                .any(|token| text.contains(token))
+        );
     }
 }
 
@@ -67,7 +101,10 @@ async fn s37_the_public_listener_has_no_metrics_and_the_admin_address_must_be_lo
     let world = World::usual().await;
     for path in ["/metrics", "/admin", "/sessions", "/debug/pprof"] {
         let asked = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        world.refused_bytes(asked.as_bytes()).await.is(404, "not_found");
+        world
+            .refused_bytes(asked.as_bytes())
+            .await
+            .is(404, "not_found");
     }
     assert!(world.edge().admin().ip().is_loopback());
     for address in ["0.0.0.0:9464", "192.0.2.1:9464", "[::]:9464"] {

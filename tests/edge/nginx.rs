@@ -1,7 +1,7 @@
 //! B19: the four things that a proxy in nginx cannot do, as the old proxy's guide lists them.
 
 use serde_json::json;
-use tonegate::sim::issuer::Mint;
+use tonegate::sim::issuer::mint::Mint;
 
 use crate::harness::{KEY, UPSTREAM_KEY, Wish, text};
 use crate::tokens::{Issued, TENANT, VOICE_LIVE};
@@ -30,7 +30,10 @@ async fn b19_1_a_token_in_the_query_goes_upstream_in_a_header() {
     let mut caller = issued.world.ask(&target, &[]).await.unwrap();
     caller.send(text("in")).await;
     assert_eq!(caller.next().await, Some(text("in")));
-    let seen = issued.world.upstream_saw(|seen| seen.received.text > 0).await;
+    let seen = issued
+        .world
+        .upstream_saw(|seen| seen.received.text > 0)
+        .await;
     let bearer = format!("Bearer {token}");
     assert_eq!(seen.header("authorization").collect::<Vec<_>>(), [&bearer]);
     assert_eq!(seen.header("api-key").count(), 0);
@@ -61,7 +64,10 @@ async fn b19_2_the_url_of_an_agent_is_built_for_each_request() {
         let target = format!("/ws?{query}&token={token}");
         let caller = issued.world.ask(&target, &[]).await;
         let caller = caller.unwrap_or_else(|refused| panic!("{query}: {}", refused.body));
-        let seen = issued.world.upstream_saw(|seen| seen.target.contains("agent")).await;
+        let seen = issued
+            .world
+            .upstream_saw(|seen| seen.target.contains("agent"))
+            .await;
         assert_eq!(seen.target, format!("{base}&{upstream}"));
         assert!(seen.violations.is_empty(), "{:?}", seen.violations);
         drop(caller);
@@ -75,12 +81,23 @@ async fn b19_2_the_url_of_an_agent_is_built_for_each_request() {
         ("agentName=helper&agentName=asst_1", 400),
     ] {
         let target = format!("/ws?{query}&token={token}");
-        assert_eq!(issued.world.refused(&target, &[]).await.status, status, "{query}");
+        assert_eq!(
+            issued.world.refused(&target, &[]).await.status,
+            status,
+            "{query}"
+        );
     }
     // Agents take tokens, never a key.
-    let refused = issued.world.refused("/ws?mode=agent", &[("api-key", KEY)]).await;
+    let refused = issued
+        .world
+        .refused("/ws?mode=agent", &[("api-key", KEY)])
+        .await;
     refused.is(401, "unauthenticated");
-    assert!(refused.body.contains("Agent mode requires token parameter (MSAL)"));
+    assert!(
+        refused
+            .body
+            .contains("Agent mode requires token parameter (MSAL)")
+    );
     assert_eq!(issued.world.upstream_total(), dialled);
 }
 
@@ -92,11 +109,18 @@ async fn b19_3_keys_and_tokens_mix_on_one_route_and_each_goes_upstream_as_what_i
     for _ in 0..2 {
         for (headers, name, value) in [
             (("api-key", KEY), "api-key", UPSTREAM_KEY),
-            (("Authorization", bearer.as_str()), "authorization", bearer.as_str()),
+            (
+                ("Authorization", bearer.as_str()),
+                "authorization",
+                bearer.as_str(),
+            ),
         ] {
             let target = "/ws?model=sim-echo";
             let mut caller = issued.world.ask(target, &[headers]).await.unwrap();
-            let seen = issued.world.upstream_saw(|seen| seen.scenario.is_some()).await;
+            let seen = issued
+                .world
+                .upstream_saw(|seen| seen.scenario.is_some())
+                .await;
             assert_eq!(seen.header(name).collect::<Vec<_>>(), [value]);
             let credentials = ["api-key", "authorization"].map(|name| seen.header(name).count());
             assert_eq!(credentials.iter().sum::<usize>(), 1);
@@ -113,7 +137,11 @@ async fn b19_4_a_token_is_verified_before_anything_is_dialled_and_its_keys_are_k
     let issued = passing("").await;
     let mut expired = Mint::entra_v2(&issued.provider.base(), TENANT, VOICE_LIVE);
     expired.claims["exp"] = json!(1);
-    let other = Mint::entra_v2(&issued.provider.base(), TENANT, "https://management.azure.com");
+    let other = Mint::entra_v2(
+        &issued.provider.base(),
+        TENANT,
+        "https://management.azure.com",
+    );
     for mint in [expired, other] {
         let target = format!("/ws?model=sim-echo&token={}", issued.provider.mint(&mint));
         let refused = issued.world.refused(&target, &[]).await;

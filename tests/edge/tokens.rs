@@ -7,7 +7,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tonegate::sim::certificate::Authority;
-use tonegate::sim::issuer::{Algorithm, Issuer, KeyChoice, Mint, Options, Provider};
+use tonegate::sim::issuer::mint::{Algorithm, KeyChoice, Mint};
+use tonegate::sim::issuer::provider::Provider;
+use tonegate::sim::issuer::{Issuer, Options};
 
 use crate::harness::{KEY, Wish, World, text};
 
@@ -83,7 +85,10 @@ impl Issued {
             (TARGET.to_owned(), vec![("Authorization", &bearer)]),
             (format!("{TARGET}&token={token}"), Vec::new()),
             (format!("{TARGET}&authorization=Bearer+{token}"), Vec::new()),
-            (TARGET.to_owned(), vec![("Sec-WebSocket-Protocol", &protocol)]),
+            (
+                TARGET.to_owned(),
+                vec![("Sec-WebSocket-Protocol", &protocol)],
+            ),
         ];
         let mut statuses = Vec::new();
         for (target, headers) in &places {
@@ -111,7 +116,11 @@ impl Issued {
     async fn is_refused(&self, what: &str, token: &str, status: u16) {
         let dialled = self.world.upstream_total();
         assert_eq!(self.in_every_place(token).await, [status; 4], "{what}");
-        assert_eq!(self.world.upstream_total(), dialled, "{what} was dialled for");
+        assert_eq!(
+            self.world.upstream_total(),
+            dialled,
+            "{what} was dialled for"
+        );
     }
 }
 
@@ -128,19 +137,35 @@ fn claims(base: &str) -> Vec<(&'static str, &'static str, Value)> {
         ("an issuer with a slash", "iss", json!(format!("{iss}/"))),
         ("an issuer in capitals", "iss", json!(iss.to_uppercase())),
         ("a list of issuers", "iss", json!([iss])),
-        ("the issuer of another tenant", "iss", json!(format!("{base}/{OTHER_TENANT}/v2.0"))),
+        (
+            "the issuer of another tenant",
+            "iss",
+            json!(format!("{base}/{OTHER_TENANT}/v2.0")),
+        ),
         ("another audience", "aud", json!("api://other")),
         ("a longer audience", "aud", json!(format!("{AUDIENCE}/x"))),
-        ("an audience in capitals", "aud", json!(AUDIENCE.to_uppercase())),
+        (
+            "an audience in capitals",
+            "aud",
+            json!(AUDIENCE.to_uppercase()),
+        ),
         ("an empty list of audiences", "aud", json!([])),
         ("an audience that is a number", "aud", json!(7)),
         ("expired", "exp", json!(now() - 61)),
-        ("an expiry that is text", "exp", json!((now() + 600).to_string())),
+        (
+            "an expiry that is text",
+            "exp",
+            json!((now() + 600).to_string()),
+        ),
         ("an expiry that is no date", "exp", json!(-5)),
         ("a start in the future", "nbf", json!(now() + 120)),
         ("a start that is text", "nbf", json!("0")),
         ("another tenant", "tid", json!(OTHER_TENANT)),
-        ("the tenant of personal accounts", "tid", json!("9188040d-6c67-4c5b-b112-36a304b66dad")),
+        (
+            "the tenant of personal accounts",
+            "tid",
+            json!("9188040d-6c67-4c5b-b112-36a304b66dad"),
+        ),
         ("the other version", "ver", json!("1.0")),
         ("a version that is a number", "ver", json!(2)),
         ("a subject that is empty", "oid", json!("")),
@@ -189,30 +214,78 @@ async fn s08_signatures_and_headers_that_are_not_the_issuers_do_not_enter() {
             mint.header = header;
         })
     };
-    let modulus = own_key["n"].as_str().unwrap_or_default().as_bytes().to_vec();
+    let modulus = own_key["n"]
+        .as_str()
+        .unwrap_or_default()
+        .as_bytes()
+        .to_vec();
     let cases = [
         ("alg none", signed(Algorithm::None)),
-        ("HS256 with the public key", signed(Algorithm::Hs256 { secret: pem.clone().into_bytes() })),
-        ("HS256 with its modulus", signed(Algorithm::Hs256 { secret: modulus })),
-        ("HS256 with nothing", signed(Algorithm::Hs256 { secret: Vec::new() })),
-        ("an algorithm that is not the issuer's: RS384", signed(Algorithm::Rs384)),
-        ("an algorithm that is not the issuer's: PS256", signed(Algorithm::Ps256)),
-        ("an algorithm that is not the issuer's: ES256", signed(Algorithm::Es256)),
-        ("an algorithm that is not the issuer's: EdDSA", signed(Algorithm::EdDsa)),
+        (
+            "HS256 with the public key",
+            signed(Algorithm::Hs256 {
+                secret: pem.clone().into_bytes(),
+            }),
+        ),
+        (
+            "HS256 with its modulus",
+            signed(Algorithm::Hs256 { secret: modulus }),
+        ),
+        (
+            "HS256 with nothing",
+            signed(Algorithm::Hs256 { secret: Vec::new() }),
+        ),
+        (
+            "an algorithm that is not the issuer's: RS384",
+            signed(Algorithm::Rs384),
+        ),
+        (
+            "an algorithm that is not the issuer's: PS256",
+            signed(Algorithm::Ps256),
+        ),
+        (
+            "an algorithm that is not the issuer's: ES256",
+            signed(Algorithm::Es256),
+        ),
+        (
+            "an algorithm that is not the issuer's: EdDSA",
+            signed(Algorithm::EdDsa),
+        ),
         ("somebody else's key", planted(json!({}))),
-        ("somebody else's key inside", planted(json!({"jwk": own_key}))),
-        ("a place for keys inside", planted(json!({"jku": format!("{evil}/evil/keys")}))),
-        ("a certificate's place inside", planted(json!({"x5u": format!("{evil}/evil/x5u")}))),
+        (
+            "somebody else's key inside",
+            planted(json!({"jwk": own_key})),
+        ),
+        (
+            "a place for keys inside",
+            planted(json!({"jku": format!("{evil}/evil/keys")})),
+        ),
+        (
+            "a certificate's place inside",
+            planted(json!({"x5u": format!("{evil}/evil/x5u")})),
+        ),
         ("a certificate inside", planted(json!({"x5c": ["MIIB"]}))),
-        ("a path for a key's name", planted(json!({"kid": "../../dev/null"}))),
+        (
+            "a path for a key's name",
+            planted(json!({"kid": "../../dev/null"})),
+        ),
         ("no key's name", with(json!({"kid": null}))),
         ("a key's name that is a number", with(json!({"kid": 7}))),
-        ("J2: a critical extension", with(json!({"crit": ["exp"], "exp": 1}))),
+        (
+            "J2: a critical extension",
+            with(json!({"crit": ["exp"], "exp": 1})),
+        ),
         ("J2: an empty list of those", with(json!({"crit": []}))),
-        ("a token for logging out", with(json!({"typ": "logout+jwt"}))),
+        (
+            "a token for logging out",
+            with(json!({"typ": "logout+jwt"})),
+        ),
         ("an encrypted one", with(json!({"enc": "A128GCM"}))),
         ("a compressed one", with(json!({"zip": "DEF"}))),
-        ("an algorithm in small letters", with(json!({"alg": "rs256"}))),
+        (
+            "an algorithm in small letters",
+            with(json!({"alg": "rs256"})),
+        ),
     ];
     for (what, token) in &cases {
         issued.is_refused(what, token, 401).await;
@@ -233,8 +306,14 @@ async fn s08_what_was_changed_after_it_was_signed_does_not_enter() {
     let (a, b) = (parts(&good), parts(&other));
     let cut = &good[..good.len() - 2];
     let cases = [
-        ("the claims of another", format!("{}.{}.{}", a[0], b[1], a[2])),
-        ("the signature of another", format!("{}.{}.{}", a[0], a[1], b[2])),
+        (
+            "the claims of another",
+            format!("{}.{}.{}", a[0], b[1], a[2]),
+        ),
+        (
+            "the signature of another",
+            format!("{}.{}.{}", a[0], a[1], b[2]),
+        ),
         ("no signature", format!("{}.{}.", a[0], a[1])),
         ("a shorter signature", cut.to_owned()),
         ("one part more", format!("{good}.x")),
@@ -251,7 +330,10 @@ async fn s08_what_was_changed_after_it_was_signed_does_not_enter() {
     let large = issued.token(|mint| mint.claims["groups"] = json!("g".repeat(13_000)));
     assert!(large.len() > 16 * 1024, "{}", large.len());
     let bearer = format!("Bearer {large}");
-    let refused = issued.world.refused(TARGET, &[("Authorization", &bearer)]).await;
+    let refused = issued
+        .world
+        .refused(TARGET, &[("Authorization", &bearer)])
+        .await;
     refused.is(401, "unauthenticated");
     let most = issued.token(|mint| mint.claims["groups"] = json!("g".repeat(9_000)));
     issued.enters(&most).await;
@@ -269,7 +351,11 @@ async fn b05_both_versions_of_a_token_enter_and_the_log_names_the_subject() {
     // A key enters the same route as before.
     issued.world.still_serves().await;
     let counts = issued.provider.counts();
-    assert_eq!((counts.metadata, counts.keys), (1, 1), "keys are fetched once");
+    assert_eq!(
+        (counts.metadata, counts.keys),
+        (1, 1),
+        "keys are fetched once"
+    );
 }
 
 #[tokio::test]
@@ -325,14 +411,26 @@ async fn s09_a_good_token_without_the_right_scope_role_or_application_is_forbidd
     }
     for (what, bad) in [
         ("no scope", token(json!(""), none.clone(), json!("app-1"))),
-        ("another scope", token(json!("voices"), none.clone(), json!("app-1"))),
-        ("another role", token(json!("x"), json!(["caller"]), json!("app-1"))),
-        ("another application", token(json!("voice"), none.clone(), json!("app-2"))),
+        (
+            "another scope",
+            token(json!("voices"), none.clone(), json!("app-1")),
+        ),
+        (
+            "another role",
+            token(json!("x"), json!(["caller"]), json!("app-1")),
+        ),
+        (
+            "another application",
+            token(json!("voice"), none.clone(), json!("app-2")),
+        ),
     ] {
         issued.is_refused(what, &bad, 403).await;
     }
     let bearer = format!("Bearer {}", token(json!(""), none, json!("app-1")));
-    let refused = issued.world.refused(TARGET, &[("Authorization", &bearer)]).await;
+    let refused = issued
+        .world
+        .refused(TARGET, &[("Authorization", &bearer)])
+        .await;
     let challenge = refused.header("www-authenticate").unwrap();
     assert!(challenge.contains("insufficient_scope"), "{challenge}");
 }
@@ -345,7 +443,10 @@ async fn all_that_is_required_must_be_shown() {
     };
     let issued = Issued::with(wish, AUDIENCE, "").await;
     let good = format!("Bearer {}", issued.token(|_| {}));
-    let bad = format!("Bearer {}", issued.token(|mint| mint.claims["exp"] = json!(1)));
+    let bad = format!(
+        "Bearer {}",
+        issued.token(|mint| mint.claims["exp"] = json!(1))
+    );
     let cases: [(&[(&str, &str)], u16); 6] = [
         (&[("api-key", KEY), ("Authorization", &good)], 101),
         (&[("Authorization", &good)], 401),
@@ -374,10 +475,17 @@ async fn s11_a_token_and_another_credential_are_ambiguous() {
     let cases: [(&str, &[(&str, &str)]); 3] = [
         (TARGET, &[("Authorization", &bearer), ("api-key", KEY)]),
         (&twice, &[("Authorization", &bearer)]),
-        (TARGET, &[("Authorization", &bearer), ("Authorization", &bearer)]),
+        (
+            TARGET,
+            &[("Authorization", &bearer), ("Authorization", &bearer)],
+        ),
     ];
     for (target, headers) in cases {
-        issued.world.refused(target, headers).await.is(400, "bad_request");
+        issued
+            .world
+            .refused(target, headers)
+            .await
+            .is(400, "bad_request");
     }
     // The same one in two places is one.
     let once = format!("{TARGET}&token={good}");
@@ -394,8 +502,14 @@ async fn s41_b14_a_session_ends_with_the_token_it_was_opened_with() {
     let mut caller = issued.world.ask(TARGET, &headers).await.unwrap();
     caller.send(text("while it lasts")).await;
     assert_eq!(caller.next().await, Some(text("while it lasts")));
-    assert_eq!(caller.closed().await, (Some(4440), "lease_expired".to_owned()));
-    let seen = issued.world.upstream_saw(|seen| seen.close_received.is_some()).await;
+    assert_eq!(
+        caller.closed().await,
+        (Some(4440), "lease_expired".to_owned())
+    );
+    let seen = issued
+        .world
+        .upstream_saw(|seen| seen.close_received.is_some())
+        .await;
     assert_eq!(seen.close_received.unwrap().0, Some(4440));
     // And it opens no other one, remembered or not.
     let refused = issued.world.refused(TARGET, &headers).await;

@@ -21,20 +21,27 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 /// The largest message taken: twice what the edge lets through.
 const MESSAGE_MAX: usize = 32 << 20;
 
-/// The most that is kept of a refusal's body.
+/// The most that is kept of an answer's body.
 const BODY_MAX: usize = 64 * 1024;
 
 /// Where to dial.
-struct Target {
+pub(in crate::sim) struct Target {
     host: String,
     port: u16,
     tls: bool,
-    path: String,
-    authority: String,
+    pub(in crate::sim) path: String,
+    pub(in crate::sim) authority: String,
+}
+
+/// A connection, and when it stood.
+pub(in crate::sim) struct Dialled {
+    pub(in crate::sim) stream: Stream,
+    tcp: Instant,
+    tls: Option<Instant>,
 }
 
 impl Target {
-    fn parse(url: &str) -> Result<Self, Error> {
+    pub(in crate::sim) fn parse(url: &str) -> Result<Self, Error> {
         let uri: Uri = url.parse().map_err(|_| Error::Unusable("URL"))?;
         let tls = match uri.scheme_str() {
             Some("wss" | "https") => true,
@@ -52,6 +59,25 @@ impl Target {
             authority: authority.as_str().to_owned(),
         })
     }
+
+    /// Connects; over TLS the server is verified against `roots_pem` and nothing else.
+    pub(in crate::sim) async fn connect(&self, roots_pem: Option<&str>) -> Result<Dialled, Error> {
+        let socket = TcpStream::connect((self.host.as_str(), self.port)).await?;
+        socket.set_nodelay(true)?;
+        let tcp = Instant::now();
+        let (stream, tls) = if self.tls {
+            let roots = roots_pem.ok_or(Error::Unusable("no roots for TLS"))?;
+            let connector = stream::connector(roots).map_err(|_| Error::Unusable("roots"))?;
+            let name = ServerName::try_from(self.host.clone());
+            let name = name.map_err(|_| Error::Unusable("host"))?;
+            let session = connector.connect(name, socket).await?;
+            let stream = Stream::Tls(Box::new(TlsStream::Client(session)));
+            (stream, Some(Instant::now()))
+        } else {
+            (Stream::Plain(socket), None)
+        };
+        Ok(Dialled { stream, tcp, tls })
+    }
 }
 
 pub(super) async fn dial(
@@ -61,20 +87,11 @@ pub(super) async fn dial(
 ) -> Result<(Client, Timeline), Error> {
     let target = Target::parse(url)?;
     let start = Instant::now();
-    let socket = TcpStream::connect((target.host.as_str(), target.port)).await?;
-    socket.set_nodelay(true)?;
-    let tcp = Instant::now();
-    let (mut stream, tls) = if target.tls {
-        let roots = roots_pem.ok_or(Error::Unusable("no roots for TLS"))?;
-        let connector = stream::connector(roots).map_err(|_| Error::Unusable("roots"))?;
-        let name = ServerName::try_from(target.host.clone());
-        let name = name.map_err(|_| Error::Unusable("host"))?;
-        let session = connector.connect(name, socket).await?;
-        let stream = Stream::Tls(Box::new(TlsStream::Client(session)));
-        (stream, Some(Instant::now()))
-    } else {
-        (Stream::Plain(socket), None)
-    };
+    let Dialled {
+        mut stream,
+        tcp,
+        tls,
+    } = target.connect(roots_pem).await?;
     let early = upgrade(&mut stream, &target, headers).await?;
     let upgrade = Instant::now();
     let security = stream.security();
@@ -149,8 +166,12 @@ async fn upgrade(
     agreed.then_some(buffer).ok_or(Error::Handshake)
 }
 
-/// What there is of a refusal's body: to its length, or to the end of the stream.
-async fn body(stream: &mut Stream, mut buffer: BytesMut, answer: &head::Head) -> Vec<u8> {
+/// What there is of an answer's body: to its length, or to the end of the stream.
+pub(in crate::sim) async fn body(
+    stream: &mut Stream,
+    mut buffer: BytesMut,
+    answer: &head::Head,
+) -> Vec<u8> {
     let length = answer
         .one("content-length")
         .and_then(|length| length.parse().ok());

@@ -3,7 +3,7 @@
 //! Owns dialling with a clock beside it, and one spoken turn whose answer must be that turn.
 //! Refuses to know what stands between it and the service. Not here: retries, agents, avatars.
 
-mod dial;
+pub(super) mod dial;
 pub mod turn;
 
 use super::signal;

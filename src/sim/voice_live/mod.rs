@@ -25,9 +25,10 @@ mod settings;
 mod vad;
 mod wire;
 
+use super::accept::accept;
 use super::certificate::Identity;
 use super::head;
-use super::stream::{self, Stream};
+use super::stream;
 use bytes::BytesMut;
 use connection::{Ending, Violation};
 use record::{Record, Recorder};
@@ -40,11 +41,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
-use tokio_rustls::{TlsAcceptor, TlsStream};
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 use wire::Wire;
 
 /// The most connections at once; further ones wait in the listener's backlog. Above the edge's own
@@ -53,9 +52,6 @@ const CONNECTIONS_OPEN_MAX: usize = 65_536;
 
 /// How long TLS and then the request may take. The edge allows as much on its own side.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
-
-/// How long a failing `accept` (out of descriptors) waits before the next.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// How the service is set up.
 #[derive(Clone)]
@@ -138,42 +134,28 @@ impl VoiceLive {
 
     /// Accepts until `shutdown`, then ends every connection and waits for their tasks.
     pub async fn serve(self, shutdown: CancellationToken) {
-        let tasks = TaskTracker::new();
-        let permits = Arc::new(Semaphore::new(CONNECTIONS_OPEN_MAX));
-        // Every branch is cancel-safe: a permit or a connection is taken only when its future ends.
-        while let Some(permit) = shutdown
-            .run_until_cancelled(Arc::clone(&permits).acquire_owned())
-            .await
-        {
-            let Some(accepted) = shutdown.run_until_cancelled(self.listener.accept()).await else {
-                break;
-            };
-            let Ok((tcp, peer)) = accepted else {
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            };
-            let host = Arc::clone(&self.host);
-            let shutdown = shutdown.clone();
-            tasks.spawn(async move {
+        let host = self.host;
+        accept(
+            self.listener,
+            CONNECTIONS_OPEN_MAX,
+            shutdown,
+            |tcp, peer| {
+                let host = Arc::clone(&host);
+                // What is still being played at shutdown is dropped where it stands; the recorder,
+                // dropped with it, then names the ending.
                 let recorder = host.record.open(peer);
-                // What is still being played at shutdown is dropped where it stands; the recorder
-                // then names the ending.
-                let served = host.connection(tcp, &recorder);
-                shutdown.run_until_cancelled(served).await;
-                drop(permit);
-            });
-        }
-        tasks.close();
-        tasks.wait().await;
+                async move { host.connection(tcp, &recorder).await }
+            },
+        )
+        .await;
     }
 }
 
 impl Host {
     /// One connection: TLS, request, refusal or part.
     async fn connection(&self, tcp: TcpStream, recorder: &Recorder) {
-        // Latency counts more than packets; a socket that refuses the option is about to fail.
-        let _ = tcp.set_nodelay(true);
-        let Ok(Some(mut stream)) = timeout(HANDSHAKE_DEADLINE, self.secure(tcp)).await else {
+        let secured = stream::secure(tcp, self.acceptor.as_ref());
+        let Ok(Ok(mut stream)) = timeout(HANDSHAKE_DEADLINE, secured).await else {
             return recorder.ending(Ending::NoTls);
         };
         recorder.secured(stream.security());
@@ -206,14 +188,6 @@ impl Host {
             }
         }
     }
-
-    async fn secure(&self, tcp: TcpStream) -> Option<Stream> {
-        let Some(acceptor) = &self.acceptor else {
-            return Some(Stream::Plain(tcp));
-        };
-        let tls = acceptor.accept(tcp).await.ok()?;
-        Some(Stream::Tls(Box::new(TlsStream::Server(tls))))
-    }
 }
 
 /// Answers with a status, then lets the client read it before the socket goes.
@@ -222,6 +196,6 @@ async fn refuse(mut wire: Wire<'_>, refusal: &Refusal) {
     if wire.write(&refusal.encode()).await.is_ok() {
         // A failed shutdown leaves nothing to wait for; the drain below ends at once.
         let _ = wire.stream.shutdown().await;
-        wire.drain(wire::LINGER).await;
+        wire.stream.drain(wire::LINGER).await;
     }
 }

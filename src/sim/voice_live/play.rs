@@ -132,7 +132,7 @@ fn switching(accept: &str, extra: &str) -> String {
 /// Waits for the client to go, answering nothing.
 async fn vanish(mut wire: Wire<'_>) {
     wire.recorder.ending(Ending::AsPlayed);
-    wire.drain(STALL.1).await;
+    wire.stream.drain(STALL.1).await;
 }
 
 /// Everything comes back as it came, a ping as a pong, a close as itself.

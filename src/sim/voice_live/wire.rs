@@ -188,13 +188,6 @@ impl<'a> Wire<'a> {
     /// lost to a reset.
     pub(super) async fn finish(mut self) {
         let _ = self.stream.shutdown().await;
-        self.drain(LINGER).await;
-    }
-
-    /// Reads and forgets until the client's stream ends.
-    pub(super) async fn drain(&mut self, at_most: Duration) {
-        let mut scratch = [0; 1024];
-        let drained = async { while self.stream.read(&mut scratch).await.is_ok_and(|n| n > 0) {} };
-        let _ = timeout(at_most, drained).await;
+        self.stream.drain(LINGER).await;
     }
 }
