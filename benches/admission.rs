@@ -13,7 +13,7 @@ use std::time::Duration;
 use criterion::{Criterion, criterion_group, criterion_main};
 use serde_json::json;
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 use tonegate::admission::{Admission, Denied, Grant, Now, Request, Told};
 use tonegate::config::{Live, Settings};
 use tonegate::listener::head;
@@ -35,7 +35,7 @@ struct Bench {
 
 impl Bench {
     fn new() -> Bench {
-        let runtime = Runtime::new().expect("a runtime");
+        let runtime = runtime();
         let authority = Authority::new("bench");
         let identity = authority.issue(&["localhost"]).expect("an identity");
         let options = Options {
@@ -87,6 +87,12 @@ impl Bench {
         change(&mut mint);
         format!("Bearer {}", self.provider.mint(&mint))
     }
+}
+
+/// What waits in the background moves while a decision is driven, and at no other time.
+fn runtime() -> Runtime {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime")
 }
 
 fn settings(base: &str, roots: &std::path::Path) -> String {
@@ -194,7 +200,7 @@ impl AsyncRead for Pieces<'_> {
 
 /// A head of 400 kB that comes in pieces of 100 bytes: it is refused at 32 KiB.
 fn hostile_head(c: &mut Criterion) {
-    let runtime = Runtime::new().expect("a runtime");
+    let runtime = runtime();
     let filler = format!("X-Filler: {}\r\n", "y".repeat(80));
     let head = format!("GET /ws HTTP/1.1\r\nHost: x\r\n{}", filler.repeat(4300));
     assert!(head.len() > 390_000);

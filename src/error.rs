@@ -92,109 +92,54 @@ pub struct Row {
     pub title: &'static str,
 }
 
-impl Reason {
-    pub const ALL: [Reason; 22] = [
-        Reason::BadRequest,
-        Reason::Protocol,
-        Reason::Unauthenticated,
-        Reason::Forbidden,
-        Reason::NotFound,
-        Reason::TooLarge,
-        Reason::Busy,
-        Reason::RateLimited,
-        Reason::KeysUnavailable,
-        Reason::Draining,
-        Reason::UpstreamUnreachable,
-        Reason::UpstreamRefused,
-        Reason::UpstreamUnauthorized,
-        Reason::UpstreamBusy,
-        Reason::UpstreamTimeout,
-        Reason::UpstreamClosed,
-        Reason::Idle,
-        Reason::MaxDuration,
-        Reason::LeaseExpired,
-        Reason::ClientClosed,
-        Reason::ClientLost,
-        Reason::Internal,
-    ];
+/// The table of endings, in the order of [`Reason`]: word, status and close code (0: none), title.
+///
+/// `upstream_closed` and `client_closed` cross with the peer's own code; the codes here stand in
+/// where the leg was lost without one (1011) or said nothing (1000). 1001, 1011 and 1013 make the
+/// public Voice Live clients try again; 1008 and 1009 do not. The README prints the same table,
+/// and a test compares the two.
+#[rustfmt::skip]
+const TABLE: [(Reason, &str, u16, u16, &str); 22] = [
+    (Reason::BadRequest, "bad_request", 400, 0, "the request is malformed"),
+    (Reason::Protocol, "protocol", 0, 1002, "a frame broke RFC 6455"),
+    (Reason::Unauthenticated, "unauthenticated", 401, 1008, "no valid credential was given"),
+    (Reason::Forbidden, "forbidden", 403, 1008, "the credential does not allow this"),
+    (Reason::NotFound, "not_found", 404, 0, "there is no such route"),
+    (Reason::TooLarge, "too_large", 413, 1009, "a message exceeds the limit"),
+    (Reason::Busy, "busy", 503, 1013, "a concurrency limit is reached"),
+    (Reason::RateLimited, "rate_limited", 429, 1013, "too many requests"),
+    (Reason::KeysUnavailable, "keys_unavailable", 503, 1013, "the keys of a token's issuer cannot be had"),
+    (Reason::Draining, "draining", 503, 1001, "the edge is shutting down"),
+    (Reason::UpstreamUnreachable, "upstream_unreachable", 502, 1011, "the upstream cannot be reached"),
+    (Reason::UpstreamRefused, "upstream_refused", 502, 1011, "the upstream refused the upgrade"),
+    (Reason::UpstreamUnauthorized, "upstream_unauthorized", 502, 1011, "the upstream refused the edge's credential"),
+    (Reason::UpstreamBusy, "upstream_busy", 503, 1013, "the upstream is at capacity"),
+    (Reason::UpstreamTimeout, "upstream_timeout", 504, 1011, "the upstream did not answer in time"),
+    (Reason::UpstreamClosed, "upstream_closed", 0, 1011, "the upstream ended the session"),
+    (Reason::Idle, "idle", 0, 1001, "no message crossed for too long"),
+    (Reason::MaxDuration, "max_duration", 0, 4450, "the session reached its longest duration"),
+    (Reason::LeaseExpired, "lease_expired", 0, 4440, "the credential of the session ended"),
+    (Reason::ClientClosed, "client_closed", 0, 1000, "the client ended the session"),
+    (Reason::ClientLost, "client_lost", 0, 1011, "the client was lost without a close"),
+    (Reason::Internal, "internal", 500, 1011, "the edge failed"),
+];
 
-    /// The table of endings (the README prints it, and a test compares the two).
-    ///
-    /// `upstream_closed` and `client_closed` cross with the peer's own code; the codes here stand
-    /// in where the leg was lost without one (1011) or said nothing (1000). 1001, 1011 and 1013
-    /// make the public Voice Live clients try again; 1008 and 1009 do not.
+impl Reason {
+    /// All of them, in the order of the table.
+    pub const ALL: [Reason; TABLE.len()] = {
+        let mut all = [Reason::Internal; TABLE.len()];
+        let mut i = 0;
+        while i < TABLE.len() {
+            assert!(TABLE[i].0 as usize == i);
+            all[i] = TABLE[i].0;
+            i += 1;
+        }
+        all
+    };
+
+    /// This ending's line of the table.
     pub fn row(self) -> Row {
-        let (word, status, close, title) = match self {
-            Reason::BadRequest => ("bad_request", 400, 0, "the request is malformed"),
-            Reason::Protocol => ("protocol", 0, 1002, "a frame broke RFC 6455"),
-            Reason::Unauthenticated => (
-                "unauthenticated",
-                401,
-                1008,
-                "no valid credential was given",
-            ),
-            Reason::Forbidden => ("forbidden", 403, 1008, "the credential does not allow this"),
-            Reason::NotFound => ("not_found", 404, 0, "there is no such route"),
-            Reason::TooLarge => ("too_large", 413, 1009, "a message exceeds the limit"),
-            Reason::Busy => ("busy", 503, 1013, "a concurrency limit is reached"),
-            Reason::RateLimited => ("rate_limited", 429, 1013, "too many requests"),
-            Reason::KeysUnavailable => (
-                "keys_unavailable",
-                503,
-                1013,
-                "the keys of a token's issuer cannot be had",
-            ),
-            Reason::Draining => ("draining", 503, 1001, "the edge is shutting down"),
-            Reason::UpstreamUnreachable => (
-                "upstream_unreachable",
-                502,
-                1011,
-                "the upstream cannot be reached",
-            ),
-            Reason::UpstreamRefused => (
-                "upstream_refused",
-                502,
-                1011,
-                "the upstream refused the upgrade",
-            ),
-            Reason::UpstreamUnauthorized => (
-                "upstream_unauthorized",
-                502,
-                1011,
-                "the upstream refused the edge's credential",
-            ),
-            Reason::UpstreamBusy => ("upstream_busy", 503, 1013, "the upstream is at capacity"),
-            Reason::UpstreamTimeout => (
-                "upstream_timeout",
-                504,
-                1011,
-                "the upstream did not answer in time",
-            ),
-            Reason::UpstreamClosed => {
-                ("upstream_closed", 0, 1011, "the upstream ended the session")
-            }
-            Reason::Idle => ("idle", 0, 1001, "no message crossed for too long"),
-            Reason::MaxDuration => (
-                "max_duration",
-                0,
-                4450,
-                "the session reached its longest duration",
-            ),
-            Reason::LeaseExpired => (
-                "lease_expired",
-                0,
-                4440,
-                "the credential of the session ended",
-            ),
-            Reason::ClientClosed => ("client_closed", 0, 1000, "the client ended the session"),
-            Reason::ClientLost => (
-                "client_lost",
-                0,
-                1011,
-                "the client was lost without a close",
-            ),
-            Reason::Internal => ("internal", 500, 1011, "the edge failed"),
-        };
+        let (_, word, status, close, title) = TABLE[self as usize];
         Row {
             word,
             status: (status != 0).then_some(status),

@@ -24,8 +24,9 @@
 //!
 //! 1. [`listener`] takes a socket permit, accepts, completes TLS within a deadline.
 //! 2. [`listener::head`] reads the raw request head and judges it; only then hyper parses it.
-//!    [`listener::http`] matches the route and asks [`admission`] for a `Grant`. Its lack is an HTTP
-//!    status with a problem document.
+//!    [`listener::http`] matches the route and asks [`admission`] for a `Grant`: network, rate,
+//!    origin, query, credential, identity, wish, limits. Its lack is an HTTP status with a problem
+//!    document, or an error message and a close frame.
 //! 3. [`upstream`] dials before the `101`, so that a refusal there is still an HTTP status.
 //! 4. `101`. hyper gives the socket back; what had been read beyond the head was kept apart from
 //!    it. TLS session and socket are taken apart ([`relay::Leg`]).
@@ -61,12 +62,16 @@
 //! * Nothing in rows 0 to 2 and in `tap` knows of tokio, sockets, clocks or logging
 //!   ([`ws::handshake`] alone knows HTTP types).
 //! * rustls is named in `listener/tls`, `relay/tls`, `upstream` and `sim`, nowhere else.
+//! * jsonwebtoken is named in `admission/jwt`, `admission/jwks` and `config`, nowhere else. Keys of
+//!   issuers are fetched by one future each, which `app` runs: no request fetches anything.
 //! * Environment variables are read in `config/env`, nowhere else.
 //! * `unsafe` is in `dtmf/simd`, nowhere else.
 //! * No session changes thread: one runtime per worker, and what all of them share (registry,
 //!   slots, permits, metrics) is shared by design, not by lock around the media path.
 //! * A payload is not copied, parsed or encoded between the two TLS sessions. Control frames and
-//!   unfinished headers, 131 bytes at the most, are held until they can be judged.
+//!   unfinished headers, 131 bytes at the most, are held until they can be judged. On a route with
+//!   a lock on models a message of the client is held until it is whole and looked at
+//!   (`relay/policy`, the only thing that may stop a message).
 //! * rcgen serves only in `sim`.
 //!
 //! # Tour

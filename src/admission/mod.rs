@@ -360,11 +360,12 @@ impl Entered<'_> {
 }
 
 fn issuers(ways: &[Way]) -> Vec<&Label> {
-    let issuer = |way| match way {
-        &Way::Issuer(ref name) => Some(name),
-        Way::Key | Way::Anyone => None,
-    };
-    ways.iter().filter_map(issuer).collect()
+    ways.iter()
+        .filter_map(|way| match way {
+            Way::Issuer(name) => Some(name),
+            Way::Key | Way::Anyone => None,
+        })
+        .collect()
 }
 
 fn missing(ways: &[Way]) -> Denied {

@@ -6,8 +6,35 @@ use tokio::io::AsyncReadExt as _;
 use tonegate::config::Settings;
 
 use crate::binary::Served;
-use crate::harness::{Wish, World, request, within};
+use crate::harness::{KEY, Wish, World, request, within};
 use crate::tokens::Issued;
+
+/// Requests that are turned away: why, and whether a route was found first.
+fn turned_away(tokens: &[&str], canary: &str) -> Vec<(String, &'static str, bool)> {
+    let target = "/ws?model=sim-echo";
+    let ask = |target: &str, header: (&str, &str)| request(target, &[header]);
+    let mut all = vec![
+        (
+            format!("GET /{canary}\x01 HTTP/1.1\r\n\r\n"),
+            "bad_request",
+            false,
+        ),
+        (
+            format!("GET / HTTP/1.1\r\nHost: {canary}\r\n\r\n"),
+            "bad_request",
+            false,
+        ),
+        (request("/nowhere?canary", &[]), "not_found", false),
+        (ask(target, ("api-key", "canary")), "unauthenticated", true),
+        (ask("/ws?model=canary", ("api-key", KEY)), "forbidden", true),
+    ];
+    for token in tokens {
+        let bearer = format!("Bearer {token}");
+        let asked = ask(target, ("Authorization", &bearer));
+        all.push((asked, "unauthenticated", true));
+    }
+    all
+}
 
 #[tokio::test]
 async fn s36_refused_heads_and_tokens_are_in_log_and_metric_and_their_text_is_not() {
@@ -21,46 +48,7 @@ async fn s36_refused_heads_and_tokens_are_in_log_and_metric_and_their_text_is_no
     });
     let foreign = issued.token(|mint| mint.claims["iss"] = json!(canary));
     let unknown = issued.token(|mint| mint.header = json!({"kid": canary}));
-    let bearer = |token: &str| format!("Bearer {token}");
-    let target = "/ws?model=sim-echo";
-    let cases = [
-        (
-            format!("GET /{canary}\x01 HTTP/1.1\r\n\r\n"),
-            "bad_request",
-            false,
-        ),
-        (
-            format!("GET / HTTP/1.1\r\nHost: {canary}\r\n\r\n"),
-            "bad_request",
-            false,
-        ),
-        (request("/nowhere?canary", &[]), "not_found", false),
-        (
-            request(target, &[("Authorization", &bearer(&expired))]),
-            "unauthenticated",
-            true,
-        ),
-        (
-            request(target, &[("Authorization", &bearer(&foreign))]),
-            "unauthenticated",
-            true,
-        ),
-        (
-            request(target, &[("Authorization", &bearer(&unknown))]),
-            "unauthenticated",
-            true,
-        ),
-        (
-            request(target, &[("api-key", "canary")]),
-            "unauthenticated",
-            true,
-        ),
-        (
-            request("/ws?model=canary", &[("api-key", crate::harness::KEY)]),
-            "forbidden",
-            true,
-        ),
-    ];
+    let cases = turned_away(&[&expired, &foreign, &unknown], canary);
     for (bytes, reason, on_route) in &cases {
         let mut io = served.send(world, bytes.as_bytes()).await;
         let mut answer = Vec::new();

@@ -128,15 +128,16 @@ fn of_kind(jwk: &Jwk) -> Option<&'static [Algorithm]> {
                 Algorithm::PS512,
             ])
         }
-        AlgorithmParameters::EllipticCurve(curve) => match curve.curve {
-            EllipticCurve::P256 => Some(&[Algorithm::ES256]),
-            EllipticCurve::P384 => Some(&[Algorithm::ES384]),
-            _ => None,
-        },
-        AlgorithmParameters::OctetKeyPair(pair) => {
-            (pair.curve == EllipticCurve::Ed25519).then_some(&[Algorithm::EdDSA])
+        AlgorithmParameters::EllipticCurve(curve) if curve.curve == EllipticCurve::P256 => {
+            Some(&[Algorithm::ES256])
         }
-        _ => None,
+        AlgorithmParameters::EllipticCurve(curve) if curve.curve == EllipticCurve::P384 => {
+            Some(&[Algorithm::ES384])
+        }
+        AlgorithmParameters::OctetKeyPair(pair) if pair.curve == EllipticCurve::Ed25519 => {
+            Some(&[Algorithm::EdDSA])
+        }
+        AlgorithmParameters::OctetKey(_) | AlgorithmParameters::Other(_) | _ => None,
     }
 }
 
