@@ -277,6 +277,7 @@ mod tests {
         metrics.dialled(&upstream, Duration::from_millis(3));
         metrics.dial_failed(&upstream, Reason::UpstreamTimeout);
         metrics.limit_hit("connections");
+        metrics.keys_fetched(&upstream, "ok");
         metrics.upkeep();
         let page = metrics.render();
         for family in &FAMILIES {
