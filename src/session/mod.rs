@@ -90,6 +90,8 @@ impl Session {
 
     /// Carries the session to its end.
     pub async fn run(mut self, client: Leg<TcpStream>, upstream: Leg<TcpStream>) {
+        client.bound_unsent();
+        upstream.bound_unsent();
         let terms = Terms {
             patience: Patience {
                 ping: self.limits.ping,
