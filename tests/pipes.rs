@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, WriteHalf, duplex, split};
+use tokio::sync::Mutex;
 use tonegate::error::{Reason, Side};
 use tonegate::metrics::Flow;
 use tonegate::relay::{Ending, Leg, Order, Patience, Relay, Terms};
-use tonegate::sim::frame::{BINARY, CONTINUATION, Decoder, Frame, PING, Sender, TEXT};
+use tonegate::sim::frame::{BINARY, CLOSE, CONTINUATION, Decoder, Frame, PING, PONG, Sender, TEXT};
 
 fn terms(order: &Arc<Order>) -> Terms {
     Terms {
@@ -29,18 +30,21 @@ fn terms(order: &Arc<Order>) -> Terms {
     }
 }
 
-/// A relay between two pipes that hold `room` bytes each.
-fn relay(
-    room: usize,
-    early: Bytes,
-) -> (
+type Between = (
     DuplexStream,
     DuplexStream,
     Relay<DuplexStream, DuplexStream>,
     Arc<Order>,
-) {
-    let (client, client_end) = duplex(room);
-    let (upstream, upstream_end) = duplex(room);
+);
+
+/// A relay between two pipes that hold `room` bytes each.
+fn relay(room: usize, early: Bytes) -> Between {
+    relay_between(room, room, early)
+}
+
+fn relay_between(client_room: usize, upstream_room: usize, early: Bytes) -> Between {
+    let (client, client_end) = duplex(client_room);
+    let (upstream, upstream_end) = duplex(upstream_room);
     let order = Arc::new(Order::default());
     let relay = Relay::new(
         Leg::plain(client_end, early),
@@ -334,4 +338,162 @@ async fn a_peer_that_never_stops_sending_does_not_outlive_its_close() {
     );
     let ending = tokio::time::timeout(Duration::from_secs(15), relay).await;
     assert_eq!(ending.unwrap().reason, Reason::ClientClosed);
+}
+
+/// One end of a session as a test plays it: who it is, and its pipe.
+struct Peer {
+    sender: Sender,
+    read: tokio::io::ReadHalf<DuplexStream>,
+    write: Arc<Mutex<WriteHalf<DuplexStream>>>,
+}
+
+impl Peer {
+    fn new(sender: Sender, pipe: DuplexStream) -> Peer {
+        let (read, write) = split(pipe);
+        let write = Arc::new(Mutex::new(write));
+        Peer {
+            sender,
+            read,
+            write,
+        }
+    }
+
+    fn side(&self) -> (Side, Reason) {
+        match self.sender {
+            Sender::Client => (Side::Client, Reason::ClientLost),
+            Sender::Server => (Side::Upstream, Reason::UpstreamClosed),
+        }
+    }
+
+    fn mask(&self) -> Option<[u8; 4]> {
+        (self.sender == Sender::Client).then_some([1, 2, 3, 4])
+    }
+
+    /// Says these messages in a task of its own, each after a pause, until nobody takes them.
+    fn say(&self, pause: Duration, messages: impl Iterator<Item = Frame> + Send + 'static) {
+        let (write, mask) = (self.write.clone(), self.mask());
+        tokio::spawn(async move {
+            for message in messages {
+                tokio::time::sleep(pause).await;
+                let bytes = wire(&[message], mask);
+                if write.lock().await.write_all(&bytes).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Reads so many bytes each second, or all that is there, and answers every ping, until a close
+    /// frame or `bytes` of data have come.
+    async fn listen(&mut self, pace: Option<usize>, bytes: usize) -> Option<Frame> {
+        let from = match self.sender {
+            Sender::Client => Sender::Server,
+            Sender::Server => Sender::Client,
+        };
+        let mut decoder = Decoder::new(from, BytesMut::new());
+        let (mut data, mut room) = (0, vec![0; pace.unwrap_or(64 * 1024)]);
+        while data < bytes {
+            if pace.is_some() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            let count = self.read.read(&mut room).await.unwrap();
+            assert!(count > 0, "the end came before a close frame");
+            decoder.buffer().extend_from_slice(&room[..count]);
+            while let Some(frame) = decoder.next_frame().unwrap() {
+                match frame.opcode {
+                    CLOSE => return Some(frame),
+                    PING => self.send(Frame::whole(PONG, frame.payload)).await,
+                    _ => data += frame.payload.len(),
+                }
+            }
+        }
+        None
+    }
+
+    async fn send(&self, frame: Frame) {
+        let bytes = wire(&[frame], self.mask());
+        self.write.lock().await.write_all(&bytes).await.unwrap();
+    }
+}
+
+/// A relay between a peer of this kind, whose pipe holds little, and one whose pipe holds what the
+/// relay reads at once.
+fn two_peers(slow: Sender) -> (Peer, Peer, Relay<DuplexStream, DuplexStream>) {
+    const ROOMS: (usize, usize) = (1000, 64 * 1024);
+    let (client_room, upstream_room) = match slow {
+        Sender::Client => ROOMS,
+        Sender::Server => (ROOMS.1, ROOMS.0),
+    };
+    let (client, upstream, relay, _order) = relay_between(client_room, upstream_room, Bytes::new());
+    let client = Peer::new(Sender::Client, client);
+    let upstream = Peer::new(Sender::Server, upstream);
+    match slow {
+        Sender::Client => (client, upstream, relay),
+        Sender::Server => (upstream, client, relay),
+    }
+}
+
+#[test]
+fn a_slow_peer_lives_on_and_so_does_the_fast_one_that_is_held_back() {
+    // What the relay reads at once takes the slow peer three pings' time.
+    const PACE: usize = 1000;
+    for (slow, size) in [
+        (Sender::Client, 300_000),
+        (Sender::Client, 50_000),
+        (Sender::Server, 300_000),
+        (Sender::Server, 50_000),
+    ] {
+        run(async {
+            let (mut slow, mut fast, relay) = two_peers(slow);
+            let relay = tokio::spawn(relay);
+            let count = 300_000 / size;
+            let message = Frame::whole(BINARY, vec![7; size]);
+            fast.say(Duration::ZERO, std::iter::repeat_n(message, count));
+            let fast = tokio::spawn(async move { fast.listen(None, usize::MAX).await });
+            assert_eq!(slow.listen(Some(PACE), count * size).await, None);
+            slow.send(Frame::close(1000, "at last")).await;
+            let close = fast.await.unwrap().unwrap();
+            assert_eq!(close.close_parts(), (Some(1000), "at last".to_owned()));
+            let ending = relay.await.unwrap();
+            assert_eq!(ending.by, slow.side().0);
+            let closed = [Reason::ClientClosed, Reason::UpstreamClosed];
+            assert!(closed.contains(&ending.reason), "{ending:?}");
+        });
+    }
+}
+
+#[test]
+fn a_stuck_peer_is_lost_and_the_fast_one_that_is_held_back_is_told_so() {
+    // Between two frames, and inside one, where no ping can be sent.
+    for size in [20_000, 1 << 20] {
+        for (stuck, talks) in [
+            (Sender::Client, false),
+            (Sender::Client, true),
+            (Sender::Server, false),
+            (Sender::Server, true),
+        ] {
+            run(async {
+                let (stuck, mut fast, relay) = two_peers(stuck);
+                let relay = tokio::spawn(relay);
+                let began = tokio::time::Instant::now();
+                let message = Frame::whole(BINARY, vec![7; size]);
+                // Without a pause the time that only moves when all are idle would stand still.
+                fast.say(Duration::from_millis(100), std::iter::repeat(message));
+                if talks {
+                    let message = Frame::whole(TEXT, "hello");
+                    stuck.say(Duration::from_secs(1), std::iter::repeat(message));
+                }
+                let close = fast.listen(None, usize::MAX).await.unwrap();
+                let (by, reason) = stuck.side();
+                assert_eq!(
+                    close.close_parts(),
+                    (Some(1011), reason.word().to_owned()),
+                    "{size} {talks}"
+                );
+                assert_eq!(began.elapsed().as_secs(), 60);
+                let ending = relay.await.unwrap();
+                assert_eq!((ending.by, ending.reason), (by, reason));
+            });
+        }
+    }
 }

@@ -45,6 +45,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> End<S> {
         Progress {
             received: self.leg.received(),
             sent: self.leg.sent(),
+            // A leg that is broken holds nobody back: what is meant for it is dropped.
+            blocked: self.leg.is_blocked() && !self.broken,
         }
     }
 

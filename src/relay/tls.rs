@@ -12,6 +12,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf as _, Bytes, BytesMut};
 use rustls::Connection;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 
 use super::buffer;
 
@@ -34,6 +35,7 @@ pub struct Leg<S> {
     queue: Option<BytesMut>,
     received: u64,
     sent: u64,
+    blocked: bool,
     notified: bool,
 }
 
@@ -47,6 +49,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
             queue: None,
             received: 0,
             sent: 0,
+            blocked: false,
             notified: false,
         }
     }
@@ -70,6 +73,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
     /// Bytes that the socket has taken so far.
     pub fn sent(&self) -> u64 {
         self.sent
+    }
+
+    /// Whether the socket did not take all that was queued when that was tried last.
+    pub fn is_blocked(&self) -> bool {
+        self.blocked
     }
 
     /// Reads once and hands on all plain text that results, in chunks as they lie.
@@ -128,6 +136,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
 
     /// Writes all that is queued. `Ready(Ok)` means that nothing is left.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = self.poll_write_all(cx);
+        self.blocked = flushed.is_pending();
+        flushed
+    }
+
+    fn poll_write_all(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.tls {
             Some(tls) => {
                 let mut socket = Socket {
@@ -186,6 +200,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
             // The answer is always that there is nothing to read.
             let _ = tls.read_tls(&mut NothingYet);
         }
+    }
+}
+
+/// What the kernel keeps that it has not sent yet: two read buffers, so that it has something to
+/// send while the relay fetches more.
+#[cfg(target_os = "linux")]
+const UNSENT_MAX: u32 = 2 * buffer::READ_BUFFER as u32;
+
+impl Leg<TcpStream> {
+    /// Bounds what the kernel takes ahead of a slow peer.
+    ///
+    /// By itself it takes megabytes, and then nothing until a third of that is gone: for a minute,
+    /// where the peer reads 20 kB/s, so that a slow peer looks like one that has stopped, and a
+    /// ping waits behind all of it. A kernel that refuses the option is merely less exact.
+    pub fn bound_unsent(&self) {
+        #[cfg(target_os = "linux")]
+        let _ = socket2::SockRef::from(&self.io).set_tcp_notsent_lowat(UNSENT_MAX);
     }
 }
 

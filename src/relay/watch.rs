@@ -12,7 +12,8 @@ use crate::error::{Reason, Side};
 /// How long things may take in a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
-    /// A leg that was silent for this long is pinged; after twice as long it is lost.
+    /// A leg that was silent for this long is pinged; after twice as long it is lost. So is one
+    /// that for twice as long took nothing of what waits for it.
     pub ping: Duration,
     /// A session in which no data frame crossed for this long ends.
     pub idle: Duration,
@@ -27,11 +28,13 @@ pub const CLOSE_WAIT: Duration = Duration::from_secs(1);
 /// A leg that has been shut is given this long to take what is queued and to end.
 pub const SHUT_WAIT: Duration = Duration::from_secs(4);
 
-/// What moved on one leg, as counters that only grow.
+/// What moved on one leg, as counters that only grow, and whether it stands still.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Progress {
     pub received: u64,
     pub sent: u64,
+    /// Bytes wait that its socket does not take. Meanwhile the other leg is not read.
+    pub blocked: bool,
 }
 
 /// What the clock asks for.
@@ -57,6 +60,8 @@ pub(super) struct Watch {
 struct Silence {
     seen: Progress,
     pinged: bool,
+    /// Bytes waited from one look to the next, and none of them was taken.
+    stuck: bool,
 }
 
 /// What a leg's silence calls for.
@@ -100,12 +105,12 @@ impl Watch {
         }
         if now >= self.next_ping {
             self.next_ping = now + self.patience.ping;
-            match self.legs[0].judge(legs[0]) {
+            match self.legs[0].judge(legs[0], !legs[1].blocked) {
                 Verdict::Alive => {}
                 Verdict::Ping => due.ping_client = true,
                 Verdict::Lost => due.end = Some((Side::Client, Reason::ClientLost)),
             }
-            match self.legs[1].judge(legs[1]) {
+            match self.legs[1].judge(legs[1], !legs[0].blocked) {
                 Verdict::Alive => {}
                 Verdict::Ping => due.ping_upstream = true,
                 Verdict::Lost => {
@@ -123,10 +128,8 @@ impl Watch {
             Side::Client => 0,
             Side::Upstream | Side::Edge => 1,
         };
-        self.legs[leg] = Silence {
-            seen: now,
-            pinged: true,
-        };
+        self.legs[leg].seen = now;
+        self.legs[leg].pinged = true;
     }
 }
 
@@ -134,17 +137,27 @@ impl Silence {
     /// A leg is alive while it sends. While it only takes what we send it is not lost either: a
     /// pong may wait behind a long message. A peer that is gone stops taking soon, since TCP gives
     /// up on data that nobody acknowledges.
-    fn judge(&mut self, now: Progress) -> Verdict {
+    ///
+    /// `heard` says that the leg is being read. While it is not, because the other leg takes
+    /// nothing, an answer may lie unread, and silence proves nothing. The leg that takes nothing
+    /// is judged by that alone: a ping would only wait with the rest.
+    fn judge(&mut self, now: Progress, heard: bool) -> Verdict {
         let before = std::mem::replace(&mut self.seen, now);
+        let takes = now.sent != before.sent;
+        let stuck = now.blocked && before.blocked && !takes;
+        if std::mem::replace(&mut self.stuck, stuck) && stuck {
+            return Verdict::Lost;
+        }
         if now.received != before.received {
             self.pinged = false;
             return Verdict::Alive;
         }
-        match (self.pinged, now.sent == before.sent) {
+        let can_answer = heard && !now.blocked;
+        match (can_answer, self.pinged, takes) {
+            (false, _, _) | (true, true, true) => Verdict::Alive,
             // Asked for again for as long as it cannot go out, inside a frame.
-            (false, _) => Verdict::Ping,
-            (true, true) => Verdict::Lost,
-            (true, false) => Verdict::Alive,
+            (true, false, _) => Verdict::Ping,
+            (true, true, false) => Verdict::Lost,
         }
     }
 }
@@ -166,7 +179,18 @@ mod tests {
     }
 
     fn moved(received: u64, sent: u64) -> Progress {
-        Progress { received, sent }
+        Progress {
+            received,
+            sent,
+            blocked: false,
+        }
+    }
+
+    fn blocked(received: u64, sent: u64) -> Progress {
+        Progress {
+            blocked: true,
+            ..moved(received, sent)
+        }
     }
 
     #[test]
@@ -206,6 +230,57 @@ mod tests {
         assert_eq!(end(4, moved(14, 9)), None); // pinged again
         let lost = Some((Side::Client, Reason::ClientLost));
         assert_eq!(end(5, moved(14, 9)), lost);
+    }
+
+    /// Looks once per interval and sends the pings that are due; how it ends, and when.
+    fn ended(looks: &[[Progress; 2]]) -> Option<(usize, (Side, Reason))> {
+        let start = Instant::now();
+        let mut watch = watch(start);
+        for (i, legs) in looks.iter().enumerate() {
+            let n = i as u32 + 1;
+            let due = watch.look(start + n * 20 * SECOND, *legs, u64::from(n));
+            if let Some(end) = due.end {
+                return Some((i, end));
+            }
+            if due.ping_client {
+                watch.pinged(Side::Client, legs[0]);
+            }
+            if due.ping_upstream {
+                watch.pinged(Side::Upstream, legs[1]);
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn a_leg_that_is_not_read_is_not_judged_by_its_silence() {
+        // Pinged at the first look, and then not read while the other leg moves slowly.
+        let slow = |n| [blocked(0, n), moved(0, 0)];
+        let mut looks = vec![[moved(0, 0), moved(0, 0)]];
+        looks.extend((1..9).map(slow));
+        assert_eq!(ended(&looks), None);
+        // Read again, it has had its time.
+        looks.push([moved(1, 9), moved(0, 0)]);
+        let lost = (Side::Upstream, Reason::UpstreamClosed);
+        assert_eq!(ended(&looks), Some((9, lost)));
+        *looks.last_mut().unwrap() = [moved(1, 9), moved(5, 0)];
+        assert_eq!(ended(&looks), None);
+    }
+
+    #[test]
+    fn a_leg_that_takes_nothing_is_lost_after_two_intervals_also_if_it_speaks() {
+        for speaks in [0, 1] {
+            let stuck = |n| blocked(n * speaks, 7);
+            let client: Vec<_> = (1..6).map(|n| [stuck(n), moved(n, 0)]).collect();
+            let lost = (Side::Client, Reason::ClientLost);
+            assert_eq!(ended(&client), Some((2, lost)), "{speaks}");
+            let upstream: Vec<_> = (1..6).map(|n| [moved(n, 0), stuck(n)]).collect();
+            let lost = (Side::Upstream, Reason::UpstreamClosed);
+            assert_eq!(ended(&upstream), Some((2, lost)), "{speaks}");
+            // A byte in each interval is enough.
+            let slow: Vec<_> = (1..9).map(|n| [blocked(0, n), moved(n, 0)]).collect();
+            assert_eq!(ended(&slow), None);
+        }
     }
 
     #[test]

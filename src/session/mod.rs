@@ -91,6 +91,8 @@ impl Session {
     /// Carries the session to its end.
     pub async fn run(mut self, client: Leg<TcpStream>, upstream: Leg<TcpStream>) {
         let (session, session_end) = self.longest();
+        client.bound_unsent();
+        upstream.bound_unsent();
         let terms = Terms {
             patience: Patience {
                 ping: self.limits.ping,

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 use tonegate::sim::frame;
 
 use crate::child::Child;
-use crate::harness::{Caller, KEY, Wish, World, binary, steady, text};
+use crate::harness::{Caller, KEY, Wish, World, binary, ended, steady, text, within};
 
 /// Memory that a few sessions may cost at the most, all told. The kernel gives it out in pages of
 /// 2 MiB where it likes, so less than some of those cannot be told apart.
@@ -122,7 +122,11 @@ async fn goes_unread(reset: bool) {
         caller.io.tcp().set_zero_linger().unwrap();
     }
     drop(caller);
-    // The upstream is not asked: what the kernel holds for it hides the end from it.
+    // The client's end lies unread behind what the upstream does not take, so it is the upstream
+    // that ends this. It is not asked: what the kernel holds for it hides the end from it.
+    world
+        .metrics_say(&ended("upstream", "upstream_closed"))
+        .await;
     world.metrics_say("tonegate_connections 0").await;
     world
         .metrics_say("tonegate_sessions{route=\"browser\"} 0")
@@ -130,13 +134,55 @@ async fn goes_unread(reset: bool) {
 }
 
 #[tokio::test]
-async fn s20_a_client_that_resets_while_its_upstream_is_stuck_is_noticed_by_a_ping() {
+async fn s20_a_client_that_resets_while_its_upstream_is_stuck_does_not_stay() {
     goes_unread(true).await;
 }
 
 #[tokio::test]
-async fn s20_a_client_that_goes_while_its_upstream_is_stuck_is_noticed_by_a_ping() {
+async fn s20_a_client_that_goes_while_its_upstream_is_stuck_does_not_stay() {
     goes_unread(false).await;
+}
+
+#[tokio::test]
+async fn s20_a_client_that_takes_nothing_is_lost_and_the_upstream_is_not_blamed() {
+    let world = World::with(Wish {
+        limits: "ping = \"500ms\"".to_owned(),
+        ..Wish::default()
+    })
+    .await;
+    let caller = world.call("sim-flood").await;
+    world.metrics_say(&ended("client", "client_lost")).await;
+    let seen = world.upstream_saw(|seen| seen.close_received.is_some());
+    let close = seen.await.close_received.unwrap();
+    assert_eq!(close, (Some(1011), "client_lost".to_owned()));
+    drop(caller);
+    world.settles().await;
+}
+
+#[tokio::test]
+async fn s19_a_client_that_reads_slowly_lives_on() {
+    const READ: u64 = 32 * 1024;
+    let world = World::with(Wish {
+        limits: "ping = \"500ms\"".to_owned(),
+        ..Wish::default()
+    })
+    .await;
+    let mut caller = world.call("sim-flood").await;
+    // Else the caller's kernel would take ever more for it.
+    let socket = socket2::SockRef::from(caller.io.tcp());
+    socket.set_recv_buffer_size(64 * 1024).unwrap();
+    // Ten pings' time, and in each of them less than a kernel likes to hold for one socket.
+    for read in 0..50 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let some = async {
+            tokio::io::copy(&mut (&mut caller.io).take(READ), &mut tokio::io::sink()).await
+        };
+        let count = within("the flood", some).await.unwrap();
+        assert_eq!(count, READ, "after {read} reads");
+    }
+    assert_eq!(world.record.last().unwrap().close_received, None);
+    drop(caller);
+    world.settles().await;
 }
 
 #[tokio::test]

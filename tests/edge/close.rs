@@ -5,11 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt as _;
 use tonegate::sim::frame::{self, Frame};
 
-use crate::harness::{Wish, World, text, within};
-
-fn ended(by: &str, reason: &str) -> String {
-    format!("tonegate_sessions_ended_total{{route=\"browser\",by=\"{by}\",reason=\"{reason}\"}} 1")
-}
+use crate::harness::{Wish, World, ended, text, within};
 
 #[tokio::test]
 async fn b10_close_codes_and_reasons_of_the_client_reach_the_upstream() {

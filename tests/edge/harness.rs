@@ -520,6 +520,11 @@ impl Caller {
     }
 }
 
+/// The line of the metrics page that tells of one session that ended so.
+pub fn ended(by: &str, reason: &str) -> String {
+    format!("tonegate_sessions_ended_total{{route=\"browser\",by=\"{by}\",reason=\"{reason}\"}} 1")
+}
+
 pub fn text(payload: &str) -> Frame {
     Frame::whole(frame::TEXT, payload.to_owned())
 }
