@@ -17,6 +17,10 @@ use crate::sim::voice_live::{self, VoiceLive};
 #[derive(Subcommand)]
 pub(super) enum Peer {
     /// A strict Azure Voice Live that repeats what the caller says
+    ///
+    /// A `model` that begins with `sim-` picks another part: sim-echo, sim-sink, sim-slow,
+    /// sim-stall, sim-flood, sim-large, sim-early, sim-reset, sim-hang, sim-close-CODE,
+    /// sim-refuse-STATUS, sim-garbage-opcode and more.
     VoiceLive(VoiceLiveFlags),
     /// A token issuer that looks like Entra, like a plain OpenID provider and like that of ACS
     Issuer(Place),
@@ -29,6 +33,9 @@ pub(super) struct VoiceLiveFlags {
     /// Key that clients must send in the api-key header; without it any credential does
     #[arg(long, value_name = "KEY")]
     api_key: Option<String>,
+    /// Answer audio that comes faster than twice its declared rate with an error event
+    #[arg(long)]
+    strict_pacing: bool,
 }
 
 /// Where a simulator listens, and as whom.
@@ -74,6 +81,7 @@ pub(super) fn run(peer: Peer) -> anyhow::Result<()> {
                 listen,
                 identity,
                 api_key: flags.api_key,
+                strict_pacing: flags.strict_pacing,
                 ..voice_live::Options::loopback()
             }))
         }

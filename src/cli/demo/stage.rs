@@ -55,6 +55,8 @@ impl Stage {
         let server = runtime.block_on(VoiceLive::bind(Options {
             identity: Some(authority.issue(&names)?),
             api_key: Some(upstream_key.clone()),
+            // The demo speaks in real time, and would be told if it did not.
+            strict_pacing: true,
             ..Options::loopback()
         }))?;
         let (upstream, record) = (server.address(), server.record());
@@ -109,11 +111,18 @@ impl Stage {
     pub(super) fn what_next(&self) -> String {
         let folder = self.folder.display();
         let (port, admin, key) = (self.public.port(), self.admin, &self.key);
+        // `cargo run` puts no program on the path.
+        let tonegate = std::env::current_exe();
+        let tonegate =
+            tonegate.map_or_else(|_| "tonegate".into(), |path| path.display().to_string());
         format!(
             "\nIt stays up until Ctrl-C. To try next:\n\n  \
-             the settings    tonegate check --config {folder}/edge.toml\n  \
+             the settings    {tonegate} check --config {folder}/edge.toml\n  \
+             each check      {tonegate} explain --config {folder}/edge.toml /ws -H 'api-key: {key}'\n  \
              the metrics     curl http://{admin}/metrics\n  \
-             a refusal       curl -i --cacert {folder}/ca.pem https://localhost:{port}/ws\n  \
+             a refusal       curl -i --http1.1 --cacert {folder}/ca.pem -H 'Connection: Upgrade' \\\n                  \
+             -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13' \\\n                  \
+             -H 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==' https://localhost:{port}/ws\n  \
              a client        pip install azure-ai-voicelive aiohttp, then, with\n                  \
              SSL_CERT_FILE={folder}/ca.pem set, in Python:\n                  \
              connect(endpoint=\"https://localhost:{port}\",\n                          \
