@@ -81,7 +81,6 @@ async fn s12_what_is_not_the_key_stays_outside() {
         "",
         "*",
     ];
-    let mut tried = 0;
     for key in wrong {
         let target = format!("/ws?model=sim-echo&api-key={key}");
         let bearer = format!("Bearer {key}");
@@ -96,9 +95,7 @@ async fn s12_what_is_not_the_key_stays_outside() {
         )
         .await;
         refuses(&world, &target, &[], 401, "unauthenticated").await;
-        tried += 1;
     }
-    assert_eq!(tried, wrong.len());
     nobody_entered(&world).await;
 }
 
@@ -127,7 +124,6 @@ async fn s11_the_key_in_a_wrong_place_is_no_key() {
     for (target, headers) in cases {
         refuses(&world, target, headers, 401, "unauthenticated").await;
     }
-    assert!(!cases.is_empty());
     nobody_entered(&world).await;
 }
 
@@ -190,7 +186,6 @@ async fn s11_an_ambiguous_credential_is_refused() {
     for (target, headers) in cases {
         refuses(&world, target, headers, 400, "bad_request").await;
     }
-    assert!(!cases.is_empty());
     nobody_entered(&world).await;
 }
 
@@ -254,7 +249,6 @@ async fn s13_a_model_cannot_carry_anything_but_a_name() {
     for target in targets {
         refuses(&world, target, &[("api-key", KEY)], 400, "bad_request").await;
     }
-    assert!(!targets.is_empty());
     nobody_entered(&world).await;
 }
 
@@ -321,6 +315,5 @@ async fn s01_a_second_request_behind_a_refused_one_is_not_served() {
         let reason = refused.reason();
         refused.is(refused.status, &reason);
     }
-    assert!(!firsts.is_empty());
     nobody_entered(&world).await;
 }

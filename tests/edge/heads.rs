@@ -173,7 +173,6 @@ async fn s04_a_malformed_head_is_400() {
     for bytes in &cases {
         refused_by_status(&world, bytes.as_bytes(), 400).await;
     }
-    assert!(!cases.is_empty());
     nobody_entered(&world).await;
 }
 
@@ -194,7 +193,6 @@ async fn s04_a_request_has_one_host() {
             .await
             .is(400, "bad_request");
     }
-    assert!(!hosts.is_empty());
     nobody_entered(&world).await;
 }
 
@@ -211,7 +209,6 @@ async fn s04_a_line_feed_alone_ends_no_line() {
     for bytes in &cases {
         refused_by_status(&world, bytes.as_bytes(), 400).await;
     }
-    assert!(!cases.is_empty());
     nobody_entered(&world).await;
 }
 

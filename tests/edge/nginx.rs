@@ -169,3 +169,35 @@ async fn b16_an_upstream_that_refuses_the_callers_token_is_told_as_such() {
         refused.is(502, "upstream_unauthorized");
     }
 }
+
+#[tokio::test]
+async fn b04_b11_a_key_that_is_required_beside_the_token_narrows_the_agents() {
+    let wish = Wish {
+        admit: "]\nrequire = [\"key\", \"users\"".to_owned(),
+        accept: "\"header\", \"query\"".to_owned(),
+        credential: "{ caller = true }".to_owned(),
+        upstream_takes_any: true,
+        key: "agents = [\"helper\"]".to_owned(),
+        route: "agents = [\"asst_1\", \"helper\"]\nprojects = [\"support\"]".to_owned(),
+        ..Wish::default()
+    };
+    let issued = Issued::with(wish, VOICE_LIVE, "").await;
+    let bearer = format!("Bearer {}", token(&issued));
+    let headers = [("api-key", KEY), ("Authorization", bearer.as_str())];
+    for (query, enters) in [
+        ("mode=agent", true),
+        ("mode=agent&agentName=helper", true),
+        ("mode=agent&agentId=asst_1", false),
+    ] {
+        let target = format!("/ws?{query}");
+        match issued.world.ask(&target, &headers).await {
+            Ok(_) => assert!(enters, "{query}"),
+            Err(refused) => {
+                assert!(!enters, "{query}: {}", refused.body);
+                refused.is(403, "forbidden");
+            }
+        }
+    }
+    let seen = issued.world.upstream_saw(|seen| seen.target.contains("agent")).await;
+    assert!(seen.target.ends_with("&agent-name=helper&agent-project-name=support"));
+}
