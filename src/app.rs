@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::admission::{Admission, Denied, Examined, Slots};
 use crate::config::{Settings, Way};
@@ -31,8 +32,8 @@ use crate::upstream::{self, Upstream};
 
 /// How often histograms are folded and the log's drops are counted.
 const UPKEEP: Duration = Duration::from_secs(5);
-/// At the end sessions are told to go; what has not gone by then is cut. Longer than a session
-/// takes at the most to shut both legs.
+/// At the end sessions are told to go; what has not gone by then is cut, whatever its thread still
+/// waits for. Longer than a session takes at the most to shut both legs.
 const STOP_WAIT: Duration = Duration::from_secs(6);
 
 /// Why the edge cannot start.
@@ -57,6 +58,8 @@ pub struct Edge {
     public: SocketAddr,
     admin: SocketAddr,
     threads: Vec<JoinHandle<()>>,
+    /// Counts the threads that have not ended: a join alone could not be given up.
+    running: TaskTracker,
 }
 
 impl Edge {
@@ -83,6 +86,7 @@ impl Edge {
             public: public_address,
             admin: admin_address,
             threads: Vec::new(),
+            running: TaskTracker::new(),
         };
         for (i, socket) in public_sockets.into_iter().enumerate() {
             let public = public.clone();
@@ -122,7 +126,9 @@ impl Edge {
             // Name look-ups only.
             .max_blocking_threads(4)
             .build()?;
+        let running = self.running.token();
         let thread = std::thread::Builder::new().name(name).spawn(move || {
+            let _running = running;
             runtime.block_on(work());
             runtime.shutdown_background();
         })?;
@@ -171,20 +177,22 @@ impl Edge {
         let running = self.sessions();
         tracing::info!(sessions = running, "stopping");
         self.begin_stop();
-        let wait = runtime::Builder::new_current_thread().enable_time().build();
-        let registry = &self.doors.registry;
-        let left = match wait {
-            Ok(runtime) => runtime
-                .block_on(async { tokio::time::timeout(STOP_WAIT, registry.empty()).await })
-                .map_or_else(|_| registry.len(), |()| 0),
-            Err(_) => registry.len(),
+        self.running.close();
+        let all_gone = async {
+            self.doors.registry.empty().await;
+            self.running.wait().await;
         };
-        if left == 0 {
+        let wait = runtime::Builder::new_current_thread().enable_time().build();
+        let gone = wait.is_ok_and(|runtime| {
+            runtime.block_on(async { tokio::time::timeout(STOP_WAIT, all_gone).await.is_ok() })
+        });
+        if gone {
             for thread in self.threads.drain(..) {
                 // A thread that panicked has said so on its own.
                 let _ = thread.join();
             }
         }
+        let left = self.sessions();
         tracing::info!(cut = left, "stopped");
     }
 

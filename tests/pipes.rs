@@ -382,17 +382,22 @@ async fn a_peer_that_never_stops_sending_does_not_outlive_its_close() {
 struct Peer {
     sender: Sender,
     read: tokio::io::ReadHalf<DuplexStream>,
+    decoder: Decoder,
     write: Arc<Mutex<WriteHalf<DuplexStream>>>,
 }
 
 impl Peer {
     fn new(sender: Sender, pipe: DuplexStream) -> Peer {
         let (read, write) = split(pipe);
-        let write = Arc::new(Mutex::new(write));
+        let other = match sender {
+            Sender::Client => Sender::Server,
+            Sender::Server => Sender::Client,
+        };
         Peer {
             sender,
             read,
-            write,
+            decoder: Decoder::new(other, BytesMut::new()),
+            write: Arc::new(Mutex::new(write)),
         }
     }
 
@@ -424,11 +429,6 @@ impl Peer {
     /// Reads so many bytes each second, or all that is there, and answers every ping, until a close
     /// frame or `bytes` of data have come.
     async fn listen(&mut self, pace: Option<usize>, bytes: usize) -> Option<Frame> {
-        let from = match self.sender {
-            Sender::Client => Sender::Server,
-            Sender::Server => Sender::Client,
-        };
-        let mut decoder = Decoder::new(from, BytesMut::new());
         let (mut data, mut room) = (0, vec![0; pace.unwrap_or(64 * 1024)]);
         while data < bytes {
             if pace.is_some() {
@@ -436,8 +436,8 @@ impl Peer {
             }
             let count = self.read.read(&mut room).await.unwrap();
             assert!(count > 0, "the end came before a close frame");
-            decoder.buffer().extend_from_slice(&room[..count]);
-            while let Some(frame) = decoder.next_frame().unwrap() {
+            self.decoder.buffer().extend_from_slice(&room[..count]);
+            while let Some(frame) = self.decoder.next_frame().unwrap() {
                 match frame.opcode {
                     CLOSE => return Some(frame),
                     PING => self.send(Frame::whole(PONG, frame.payload)).await,
@@ -446,6 +446,17 @@ impl Peer {
             }
         }
         None
+    }
+
+    /// The next frame; nothing is answered.
+    async fn next(&mut self) -> Frame {
+        loop {
+            if let Some(frame) = self.decoder.next_frame().unwrap() {
+                return frame;
+            }
+            let count = self.read.read_buf(self.decoder.buffer()).await.unwrap();
+            assert!(count > 0, "the end came before a frame");
+        }
     }
 
     async fn send(&self, frame: Frame) {
@@ -533,5 +544,56 @@ fn a_stuck_peer_is_lost_and_the_fast_one_that_is_held_back_is_told_so() {
                 assert_eq!((ending.by, ending.reason), (by, reason));
             });
         }
+    }
+}
+
+#[test]
+fn late_answers_to_pings_of_the_edge_go_no_further() {
+    for kind in [Sender::Client, Sender::Server] {
+        run(async {
+            let (mut late, mut other, relay) = two_peers(kind);
+            let relay = tokio::spawn(relay);
+            // The other one answers its own pings all the while, and keeps all that crosses.
+            let (crossed, mut crosses) = tokio::sync::mpsc::unbounded_channel();
+            let other = tokio::spawn(async move {
+                loop {
+                    let frame = other.next().await;
+                    match frame.opcode {
+                        PING => other.send(Frame::whole(PONG, frame.payload)).await,
+                        _ => crossed.send(frame).unwrap(),
+                    }
+                }
+            });
+            let mut pings = Vec::new();
+            for said in ["not an answer", "nor this"] {
+                let ping = late.next().await;
+                assert_eq!(ping.opcode, PING);
+                pings.push(ping.payload);
+                late.send(Frame::whole(TEXT, said)).await;
+            }
+            assert_ne!(pings[0], pings[1]);
+            let mut never_asked = pings[1].to_vec();
+            *never_asked.last_mut().unwrap() += 1;
+            let mut of_another_edge = pings[0].to_vec();
+            of_another_edge[8] ^= 1;
+            let mut longer = pings[0].to_vec();
+            longer.push(0);
+            // Answers in any order and more than once, among pongs that are for the other leg.
+            let others = [b"mine".to_vec(), never_asked, of_another_edge, longer];
+            for pong in &others {
+                for ping in [&pings[1], &pings[0]] {
+                    late.send(Frame::whole(PONG, ping.clone())).await;
+                }
+                late.send(Frame::whole(PONG, pong.clone())).await;
+            }
+            for said in ["not an answer", "nor this"] {
+                assert_eq!(crosses.recv().await, Some(Frame::whole(TEXT, said)));
+            }
+            for pong in others {
+                assert_eq!(crosses.recv().await, Some(Frame::whole(PONG, pong)));
+            }
+            other.abort();
+            relay.abort();
+        });
     }
 }

@@ -87,7 +87,11 @@ pub async fn serve<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (io, read) = head::read(io, asked.deadline).await;
+    let (io, read) = tokio::select! {
+        read = head::read(io, asked.deadline) => read,
+        // Whoever has not asked by then is not waited for.
+        () = stopped(doors) => return None,
+    };
     let io = match read {
         Ok(read) => Held::new(io, read),
         Err(unread) => {

@@ -6,7 +6,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::pump::Input;
-use super::{CLOSE_WAIT, Cause, Phase, Relay, SHUT_WAIT, mask_key};
+use super::{CLOSE_WAIT, Cause, Phase, Relay, SHUT_WAIT, random};
 use crate::error::{Reason, Side};
 
 impl<C, U> Relay<C, U>
@@ -39,7 +39,7 @@ where
         let upstream_free = self.client.pump.is_between_frames();
         self.client.tell(code, text, client_free, None);
         self.upstream
-            .tell(code, text, upstream_free, Some(mask_key()));
+            .tell(code, text, upstream_free, Some(random()));
     }
 
     /// After a close frame of one side: once the other side has answered, or cannot any more, the

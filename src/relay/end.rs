@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::policy::Lock;
-use super::pump::{Input, PING_PAYLOAD, Pump, queue_control};
+use super::pump::{Input, Pump, queue_control};
 use super::tls::Leg;
 use super::watch::Progress;
 use crate::ws::Role;
@@ -75,15 +75,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> End<S> {
     }
 
     /// Sends a ping of the edge; the peer's answer will go no further.
-    pub(super) fn ping(
-        &mut self,
-        payload: [u8; PING_PAYLOAD],
-        mask: Option<[u8; 4]>,
-        cx: &mut Context<'_>,
-    ) {
+    pub(super) fn ping(&mut self, mask: Option<[u8; 4]>, cx: &mut Context<'_>) {
         self.want_ping = false;
-        self.pump.await_pong(payload);
-        let ping = frame::control(OpCode::Ping, &payload, mask);
+        let ping = frame::control(OpCode::Ping, &self.pump.next_ping(), mask);
         queue_control(&mut self.leg, &ping);
         self.broken |= matches!(self.leg.poll_flush(cx), Poll::Ready(Err(_)));
     }

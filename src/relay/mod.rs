@@ -46,7 +46,7 @@ pub use self::watch::{CLOSE_WAIT, Patience, SHUT_WAIT};
 
 use self::end::End;
 use self::policy::Lock;
-use self::pump::{Input, PING_PAYLOAD};
+use self::pump::Input;
 use self::watch::Watch;
 use crate::config::Model;
 use crate::error::{Reason, Side};
@@ -116,7 +116,6 @@ pub struct Relay<C, U> {
     phase: Phase,
     /// Closing, and [`CLOSE_WAIT`] is over.
     hurried: bool,
-    pings: u32,
 }
 
 impl<C, U> Relay<C, U>
@@ -143,7 +142,6 @@ where
             counted: [Counts::default(); 2],
             phase: Phase::Open,
             hurried: false,
-            pings: 0,
         }
     }
 
@@ -260,23 +258,14 @@ where
     /// cannot be written to counts as pinged: its silence is judged all the same.
     fn send_pings(&mut self, cx: &mut Context<'_>) {
         if self.client.want_ping && (self.upstream.pump.is_between_frames() || self.client.broken) {
-            let payload = self.next_ping();
-            self.client.ping(payload, None, cx);
+            self.client.ping(None, cx);
             self.watch.pinged(Side::Client, self.client.progress());
         }
         if self.upstream.want_ping && (self.client.pump.is_between_frames() || self.upstream.broken)
         {
-            let payload = self.next_ping();
-            self.upstream.ping(payload, Some(mask_key()), cx);
+            self.upstream.ping(Some(random()), cx);
             self.watch.pinged(Side::Upstream, self.upstream.progress());
         }
-    }
-
-    fn next_ping(&mut self) -> [u8; PING_PAYLOAD] {
-        self.pings += 1;
-        let mut payload = *b"tonegate----";
-        payload[8..].copy_from_slice(&self.pings.to_be_bytes());
-        payload
     }
 
     /// Adds to the route's counters what crossed since the last time.
@@ -322,9 +311,10 @@ where
     }
 }
 
-/// A masking key for a frame of the edge's own (RFC 6455, 5.3 wants it unpredictable).
-fn mask_key() -> [u8; 4] {
-    let mut key = [0; 4];
-    aws_lc_rs::rand::fill(&mut key).expect("the system generator never fails after boot");
-    key
+/// Four bytes that nobody can foresee: a masking key for a frame of the edge's own (RFC 6455, 5.3
+/// wants it so), or the mark of its pings.
+fn random() -> [u8; 4] {
+    let mut bytes = [0; 4];
+    aws_lc_rs::rand::fill(&mut bytes).expect("the system generator never fails after boot");
+    bytes
 }

@@ -39,13 +39,8 @@ pub(super) struct Pump {
     input: Input,
     /// The socket of the sender will give nothing more.
     ended: bool,
-    /// Payload of the edge's own ping that the sender has not answered yet.
-    awaited: Option<[u8; PING_PAYLOAD]>,
+    pings: Pings,
 }
-
-/// The edge's pings say who they are from, so that their answers can be told from pongs that are
-/// meant for the other leg.
-pub(super) const PING_PAYLOAD: usize = 12;
 
 impl Pump {
     /// A pump for what `sender` sends, in messages of at most `max_message` bytes, each of which
@@ -59,7 +54,7 @@ impl Pump {
             held_max: held_max + buffer::READ_BUFFER,
             input: Input::Open,
             ended: false,
-            awaited: None,
+            pings: Pings::new(super::random()),
         }
     }
 
@@ -88,9 +83,9 @@ impl Pump {
         self.lock.as_ref().is_some_and(Lock::is_inside) || self.scan.is_between_frames()
     }
 
-    /// Expects the sender's answer to a ping of the edge.
-    pub(super) fn await_pong(&mut self, payload: [u8; PING_PAYLOAD]) {
-        self.awaited = Some(payload);
+    /// The payload of a ping to the sender, whose answer will go no further.
+    pub(super) fn next_ping(&mut self) -> [u8; PING_PAYLOAD] {
+        self.pings.next()
     }
 
     /// Moves what one read gives. `Pending` means that nothing can move now, either for want of
@@ -178,7 +173,7 @@ impl Pump {
                     }
                     verdict
                 }
-                Found::Control(control) if self.is_for_us(control) => {
+                Found::Control(control) if self.pings.are_answered_by(control) => {
                     self.settle(&mut run, chunk, to);
                     run.skip_to(at + step.taken);
                     continue;
@@ -291,17 +286,46 @@ impl Pump {
             self.input = Input::Closed(close.code);
         }
     }
+}
 
-    /// A pong that answers a ping of the edge: it goes no further.
-    fn is_for_us(&mut self, control: &Control) -> bool {
-        let ours = control.opcode == OpCode::Pong
-            && self
-                .awaited
-                .is_some_and(|payload| payload == control.payload());
-        if ours {
-            self.awaited = None;
+/// A word, a mark of the session, a counter.
+const PING_PAYLOAD: usize = 16;
+
+/// The edge's own pings to one peer.
+///
+/// They say who they are from, so that their answers, however late, can be told from pongs that
+/// are meant for the other leg. The mark tells them from those of another edge behind this one.
+struct Pings {
+    mark: [u8; 4],
+    sent: u32,
+}
+
+impl Pings {
+    fn new(mark: [u8; 4]) -> Pings {
+        Pings { mark, sent: 0 }
+    }
+
+    fn next(&mut self) -> [u8; PING_PAYLOAD] {
+        self.sent += 1;
+        let mut payload = *b"tonegate--------";
+        payload[8..12].copy_from_slice(&self.mark);
+        payload[12..].copy_from_slice(&self.sent.to_be_bytes());
+        payload
+    }
+
+    fn are_answered_by(&self, control: &Control) -> bool {
+        if control.opcode != OpCode::Pong {
+            return false;
         }
-        ours
+        let Some(count) = control
+            .payload()
+            .strip_prefix(b"tonegate")
+            .and_then(|rest| rest.strip_prefix(&self.mark))
+        else {
+            return false;
+        };
+        <[u8; 4]>::try_from(count)
+            .is_ok_and(|count| (1..=self.sent).contains(&u32::from_be_bytes(count)))
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonegate::sim::frame::{self, Frame};
 
-use crate::harness::{Wish, World, ended, text, within};
+use crate::harness::{KEY, Wish, World, ended, request, text, within};
 
 #[tokio::test]
 async fn b10_close_codes_and_reasons_of_the_client_reach_the_upstream() {
@@ -278,4 +278,36 @@ async fn b18_stopping_the_edge_closes_sessions_with_1001() {
     assert_eq!(seen.close_received.unwrap().0, Some(1001));
     drop(caller);
     within("the stop", stopping).await.unwrap();
+}
+
+#[tokio::test]
+async fn b18_stopping_the_edge_does_not_wait_for_those_who_have_not_asked() {
+    for tls in [true, false] {
+        let mut world = World::with(Wish {
+            tls,
+            limits: "handshake = \"1m\"".to_owned(),
+            ..Wish::default()
+        })
+        .await;
+        let half = &request("/ws?model=sim-echo", &[("api-key", KEY)])[..90];
+        let mut sockets = Vec::new();
+        for bytes in ["", half] {
+            let mut io = world.connect().await;
+            io.write_all(bytes.as_bytes()).await.unwrap();
+            io.flush().await.unwrap();
+            sockets.push(io);
+        }
+        world.metrics_say("tonegate_connections 2").await;
+        let edge = world.edge.take().unwrap();
+        let began = Instant::now();
+        let stopping = tokio::task::spawn_blocking(move || edge.stop());
+        within("the stop", stopping).await.unwrap();
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(3), "{took:?}");
+        for io in &mut sockets {
+            let mut rest = Vec::new();
+            let _ = within("the end", io.read_to_end(&mut rest)).await;
+            assert_eq!(rest, b"", "nothing was asked, and nothing is answered");
+        }
+    }
 }

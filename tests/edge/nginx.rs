@@ -198,6 +198,12 @@ async fn b04_b11_a_key_that_is_required_beside_the_token_narrows_the_agents() {
             }
         }
     }
-    let seen = issued.world.upstream_saw(|seen| seen.target.contains("agent")).await;
-    assert!(seen.target.ends_with("&agent-name=helper&agent-project-name=support"));
+    let seen = issued
+        .world
+        .upstream_saw(|seen| seen.target.contains("agent"))
+        .await;
+    assert!(
+        seen.target
+            .ends_with("&agent-name=helper&agent-project-name=support")
+    );
 }
