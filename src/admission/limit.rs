@@ -4,11 +4,11 @@
 use std::time::{Duration, Instant};
 
 use super::network::Address;
-use super::rate::{Rates, Wait};
+use super::rate::{Rates, SWEEP, Wait};
 use super::slot::{Slot, Slots};
 use super::who::Who;
 use super::{Denied, Request};
-use crate::config::{ApiKey, Rate};
+use crate::config::ApiKey;
 use crate::error::Reason;
 use crate::metrics;
 use crate::secret::Digest;
@@ -26,8 +26,12 @@ impl Taken {
     }
 }
 
-/// The tables of all limits.
+/// The tables of all limits. Addresses have one of their own: strangers can make many of them up,
+/// and what they fill must not be what is counted for those who were let in.
 pub(super) struct Limits {
+    addresses: Rates,
+    /// Neighbours of addresses, used while there are too many of those.
+    networks: Rates,
     rates: Rates,
     slots: Slots<Who>,
     metrics: metrics::Shared,
@@ -36,6 +40,8 @@ pub(super) struct Limits {
 impl Limits {
     pub(super) fn new(metrics: metrics::Shared) -> Limits {
         Limits {
+            addresses: Rates::default(),
+            networks: Rates::default(),
             rates: Rates::default(),
             slots: Slots::default(),
             metrics,
@@ -43,26 +49,30 @@ impl Limits {
     }
 
     pub(super) fn sweep(&self, now: Instant) {
-        self.rates.sweep(now);
+        for rates in [&self.addresses, &self.networks, &self.rates] {
+            rates.sweep(now);
+        }
     }
 
-    /// Before anything costs anything: by address first, so that one cannot use up what the route
-    /// has for all.
+    /// Before anything costs anything, and by address only: what a route has for all is not for
+    /// strangers to use up.
     pub(super) fn of_address(&self, asked: Request<'_>) -> Result<(), Denied> {
-        let (route, limits) = (&asked.route.name, &asked.route.limits);
-        let address = Who::Address(route.clone(), Address::of(asked.peer));
-        self.rate(
-            address,
-            limits.upgrades_per_address,
-            "upgrades_per_address",
-            asked,
-        )?;
-        self.rate(
-            Who::Route(route.clone()),
-            limits.upgrades,
-            "upgrades",
-            asked,
-        )
+        let route = &asked.route.name;
+        let Some(rate) = asked.route.limits.upgrades_per_address else {
+            return Ok(());
+        };
+        let (address, now) = (Address::of(asked.peer), asked.now.steady);
+        let who = Who::Address(route.clone(), address);
+        let counted = match self.addresses.ask(who, rate, now) {
+            // More than can be told apart: whoever is new is counted with its neighbours.
+            Err(Wait::Full) => {
+                self.metrics.limit_hit("address_table");
+                let who = Who::Address(route.clone(), address.network());
+                self.networks.ask(who, rate, now)
+            }
+            counted => counted,
+        };
+        self.judge(counted, "upgrades_per_address")
     }
 
     /// Once it is known who asks. What was taken before something was missing comes back at once.
@@ -74,40 +84,36 @@ impl Limits {
     ) -> Result<Taken, Denied> {
         let (route, limits) = (&asked.route.name, &asked.route.limits);
         let identity = identity.map(|digest| Who::Identity(route.clone(), digest));
-        if let Some(identity) = identity.clone() {
-            let rate = limits.upgrades_per_identity;
-            self.rate(identity, rate, "upgrades_per_identity", asked)?;
-        }
-        if let Some(key) = key {
-            self.rate(
-                Who::Key(key.name.clone()),
-                key.upgrades,
-                "key_upgrades",
-                asked,
-            )?;
-        }
-        let address = Who::Address(route.clone(), Address::of(asked.peer));
         let by_key = key.map(|key| Who::Key(key.name.clone()));
-        let wanted = [
+        let by_route = Some(Who::Route(route.clone()));
+        let address = Some(Who::Address(route.clone(), Address::of(asked.peer)));
+        let rates = [
+            (
+                &identity,
+                limits.upgrades_per_identity,
+                "upgrades_per_identity",
+            ),
+            (&by_key, key.and_then(|key| key.upgrades), "key_upgrades"),
+            (&by_route, limits.upgrades, "upgrades"),
+        ];
+        for (who, rate, name) in rates {
+            if let (Some(who), Some(rate)) = (who, rate) {
+                let counted = self.rates.ask(who.clone(), rate, asked.now.steady);
+                self.judge(counted, name)?;
+            }
+        }
+        let sessions = [
             (by_key, key.and_then(|key| key.sessions), "key_sessions"),
             (
                 identity,
                 limits.sessions_per_identity,
                 "sessions_per_identity",
             ),
-            (
-                Some(address),
-                limits.sessions_per_address,
-                "sessions_per_address",
-            ),
-            (
-                Some(Who::Route(route.clone())),
-                limits.sessions,
-                "route_sessions",
-            ),
+            (address, limits.sessions_per_address, "sessions_per_address"),
+            (by_route, limits.sessions, "route_sessions"),
         ];
         let mut taken = Taken::default();
-        for (who, limit, name) in wanted {
+        for (who, limit, name) in sessions {
             let (Some(who), Some(limit)) = (who, limit) else {
                 continue;
             };
@@ -122,31 +128,17 @@ impl Limits {
         Ok(taken)
     }
 
-    fn rate(
-        &self,
-        who: Who,
-        rate: Option<Rate>,
-        name: &'static str,
-        asked: Request<'_>,
-    ) -> Result<(), Denied> {
-        let Some(rate) = rate else { return Ok(()) };
-        self.rates
-            .ask(who, rate, asked.now.steady)
-            .map_err(|wait| match wait {
-                Wait::For(wait) => {
-                    self.metrics.limit_hit(name);
-                    Denied {
-                        retry_after: Some(wait),
-                        ..Denied::new(Reason::RateLimited, "too many upgrades")
-                    }
-                }
-                Wait::Full => {
-                    self.metrics.limit_hit("rate_table");
-                    Denied {
-                        retry_after: Some(rate.per),
-                        ..Denied::new(Reason::RateLimited, "too many clients to keep apart")
-                    }
-                }
-            })
+    fn judge(&self, counted: Result<(), Wait>, name: &'static str) -> Result<(), Denied> {
+        let (name, wait, detail) = match counted {
+            Ok(()) => return Ok(()),
+            Err(Wait::For(wait)) => (name, wait, "too many upgrades"),
+            // Places come free all the time, the next one by the next sweep at the latest.
+            Err(Wait::Full) => ("rate_table", SWEEP, "too many clients to keep apart"),
+        };
+        self.metrics.limit_hit(name);
+        Err(Denied {
+            retry_after: Some(wait),
+            ..Denied::new(Reason::RateLimited, detail)
+        })
     }
 }

@@ -18,6 +18,14 @@ impl Address {
             IpAddr::V6(v6) => Address((u128::from(v6) >> 64) as u64, true),
         }
     }
+
+    /// The first 16 bits of an IPv4 address, the first 32 of an IPv6 address: what one party may
+    /// have to itself.
+    pub(super) fn network(self) -> Address {
+        let Address(bits, is_v6) = self;
+        let keep = if is_v6 { 32 } else { 16 };
+        Address(bits >> keep << keep, is_v6)
+    }
 }
 
 /// `deny` goes before `allow`, and an empty `allow` allows all.
@@ -50,6 +58,15 @@ mod tests {
         assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
         // The number of an IPv4 address is no IPv6 network.
         assert_ne!(of("192.0.2.1"), of("0:0:c000:201::"));
+    }
+
+    #[test]
+    fn neighbours_share_a_network() {
+        let of = |text| Address::of(ip(text)).network();
+        assert_eq!(of("192.0.2.1"), of("192.0.99.7"));
+        assert_ne!(of("192.0.2.1"), of("192.1.2.1"));
+        assert_eq!(of("2001:db8:1::1"), of("2001:db8:ffff::1"));
+        assert_ne!(of("2001:db8:1::1"), of("2001:db9:1::1"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! The generic cell rate algorithm (ITU-T I.371): one time per asker, when its bucket will be empty
 //! again. It needs no timer, and knows exactly when the next request may come.
 
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use dashmap::DashMap;
@@ -13,9 +14,15 @@ use crate::config::Rate;
 /// Askers that are remembered. One whose bucket is empty again is forgotten.
 const ASKERS_MAX: usize = 65_536;
 
+/// A full table is searched for places at most this often: a search locks all of it.
+pub(super) const SWEEP: Duration = Duration::from_secs(1);
+
 /// When each asker's bucket will be empty.
 #[derive(Debug, Default)]
-pub(super) struct Rates(DashMap<Who, Instant>);
+pub(super) struct Rates {
+    empty: DashMap<Who, Instant>,
+    swept: Mutex<Option<Instant>>,
+}
 
 /// Why an asker must wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,13 +36,13 @@ pub(super) enum Wait {
 impl Rates {
     /// Counts one request of `who` at `now`.
     pub(super) fn ask(&self, who: Who, rate: Rate, now: Instant) -> Result<(), Wait> {
-        if self.0.len() >= ASKERS_MAX && !self.0.contains_key(&who) {
+        if self.empty.len() >= ASKERS_MAX && !self.empty.contains_key(&who) {
             self.sweep(now);
-            if self.0.len() >= ASKERS_MAX {
+            if self.empty.len() >= ASKERS_MAX {
                 return Err(Wait::Full);
             }
         }
-        let mut empty = self.0.entry(who).or_insert(now);
+        let mut empty = self.empty.entry(who).or_insert(now);
         let from = (*empty).max(now);
         let next = from + rate.per / rate.count;
         if next > now + rate.per {
@@ -45,9 +52,17 @@ impl Rates {
         Ok(())
     }
 
-    /// Forgets whoever may ask as if for the first time.
+    /// Forgets whoever may ask as if for the first time, if that was not done a moment ago.
     pub(super) fn sweep(&self, now: Instant) {
-        self.0.retain(|_, empty| *empty > now);
+        // Whoever does not get it leaves the work to whom has it.
+        let Ok(mut swept) = self.swept.try_lock() else {
+            return;
+        };
+        if swept.is_some_and(|at| now.saturating_duration_since(at) < SWEEP) {
+            return;
+        }
+        *swept = Some(now);
+        self.empty.retain(|_, empty| *empty > now);
     }
 }
 
@@ -102,6 +117,6 @@ mod tests {
         // Who is in the table is served all the same.
         assert_eq!(rates.ask(who("k7"), rate, start), Err(Wait::For(SECOND)));
         assert_eq!(rates.ask(who("more"), rate, start + SECOND), Ok(()));
-        assert_eq!(rates.0.len(), 1);
+        assert_eq!(rates.empty.len(), 1);
     }
 }

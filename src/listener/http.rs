@@ -22,6 +22,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant as Deadline, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::Stranger;
 use super::head::{self, Held, Unread};
 use super::refusal::{Refusal, problem, raw};
 use crate::admission::{self, Admission, Now, Told};
@@ -81,6 +82,7 @@ pub struct Begun {
 pub async fn serve<S>(
     io: S,
     asked: Asked,
+    stranger: Stranger,
     doors: &Arc<Doors>,
     leg: impl FnOnce(S, Bytes) -> Leg<TcpStream>,
 ) -> Option<Begun>
@@ -101,9 +103,9 @@ where
     };
     let opened: Arc<Mutex<Option<Opened>>> = Arc::default();
     let service = service_fn(|request| {
-        let (doors, opened) = (doors.clone(), opened.clone());
+        let (doors, opened, stranger) = (doors.clone(), opened.clone(), stranger.clone());
         Box::pin(async move {
-            let (mut response, become_of) = answer(&doors, asked, request).await;
+            let (mut response, become_of) = answer(&doors, asked, &stranger, request).await;
             *lock(&opened) = become_of;
             // One request per connection. hyper's own switch for it would also write `close` into
             // the Connection header of a 101, which strict clients refuse.
@@ -203,7 +205,12 @@ fn not_served(doors: &Doors, asked: Asked, error: &hyper::Error) {
 
 type Answer = (Response<Full<Bytes>>, Option<Opened>);
 
-async fn answer(doors: &Doors, asked: Asked, request: Request<Incoming>) -> Answer {
+async fn answer(
+    doors: &Doors,
+    asked: Asked,
+    stranger: &Stranger,
+    request: Request<Incoming>,
+) -> Answer {
     if let Some(response) = probe(doors, &request) {
         return (response, None);
     }
@@ -227,7 +234,7 @@ async fn answer(doors: &Doors, asked: Asked, request: Request<Incoming>) -> Answ
     let upgraded = tokio::select! {
         biased;
         () = doors.stop.cancelled() => Err(Refusal::new(Reason::Draining, "try another instance")),
-        upgraded = upgrade(doors, open, asked, request) => upgraded,
+        upgraded = upgrade(doors, open, asked, stranger, request) => upgraded,
     };
     match (upgraded, open.route.refuse) {
         (Ok(parts), _) => (response, Some(Opened::Session(Box::new(parts)))),
@@ -261,6 +268,7 @@ async fn upgrade(
     doors: &Doors,
     open: &Open,
     asked: Asked,
+    stranger: &Stranger,
     request: Request<Incoming>,
 ) -> Result<session::Parts, Refusal> {
     let (head, _) = request.into_parts();
@@ -272,6 +280,7 @@ async fn upgrade(
     };
     let grant = doors.admission.decide(wanted, &mut Told::nobody()).await?;
     drop(head);
+    stranger.admitted();
     let permit = doors.sessions.clone().try_acquire_owned().map_err(|_| {
         doors.metrics.limit_hit("sessions");
         Refusal::new(Reason::Busy, "all sessions of this edge are in use")

@@ -11,17 +11,17 @@ pub mod tls;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant as Deadline, timeout_at};
 use tokio_util::task::TaskTracker;
 
 use self::http::{Begun, Doors};
-use crate::admission::{Address, Slots};
+use crate::admission::{Address, Slot, Slots};
 use crate::metrics::Held;
 use crate::relay::Leg;
 use crate::upstream;
@@ -77,6 +77,23 @@ pub struct Public {
     pub addresses: Slots<Address>,
 }
 
+/// A connection's place among those that nobody has been admitted on. It is given up with the
+/// grant, not with the session: a slow upstream must not make strangers of those who were let in.
+#[derive(Clone)]
+pub struct Stranger(Arc<Mutex<Option<(OwnedSemaphorePermit, Slot<Address>)>>>);
+
+impl Stranger {
+    fn new(in_all: OwnedSemaphorePermit, of_address: Slot<Address>) -> Stranger {
+        Stranger(Arc::new(Mutex::new(Some((in_all, of_address)))))
+    }
+
+    /// Somebody was admitted on the connection.
+    pub fn admitted(&self) {
+        let place = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(place);
+    }
+}
+
 /// Accepts connections until told to stop, then waits for those that are left.
 pub async fn serve(listener: TcpListener, public: Arc<Public>) {
     let tasks = TaskTracker::new();
@@ -118,9 +135,8 @@ pub async fn serve(listener: TcpListener, public: Arc<Public>) {
             let _gauge = Held::new(&public.doors.metrics.connections);
             // Up to the 101 a connection needs many times what it needs afterwards; boxed, that is
             // gone before the session begins.
-            let begun = Box::pin(connection(socket, peer, &public)).await;
-            drop((stranger, address));
-            if let Some(begun) = begun {
+            let stranger = Stranger::new(stranger, address);
+            if let Some(begun) = Box::pin(connection(socket, peer, &public, stranger)).await {
                 begun.session.run(begun.client, begun.upstream).await;
             }
         });
@@ -131,7 +147,12 @@ pub async fn serve(listener: TcpListener, public: Arc<Public>) {
 }
 
 /// From an accepted socket to a session, if it comes to one.
-async fn connection(socket: TcpStream, peer: SocketAddr, public: &Public) -> Option<Begun> {
+async fn connection(
+    socket: TcpStream,
+    peer: SocketAddr,
+    public: &Public,
+    stranger: Stranger,
+) -> Option<Begun> {
     let accepted = Instant::now();
     let deadline = Deadline::now() + public.doors.limits.handshake;
     upstream::set_options(&socket);
@@ -141,14 +162,14 @@ async fn connection(socket: TcpStream, peer: SocketAddr, public: &Public) -> Opt
         deadline,
     };
     let Some(acceptor) = &public.tls else {
-        return http::serve(socket, asked, &public.doors, Leg::plain).await;
+        return http::serve(socket, asked, stranger, &public.doors, Leg::plain).await;
     };
     let accepted = tokio::select! {
         accepted = timeout_at(deadline, acceptor.accept(socket)) => accepted,
         () = public.doors.stop.cancelled() => return None,
     };
     match accepted {
-        Ok(Ok(stream)) => http::serve(stream, asked, &public.doors, tls::leg).await,
+        Ok(Ok(stream)) => http::serve(stream, asked, stranger, &public.doors, tls::leg).await,
         Ok(Err(error)) => {
             public.doors.metrics.tls_failures.increment(1);
             tracing::debug!(%peer, error = %error.kind(), "TLS handshake failed");

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tonegate::secret::Digest;
 
@@ -60,6 +60,42 @@ async fn b23_after_the_time_that_was_told_the_next_one_enters() {
     assert_eq!(refused.header("retry-after").as_deref(), Some("1"));
     tokio::time::sleep_until((asked + Duration::from_secs(1)).into()).await;
     visit(&world, KEY).await;
+}
+
+#[tokio::test]
+async fn b23_strangers_do_not_use_up_what_a_route_has_for_all() {
+    let world = limited("limits = { upgrades = \"1/m\" }").await;
+    for _ in 0..5 {
+        let refused = world.refused(TARGET, &[("api-key", "guess")]).await;
+        refused.is(401, "unauthenticated");
+    }
+    visit(&world, KEY).await;
+    let refused = world.refused(TARGET, &[("api-key", KEY)]).await;
+    refused.is(429, "rate_limited");
+}
+
+#[tokio::test]
+async fn s42_who_was_admitted_is_no_stranger_while_the_upstream_is_slow() {
+    let world = World::with(Wish {
+        limits: "unadmitted = 2".to_owned(),
+        ..Wish::default()
+    })
+    .await;
+    let mut waiting = Vec::new();
+    for dialled in 1..=4 {
+        let mut io = world.connect().await;
+        let request = crate::harness::request("/ws?model=sim-hang", &[("api-key", KEY)]);
+        io.write_all(request.as_bytes()).await.unwrap();
+        io.flush().await.unwrap();
+        waiting.push(io);
+        let all = world
+            .record
+            .until(|record| record.totals().total == dialled);
+        within("the dial", all).await;
+    }
+    world.still_serves().await;
+    drop(waiting);
+    world.settles().await;
 }
 
 #[tokio::test]
@@ -190,6 +226,8 @@ async fn networks_are_denied_and_allowed_by_route() {
         ("allow = [\"127.0.0.0/8\"]", true),
         ("allow = [\"10.0.0.0/8\"]", false),
         ("deny = [\"127.0.0.1\"]", false),
+        ("deny = [\"::ffff:127.0.0.0/104\"]", false),
+        ("allow = [\"::ffff:127.0.0.0/104\"]", true),
         (
             "allow = [\"127.0.0.0/8\"]\ndeny = [\"127.0.0.0/30\"]",
             false,
