@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tonegate::sim::certificate::Authority;
@@ -19,6 +21,9 @@ pub const AUDIENCE: &str = "api://media-edge";
 /// What Voice Live takes.
 pub const VOICE_LIVE: &str = "https://ai.azure.com";
 const TARGET: &str = "/ws?model=sim-echo";
+
+/// Places of a token that the battery tries.
+const PLACES: usize = 6;
 
 /// A world whose route admits tokens of a simulated issuer.
 pub struct Issued {
@@ -80,15 +85,16 @@ impl Issued {
     /// Asks with a token in each place; the statuses of the answers, 101 for an admission.
     async fn in_every_place(&self, token: &str) -> Vec<u16> {
         let bearer = format!("Bearer {token}");
-        let protocol = format!("realtime, authorization.bearer.{token}");
-        let places: [(String, Vec<(&str, &str)>); 4] = [
+        let carriers = ["authorization.bearer", "bearer", "openai-insecure-api-key"];
+        let [full, short, openai] = carriers.map(|name| format!("realtime, {name}.{token}"));
+        let name = "Sec-WebSocket-Protocol";
+        let places: [(String, Vec<(&str, &str)>); PLACES] = [
             (TARGET.to_owned(), vec![("Authorization", &bearer)]),
             (format!("{TARGET}&token={token}"), Vec::new()),
             (format!("{TARGET}&authorization=Bearer+{token}"), Vec::new()),
-            (
-                TARGET.to_owned(),
-                vec![("Sec-WebSocket-Protocol", &protocol)],
-            ),
+            (TARGET.to_owned(), vec![(name, &full)]),
+            (TARGET.to_owned(), vec![(name, &short)]),
+            (TARGET.to_owned(), vec![(name, &openai)]),
         ];
         let mut statuses = Vec::new();
         for (target, headers) in &places {
@@ -110,12 +116,12 @@ impl Issued {
     }
 
     async fn enters(&self, token: &str) {
-        assert_eq!(self.in_every_place(token).await, [101; 4]);
+        assert_eq!(self.in_every_place(token).await, [101; PLACES]);
     }
 
     async fn is_refused(&self, what: &str, token: &str, status: u16) {
         let dialled = self.world.upstream_total();
-        assert_eq!(self.in_every_place(token).await, [status; 4], "{what}");
+        assert_eq!(self.in_every_place(token).await, [status; PLACES], "{what}");
         assert_eq!(
             self.world.upstream_total(),
             dialled,
@@ -195,8 +201,49 @@ async fn s09_claims_that_are_nearly_right_do_not_enter() {
     issued.is_refused("nobody's", &nobody, 401).await;
     issued.enters(&issued.token(|_| {})).await;
     let refused = "tonegate_requests_total{route=\"browser\",result=\"unauthenticated\"}";
-    assert_eq!(issued.world.count(refused), 4 * (21 + 5 + 1));
+    let refusals = PLACES as u64 * (21 + 5 + 1);
+    assert_eq!(issued.world.count(refused), refusals);
     issued.world.settles().await;
+}
+
+/// Good claims signed with a stranger's key, which the token brings along in every way there is.
+fn with_a_key_of_their_own(issued: &Issued) -> Vec<(&'static str, String)> {
+    use aws_lc_rs::encoding::{AsDer as _, PublicKeyX509Der};
+    use aws_lc_rs::rsa::{KeyPair, KeySize};
+    use aws_lc_rs::signature::{self, KeyPair as _};
+    let key = KeyPair::generate(KeySize::Rsa2048).unwrap();
+    let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let public = key.public_key();
+    let n = part(public.modulus().big_endian_without_leading_zero());
+    let e = part(public.exponent().big_endian_without_leading_zero());
+    let own = json!({"kty": "RSA", "kid": "own", "use": "sig", "alg": "RS256", "n": n, "e": e});
+    let der: PublicKeyX509Der<'_> = public.as_der().unwrap();
+    let certificate = base64::engine::general_purpose::STANDARD.encode(der.as_ref());
+    let claims = Mint::entra_v2(&issued.provider.base(), TENANT, AUDIENCE).claims;
+    let kid = issued.provider.kid();
+    let random = aws_lc_rs::rand::SystemRandom::new();
+    [
+        ("a stranger's key inside", json!({"kid": "own", "jwk": own})),
+        (
+            "the same under the issuer's name",
+            json!({"kid": kid, "jwk": own}),
+        ),
+        (
+            "a stranger's certificate inside",
+            json!({"kid": "own", "x5c": [certificate]}),
+        ),
+    ]
+    .map(|(what, mut header)| {
+        header["alg"] = json!("RS256");
+        let head = part(header.to_string().as_bytes());
+        let message = format!("{head}.{}", part(claims.to_string().as_bytes()));
+        let mut signed = vec![0; key.public_modulus_len()];
+        let bytes = message.as_bytes();
+        key.sign(&signature::RSA_PKCS1_SHA256, &random, bytes, &mut signed)
+            .unwrap();
+        (what, format!("{message}.{}", part(&signed)))
+    })
+    .into()
 }
 
 /// Tokens that are signed with something else than the issuer's key and algorithm.
@@ -220,6 +267,7 @@ fn forged(issued: &Issued) -> Vec<(&'static str, String)> {
         ("EdDSA, not the issuer's", signed(Algorithm::EdDsa)),
     ];
     let evil = issued.provider.base();
+    forged.extend(with_a_key_of_their_own(issued));
     for (what, header) in [
         ("somebody else's key", json!({})),
         (
@@ -360,6 +408,14 @@ async fn an_oidc_provider_with_keys_of_other_kinds() {
         let asked = world.ask(TARGET, &[("Authorization", &bearer)]).await;
         assert_eq!(asked.is_ok(), enters, "{:?}", mint.algorithm.name());
     }
+    // Nothing for a signature: zero and zero fit every message where that is not looked at.
+    let mut mint = Mint::oidc(&base, "edge");
+    mint.algorithm = Algorithm::Es256;
+    let token = issued.provider.mint(&mint);
+    let (message, _) = token.rsplit_once('.').unwrap();
+    let bearer = format!("Bearer {message}.{}", "A".repeat(86));
+    let refused = world.refused(TARGET, &[("Authorization", &bearer)]).await;
+    refused.is(401, "unauthenticated");
     // A token of another issuer of the same keys is none of this one's.
     let bearer = format!("Bearer {}", issued.token(|_| {}));
     let refused = world.refused(TARGET, &[("Authorization", &bearer)]).await;
@@ -509,5 +565,60 @@ async fn s12_a_token_is_no_key_and_a_key_is_no_token() {
     for headers in [[("api-key", KEY)], [("Authorization", &bearer)]] {
         let refused = tokens_only.world.refused(TARGET, &headers).await;
         refused.is(401, "unauthenticated");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_never_ends_enters_and_harms_nobody() {
+    let issued = Issued::usual().await;
+    let token = issued.token(|mint| mint.claims["exp"] = json!(i64::MAX));
+    issued.enters(&token).await;
+    issued.world.settles().await;
+}
+
+#[tokio::test]
+async fn s09_a_bare_token_of_a_tenant_is_forbidden_unless_voice_live_judges_it() {
+    let bare = |mint: &mut Mint| {
+        let claims = mint.claims.as_object_mut().unwrap();
+        claims.remove("scp");
+        claims.remove("roles");
+    };
+    let issued = Issued::usual().await;
+    let token = issued.token(bare);
+    issued.is_refused("a bare token", &token, 403).await;
+    let issued = Issued::with(Wish::default(), VOICE_LIVE, "").await;
+    let token = issued.token(|mint| {
+        bare(mint);
+        mint.claims["aud"] = json!(VOICE_LIVE);
+    });
+    issued.enters(&token).await;
+}
+
+#[tokio::test]
+async fn two_issuers_of_one_tenant_are_told_apart_by_what_they_demand() {
+    let issued = Issued::usual().await;
+    let table = |name: &str| {
+        format!(
+            "[issuers.{name}]\nkind = \"entra\"\nauthority = \"{}\"\ntenants = [\"{TENANT}\"]\n\
+             audience = [\"api://{name}\"]\nroots = \"{}\"\n",
+            issued.provider.base(),
+            issued.world.folder.join("ca.pem").display()
+        )
+    };
+    let wish = Wish {
+        admit: "\"first\", \"second\"".to_owned(),
+        more: table("first") + &table("second"),
+        ..Wish::default()
+    };
+    let world = World::with(wish).await;
+    for (audience, enters) in [
+        ("api://first", true),
+        ("api://second", true),
+        ("api://x", false),
+    ] {
+        let token = issued.token(|mint| mint.claims["aud"] = json!(audience));
+        let bearer = format!("Bearer {token}");
+        let asked = world.ask(TARGET, &[("Authorization", &bearer)]).await;
+        assert_eq!(asked.is_ok(), enters, "{audience}");
     }
 }

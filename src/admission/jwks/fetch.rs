@@ -30,6 +30,10 @@ pub(super) enum Failed {
     NoKeys,
 }
 
+impl Failed {
+    pub(super) const LATE: Failed = Failed::Fetch(fetch::Failed::Late);
+}
+
 impl Source {
     pub(super) fn new(issuer: &Issuer) -> Result<Source, Unusable> {
         let (url, is_metadata) = match &issuer.keys {

@@ -38,8 +38,10 @@ const LOOKS_MAX: usize = 3;
 const LOOKS_IN: Duration = Duration::from_secs(300);
 /// Unknown keys that are remembered, so that asking again for one costs nothing.
 const MISSES_MAX: usize = 1024;
-/// Longest time that a request waits for a fetch; a fetch itself takes no longer.
-const PATIENCE: Duration = Duration::from_secs(11);
+/// A fetch, of one document or of two, takes no longer.
+const FETCH: Duration = Duration::from_secs(10);
+/// Longest time that a request waits: for a fetch that is under way, and for its own.
+const PATIENCE: Duration = Duration::from_secs(21);
 
 /// The keys of one issuer.
 pub struct Keys {
@@ -64,6 +66,8 @@ struct State {
     failures: u32,
     /// When unknown keys were looked for.
     looks: VecDeque<Instant>,
+    /// Somebody would have looked for one, had there not been so many looks.
+    missed_out: bool,
     misses: VecDeque<(Digest, Instant)>,
 }
 
@@ -75,6 +79,8 @@ enum Look {
     Unavailable,
     /// The answer comes with the end of this fetch.
     Wait(u64),
+    /// There were too many looks; after this the next one is made, whoever asks or does not.
+    Later(Duration),
 }
 
 impl Keys {
@@ -92,11 +98,11 @@ impl Keys {
     /// Fetches when it is time or when somebody asks, for ever.
     pub async fn run(&self) {
         loop {
-            self.state().begun += 1;
-            let fetched = self.source.fetch().await;
-            let due = Instant::now() + self.note(fetched);
+            self.begin();
+            let fetched = timeout(FETCH, self.source.fetch()).await;
+            let due = Instant::now() + self.note(fetched.unwrap_or(Err(fetch::Failed::LATE)));
             // A wake that is left over from a wish already granted must not start a fetch.
-            while !self.is_wanted() {
+            while let Some(due) = self.next(due) {
                 if timeout_at(due, self.wanted.notified()).await.is_err() {
                     break;
                 }
@@ -104,9 +110,21 @@ impl Keys {
         }
     }
 
-    fn is_wanted(&self) -> bool {
+    fn begin(&self) {
+        let mut state = self.state();
+        state.begun += 1;
+        state.missed_out = false;
+    }
+
+    /// When to fetch next, if not now: when it is due, or as soon as unknown keys may be looked for
+    /// again where one was not. A stranger who makes up names can delay a new key, not hide it.
+    fn next(&self, due: Instant) -> Option<Instant> {
         let state = self.state();
-        state.wanted > state.ended
+        if state.wanted > state.ended {
+            return None;
+        }
+        let look = state.looks.front().filter(|_| state.missed_out);
+        Some(look.map_or(due, |&first| due.min(first + LOOKS_IN)))
     }
 
     /// Takes in what a fetch came to; when to fetch again.
@@ -146,6 +164,15 @@ impl Keys {
             Look::Found(key) => return Ok(key),
             Look::Unknown => return Err(unknown()),
             Look::Unavailable => return Err(unavailable),
+            Look::Later(wait) => {
+                return Err(Denied {
+                    retry_after: Some(wait),
+                    ..Denied::new(
+                        Reason::KeysUnavailable,
+                        "the key is not known, and there were too many looks for others",
+                    )
+                });
+            }
             Look::Wait(number) => number,
         };
         let mut ended = self.ended.subscribe();
@@ -156,11 +183,13 @@ impl Keys {
         self.look_again(kid, Instant::now()).ok_or(unavailable)?
     }
 
-    /// Whether a key is among those that are known now. Asks nobody.
-    pub(super) fn has(&self, kid: &str) -> bool {
+    /// Whether this very key is among those that are known and good now. Asks nobody.
+    pub(super) fn has(&self, kid: &str, key: &Key) -> bool {
         let state = self.state();
         let set = state.set.as_ref();
-        set.is_some_and(|(set, _)| set.find(kid).is_some())
+        set.is_some_and(|(set, fetched)| {
+            fetched.elapsed() <= KEPT && set.find(kid).is_some_and(|other| other.is(key))
+        })
     }
 
     fn look(&self, kid: &str, now: Instant) -> Look {
@@ -191,7 +220,11 @@ impl Keys {
         if state.wanted < number {
             if state.looks.len() >= LOOKS_MAX {
                 self.metrics.limit_hit("key_fetches");
-                return Look::Unknown;
+                state.missed_out = true;
+                let first = state.looks.front().copied().unwrap_or(now);
+                drop(state);
+                self.wanted.notify_one();
+                return Look::Later(first + LOOKS_IN - now);
             }
             state.looks.push_back(now);
             state.wanted = number;

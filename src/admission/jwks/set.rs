@@ -13,6 +13,8 @@ use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyOperations, 
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde_json::Value;
 
+use crate::secret::Digest;
+
 /// Keys that are taken from one document; Microsoft's largest have some tens.
 const KEYS_MAX: usize = 500;
 /// Longest name of a key.
@@ -30,11 +32,18 @@ struct Ready {
     algorithms: Vec<Algorithm>,
     /// The issuer that the key is for, where its document says so (Entra).
     issuer: Option<String>,
+    /// Of the key itself, whatever its name.
+    print: Digest,
 }
 
 impl Key {
     pub(in crate::admission) fn verifier(&self) -> &DecodingKey {
         &self.0.key
+    }
+
+    /// Whether it is the same key, not only one of the same name.
+    pub(in crate::admission) fn is(&self, other: &Key) -> bool {
+        self.0.print == other.0.print
     }
 
     pub(in crate::admission) fn fits(&self, algorithm: Algorithm) -> bool {
@@ -105,7 +114,9 @@ fn read(value: &Value, algorithms: &[Algorithm]) -> Option<(String, Key)> {
     }
     let issuer = value.get("issuer").and_then(Value::as_str);
     let key = DecodingKey::from_jwk(&jwk).ok()?;
+    let print = serde_json::to_string(&jwk.algorithm).ok()?;
     let ready = Ready {
+        print: Digest::of(&print),
         key,
         algorithms,
         issuer: issuer.map(str::to_owned),

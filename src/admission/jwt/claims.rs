@@ -4,15 +4,17 @@
 //! near-match of a name or an address is somebody else's.
 
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 use super::forbidden;
 use crate::admission::Denied;
-use crate::config::{Issuer, IssuerKind};
+use crate::config::{Issuer, IssuerKind, VOICE_LIVE_AUDIENCES};
 
 /// Longest subject or tenant that is taken into logs and tables.
 const NAME_MAX: usize = 255;
 
-/// The claims that mean something here.
+/// The claims that mean something here. What only some issuers write is judged with the issuer:
+/// others may mean something else by the same name.
 #[derive(Debug, Deserialize)]
 pub(super) struct Claims {
     iss: String,
@@ -23,17 +25,17 @@ pub(super) struct Claims {
     nbf: Option<u64>,
     sub: Option<String>,
     /// Entra: tenant, object, version of the token.
-    tid: Option<String>,
-    oid: Option<String>,
-    ver: Option<String>,
+    tid: Option<Value>,
+    oid: Option<Value>,
+    ver: Option<Value>,
     /// The application: Entra 2.0, Entra 1.0, RFC 9068.
-    azp: Option<String>,
-    appid: Option<String>,
-    client_id: Option<String>,
-    /// What a user allowed the application: Entra, RFC 9068.
-    scp: Option<String>,
-    scope: Option<String>,
-    roles: Option<Vec<String>>,
+    azp: Option<Value>,
+    appid: Option<Value>,
+    client_id: Option<Value>,
+    /// What a user allowed the application (Entra, RFC 9068), and what it may by itself.
+    scp: Option<Value>,
+    scope: Option<Value>,
+    roles: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -52,14 +54,21 @@ impl Claims {
         self.exp
     }
 
-    pub(super) fn tenant(&self) -> Option<&str> {
-        self.tid.as_deref()
+    /// Entra's tenant; other issuers have none.
+    pub(super) fn tenant(&self, kind: &IssuerKind) -> Option<&str> {
+        match kind {
+            IssuerKind::Entra { .. } => text(&self.tid),
+            IssuerKind::Oidc { .. } => None,
+        }
     }
 
     /// Entra's `sub` differs from application to application, its `oid` does not.
-    pub(super) fn subject(&self) -> &str {
-        let oid = self.oid.as_deref();
-        oid.or(self.sub.as_deref()).unwrap_or_default()
+    pub(super) fn subject(&self, kind: &IssuerKind) -> &str {
+        let sub = self.sub.as_deref().unwrap_or_default();
+        match (kind, &self.oid) {
+            (IssuerKind::Entra { .. }, Some(oid)) => oid.as_str().unwrap_or_default(),
+            (IssuerKind::Entra { .. }, None) | (IssuerKind::Oidc { .. }, _) => sub,
+        }
     }
 
     /// Whether the issuer that the token names is this one. Entra's keys are those of all tenants,
@@ -68,7 +77,8 @@ impl Claims {
         match kind {
             IssuerKind::Oidc { issuer } => self.iss == *issuer,
             IssuerKind::Entra { authority, tenants } => {
-                let Some(tid) = self.tid.as_ref().filter(|tid| tenants.contains(tid)) else {
+                let listed = |tid: &&str| tenants.iter().any(|tenant| tenant == tid);
+                let Some(tid) = text(&self.tid).filter(listed) else {
                     return false;
                 };
                 let sts = if authority.ends_with(".microsoftonline.cn") {
@@ -76,7 +86,7 @@ impl Claims {
                 } else {
                     "https://sts.windows.net"
                 };
-                match self.ver.as_deref() {
+                match text(&self.ver) {
                     Some("1.0") => self.iss == format!("{sts}/{tid}/"),
                     Some("2.0") => self.iss == format!("{authority}/{tid}/v2.0"),
                     _ => false,
@@ -107,7 +117,7 @@ impl Claims {
         if self.nbf.is_some_and(|nbf| nbf > now.saturating_add(leeway)) {
             return Err(Denied::invalid_token("the token is not valid yet"));
         }
-        let subject = self.subject();
+        let subject = self.subject(&settings.kind);
         if subject.is_empty() || subject.len() > NAME_MAX {
             return Err(Denied::invalid_token("the token does not say whose it is"));
         }
@@ -116,25 +126,36 @@ impl Claims {
 
     /// Whether a good token allows this: a scope or a role that is asked for, and an application
     /// that may ask.
+    ///
+    /// Where none is asked for, a token of Entra must have some all the same: any application of a
+    /// tenant gets a bare one for any audience. What is for Voice Live is judged by its roles in
+    /// Azure, which no token shows.
     pub(super) fn authorise(&self, settings: &Issuer) -> Result<(), Denied> {
-        let scopes = self.scp.as_deref().or(self.scope.as_deref()).unwrap_or("");
-        let has_scope = scopes
-            .split(' ')
-            .any(|scope| settings.scopes.iter().any(|wanted| wanted == scope));
-        let has_role = self
-            .roles
-            .iter()
-            .flatten()
-            .any(|role| settings.roles.contains(role));
-        let anything = settings.scopes.is_empty() && settings.roles.is_empty();
-        if !(anything || has_scope || has_role) {
+        let (scopes, roles) = match &self.scp {
+            Some(_) => (words(&self.scp), words(&self.roles)),
+            None => (words(&self.scope), words(&self.roles)),
+        };
+        let has = |have: &[&str], wanted: &[String]| {
+            have.iter()
+                .any(|have| wanted.iter().any(|wanted| wanted == have))
+        };
+        let bare = scopes.is_empty() && roles.is_empty();
+        let enough = if settings.scopes.is_empty() && settings.roles.is_empty() {
+            let entra = matches!(settings.kind, IssuerKind::Entra { .. });
+            !(entra && bare) || self.is_for(&VOICE_LIVE_AUDIENCES)
+        } else {
+            has(&scopes, &settings.scopes) || has(&roles, &settings.roles)
+        };
+        if !enough {
             return Err(forbidden(
                 "the token has no scope or role that is needed here",
             ));
         }
         let client = [&self.azp, &self.appid, &self.client_id];
-        let client = client.into_iter().flatten().next();
-        let known = client.is_some_and(|client| settings.clients.contains(client));
+        let client = client.into_iter().find(|client| client.is_some());
+        let known = client
+            .and_then(text)
+            .is_some_and(|client| settings.clients.iter().any(|known| known == client));
         if !(settings.clients.is_empty() || known) {
             return Err(forbidden(
                 "the token was given to an application that may not enter",
@@ -143,6 +164,22 @@ impl Claims {
         Ok(())
     }
 }
+
+fn text(value: &Option<Value>) -> Option<&str> {
+    value.as_ref().and_then(Value::as_str)
+}
+
+/// Words of a text or of a list: issuers write either.
+fn words(value: &Option<Value>) -> Vec<&str> {
+    match value {
+        Some(Value::String(text)) => text.split(' ').filter(|word| !word.is_empty()).collect(),
+        Some(Value::Array(list)) => list.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// The end of the year 9999, for issuers that write "never" as a larger number.
+const LAST: u64 = 253_402_300_799;
 
 /// A NumericDate (RFC 7519, section 2): a number, possibly with a fraction, which is cut off.
 fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
@@ -155,6 +192,7 @@ fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     };
     whole
         .or_else(fraction)
+        .map(|seconds| seconds.min(LAST))
         .ok_or(serde::de::Error::custom("not a date"))
 }
 
@@ -168,7 +206,7 @@ mod tests {
     use crate::config::{KeySource, Roots};
     use crate::label::Label;
     use jsonwebtoken::Algorithm;
-    use serde_json::{Value, json};
+    use serde_json::json;
     use std::time::Duration;
 
     const TENANT: &str = "11111111-2222-3333-4444-555555555555";
@@ -266,6 +304,7 @@ mod tests {
             with("exp", json!((NOW + 10).to_string())),
             with("exp", json!(-1)),
             with("exp", json!(1e300)),
+            with("exp", json!([NOW + 10])),
             with("exp", json!(null)),
             with("nbf", json!(NOW + 61)),
             with("nbf", json!("0")),
@@ -287,6 +326,31 @@ mod tests {
     }
 
     #[test]
+    fn an_oidc_provider_may_write_its_own_claims_as_it_likes() {
+        let kind = IssuerKind::Oidc {
+            issuer: "https://id.example".to_owned(),
+        };
+        let mut settings = settings(kind);
+        settings.scopes = vec!["voice".to_owned()];
+        let claims = |scopes: Value| {
+            let text = json!({
+                "iss": "https://id.example", "aud": "api://edge", "exp": i64::MAX, "sub": "s-1",
+                "ver": 1, "oid": 7, "tid": ["x"], "scp": scopes,
+            });
+            serde_json::from_str::<Claims>(&text.to_string()).unwrap()
+        };
+        let good = claims(json!(["other", "voice"]));
+        assert!(good.are_of(&settings.kind) && good.judge(&settings, NOW).is_ok());
+        assert!(good.authorise(&settings).is_ok());
+        assert_eq!(
+            (good.subject(&settings.kind), good.tenant(&settings.kind)),
+            ("s-1", None)
+        );
+        assert_eq!(good.expires(), LAST);
+        assert!(claims(json!(["voices"])).authorise(&settings).is_err());
+    }
+
+    #[test]
     fn s09_both_versions_of_entra_and_the_edges_of_time() {
         let settings = settings(entra());
         let v1 = json!({
@@ -305,6 +369,9 @@ mod tests {
     #[test]
     fn a_scope_or_a_role_and_the_application_are_asked_for_where_the_settings_say() {
         let mut settings = settings(entra());
+        let bare: Claims = serde_json::from_value(good()).unwrap();
+        let some: Claims = serde_json::from_value(with("roles", json!(["x"]))).unwrap();
+        assert!(bare.authorise(&settings).is_err() && some.authorise(&settings).is_ok());
         settings.scopes = vec!["voice".to_owned()];
         settings.roles = vec!["Caller".to_owned()];
         settings.clients = vec!["app-1".to_owned()];

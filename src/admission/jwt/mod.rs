@@ -17,7 +17,7 @@ use moka::sync::Cache;
 
 use self::claims::Claims;
 use super::Denied;
-use super::jwks::Keys;
+use super::jwks::{Key, Keys};
 use crate::config::{self, VOICE_LIVE_AUDIENCES};
 use crate::error::Reason;
 use crate::label::Label;
@@ -31,7 +31,6 @@ const TOKEN_MAX: usize = 16 * 1024;
 const CACHE: u64 = 20_000;
 
 /// A token that was found good.
-#[derive(Debug)]
 pub(super) struct Verified {
     pub(super) issuer: Label,
     /// The issuer's tenant and subject; together they name one identity.
@@ -42,6 +41,7 @@ pub(super) struct Verified {
     /// It is for Voice Live, too, and may be passed on.
     pub(super) for_voice_live: bool,
     kid: String,
+    key: Key,
 }
 
 /// All issuers, and the tokens that were good.
@@ -106,45 +106,29 @@ impl Tokens {
         let claims: Claims = dangerous::insecure_decode_claims(text).map_err(|_| {
             Denied::invalid_token("a claim is missing, twice there, or of a wrong type")
         })?;
-        let issuer = self
-            .issuers
-            .iter()
-            .filter(|issuer| admitted.contains(&&issuer.settings.name))
-            .find(|issuer| claims.are_of(&issuer.settings.kind))
-            .ok_or(Denied::invalid_token(
-                "the token is of no issuer that may enter here",
-            ))?;
-        let settings = &issuer.settings;
-        if !settings.algorithms.contains(&header.alg) {
-            return Err(Denied::invalid_token("the algorithm is not its issuer's"));
-        }
-        claims.judge(settings, seconds(now))?;
-        let key = issuer.keys.find(&kid).await?;
-        if !key.fits(header.alg)
-            || !claims
-                .tenant()
-                .is_none_or(|tenant| key.is_for_tenant(tenant))
-        {
-            return Err(Denied::invalid_token("the key is not for this token"));
-        }
-        // The library checks the claims once more, as it reads them.
-        decode::<Claims>(
+        let token = Token {
             text,
-            key.verifier(),
-            &validation(settings, header.alg, &claims),
-        )
-        .map_err(|_| Denied::invalid_token("the signature is not its issuer's"))?;
-        claims.authorise(settings)?;
-        let verified = Arc::new(Verified {
-            issuer: settings.name.clone(),
-            tenant: claims.tenant().map(str::to_owned),
-            subject: claims.subject().to_owned(),
-            expires: UNIX_EPOCH + Duration::from_secs(claims.expires()) + settings.leeway,
-            for_voice_live: claims.is_for(&VOICE_LIVE_AUDIENCES),
-            kid,
+            header: &header,
+            kid: &kid,
+            claims: &claims,
+        };
+        // Two issuers of the settings may be one in the world, with different demands.
+        let admitted = self.issuers.iter().filter(|issuer| {
+            admitted.contains(&&issuer.settings.name) && claims.are_of(&issuer.settings.kind)
         });
-        self.cache.insert(digest, verified.clone());
-        Ok(verified)
+        let nobody = "the token is of no issuer that may enter here";
+        let mut denied = Denied::invalid_token(nobody);
+        for issuer in admitted {
+            match issuer.verify(token, now).await {
+                Ok(verified) => {
+                    let verified = Arc::new(verified);
+                    self.cache.insert(digest, verified.clone());
+                    return Ok(verified);
+                }
+                Err(error) => denied = error,
+            }
+        }
+        Err(denied)
     }
 
     fn remembered(
@@ -160,8 +144,47 @@ impl Tokens {
             .find(|issuer| issuer.settings.name == verified.issuer)?;
         let good = verified.expires > now
             && admitted.contains(&&verified.issuer)
-            && issuer.keys.has(&verified.kid);
+            && issuer.keys.has(&verified.kid, &verified.key);
         good.then_some(verified)
+    }
+}
+
+/// A token that is well formed, and not believed yet.
+#[derive(Clone, Copy)]
+struct Token<'a> {
+    text: &'a str,
+    header: &'a Header,
+    kid: &'a str,
+    claims: &'a Claims,
+}
+
+impl Issuer {
+    async fn verify(&self, token: Token<'_>, now: SystemTime) -> Result<Verified, Denied> {
+        let (settings, claims) = (&self.settings, token.claims);
+        let algorithm = token.header.alg;
+        if !settings.algorithms.contains(&algorithm) {
+            return Err(Denied::invalid_token("the algorithm is not its issuer's"));
+        }
+        claims.judge(settings, seconds(now))?;
+        let key = self.keys.find(token.kid).await?;
+        let tenant = claims.tenant(&settings.kind);
+        if !key.fits(algorithm) || !tenant.is_none_or(|tenant| key.is_for_tenant(tenant)) {
+            return Err(Denied::invalid_token("the key is not for this token"));
+        }
+        // The library checks the claims once more, as it reads them.
+        let validation = validation(settings, algorithm, claims);
+        decode::<Claims>(token.text, key.verifier(), &validation)
+            .map_err(|_| Denied::invalid_token("the signature is not its issuer's"))?;
+        claims.authorise(settings)?;
+        Ok(Verified {
+            issuer: settings.name.clone(),
+            tenant: tenant.map(str::to_owned),
+            subject: claims.subject(&settings.kind).to_owned(),
+            expires: UNIX_EPOCH + Duration::from_secs(claims.expires()) + settings.leeway,
+            for_voice_live: claims.is_for(&VOICE_LIVE_AUDIENCES),
+            kid: token.kid.to_owned(),
+            key,
+        })
     }
 }
 
