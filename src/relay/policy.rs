@@ -3,7 +3,8 @@
 //! Where a lock is, a message of the client is let go only when it is whole and has been looked at,
 //! and then as the bytes it came in. One that lies whole in what was read goes on from where it
 //! lies; the parts of one that does not are collected. Nothing of a message that names a model off
-//! the list goes on, and the session ends. It knows nothing of sockets.
+//! the list goes on, and the session ends. Pings and pongs between the parts do not wait for the
+//! rest: a peer may be waiting for them. It knows nothing of sockets.
 
 use std::sync::Arc;
 
@@ -100,10 +101,8 @@ impl Lock {
             return Verdict::Wait;
         }
         // Binary messages are media, unless somebody hides JSON in one.
-        let first = message.text.iter().find(|byte| !byte.is_ascii_whitespace());
-        let looked_at = !message.binary || first == Some(&b'{');
         let allows = |name: &str| self.models.iter().any(|model| model.as_str() == name);
-        if looked_at && voice_live::names_other(&message.text, &allows) {
+        if voice_live::names_other(&message.text, message.binary, &allows) {
             Verdict::Stop
         } else {
             Verdict::Pass

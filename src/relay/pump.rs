@@ -182,6 +182,11 @@ impl Pump {
                     self.note_close(control);
                     if self.input != Input::Open {
                         self.abandon(&mut run, chunk, to);
+                    } else if self.is_holding() {
+                        self.settle(&mut run, chunk, to);
+                        to.queue(self.scan.carried(step.carried), bytes);
+                        run.skip_to(at + step.taken);
+                        continue;
                     }
                     None
                 }

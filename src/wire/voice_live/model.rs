@@ -4,24 +4,58 @@
 //! with any escapes, twice in one object. What cannot be read and may name a model counts as
 //! naming another one.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
-/// Whether a message names a model that `allows` does not know.
+/// Whether a message names a model that `allows` does not know. `media` says that it came as a
+/// binary message: then it is looked at only if it begins like JSON.
 ///
 /// Models that serve a detail, such as that of a transcription deeper inside a session, are not
 /// meant.
-pub fn names_other(message: &[u8], allows: &dyn Fn(&str) -> bool) -> bool {
-    if !may_name(message) {
+pub fn names_other(message: &[u8], media: bool, allows: &dyn Fn(&str) -> bool) -> bool {
+    let text = decode(message);
+    if (media && !begins_like_json(&text)) || !may_name(&text) {
         return false;
     }
-    let mut reader = serde_json::Deserializer::from_slice(message);
+    let mut reader = serde_json::Deserializer::from_slice(&text);
     let root = Object {
         allows,
         inner: &["session", "response"],
     };
     (&mut reader).deserialize_any(root).is_err() || reader.end().is_err()
+}
+
+/// The message as a reader would have it that tells encodings by the first bytes (RFC 4627, 3), as
+/// Python's does: UTF-16 and UTF-32 leave zeros between ASCII, and a byte order mark is no text.
+fn decode(message: &[u8]) -> Cow<'_, [u8]> {
+    let units = |size: usize, of: fn(&[u8]) -> u32| -> Cow<'_, [u8]> {
+        let text: String = message
+            .chunks_exact(size)
+            .map(|unit| char::from_u32(of(unit)).unwrap_or(char::REPLACEMENT_CHARACTER))
+            .filter(|&c| c != '\u{feff}')
+            .collect();
+        Cow::Owned(text.into_bytes())
+    };
+    let big_16: fn(&[u8]) -> u32 = |u| u32::from(u16::from_be_bytes([u[0], u[1]]));
+    let little_16: fn(&[u8]) -> u32 = |u| u32::from(u16::from_le_bytes([u[0], u[1]]));
+    let big_32: fn(&[u8]) -> u32 = |u| u32::from_be_bytes([u[0], u[1], u[2], u[3]]);
+    let little_32: fn(&[u8]) -> u32 = |u| u32::from_le_bytes([u[0], u[1], u[2], u[3]]);
+    match message {
+        [0, 0, 0xfe, 0xff, ..] | [0, 0, 0, _, ..] => units(4, big_32),
+        [0xff, 0xfe, 0, 0, ..] | [_, 0, 0, 0, ..] => units(4, little_32),
+        [0xfe, 0xff, ..] | [0, _, ..] => units(2, big_16),
+        [0xff, 0xfe, ..] | [_, 0, ..] => units(2, little_16),
+        [0xef, 0xbb, 0xbf, rest @ ..] => Cow::Borrowed(rest),
+        _ => Cow::Borrowed(message),
+    }
+}
+
+/// An object, a list of them, or a comment, which lenient readers skip.
+fn begins_like_json(text: &[u8]) -> bool {
+    let first = text.iter().find(|byte| !byte.is_ascii_whitespace());
+    matches!(first, Some(b'{' | b'[' | b'/'))
 }
 
 /// Without these five letters, or a backslash that could stand for one of them, nothing names a
@@ -89,7 +123,57 @@ mod tests {
     use proptest::prelude::*;
 
     fn stops(message: &str) -> bool {
-        names_other(message.as_bytes(), &|model| model == "gpt-4o")
+        names_other(message.as_bytes(), false, &|model| model == "gpt-4o")
+    }
+
+    fn stops_binary(message: &[u8]) -> bool {
+        names_other(message, true, &|model| model == "gpt-4o")
+    }
+
+    #[test]
+    fn b04_json_in_a_binary_message_or_another_encoding_is_read_all_the_same() {
+        let other = r#"{"session":{"model":"gpt-5"}}"#;
+        let wide = |text: &str, bytes: fn(u16) -> [u8; 2]| -> Vec<u8> {
+            text.encode_utf16().flat_map(bytes).collect()
+        };
+        let deep = |text: &str| -> Vec<u8> {
+            text.chars()
+                .flat_map(|c| (c as u32).to_le_bytes())
+                .collect()
+        };
+        let marked = format!("\u{feff}{other}");
+        let readings = [
+            other.as_bytes().to_vec(),
+            marked.as_bytes().to_vec(),
+            format!(" /* */ {other}").into_bytes(),
+            format!("[{other}]").into_bytes(),
+            wide(other, u16::to_le_bytes),
+            wide(other, u16::to_be_bytes),
+            wide(&marked, u16::to_le_bytes),
+            wide(&marked, u16::to_be_bytes),
+            deep(other),
+            deep(&marked),
+        ];
+        for message in &readings {
+            assert!(stops_binary(message), "{message:?}");
+            assert!(
+                names_other(message, false, &|model| model == "gpt-4o"),
+                "{message:?}"
+            );
+        }
+        let allowed = r#"{"session":{"model":"gpt-4o"}}"#;
+        assert!(!stops_binary(allowed.as_bytes()));
+        assert!(!stops_binary(&wide(allowed, u16::to_le_bytes)));
+    }
+
+    #[test]
+    fn media_is_no_json() {
+        // Quiet and loud samples, and every byte there is.
+        let quiet: Vec<u8> = (0..4000i16).flat_map(|n| (n % 130).to_le_bytes()).collect();
+        let bytes: Vec<u8> = (0..=255).cycle().take(5000).collect();
+        for media in [&b"x \\ model"[..], &quiet, &bytes, &bytes[1..], b""] {
+            assert!(!stops_binary(media));
+        }
     }
 
     #[test]
@@ -116,11 +200,12 @@ mod tests {
             r#"{session:{model:"gpt-5"}}"#,
             "{\"session\":{\"model\":\"gpt-5\"}}{}",
             "\u{feff}{\"session\":{\"model\":\"gpt-5\"}}",
+            r#"[{"session":{"model":"gpt-5"}}]"#,
         ];
         for message in other {
             assert!(stops(message), "{message}");
         }
-        assert!(names_other(b"{\"model\":\"\xff\"}", &|_| true));
+        assert!(names_other(b"{\"model\":\"\xff\"}", false, &|_| true));
     }
 
     #[test]
@@ -147,7 +232,8 @@ mod tests {
         fn never_panics_and_a_planted_model_is_always_seen(
             before in "[ -~]{0,40}", deep in proptest::collection::vec(any::<u8>(), 0..60),
         ) {
-            names_other(&deep, &|_| true);
+            names_other(&deep, false, &|_| true);
+            names_other(&deep, true, &|_| true);
             let text = serde_json::json!({"x": before, "session": {"y": before, "model": "gpt-5"}});
             prop_assert!(stops(&text.to_string()));
         }
