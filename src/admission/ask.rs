@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::query::{Mode, Query};
 use super::{Denied, Entered};
-use crate::config::{ApiKey, Model, Route};
+use crate::config::{ApiKey, Model, Pass, Route};
 use crate::error::Reason;
 use crate::label::Label;
-use crate::upstream::Ask;
-use crate::upstream::voice_live::Generation;
+use crate::upstream::voice_live::{Generation, Transport};
+use crate::upstream::{About, Ask};
 
 /// Models that the route and the key allow both.
 pub(super) fn allowed(route: &Route, key: Option<&ApiKey>) -> Arc<[Model]> {
@@ -20,10 +20,37 @@ pub(super) fn allowed(route: &Route, key: Option<&ApiKey>) -> Arc<[Model]> {
 /// What the session is to be about: what the client names, or the route's first, and allowed by
 /// the lists of route and key.
 pub(super) fn ask(route: &Route, entered: &Entered<'_>, query: &Query) -> Result<Ask, Denied> {
-    let forbidden = |detail| Denied::new(Reason::Forbidden, detail);
+    let transport = query.transport.unwrap_or_default();
+    if transport == Transport::WebRtc && !route.web_rtc {
+        return Err(forbidden(
+            "the control channel of WebRTC is not offered here",
+        ));
+    }
+    let api_version = match &query.api_version {
+        // What a client's library writes there is of no importance where it has no choice.
+        Some(_) if route.api_versions.is_empty() => None,
+        Some(version) if route.api_versions.contains(version) => Some(version.clone()),
+        Some(_) => return Err(forbidden("the api-version is not allowed here")),
+        None => None,
+    };
+    Ok(Ask {
+        about: about(route, entered, query)?,
+        transport,
+        api_version,
+    })
+}
+
+fn about(route: &Route, entered: &Entered<'_>, query: &Query) -> Result<About, Denied> {
     let agents = !route.agents.is_empty();
     if query.mode == Some(Mode::Agent) && !agents {
-        return Err(forbidden("no agents are offered here"));
+        // The old proxy had its agent from the client or from its environment.
+        let nothing = query.agent.is_none() && query.project.is_none();
+        return Err(if nothing {
+            let words = "Agent mode requires agentId and projectName";
+            Denied::new(Reason::BadRequest, words)
+        } else {
+            forbidden("no agents are offered here")
+        });
     }
     // Naming an agent is asking for it, as in the successor of the old proxy.
     let wants_agent = match query.mode {
@@ -39,10 +66,10 @@ pub(super) fn ask(route: &Route, entered: &Entered<'_>, query: &Query) -> Result
         Some(asked) => allowed.iter().find(|model| *model == asked),
     };
     let model = model.ok_or(forbidden("the model is not allowed here"))?;
-    Ok(Ask::Model(model.clone()))
+    Ok(About::Model(model.clone()))
 }
 
-fn agent(route: &Route, entered: &Entered<'_>, query: &Query) -> Result<Ask, Denied> {
+fn agent(route: &Route, entered: &Entered<'_>, query: &Query) -> Result<About, Denied> {
     let token = entered.token.as_ref();
     if !token.is_some_and(|token| token.for_voice_live) {
         // The words of the old proxy, which its users look for.
@@ -51,7 +78,6 @@ fn agent(route: &Route, entered: &Entered<'_>, query: &Query) -> Result<Ask, Den
             "Agent mode requires token parameter (MSAL)",
         ));
     }
-    let forbidden = |detail| Denied::new(Reason::Forbidden, detail);
     let of_key = |agent: &&Label| {
         let key = entered.key;
         key.is_none_or(|key| key.agents.is_empty() || key.agents.contains(agent))
@@ -73,9 +99,53 @@ fn agent(route: &Route, entered: &Entered<'_>, query: &Query) -> Result<Ask, Den
     } else {
         Generation::Name
     };
-    Ok(Ask::Agent {
+    Ok(About::Agent {
         generation: generation.unwrap_or(usual),
         agent: agent.clone(),
         project: project.clone(),
+        more: more(route, query)?,
     })
+}
+
+/// What clients may add to an agent: values of a list, or their own where the route passes them.
+fn more(route: &Route, query: &Query) -> Result<Vec<(&'static str, Label)>, Denied> {
+    let passes = |pass, detail| {
+        route
+            .pass
+            .contains(&pass)
+            .then_some(())
+            .ok_or(forbidden(detail))
+    };
+    let mut more = Vec::new();
+    if let Some(version) = &query.version {
+        passes(
+            Pass::Version,
+            "clients may not choose the agent's version here",
+        )?;
+        more.push(("agent-version", version.clone()));
+    }
+    if let Some(conversation) = &query.conversation {
+        passes(
+            Pass::Conversation,
+            "clients may not go on with conversations here",
+        )?;
+        more.push(("conversation-id", conversation.clone()));
+    }
+    if let Some(identity) = &query.identity {
+        if !route.identities.contains(identity) {
+            return Err(forbidden("the agent's identity is not allowed here"));
+        }
+        more.push(("agent-authentication-identity-client-id", identity.clone()));
+    }
+    if let Some(resource) = &query.resource {
+        if !route.resources.contains(resource) {
+            return Err(forbidden("the resource is not allowed here"));
+        }
+        more.push(("foundry-resource-override", resource.clone()));
+    }
+    Ok(more)
+}
+
+fn forbidden(detail: &'static str) -> Denied {
+    Denied::new(Reason::Forbidden, detail)
 }

@@ -48,7 +48,7 @@ use self::credential::Shown;
 use self::jwt::{Tokens, Verified};
 use self::limit::{Limits, Taken};
 use self::query::Query;
-use crate::config::{ApiKey, Enter, Live, Model, Place, Route, Way};
+use crate::config::{ApiKey, Enter, Live, Model, Route, Way};
 use crate::error::Reason;
 use crate::label::Label;
 use crate::metrics;
@@ -281,10 +281,7 @@ impl Admission {
             token: token.and(shown.bearer),
             locked: route.lock_models.then(|| allowed(route, entered.key)),
             expires: entered.token.as_ref().map(|token| token.expires),
-            dropped_parameters: query.dropped(
-                route.accept.contains(&Place::Query),
-                !route.agents.is_empty(),
-            ),
+            dropped_parameters: query.dropped(route),
             _slots: slots,
         })
     }
@@ -312,7 +309,7 @@ impl Admission {
                     }
                 }
                 if !ways.contains(&Way::Anyone) {
-                    return Err(missing(ways));
+                    return Err(missing(ways, "or"));
                 }
             }
             Enter::All(ways) => {
@@ -322,15 +319,15 @@ impl Admission {
                     (None, shown.key.as_ref().or(shown.bearer.as_ref()))
                 };
                 if ways.is_empty() {
-                    return Err(missing(ways));
+                    return Err(missing(ways, "and"));
                 }
                 if ways.contains(&Way::Key) {
-                    let key = keys.ok_or(missing(ways))?;
+                    let key = keys.ok_or(missing(ways, "and"))?;
                     entered.key = Some(self.keys.find(key, &asked.route.name)?);
                 }
                 let issuers = issuers(ways);
                 if !issuers.is_empty() {
-                    let token = tokens.ok_or(missing(ways))?;
+                    let token = tokens.ok_or(missing(ways, "and"))?;
                     let verified = self.tokens.verify(token, &issuers, asked.now.wall);
                     entered.token = Some(verified.await?);
                 }
@@ -368,11 +365,12 @@ fn issuers(ways: &[Way]) -> Vec<&Label> {
         .collect()
 }
 
-fn missing(ways: &[Way]) -> Denied {
+fn missing(ways: &[Way], joined: &str) -> Denied {
     let (keys, tokens) = (ways.contains(&Way::Key), !issuers(ways).is_empty());
-    let detail = match (keys, tokens) {
-        (true, true) => "a key or a token is needed, in a place that this route accepts",
-        (false, true) => "a token is needed, in a place that this route accepts",
+    let detail = match (keys, tokens, joined) {
+        (true, true, "and") => "a key and a token are needed, in places that this route accepts",
+        (true, true, _) => "a key or a token is needed, in a place that this route accepts",
+        (false, true, _) => "a token is needed, in a place that this route accepts",
         _ => "a key is needed, in a place that this route accepts",
     };
     Denied::new(Reason::Unauthenticated, detail)

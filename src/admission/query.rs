@@ -4,10 +4,11 @@
 //! Unknown ones are counted and go nowhere.
 
 use super::Denied;
+use crate::config::{Place, Route};
 use crate::error::Reason;
 use crate::label::Label;
 use crate::secret::Secret;
-use crate::upstream::voice_live::Generation;
+use crate::upstream::voice_live::{Generation, Transport};
 
 /// The parameters that mean something here.
 #[derive(Default)]
@@ -16,6 +17,13 @@ pub(super) struct Query {
     pub(super) model: Option<Label>,
     pub(super) agent: Option<(Generation, Label)>,
     pub(super) project: Option<Label>,
+    /// `conversation-id`, `agent-version`, and so on.
+    pub(super) conversation: Option<Label>,
+    pub(super) version: Option<Label>,
+    pub(super) identity: Option<Label>,
+    pub(super) resource: Option<Label>,
+    pub(super) api_version: Option<Label>,
+    pub(super) transport: Option<Transport>,
     /// `token`, and `authorization` without its scheme.
     pub(super) token: Option<Secret>,
     pub(super) authorization: Option<Secret>,
@@ -63,6 +71,42 @@ impl Query {
                     let project = label(&value, "the project is not the name of one")?;
                     once(&mut query.project, project, "two projects are named")?;
                 }
+                "conversationId" | "conversation-id" => {
+                    let id = label(&value, "conversation-id is not the id of a conversation")?;
+                    once(&mut query.conversation, id, "two conversations are named")?;
+                }
+                "agentVersion" | "agent-version" => {
+                    let version = label(&value, "agent-version is not a version")?;
+                    once(
+                        &mut query.version,
+                        version,
+                        "two versions of an agent are named",
+                    )?;
+                }
+                "agentAuthenticationIdentityClientId"
+                | "agent-authentication-identity-client-id" => {
+                    let id = label(&value, "the identity of the agent is not a client id")?;
+                    once(&mut query.identity, id, "two identities are named")?;
+                }
+                "foundryResourceOverride" | "foundry-resource-override" => {
+                    let resource = label(&value, "the resource is not the name of one")?;
+                    once(&mut query.resource, resource, "two resources are named")?;
+                }
+                "apiVersion" | "api-version" => {
+                    let version = label(&value, "api-version is not a version")?;
+                    once(&mut query.api_version, version, "api-version stands twice")?;
+                }
+                "transport" => {
+                    let transport = match &*value {
+                        "websocket" => Transport::WebSocket,
+                        "webrtc" => Transport::WebRtc,
+                        _ => {
+                            let wrong = "Unsupported transport (expected 'websocket' or 'webrtc')";
+                            return Err(bad(wrong));
+                        }
+                    };
+                    once(&mut query.transport, transport, "transport stands twice")?;
+                }
                 "token" => once(&mut query.token, secret(), "token stands twice")?,
                 "api-key" => once(&mut query.key, secret(), "api-key stands twice")?,
                 // The browser build of Microsoft's SDK writes it in lower case, the reference not.
@@ -81,12 +125,28 @@ impl Query {
     }
 
     /// Parameters that mean nothing on a route: unknown ones, credentials where the query may hold
-    /// none, agents where there are none.
-    pub(super) fn dropped(&self, credentials: bool, agents: bool) -> u64 {
-        let secrets = [&self.token, &self.key, &self.authorization];
-        let secrets = secrets.into_iter().flatten().count() as u64;
-        let agent = u64::from(self.agent.is_some()) + u64::from(self.project.is_some());
-        self.unknown + if credentials { 0 } else { secrets } + if agents { 0 } else { agent }
+    /// none, agents where there are none, what clients may not choose.
+    pub(super) fn dropped(&self, route: &Route) -> u64 {
+        let count = |some: &[bool]| some.iter().filter(|&&some| some).count() as u64;
+        let mut dropped = self.unknown;
+        if !route.accept.contains(&Place::Query) {
+            let secrets = [&self.token, &self.key, &self.authorization];
+            dropped += count(&secrets.map(Option::is_some));
+        }
+        if route.agents.is_empty() {
+            let of_agents = [
+                &self.project,
+                &self.conversation,
+                &self.version,
+                &self.identity,
+                &self.resource,
+            ];
+            dropped += count(&of_agents.map(Option::is_some)) + u64::from(self.agent.is_some());
+        }
+        if route.api_versions.is_empty() {
+            dropped += u64::from(self.api_version.is_some());
+        }
+        dropped
     }
 }
 

@@ -1,7 +1,7 @@
 //! The checks without tokens: those are in `jwt`, and through real sockets in `tests/edge`.
 
 use super::*;
-use crate::config::{self, Rate, Refuse, RouteLimits};
+use crate::config::{self, Place, Rate, Refuse, RouteLimits};
 
 fn label(name: &str) -> Label {
     Label::new(name).unwrap()
@@ -61,6 +61,11 @@ fn route(ways: &[Way], accept: &[Place]) -> Route {
         lock_models: true,
         agents: Vec::new(),
         projects: Vec::new(),
+        pass: Vec::new(),
+        identities: Vec::new(),
+        resources: Vec::new(),
+        api_versions: Vec::new(),
+        web_rtc: false,
         subprotocols: vec!["realtime".to_owned()],
         refuse: Refuse::Status,
         upstreams: vec![label("voice")],
@@ -206,7 +211,7 @@ fn the_model_is_the_clients_choice_or_the_first_allowed() {
     let grant = decide(&admission, &route, target, &[("api-key", "k-1")]).unwrap();
     assert_eq!(
         (grant.ask(), grant.dropped_parameters()),
-        (&Ask::Model(label("gpt-4o")), 3)
+        (&Ask::model(label("gpt-4o")), 3)
     );
 }
 
@@ -423,11 +428,17 @@ fn b06_b11_modes_and_the_words_of_the_old_proxy() {
         let target = format!("/ws?{query}");
         decide(&admission, route, &target, &[("api-key", "k-1")]).map(|grant| grant.ask().clone())
     };
-    let model = Ok(Ask::Model(label("gpt-realtime")));
+    let model = Ok(Ask::model(label("gpt-realtime")));
     assert_eq!(refused(&route, "mode=standard"), model);
     assert_eq!(refused(&route, "mode=avatar"), model);
     let reason = |result: Result<Ask, Denied>| result.unwrap_err().reason;
-    assert_eq!(reason(refused(&route, "mode=agent")), Reason::Forbidden);
+    let denied = refused(&route, "mode=agent").unwrap_err();
+    let words = "Agent mode requires agentId and projectName";
+    assert_eq!((denied.reason, denied.detail), (Reason::BadRequest, words));
+    assert_eq!(
+        reason(refused(&route, "mode=agent&agentId=a")),
+        Reason::Forbidden
+    );
     assert_eq!(reason(refused(&route, "mode=other")), Reason::BadRequest);
     // A route without agents has no use for their names.
     assert_eq!(refused(&route, "agentId=a&projectName=p"), model);

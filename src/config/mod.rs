@@ -181,7 +181,7 @@ pub struct Upstream {
     pub port: u16,
     /// `None`: plain text, on loopback or where written out.
     pub roots: Option<Roots>,
-    pub api_version: Label,
+    pub api_versions: ApiVersions,
     pub credential: Credential,
     /// TCP and TLS handshakes together.
     pub connect: Duration,
@@ -197,6 +197,14 @@ pub const VOICE_LIVE_AUDIENCES: [&str; 4] = [
     "https://cognitiveservices.azure.com",
     "https://cognitiveservices.azure.com/",
 ];
+
+/// The `api-version` that is asked for where the client may not or does not choose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiVersions {
+    pub web_socket: Label,
+    /// The control channel of WebRTC is a preview with versions of its own.
+    pub web_rtc: Label,
+}
 
 /// What the edge shows an upstream. If there are several, the caller's own token goes first.
 #[derive(Clone, Debug)]
@@ -241,6 +249,16 @@ pub struct Route {
     /// Agents that may be asked for, and the projects they are in; the first are the defaults.
     pub agents: Vec<Label>,
     pub projects: Vec<Label>,
+    /// Parameters of agents whose values clients choose freely.
+    pub pass: Vec<Pass>,
+    /// Client ids of identities that agents may be asked to use, and resources they may be taken
+    /// from.
+    pub identities: Vec<Label>,
+    pub resources: Vec<Label>,
+    /// Versions that clients may choose; empty: what they choose goes no further.
+    pub api_versions: Vec<Label>,
+    /// Whether the control channel of WebRTC may be opened.
+    pub web_rtc: bool,
     /// Subprotocols that may be agreed on.
     pub subprotocols: Vec<String>,
     pub refuse: Refuse,
@@ -286,6 +304,15 @@ pub enum Place {
     Cookie,
     /// `openai-insecure-api-key.KEY`, `authorization.bearer.TOKEN`, `bearer.TOKEN`.
     Subprotocol,
+}
+
+/// A parameter of agents that goes on with the client's own value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pass {
+    /// `conversation-id`: a conversation goes on.
+    Conversation,
+    /// `agent-version`.
+    Version,
 }
 
 /// How a client is told that it may not enter.

@@ -127,7 +127,7 @@ fn upstreams(settings: &Settings, out: &mut String) -> std::fmt::Result {
             upstream.name,
             upstream.host,
             upstream.port,
-            upstream.api_version,
+            upstream.api_versions.web_socket,
             format_duration(upstream.connect),
             format_duration(upstream.total),
         )?;
@@ -154,9 +154,19 @@ fn route(route: &Route, out: &mut String) -> std::fmt::Result {
     if !route.agents.is_empty() {
         writeln!(
             out,
-            "          agents {} in projects {}",
+            "          agents {} in projects {}, identities {}, resources {}",
             list(&route.agents, "none"),
             list(&route.projects, "none"),
+            list(&route.identities, "none"),
+            list(&route.resources, "none"),
+        )?;
+    }
+    if !route.api_versions.is_empty() || route.web_rtc {
+        let web_rtc = if route.web_rtc { "yes" } else { "no" };
+        let versions = list(&route.api_versions, "none");
+        writeln!(
+            out,
+            "          api-version {versions}, WebRTC control {web_rtc}"
         )?;
     }
     let none = || "none".to_owned();

@@ -30,7 +30,7 @@ use crate::ws::handshake;
 
 pub use self::host::{Stream, set_options};
 pub use self::tls::Unusable;
-pub use self::voice_live::Ask;
+pub use self::voice_live::{About, Ask};
 
 use self::host::Host;
 
@@ -201,7 +201,7 @@ impl Upstream {
     /// The request as it goes out, built from nothing, with the nonce that its answer must fit.
     fn request(&self, want: Want<'_>) -> Result<(Request<Empty<Bytes>>, HeaderValue), Failure> {
         let mut request = Request::new(Empty::new());
-        *request.uri_mut() = want.ask.target(&self.settings.api_version);
+        *request.uri_mut() = want.ask.target(&self.settings.api_versions);
         let (name, credential) = self.credential(want).ok_or(Failure::new(
             Reason::UpstreamUnauthorized,
             "there is no credential that it would take",
@@ -220,9 +220,9 @@ impl Upstream {
             let bearer = Secret::new(format!("Bearer {}", token.expose()));
             return Some((header::AUTHORIZATION, sensitive(bearer.expose())?));
         }
-        match want.ask {
-            Ask::Model(_) => Some((API_KEY, self.key.clone()?)),
-            Ask::Agent { .. } => None,
+        match want.ask.about {
+            About::Model(_) => Some((API_KEY, self.key.clone()?)),
+            About::Agent { .. } => None,
         }
     }
 
@@ -234,7 +234,7 @@ impl Upstream {
             "ws"
         };
         let authority = self.host.authority().to_str().unwrap_or_default();
-        let target = want.ask.target(&self.settings.api_version);
+        let target = want.ask.target(&self.settings.api_versions);
         let credential = match self.credential(want) {
             Some((name, _)) if name == API_KEY => "api-key: ***",
             Some(_) => "Authorization: Bearer *** (the caller's own)",
@@ -260,8 +260,8 @@ const ANSWER_MAX: usize = 32 * 1024;
 
 /// Dials the first of `upstreams` that answers; what the last one said if none does.
 ///
-/// All failures are tried again elsewhere: another upstream has its own address, credential and
-/// quota. The caller gives at least one.
+/// All failures but a refusal of the caller's own token are tried again elsewhere: another
+/// upstream has its own address, credential and quota. The caller gives at least one.
 pub async fn dial_first(
     upstreams: &[Arc<Upstream>],
     want: Want<'_>,
@@ -270,6 +270,8 @@ pub async fn dial_first(
     for upstream in upstreams {
         match upstream.dial(want).await {
             Ok(dialled) => return Ok(dialled),
+            // Whom Azure turned away is not let in elsewhere, least of all with our own key.
+            Err(failure) if failure.by_token => return Err((upstream.name().clone(), failure)),
             Err(failure) => last = Some((upstream.name().clone(), failure)),
         }
     }

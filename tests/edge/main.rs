@@ -25,6 +25,7 @@ mod listener;
 mod lock;
 mod logged;
 mod metrics;
+mod modes;
 mod nginx;
 mod noise;
 mod places;

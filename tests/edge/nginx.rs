@@ -207,3 +207,75 @@ async fn b04_b11_a_key_that_is_required_beside_the_token_narrows_the_agents() {
             .ends_with("&agent-name=helper&agent-project-name=support")
     );
 }
+
+#[tokio::test]
+async fn b09_only_a_token_for_voice_live_is_passed_on() {
+    let wish = Wish {
+        credential: format!("{{ caller = true, key = \"{UPSTREAM_KEY}\" }}"),
+        upstream_takes_any: true,
+        ..Wish::default()
+    };
+    // One issuer for three audiences: ours, and both of Voice Live's.
+    let audiences = [
+        ("api://media-edge", false),
+        ("https://cognitiveservices.azure.com", true),
+        ("https://ai.azure.com", true),
+    ];
+    let listed = audiences.map(|(audience, _)| audience).join("\", \"");
+    let issued = Issued::with(wish, &listed, "").await;
+    for (audience, passed_on) in audiences {
+        let mint = Mint::entra_v2(&issued.provider.base(), TENANT, audience);
+        let bearer = format!("Bearer {}", issued.provider.mint(&mint));
+        let headers = [("Authorization", bearer.as_str())];
+        let caller = issued.world.ask("/ws?model=sim-echo", &headers).await;
+        let caller = caller.unwrap();
+        let seen = issued
+            .world
+            .upstream_saw(|seen| seen.scenario.is_some())
+            .await;
+        let shown = ["authorization", "api-key"].map(|name| seen.header(name).count());
+        let expected = if passed_on { [1, 0] } else { [0, 1] };
+        assert_eq!(shown, expected, "{audience}");
+        drop(caller);
+        issued.world.settles().await;
+    }
+}
+
+#[tokio::test]
+async fn b16_whom_the_upstream_turned_away_is_not_let_in_with_our_key() {
+    let wish = Wish {
+        credential: "{ caller = true }".to_owned(),
+        admit: "\"users\"".to_owned(),
+        accept: "\"query\"".to_owned(),
+        upstream_takes_any: true,
+        ..Wish::default()
+    };
+    let mut issued = Issued::with(wish, VOICE_LIVE, "").await;
+    // The same world once more, with a second upstream that has a key of ours.
+    let spare = format!(
+        "[upstreams.spare]\nkind = \"voice-live\"\nurl = \"wss://localhost:{}\"\n\
+         credential = {{ key = \"spare\" }}\nroots = \"ca.pem\"\n",
+        issued.world.upstream.port()
+    );
+    let one = "upstreams = [\"voice\"]";
+    let two = "upstreams = [\"voice\", \"spare\"]";
+    assert!(issued.world.settings.contains(one));
+    let settings = issued.world.settings.replace(one, two) + &spare;
+    let file = issued.world.folder.join("two.toml");
+    std::fs::write(&file, settings).unwrap();
+    let read = tonegate::config::Settings::read(&[file]).unwrap();
+    let edge = tonegate::app::Edge::start(&read).unwrap();
+    let token = token(&issued);
+    let world = &mut issued.world;
+    let _first = world.edge.replace(edge);
+    world.port = world.edge().public().port();
+    let target = format!("/ws?model=sim-refuse-401&token={token}");
+    let dialled = world.upstream_total();
+    let refused = world.refused(&target, &[]).await;
+    refused.is(401, "upstream_unauthorized");
+    assert_eq!(world.upstream_total(), dialled + 1, "another was asked");
+    // Any other failure is tried elsewhere.
+    let target = format!("/ws?model=sim-refuse-500&token={token}");
+    world.refused(&target, &[]).await;
+    assert_eq!(world.upstream_total(), dialled + 3);
+}

@@ -122,6 +122,7 @@ pub(in crate::config) struct Upstream {
     pub resource: Option<String>,
     pub url: Option<String>,
     pub api_version: Option<String>,
+    pub web_rtc_api_version: Option<String>,
     pub credential: Option<Credential>,
     pub roots: Option<String>,
     #[serde(default, deserialize_with = "duration")]
@@ -178,6 +179,16 @@ pub(in crate::config) struct Route {
     pub agents: Vec<String>,
     #[serde(default)]
     pub projects: Vec<String>,
+    #[serde(default)]
+    pub pass: Vec<String>,
+    #[serde(default)]
+    pub identities: Vec<String>,
+    #[serde(default)]
+    pub resources: Vec<String>,
+    #[serde(default)]
+    pub api_versions: Vec<String>,
+    #[serde(default)]
+    pub web_rtc: bool,
     pub subprotocols: Option<Vec<String>>,
     pub refuse: Option<String>,
     #[serde(default)]

@@ -154,7 +154,7 @@ fn https(at: &str, url: &str, problems: &mut Problems) -> Option<String> {
         uri.scheme_str() == Some("https") && uri.host().is_some() && !url.contains('@')
     });
     if !fits {
-        problems.add(at, format!("{url:?} must be an https:// URL"));
+        problems.add(at, "must be an https:// URL without a user or a password");
     }
     fits.then(|| url.to_owned())
 }

@@ -83,8 +83,9 @@ impl Problems {
     }
 
     fn read(&mut self, at: &str, path: &Path) -> Option<String> {
+        // The name of the file is not told: where somebody wrote a secret instead, it is one.
         std::fs::read_to_string(path)
-            .map_err(|error| self.add(at, format!("cannot read {}: {error}", path.display())))
+            .map_err(|error| self.add(at, format!("the file cannot be read: {error}")))
             .ok()
     }
 }
@@ -215,6 +216,12 @@ fn keys(file: &File, problems: &mut Problems) -> Vec<ApiKey> {
             );
             continue;
         };
+        if digest.is(&Digest::of("")) {
+            problems.add(
+                format!("{at}.sha256"),
+                "is the digest of nothing: whatever made it had no key",
+            );
+        }
         if keys.iter().any(|other| other.name == name) {
             problems.add(&at, "this name is taken by another key");
         }

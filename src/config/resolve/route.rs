@@ -3,13 +3,13 @@
 use std::collections::HashSet;
 use std::fmt::Display;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use super::Problems;
 use super::enter::{accept, cookie, cookies, enter};
 use crate::config::file::{self, File};
 use crate::config::{
-    ApiKey, Enter, Issuer, Refuse, Route, RouteLimits, Upstream, VOICE_LIVE_AUDIENCES, Way,
+    ApiKey, Enter, Issuer, Pass, Refuse, Route, RouteLimits, Upstream, VOICE_LIVE_AUDIENCES, Way,
 };
 use crate::label::Label;
 
@@ -52,6 +52,7 @@ pub(super) fn routes(file: &File, known: &Known<'_>, problems: &mut Problems) ->
         let route = route(&mut at, label, known);
         agents(&mut at, &route, known);
         callers(&mut at, &route, known);
+        openable(&mut at, &route);
         cookies(&mut at, &route);
         routes.push(route);
     }
@@ -89,6 +90,11 @@ fn route(at: &mut At<'_>, name: Label, known: &Known<'_>) -> Route {
         models: label(at, "models", &written.models),
         agents: label(at, "agents", &written.agents),
         projects: label(at, "projects", &written.projects),
+        pass: pass(at),
+        identities: label(at, "identities", &written.identities),
+        resources: label(at, "resources", &written.resources),
+        api_versions: label(at, "api_versions", &written.api_versions),
+        web_rtc: written.web_rtc,
         paths: written.paths.clone(),
         name,
     }
@@ -124,9 +130,13 @@ fn networks(at: &mut At<'_>, key: &str, written: &[String]) -> Vec<IpNet> {
         let network: Result<IpNet, _> = text
             .parse()
             .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
-        match network {
-            Ok(network) if network.trunc() == network => networks.push(network),
-            Ok(network) => at.add(
+        match network.map(canonical) {
+            Ok(None) => at.add(
+                key,
+                format!("{text:?} is neither an IPv4 nor an IPv6 network"),
+            ),
+            Ok(Some(network)) if network.trunc() == network => networks.push(network),
+            Ok(Some(network)) => at.add(
                 key,
                 format!(
                     "{text:?} has bits beyond its prefix; did you mean {}?",
@@ -140,6 +150,20 @@ fn networks(at: &mut At<'_>, key: &str, written: &[String]) -> Vec<IpNet> {
         }
     }
     networks
+}
+
+/// An IPv4 network that is written as IPv6 (RFC 4291, 2.5.5.2), as what it is: the addresses of
+/// clients are compared so, too.
+fn canonical(network: IpNet) -> Option<IpNet> {
+    match network {
+        IpNet::V6(v6) => match (v6.addr().to_ipv4_mapped(), v6.prefix_len().checked_sub(96)) {
+            (Some(v4), Some(prefix)) => Ipv4Net::new(v4, prefix).ok().map(IpNet::V4),
+            // Half of it is no IPv6.
+            (Some(_), None) => None,
+            (None, _) => Some(network),
+        },
+        IpNet::V4(_) => Some(network),
+    }
 }
 
 fn limits(written: &file::RouteLimits) -> RouteLimits {
@@ -202,6 +226,21 @@ fn upstreams(at: &mut At<'_>, known: &Known<'_>) -> Vec<Label> {
     names
 }
 
+fn pass(at: &mut At<'_>) -> Vec<Pass> {
+    let mut pass = Vec::new();
+    for name in &at.written.pass {
+        match name.as_str() {
+            "conversation-id" => pass.push(Pass::Conversation),
+            "agent-version" => pass.push(Pass::Version),
+            other => at.add(
+                "pass",
+                format!("{other:?} must be \"conversation-id\" or \"agent-version\""),
+            ),
+        }
+    }
+    pass
+}
+
 /// Agents take tokens only, and an agent is found in a project.
 fn agents(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
     if route.agents.is_empty() {
@@ -225,6 +264,34 @@ fn agents(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
                  the upstream {}",
                 upstream.name
             ),
+        );
+    }
+}
+
+/// A route that nobody can enter was meant for somebody.
+fn openable(at: &mut At<'_>, route: &Route) {
+    let anyone = route.enter.ways().contains(&Way::Anyone);
+    if route.accept.is_empty() && !anyone {
+        at.add(
+            "accept",
+            "names no place for a credential, so nobody could enter",
+        );
+    }
+    if !route.without_origin && route.origins.is_empty() {
+        at.add(
+            "origins",
+            "missing; with without_origin = false and no origins nobody could enter",
+        );
+    }
+    let tokens = route
+        .enter
+        .ways()
+        .iter()
+        .any(|way| matches!(way, Way::Issuer(_)));
+    if !route.agents.is_empty() && !tokens {
+        at.add(
+            "agents",
+            "are asked with the caller's token, but admit names no issuer",
         );
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Problems;
 use crate::config::file::{self, File};
-use crate::config::{Credential, Upstream};
+use crate::config::{ApiVersions, Credential, Upstream};
 use crate::secret::Secret;
 
 pub(super) fn upstreams(file: &File, problems: &mut Problems) -> Vec<Upstream> {
@@ -19,8 +19,7 @@ pub(super) fn upstreams(file: &File, problems: &mut Problems) -> Vec<Upstream> {
         }
         let address = address(&at, written, problems);
         let credential = credential(&at, written, problems);
-        let api_version = written.api_version.as_deref().unwrap_or("2026-07-15");
-        let api_version = problems.label(&format!("{at}.api_version"), api_version);
+        let api_versions = api_versions(&at, written, problems);
         let roots = problems.roots(&at, written.roots.as_deref());
         let connect = written.connect.unwrap_or(Duration::from_secs(5));
         let total = written.total.unwrap_or(Duration::from_secs(10));
@@ -30,8 +29,8 @@ pub(super) fn upstreams(file: &File, problems: &mut Problems) -> Vec<Upstream> {
                 "connect must be more than 0, total at least that and at most 60s",
             );
         }
-        let (Some((secure, host, port)), Some(credential), Some(api_version), Some(roots)) =
-            (address, credential, api_version, roots)
+        let (Some((secure, host, port)), Some(credential), Some(api_versions), Some(roots)) =
+            (address, credential, api_versions, roots)
         else {
             continue;
         };
@@ -40,13 +39,31 @@ pub(super) fn upstreams(file: &File, problems: &mut Problems) -> Vec<Upstream> {
             host,
             port,
             roots: secure.then_some(roots),
-            api_version,
+            api_versions,
             credential,
             connect,
             total,
         });
     }
     upstreams
+}
+
+fn api_versions(
+    at: &str,
+    written: &file::Upstream,
+    problems: &mut Problems,
+) -> Option<ApiVersions> {
+    let usual = written.api_version.as_deref().unwrap_or("2026-07-15");
+    let web_rtc = written.web_rtc_api_version.as_deref();
+    // The only one that served it in a test of August 2026.
+    let web_rtc = web_rtc.unwrap_or("2026-01-01-preview");
+    let web_socket = problems.label(&format!("{at}.api_version"), usual);
+    let web_rtc = problems.label(&format!("{at}.web_rtc_api_version"), web_rtc);
+    let (web_socket, web_rtc) = web_socket.zip(web_rtc)?;
+    Some(ApiVersions {
+        web_socket,
+        web_rtc,
+    })
 }
 
 fn credential(at: &str, written: &file::Upstream, problems: &mut Problems) -> Option<Credential> {

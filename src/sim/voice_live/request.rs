@@ -12,8 +12,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-/// The one path of the realtime service.
-const PATH: &str = "/voice-live/realtime";
+/// The paths of the realtime service: with media in the WebSocket, and the control channel of
+/// WebRTC.
+const PATHS: [&str; 2] = ["/voice-live/realtime", "/voice-live/realtime/calls"];
 
 const VERSIONS: [&str; 6] = [
     "2025-05-01-preview",
@@ -170,7 +171,7 @@ impl Judge<'_> {
     }
 
     fn path(&mut self) {
-        if self.request.path != PATH {
+        if !PATHS.contains(&self.request.path.as_str()) {
             self.refuse(Violation::Path, Refusal::new(404, "Resource not found"));
         }
     }
