@@ -10,6 +10,7 @@ use serde_json::json;
 
 use crate::app;
 use crate::config::Settings;
+use crate::listener::explain::Refused;
 
 #[derive(Args)]
 pub(super) struct Flags {
@@ -68,11 +69,13 @@ pub(super) fn run(flags: &Flags) -> anyhow::Result<()> {
             }
             Ok(())
         }
-        Err(status) => bail!("refused with status {status}"),
+        Err(Refused::Status(status)) => bail!("refused with status {status}"),
+        Err(Refused::Close(code)) => bail!("refused with an error message and close code {code}"),
     }
 }
 
-/// A head with line ends as people type them is taken, too.
+/// A head with line ends as people type them is taken, too; one with CR LF somewhere is taken as it
+/// is.
 fn read(path: &PathBuf) -> anyhow::Result<Vec<u8>> {
     let mut text = String::new();
     if path.as_os_str() == "-" {
@@ -83,7 +86,11 @@ fn read(path: &PathBuf) -> anyhow::Result<Vec<u8>> {
         text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read {}", path.display()))?;
     }
-    let mut head = text.replace("\r\n", "\n").replace('\n', "\r\n");
+    let mut head = if text.contains('\r') {
+        text
+    } else {
+        text.replace('\n', "\r\n")
+    };
     while !head.ends_with("\r\n\r\n") {
         head.push_str("\r\n");
     }

@@ -35,7 +35,8 @@ enum Verb {
     Serve(Config),
     /// Judge the settings and print what would run, secrets masked
     Check(Config),
-    /// Tell what would become of a request: each check, and what would be asked upstream
+    /// Tell what would become of a request: each check, and what would be asked upstream; keys of
+    /// token issuers are fetched for it, nothing else is dialled
     Explain(explain::Flags),
     /// Make an API key for a client, with the lines for the settings
     Key(key::Flags),
@@ -46,7 +47,7 @@ enum Verb {
     /// Run a simulated peer
     #[command(subcommand)]
     Sim(sim::Peer),
-    /// Make tokens for tests
+    /// Verify a token as the edge would, or make one for tests
     #[command(subcommand)]
     Token(token::Verb),
 }

@@ -1,5 +1,6 @@
 //! A request judged without a socket, for `tonegate explain`: the same head, the same parser, the
-//! same route, the same admission, each told. Nothing is dialled, and nobody is counted.
+//! same route, the same admission, each told. Nothing is dialled but the issuers of tokens, and
+//! nobody is counted: the tables of limits are empty.
 
 use std::net::IpAddr;
 use std::sync::Mutex;
@@ -17,14 +18,22 @@ use super::head::{self, Held, Read, Unread};
 use super::http::{Doors, shake};
 use super::refusal::Refusal;
 use crate::admission::{self, Finding, Now, Told};
-use crate::error::Reason;
+use crate::config::Refuse;
 use crate::upstream::Want;
 
 /// What was found, and what it comes to.
 pub struct Explained {
     pub findings: Vec<Finding>,
-    /// What would be asked of each upstream in turn, or the status of the refusal.
-    pub outcome: Result<Vec<String>, u16>,
+    /// What would be asked of each upstream in turn, or how the refusal would be told.
+    pub outcome: Result<Vec<String>, Refused>,
+}
+
+/// How a client is told that it may not enter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    Status(u16),
+    /// A `101`, an error message and this code.
+    Close(u16),
 }
 
 /// Judges the head of a request that `peer` would send.
@@ -39,7 +48,7 @@ async fn judge(
     head: &[u8],
     peer: IpAddr,
     findings: &mut Vec<Finding>,
-) -> Result<Vec<String>, u16> {
+) -> Result<Vec<String>, Refused> {
     let mut note = |check, passed, text: String| {
         findings.push(Finding {
             check,
@@ -52,22 +61,26 @@ async fn judge(
         Ok(read) => parse(read).await,
         Err(Unread::Refused(status, detail)) => {
             note("head", false, detail.to_owned());
-            return Err(status.as_u16());
+            return Err(Refused::Status(status.as_u16()));
         }
         Err(Unread::Gone | Unread::Late) => {
             note("head", false, "it has no end: an empty line".to_owned());
-            return Err(408);
+            return Err(Refused::Status(408));
         }
     };
     let Some(request) = request else {
         note("head", false, "it is malformed".to_owned());
-        return Err(400);
+        return Err(Refused::Status(400));
     };
     note("head", true, "well formed".to_owned());
     let path = request.uri().path();
+    if matches!(path, "/healthz" | "/readyz") {
+        note("route", true, "a probe of the edge, for anybody".to_owned());
+        return Ok(Vec::new());
+    }
     let Some(open) = doors.by_path.get(path).map(|&index| &doors.routes[index]) else {
         note("route", false, "no route has this path".to_owned());
-        return Err(Refusal::new(Reason::NotFound, "").status.as_u16());
+        return Err(Refused::Status(404));
     };
     note("route", true, open.route.name.to_string());
     let upgrade = shake(&open.route, &request);
@@ -80,7 +93,7 @@ async fn judge(
         }
         Err(refusal) => {
             note("upgrade", false, refusal.detail.to_owned());
-            return Err(refusal.status.as_u16());
+            return Err(Refused::Status(refusal.status.as_u16()));
         }
     }
     let (parts, ()) = request.into_parts();
@@ -93,7 +106,13 @@ async fn judge(
     let mut told = Told::somebody();
     let decided = doors.admission.decide(asked, &mut told).await;
     findings.extend(told.findings());
-    let grant = decided.map_err(|denied| Refusal::from(denied).status.as_u16())?;
+    let grant = decided.map_err(|denied| {
+        let refusal = Refusal::from(denied);
+        match open.route.refuse {
+            Refuse::Status => Refused::Status(refusal.status.as_u16()),
+            Refuse::Close => Refused::Close(refusal.close_code()),
+        }
+    })?;
     let want = Want {
         ask: grant.ask(),
         token: grant.token(),

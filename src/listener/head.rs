@@ -153,10 +153,13 @@ fn judge_request_line(line: &[u8]) -> Result<(), Unread> {
         return Err(malformed("the request line is malformed"));
     }
     let path = target.is_some_and(|t| {
-        t.starts_with(b"/") && t.iter().all(|&b| b > b' ' && b != 0x7F && b.is_ascii())
+        let visible = |&b: &u8| b > b' ' && b != 0x7F && b.is_ascii() && b != b'#';
+        t.starts_with(b"/") && t.iter().all(visible)
     });
     if !path {
-        return Err(malformed("the target must be a path in visible ASCII"));
+        return Err(malformed(
+            "the target must be a path in visible ASCII, without a fragment",
+        ));
     }
     Ok(())
 }
@@ -164,10 +167,25 @@ fn judge_request_line(line: &[u8]) -> Result<(), Unread> {
 /// A name or an address, and perhaps a port (RFC 9110, 7.2). Which one it is does not matter here,
 /// but an intermediary might read an odd one differently.
 fn judge_host(value: &[u8]) -> Result<(), Unread> {
-    let host = value.iter().all(|&byte| {
-        byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']')
-    });
-    if value.is_empty() || value[0] == b':' || !host {
+    let (host, port) = match value.strip_prefix(b"[") {
+        Some(rest) => {
+            let end = memchr::memchr(b']', rest).unwrap_or(0);
+            (&rest[..end], rest.get(end + 1..).unwrap_or(b"x"))
+        }
+        None => value.split_at(memchr::memchr(b':', value).unwrap_or(value.len())),
+    };
+    let of_name = |&byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    let of_address = |&byte: &u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
+    let fits = if value.starts_with(b"[") {
+        host.iter().all(of_address)
+    } else {
+        host.iter().all(of_name)
+    };
+    let port = match port.split_first() {
+        None => true,
+        Some((colon, digits)) => *colon == b':' && digits.iter().all(u8::is_ascii_digit),
+    };
+    if host.is_empty() || !fits || !port {
         return Err(malformed("Host is neither a name nor an address"));
     }
     Ok(())
@@ -300,6 +318,14 @@ mod tests {
             ("Host: x", "Host: x, y"),
             ("Host: x", "Host: http://x"),
             ("Host: x", "Host: x\ty"),
+            ("Host: x", "Host: a:b:c"),
+            ("Host: x", "Host: x:8a"),
+            ("Host: x", "Host: ]"),
+            ("Host: x", "Host: []"),
+            ("Host: x", "Host: [::1"),
+            ("Host: x", "Host: [::1]x"),
+            ("Host: x", "Host: [x]"),
+            ("/ws?a=b", "/ws#a"),
             ("Host: x\r\n", ""),
             ("/ws?a=b", "http://x/ws"),
             ("/ws?a=b", "*"),
