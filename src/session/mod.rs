@@ -1,7 +1,8 @@
 //! One session from its grant to its ending, owner of everything it holds.
 //!
 //! Permit, slot, gauges and registry entry are fields: dropping the session, at whatever point,
-//! gives all of them back. Its start and its end are one log line each.
+//! gives all of them back. What others wait for is given back as soon as it begins to close, for
+//! the goodbye may take seconds. Its start and its end are one log line each.
 
 mod registry;
 
@@ -13,8 +14,8 @@ use tokio::sync::OwnedSemaphorePermit;
 
 pub use self::registry::{Entry, Registry};
 
-use crate::admission::Grant;
-use crate::config::Limits;
+use crate::admission::{Grant, Subject};
+use crate::config::{Limits, Model};
 use crate::error::{Reason, Side};
 use crate::ids::SessionId;
 use crate::label::Label;
@@ -41,7 +42,8 @@ pub struct Parts {
 pub struct Session {
     id: SessionId,
     route: Label,
-    grant: Grant,
+    subject: Subject,
+    model: Model,
     peer: SocketAddr,
     upstream_name: Label,
     started: Instant,
@@ -49,8 +51,16 @@ pub struct Session {
     metrics: metrics::Shared,
     route_metrics: metrics::Route,
     entry: Entry,
+    /// Until the session begins to close.
+    share: Option<Share>,
     /// The ending has been told.
     told: bool,
+}
+
+/// What a running session takes away from others: the key's slot, a place among the sessions of
+/// the edge, and its place in the gauge.
+struct Share {
+    _grant: Grant,
     _permit: OwnedSemaphorePermit,
     _gauge: Held,
 }
@@ -61,17 +71,21 @@ impl Session {
         let session = Session {
             id: parts.entry.id(),
             route: parts.route,
-            grant: parts.grant,
+            subject: parts.grant.subject().clone(),
+            model: parts.grant.model().clone(),
             peer: parts.peer,
             upstream_name: parts.upstream.upstream.clone(),
             started: Instant::now(),
             limits: parts.limits,
             metrics: parts.metrics,
-            _gauge: Held::new(&parts.route_metrics.sessions),
+            share: Some(Share {
+                _grant: parts.grant,
+                _permit: parts.permit,
+                _gauge: Held::new(&parts.route_metrics.sessions),
+            }),
             route_metrics: parts.route_metrics,
             entry: parts.entry,
             told: false,
-            _permit: parts.permit,
         };
         let upgrade = parts.accepted.elapsed();
         session.route_metrics.admitted.increment(1);
@@ -103,8 +117,11 @@ impl Session {
             order: self.entry.order(),
             flow: self.route_metrics.flow.clone(),
         };
-        let ending = Relay::new(client, upstream, terms).await;
+        let mut relay = Relay::new(client, upstream, terms);
+        relay.until_closing().await;
         let duration = self.started.elapsed();
+        self.share = None;
+        let ending = relay.await;
         self.route_metrics.session_seconds.record(duration);
         self.metrics
             .session_ended(&self.route, ending.by, ending.reason);
@@ -116,8 +133,8 @@ impl Session {
         tracing::info!(
             session = %self.id,
             route = %self.route,
-            subject = self.grant.subject().word(),
-            model = %self.grant.model(),
+            subject = self.subject.word(),
+            model = %self.model,
             peer = %self.peer,
             upstream = %self.upstream_name,
             upgrade_ms = milliseconds(upgrade),
@@ -130,8 +147,8 @@ impl Session {
         tracing::info!(
             session = %self.id,
             route = %self.route,
-            subject = self.grant.subject().word(),
-            model = %self.grant.model(),
+            subject = self.subject.word(),
+            model = %self.model,
             peer = %self.peer,
             upstream = %self.upstream_name,
             ended_by = %ending.by,

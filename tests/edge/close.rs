@@ -168,6 +168,29 @@ async fn a_peer_that_never_answers_a_close_is_cut_after_a_second() {
 }
 
 #[tokio::test]
+async fn b04_a_session_that_only_says_goodbye_takes_no_place_and_no_time() {
+    let world = World::with(Wish {
+        limits: "sessions = 1".to_owned(),
+        key: "limits = { sessions = 1 }".to_owned(),
+        ..Wish::default()
+    })
+    .await;
+    // Its upstream never answers, and it stays itself: only the edge's clock ends the goodbye.
+    let mut caller = world.call("sim-stall").await;
+    let sessions = "tonegate_sessions{route=\"browser\"}";
+    world.metrics_say(&format!("{sessions} 1")).await;
+    caller.close(1000, "").await;
+    world.metrics_say(&format!("{sessions} 0")).await;
+    assert_eq!(world.count("tonegate_connections "), 1);
+    world.still_serves().await;
+    world.metrics_say("tonegate_connections 0").await;
+    assert_eq!(
+        world.count("tonegate_session_seconds_bucket{route=\"browser\",le=\"1\"}"),
+        2
+    );
+}
+
+#[tokio::test]
 async fn s19_clients_that_go_on_sending_do_not_outlive_their_close() {
     let world = World::with(Wish {
         workers: 1,
