@@ -98,16 +98,22 @@ where
             return None;
         }
     };
-    let opened: Arc<Mutex<Option<session::Parts>>> = Arc::default();
+    let course: Arc<Mutex<Course>> = Arc::default();
     let service = service_fn(|request| {
-        let (doors, opened) = (doors.clone(), opened.clone());
+        let (doors, course) = (doors.clone(), course.clone());
         Box::pin(async move {
-            let mut response = match answer(&doors, asked, request).await {
+            *lock(&course) = Course::Asked(route(&doors, &request).map(|o| o.route.name.clone()));
+            let answer = answer(&doors, asked, request).await;
+            let mut response = match answer {
                 Ok((response, parts)) => {
-                    *lock(&opened) = parts;
+                    *lock(&course) =
+                        parts.map_or(Course::Answered, |parts| Course::Opened(Box::new(parts)));
                     response
                 }
-                Err((refusal, route)) => refuse(&doors, asked, &refusal, route.as_ref()),
+                Err((refusal, route)) => {
+                    *lock(&course) = Course::Answered;
+                    refuse(&doors, asked, &refusal, route.as_ref())
+                }
             };
             // One request per connection. hyper's own switch for it would also write `close` into
             // the Connection header of a 101, which strict clients refuse.
@@ -129,15 +135,16 @@ where
         () = stopped(doors) => return None,
     };
     let (io, early) = connection.into_parts().io.into_inner().into_parts();
-    if let Err(error) = served {
-        not_served(doors, asked, &error);
-        linger(io).await;
-        return None;
-    }
-    let opened = lock(&opened).take();
-    let Some(opened) = opened else {
-        linger(io).await;
-        return None;
+    let course = std::mem::take(&mut *lock(&course));
+    let opened = match (served, course) {
+        (Ok(()), Course::Opened(parts)) => *parts,
+        (served, course) => {
+            if let Err(error) = served {
+                not_served(doors, asked, &error, course);
+            }
+            linger(io).await;
+            return None;
+        }
     };
     let (session, upstream) = Session::open(opened);
     Some(Begun {
@@ -145,6 +152,19 @@ where
         client: leg(io, early),
         upstream,
     })
+}
+
+/// How far the one request of a connection has come.
+#[derive(Default)]
+enum Course {
+    /// No request that can be parsed.
+    #[default]
+    Unasked,
+    /// For this route, if one has its path.
+    Asked(Option<Label>),
+    /// Refused, which has been counted, or a probe.
+    Answered,
+    Opened(Box<session::Parts>),
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -189,14 +209,26 @@ async fn not_asked<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// hyper could not serve a request that had passed the judge, or the client went.
-fn not_served(doors: &Doors, asked: Asked, error: &hyper::Error) {
+fn not_served(doors: &Doors, asked: Asked, error: &hyper::Error, course: Course) {
+    let route = match course {
+        Course::Unasked => None,
+        Course::Asked(route) => route,
+        Course::Answered => return,
+        Course::Opened(parts) => Some(parts.route),
+    };
     let (reason, detail) = if error.is_parse() {
         (Reason::BadRequest, "the head is malformed")
     } else {
         (Reason::ClientLost, "the client went before its answer")
     };
-    doors.metrics.refused(None, reason);
-    tracing::debug!(peer = %asked.peer, %reason, detail, "request refused");
+    doors.metrics.refused(route.as_ref(), reason);
+    tracing::debug!(
+        route = route.map(tracing::field::display),
+        peer = %asked.peer,
+        %reason,
+        detail,
+        "request refused"
+    );
 }
 
 type Answer = (Response<Full<Bytes>>, Option<session::Parts>);
@@ -209,14 +241,10 @@ async fn answer(
     if let Some(response) = probe(doors, &request) {
         return Ok((response, None));
     }
-    let open = doors
-        .by_path
-        .get(request.uri().path())
-        .map(|&index| &doors.routes[index])
-        .ok_or((
-            Refusal::new(Reason::NotFound, "no route has this path"),
-            None,
-        ))?;
+    let open = route(doors, &request).ok_or((
+        Refusal::new(Reason::NotFound, "no route has this path"),
+        None,
+    ))?;
     let upgraded = tokio::select! {
         biased;
         () = doors.stop.cancelled() => Err(Refusal::new(Reason::Draining, "try another instance")),
@@ -226,6 +254,11 @@ async fn answer(
         Ok((response, parts)) => Ok((response, Some(parts))),
         Err(refusal) => Err((refusal, Some(open.route.name.clone()))),
     }
+}
+
+fn route<'a, B>(doors: &'a Doors, request: &Request<B>) -> Option<&'a Open> {
+    let index = doors.by_path.get(request.uri().path())?;
+    doors.routes.get(*index)
 }
 
 /// From a request on a route to its `101`.
@@ -334,4 +367,46 @@ async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut io: S) {
         }
     })
     .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+    use tokio::io::duplex;
+
+    #[tokio::test]
+    async fn a_refusal_that_cannot_be_written_is_counted_once() {
+        let doors = Arc::new(Doors {
+            routes: Vec::new(),
+            by_path: HashMap::new(),
+            admission: Admission::new(&[]),
+            limits: Limits::default(),
+            sessions: Arc::new(Semaphore::new(1)),
+            registry: Registry::default(),
+            metrics: Arc::new(Metrics::new()),
+            stop: CancellationToken::new(),
+        });
+        let asked = Asked {
+            peer: SocketAddr::from(([127, 0, 0, 1], 1)),
+            accepted: Instant::now(),
+            deadline: Deadline::now() + Duration::from_secs(5),
+        };
+        // What the client says can be read, and what it is told cannot be written.
+        let (mut client, read) = duplex(1000);
+        client
+            .write_all(b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .unwrap();
+        let io = tokio::io::join(read, duplex(1000).0);
+        let begun = serve(io, asked, &doors, |_, _| panic!("nobody was admitted")).await;
+        assert!(begun.is_none());
+        let page = doors.metrics.render();
+        let counted: Vec<&str> = page
+            .lines()
+            .filter(|line| line.starts_with("tonegate_requests_total{"))
+            .collect();
+        let once = r#"tonegate_requests_total{route="none",result="not_found"} 1"#;
+        assert_eq!(counted, [once]);
+    }
 }
