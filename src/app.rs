@@ -74,6 +74,7 @@ impl Edge {
             doors: doors.clone(),
             tls: boot.identity.as_ref().map(tls::Acceptor::new).transpose()?,
             connections: Arc::new(Semaphore::new(settings.live.limits.connections)),
+            accept_warnings: log::Throttle::default(),
         });
         let mut edge = Edge {
             doors: doors.clone(),
@@ -233,6 +234,7 @@ fn doors(settings: &Settings) -> Result<Doors, Failed> {
                 .filter_map(|name| upstreams.get(name).cloned())
                 .collect(),
             route: route.clone(),
+            dial_warnings: log::Throttle::default(),
         });
     }
     Ok(Doors {

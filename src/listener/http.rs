@@ -28,6 +28,7 @@ use crate::admission::Admission;
 use crate::config::{self, Limits};
 use crate::error::Reason;
 use crate::label::Label;
+use crate::log::Throttle;
 use crate::metrics;
 use crate::relay::Leg;
 use crate::session::{self, Registry, Session};
@@ -57,6 +58,8 @@ pub struct Open {
     pub route: config::Route,
     pub upstreams: Vec<Arc<Upstream>>,
     pub metrics: metrics::Route,
+    /// For warnings that no upstream could serve.
+    pub dial_warnings: Throttle,
 }
 
 /// The connection that a request came on.
@@ -286,14 +289,17 @@ async fn upgrade(
     let upstream = upstream::dial_first(&open.upstreams, grant.model())
         .await
         .map_err(|(name, failure)| {
-            tracing::warn!(
-                route = %open.route.name,
-                upstream = %name,
-                reason = %failure.reason,
-                status = failure.status.map(|status| status.as_u16()),
-                detail = failure.detail,
-                "upstream failed"
-            );
+            if let Some(left_out) = open.dial_warnings.pass(Instant::now()) {
+                tracing::warn!(
+                    route = %open.route.name,
+                    upstream = %name,
+                    reason = %failure.reason,
+                    status = failure.status.map(|status| status.as_u16()),
+                    detail = failure.detail,
+                    left_out,
+                    "upstream failed"
+                );
+            }
             Refusal::new(failure.reason, failure.reason.row().title)
         })?;
     let parts = session::Parts {

@@ -20,6 +20,7 @@ use tokio::time::{Instant as Deadline, timeout_at};
 use tokio_util::task::TaskTracker;
 
 use self::http::{Begun, Doors};
+use crate::log::Throttle;
 use crate::metrics::Held;
 use crate::relay::Leg;
 use crate::upstream;
@@ -69,6 +70,8 @@ pub struct Public {
     /// `None`: plain HTTP.
     pub tls: Option<tls::Acceptor>,
     pub connections: Arc<Semaphore>,
+    /// For warnings that an accept failed.
+    pub accept_warnings: Throttle,
 }
 
 /// Accepts connections until told to stop, then waits for those that are left.
@@ -87,7 +90,9 @@ pub async fn serve(listener: TcpListener, public: Arc<Public>) {
                 // The socket that could not be accepted stays in the backlog; established
                 // sessions go on.
                 metrics.accept_errors.increment(1);
-                tracing::warn!(%error, "accept failed");
+                if let Some(left_out) = public.accept_warnings.pass(Instant::now()) {
+                    tracing::warn!(%error, left_out, "accept failed");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
