@@ -528,6 +528,28 @@ fn a_stuck_peer_is_lost_and_the_fast_one_that_is_held_back_is_told_so() {
 }
 
 #[test]
+fn a_direction_that_stands_still_does_not_hold_the_other_one() {
+    for kind in [Sender::Client, Sender::Server] {
+        run(async {
+            let (deaf, mut flooding, relay) = two_peers(kind);
+            let relay = tokio::spawn(relay);
+            let flood = Frame::whole(BINARY, vec![7; 10_000]);
+            flooding.say(Duration::ZERO, std::iter::repeat(flood));
+            // Until nothing of the flood moves any more.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let pipes_and_read = 1000 + 2 * 64 * 1024;
+            let sizes = [0, 5, 125, 126, 65_535, 65_536, pipes_and_read];
+            for size in sizes {
+                let said = Frame::whole(BINARY, vec![size as u8; size]);
+                let (_, heard) = tokio::join!(deaf.send(said.clone()), flooding.next());
+                assert!(heard == said, "{size} bytes changed or lost");
+            }
+            relay.abort();
+        });
+    }
+}
+
+#[test]
 fn late_answers_to_pings_of_the_edge_go_no_further() {
     for kind in [Sender::Client, Sender::Server] {
         run(async {
