@@ -80,6 +80,7 @@ impl Edge {
             connections: Arc::new(Semaphore::new(settings.live.limits.connections)),
             unadmitted: Arc::new(Semaphore::new(settings.live.limits.unadmitted)),
             addresses: Slots::default(),
+            accept_warnings: log::Throttle::default(),
         });
         let mut edge = Edge {
             doors: doors.clone(),
@@ -273,6 +274,7 @@ fn doors(settings: &Settings) -> Result<Doors, Failed> {
                 .filter_map(|name| upstreams.get(name).cloned())
                 .collect(),
             route: route.clone(),
+            dial_warnings: log::Throttle::default(),
         });
     }
     Ok(Doors {

@@ -7,7 +7,8 @@
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -131,6 +132,34 @@ impl Drop for Pending {
     }
 }
 
+/// How often a warning is worth a line that somebody else can provoke as often as they like.
+const WARN_EVERY: Duration = Duration::from_secs(1);
+
+/// Lets one line a second through and counts the others.
+#[derive(Debug, Default)]
+pub struct Throttle(Mutex<Throttled>);
+
+#[derive(Debug, Default)]
+struct Throttled {
+    last: Option<Instant>,
+    left_out: u64,
+}
+
+impl Throttle {
+    /// Whether a line may be written now; if so, how many were left out since the last one.
+    pub fn pass(&self, now: Instant) -> Option<u64> {
+        // Nothing panics while it is held.
+        let mut throttled = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_soon = |last| now.saturating_duration_since(last) < WARN_EVERY;
+        if throttled.last.is_some_and(is_soon) {
+            throttled.left_out += 1;
+            return None;
+        }
+        throttled.last = Some(now);
+        Some(std::mem::take(&mut throttled.left_out))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,5 +179,16 @@ mod tests {
         let mut out = Vec::new();
         write_lines(&receiver, &mut out);
         assert_eq!(out, b"line\nline\n");
+    }
+
+    #[test]
+    fn one_line_a_second_tells_how_many_were_left_out() {
+        let throttle = Throttle::default();
+        let start = Instant::now();
+        let passed: Vec<_> = [0, 1, 999, 1000, 1001, 5000, 5999, 6000]
+            .map(|ms| throttle.pass(start + Duration::from_millis(ms)))
+            .into();
+        let expected = [Some(0), None, None, Some(2), None, Some(1), None, Some(1)];
+        assert_eq!(passed, expected);
     }
 }

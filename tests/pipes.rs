@@ -268,6 +268,22 @@ fn a_dropped_session_closes_both_sides() {
 }
 
 #[test]
+fn an_ending_that_comes_at_once_is_told_twice_the_same() {
+    run(async {
+        let (client, upstream, mut relay, _order) = relay(1000, Bytes::new());
+        // Both peers are gone, so that no goodbye is left when closing begins.
+        drop((client, upstream));
+        relay.until_closing().await;
+        relay.until_closing().await;
+        let ending = relay.await;
+        assert_eq!(
+            (ending.by, ending.reason),
+            (Side::Client, Reason::ClientLost)
+        );
+    });
+}
+
+#[test]
 fn a_slow_reader_holds_one_read_at_the_most() {
     run(async {
         let (client, mut upstream, relay, _order) = relay(1000, Bytes::new());
@@ -293,8 +309,11 @@ fn a_slow_reader_holds_one_read_at_the_most() {
 #[test]
 fn a_close_that_the_upstream_ignores_is_answered_after_a_second_and_gone_after_five() {
     run(async {
-        let (mut client, upstream, relay, _order) = relay(1000, Bytes::new());
-        let relay = tokio::spawn(relay);
+        let (mut client, upstream, mut relay, _order) = relay(1000, Bytes::new());
+        let relay = tokio::spawn(async {
+            relay.until_closing().await;
+            (tokio::time::Instant::now(), relay.await)
+        });
         let began = tokio::time::Instant::now();
         client
             .write_all(&wire(&[Frame::close(4000, "bye")], Some([9; 4])))
@@ -307,7 +326,8 @@ fn a_close_that_the_upstream_ignores_is_answered_after_a_second_and_gone_after_f
         assert_eq!(answer.close_parts(), (Some(4000), String::new()));
         assert_eq!(began.elapsed().as_secs(), 1);
         // Neither side ends its half: the edge does not wait for ever.
-        let ending = relay.await.unwrap();
+        let (closing, ending) = relay.await.unwrap();
+        assert_eq!(closing.duration_since(began).as_secs(), 0);
         assert_eq!(
             (ending.by, ending.reason),
             (Side::Client, Reason::ClientClosed)
@@ -544,6 +564,28 @@ fn a_stuck_peer_is_lost_and_the_fast_one_that_is_held_back_is_told_so() {
                 assert_eq!((ending.by, ending.reason), (by, reason));
             });
         }
+    }
+}
+
+#[test]
+fn a_direction_that_stands_still_does_not_hold_the_other_one() {
+    for kind in [Sender::Client, Sender::Server] {
+        run(async {
+            let (deaf, mut flooding, relay) = two_peers(kind);
+            let relay = tokio::spawn(relay);
+            let flood = Frame::whole(BINARY, vec![7; 10_000]);
+            flooding.say(Duration::ZERO, std::iter::repeat(flood));
+            // Until nothing of the flood moves any more.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let pipes_and_read = 1000 + 2 * 64 * 1024;
+            let sizes = [0, 5, 125, 126, 65_535, 65_536, pipes_and_read];
+            for size in sizes {
+                let said = Frame::whole(BINARY, vec![size as u8; size]);
+                let (_, heard) = tokio::join!(deaf.send(said.clone()), flooding.next());
+                assert!(heard == said, "{size} bytes changed or lost");
+            }
+            relay.abort();
+        });
     }
 }
 

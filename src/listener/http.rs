@@ -29,6 +29,7 @@ use crate::admission::{self, Admission, Now, Told};
 use crate::config::{self, Limits, Refuse};
 use crate::error::Reason;
 use crate::label::Label;
+use crate::log::Throttle;
 use crate::metrics;
 use crate::relay::Leg;
 use crate::session::{self, Registry, Session};
@@ -59,6 +60,8 @@ pub struct Open {
     pub route: config::Route,
     pub upstreams: Vec<Arc<Upstream>>,
     pub metrics: metrics::Route,
+    /// For warnings that no upstream could serve.
+    pub dial_warnings: Throttle,
 }
 
 /// The connection that a request came on.
@@ -101,12 +104,13 @@ where
             return None;
         }
     };
-    let opened: Arc<Mutex<Option<Opened>>> = Arc::default();
+    let course: Arc<Mutex<Course>> = Arc::default();
     let service = service_fn(|request| {
-        let (doors, opened, stranger) = (doors.clone(), opened.clone(), stranger.clone());
+        let (doors, course, stranger) = (doors.clone(), course.clone(), stranger.clone());
         Box::pin(async move {
+            *lock(&course) = Course::Asked(route(&doors, &request).map(|o| o.route.name.clone()));
             let (mut response, become_of) = answer(&doors, asked, &stranger, request).await;
-            *lock(&opened) = become_of;
+            *lock(&course) = become_of;
             // One request per connection. hyper's own switch for it would also write `close` into
             // the Connection header of a 101, which strict clients refuse.
             if response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -127,14 +131,9 @@ where
         () = stopped(doors) => return None,
     };
     let (mut io, early) = connection.into_parts().io.into_inner().into_parts();
-    if let Err(error) = served {
-        not_served(doors, asked, &error);
-        linger(io).await;
-        return None;
-    }
-    let opened = lock(&opened).take();
-    match opened {
-        Some(Opened::Session(parts)) => {
+    let course = std::mem::take(&mut *lock(&course));
+    match (served, course) {
+        (Ok(()), Course::Opened(parts)) => {
             let (session, upstream) = Session::open(*parts);
             return Some(Begun {
                 session,
@@ -142,20 +141,30 @@ where
                 upstream,
             });
         }
-        Some(Opened::Refused(frames)) => {
+        (Ok(()), Course::Refused(frames)) => {
             // Whether the client hears why is its own business.
             let _ = timeout(LINGER, io.write_all(&frames)).await;
         }
-        None => {}
+        (Ok(()), Course::Unasked | Course::Asked(_) | Course::Answered) => {}
+        (Err(error), course) => not_served(doors, asked, &error, course),
     }
     linger(io).await;
     None
 }
 
-/// What becomes of a connection after a `101`.
-enum Opened {
-    Session(Box<session::Parts>),
-    /// It is told why not, in these frames, and closed.
+/// How far the one request of a connection has come.
+#[derive(Default)]
+enum Course {
+    /// No request that can be parsed.
+    #[default]
+    Unasked,
+    /// For this route, if one has its path.
+    Asked(Option<Label>),
+    /// Refused, which has been counted, or a probe.
+    Answered,
+    /// After the `101` a session begins.
+    Opened(Box<session::Parts>),
+    /// After the `101` the client is told in these frames why not, which has been counted.
     Refused(Vec<u8>),
 }
 
@@ -193,17 +202,29 @@ async fn not_asked<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// hyper could not serve a request that had passed the judge, or the client went.
-fn not_served(doors: &Doors, asked: Asked, error: &hyper::Error) {
+fn not_served(doors: &Doors, asked: Asked, error: &hyper::Error, course: Course) {
+    let route = match course {
+        Course::Unasked => None,
+        Course::Asked(route) => route,
+        Course::Answered | Course::Refused(_) => return,
+        Course::Opened(parts) => Some(parts.route),
+    };
     let (reason, detail) = if error.is_parse() {
         (Reason::BadRequest, "the head is malformed")
     } else {
         (Reason::ClientLost, "the client went before its answer")
     };
-    doors.metrics.refused(None, reason);
-    tracing::debug!(peer = %asked.peer, %reason, detail, "request refused");
+    doors.metrics.refused(route.as_ref(), reason);
+    tracing::debug!(
+        route = route.map(tracing::field::display),
+        peer = %asked.peer,
+        %reason,
+        detail,
+        "request refused"
+    );
 }
 
-type Answer = (Response<Full<Bytes>>, Option<Opened>);
+type Answer = (Response<Full<Bytes>>, Course);
 
 async fn answer(
     doors: &Doors,
@@ -212,23 +233,19 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Answer {
     if let Some(response) = probe(doors, &request) {
-        return (response, None);
+        return (response, Course::Answered);
     }
-    let open = doors
-        .by_path
-        .get(request.uri().path())
-        .map(|&index| &doors.routes[index]);
-    let Some(open) = open else {
+    let Some(open) = route(doors, &request) else {
         let refusal = Refusal::new(Reason::NotFound, "no route has this path");
         note_refusal(doors, asked, &refusal, None);
-        return (problem(&refusal), None);
+        return (problem(&refusal), Course::Answered);
     };
     let refused = |refusal: &Refusal| note_refusal(doors, asked, refusal, Some(&open.route.name));
     let response = match shake(&open.route, &request) {
         Ok(response) => response,
         Err(refusal) => {
             refused(&refusal);
-            return (problem(&refusal), None);
+            return (problem(&refusal), Course::Answered);
         }
     };
     let upgraded = tokio::select! {
@@ -237,14 +254,14 @@ async fn answer(
         upgraded = upgrade(doors, open, asked, stranger, request) => upgraded,
     };
     match (upgraded, open.route.refuse) {
-        (Ok(parts), _) => (response, Some(Opened::Session(Box::new(parts)))),
+        (Ok(parts), _) => (response, Course::Opened(Box::new(parts))),
         (Err(refusal), Refuse::Status) => {
             refused(&refusal);
-            (problem(&refusal), None)
+            (problem(&refusal), Course::Answered)
         }
         (Err(refusal), Refuse::Close) => {
             refused(&refusal);
-            (response, Some(Opened::Refused(told_in_frames(&refusal))))
+            (response, Course::Refused(told_in_frames(&refusal)))
         }
     }
 }
@@ -261,6 +278,11 @@ pub(super) fn shake<B>(
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, name);
     }
     Ok(response.map(|()| Full::default()))
+}
+
+fn route<'a, B>(doors: &'a Doors, request: &Request<B>) -> Option<&'a Open> {
+    let index = doors.by_path.get(request.uri().path())?;
+    doors.routes.get(*index)
 }
 
 /// From a request on a route to a session that may begin.
@@ -296,14 +318,17 @@ async fn upgrade(
         upstream::dial_first(&open.upstreams, want)
             .await
             .map_err(|(name, failure)| {
-                tracing::warn!(
-                    route = %open.route.name,
-                    upstream = %name,
-                    reason = %failure.reason,
-                    status = failure.status.map(|status| status.as_u16()),
-                    detail = failure.detail,
-                    "upstream failed"
-                );
+                if let Some(left_out) = open.dial_warnings.pass(Instant::now()) {
+                    tracing::warn!(
+                        route = %open.route.name,
+                        upstream = %name,
+                        reason = %failure.reason,
+                        status = failure.status.map(|status| status.as_u16()),
+                        detail = failure.detail,
+                        left_out,
+                        "upstream failed"
+                    );
+                }
                 Refusal::from(failure)
             })?;
     Ok(session::Parts {
@@ -382,4 +407,46 @@ async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut io: S) {
         }
     })
     .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+    use tokio::io::duplex;
+
+    #[tokio::test]
+    async fn a_refusal_that_cannot_be_written_is_counted_once() {
+        let doors = Arc::new(Doors {
+            routes: Vec::new(),
+            by_path: HashMap::new(),
+            admission: Admission::new(&[]),
+            limits: Limits::default(),
+            sessions: Arc::new(Semaphore::new(1)),
+            registry: Registry::default(),
+            metrics: Arc::new(Metrics::new()),
+            stop: CancellationToken::new(),
+        });
+        let asked = Asked {
+            peer: SocketAddr::from(([127, 0, 0, 1], 1)),
+            accepted: Instant::now(),
+            deadline: Deadline::now() + Duration::from_secs(5),
+        };
+        // What the client says can be read, and what it is told cannot be written.
+        let (mut client, read) = duplex(1000);
+        client
+            .write_all(b"GET /nowhere HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .unwrap();
+        let io = tokio::io::join(read, duplex(1000).0);
+        let begun = serve(io, asked, &doors, |_, _| panic!("nobody was admitted")).await;
+        assert!(begun.is_none());
+        let page = doors.metrics.render();
+        let counted: Vec<&str> = page
+            .lines()
+            .filter(|line| line.starts_with("tonegate_requests_total{"))
+            .collect();
+        let once = r#"tonegate_requests_total{route="none",result="not_found"} 1"#;
+        assert_eq!(counted, [once]);
+    }
 }

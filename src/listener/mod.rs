@@ -22,6 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use self::http::{Begun, Doors};
 use crate::admission::{Address, Slot, Slots};
+use crate::log::Throttle;
 use crate::metrics::Held;
 use crate::relay::Leg;
 use crate::upstream;
@@ -75,6 +76,8 @@ pub struct Public {
     /// hold open is bounded apart from what was admitted.
     pub unadmitted: Arc<Semaphore>,
     pub addresses: Slots<Address>,
+    /// For warnings that an accept failed.
+    pub accept_warnings: Throttle,
 }
 
 /// A connection's place among those that nobody has been admitted on. It is given up with the
@@ -110,7 +113,9 @@ pub async fn serve(listener: TcpListener, public: Arc<Public>) {
                 // The socket that could not be accepted stays in the backlog; established
                 // sessions go on.
                 metrics.accept_errors.increment(1);
-                tracing::warn!(%error, "accept failed");
+                if let Some(left_out) = public.accept_warnings.pass(Instant::now()) {
+                    tracing::warn!(%error, left_out, "accept failed");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }

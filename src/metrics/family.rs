@@ -90,7 +90,11 @@ pub const FAMILIES: [Family; 20] = [
         Kind::Counter,
         "Ended sessions by route, by whom and why.",
     ),
-    family(SESSION_SECONDS, Kind::Histogram, "Duration of sessions."),
+    family(
+        SESSION_SECONDS,
+        Kind::Histogram,
+        "Duration of sessions, without the goodbye.",
+    ),
     family(
         MESSAGES,
         Kind::Counter,

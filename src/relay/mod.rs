@@ -145,6 +145,20 @@ where
         }
     }
 
+    /// Resolves when the first ending has come; what is left then is the goodbye, which may take
+    /// seconds, and for which the relay is awaited itself.
+    pub async fn until_closing(&mut self) {
+        std::future::poll_fn(|cx| {
+            // That all has ended is told again when the relay itself is polled.
+            let _ = Pin::new(&mut *self).poll(cx);
+            match self.phase {
+                Phase::Open => Poll::Pending,
+                Phase::Closing(_) => Poll::Ready(()),
+            }
+        })
+        .await;
+    }
+
     /// One wake of the session.
     fn wake(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Ending> {
         for _ in 0..TURNS {

@@ -1,7 +1,8 @@
 //! One session from its grant to its ending, owner of everything it holds.
 //!
 //! Permit, slot, gauges and registry entry are fields: dropping the session, at whatever point,
-//! gives all of them back. Its start and its end are one log line each.
+//! gives all of them back. What others wait for is given back as soon as it begins to close, for
+//! the goodbye may take seconds. Its start and its end are one log line each.
 
 mod registry;
 
@@ -13,14 +14,14 @@ use tokio::sync::OwnedSemaphorePermit;
 
 pub use self::registry::{Entry, Registry};
 
-use crate::admission::Grant;
+use crate::admission::{Grant, Subject};
 use crate::config::Limits;
 use crate::error::{Reason, Side};
 use crate::ids::SessionId;
 use crate::label::Label;
 use crate::metrics::{self, Held};
 use crate::relay::{Ending, Leg, Patience, Relay, Terms};
-use crate::upstream::{Dialled, Stream};
+use crate::upstream::{Ask, Dialled, Stream};
 
 /// What a session is made of, when both sides have agreed to it.
 pub struct Parts {
@@ -41,7 +42,9 @@ pub struct Parts {
 pub struct Session {
     id: SessionId,
     route: Label,
-    grant: Grant,
+    subject: Subject,
+    ask: Ask,
+    expires: Option<SystemTime>,
     peer: SocketAddr,
     upstream_name: Label,
     started: Instant,
@@ -49,8 +52,16 @@ pub struct Session {
     metrics: metrics::Shared,
     route_metrics: metrics::Route,
     entry: Entry,
+    /// Until the session begins to close.
+    share: Option<Share>,
     /// The ending has been told.
     told: bool,
+}
+
+/// What a running session takes away from others: the key's slot, a place among the sessions of
+/// the edge, and its place in the gauge.
+struct Share {
+    grant: Grant,
     _permit: OwnedSemaphorePermit,
     _gauge: Held,
 }
@@ -61,17 +72,22 @@ impl Session {
         let session = Session {
             id: parts.entry.id(),
             route: parts.route,
-            grant: parts.grant,
+            subject: parts.grant.subject().clone(),
+            ask: parts.grant.ask().clone(),
+            expires: parts.grant.expires(),
             peer: parts.peer,
             upstream_name: parts.upstream.upstream.clone(),
             started: Instant::now(),
             limits: parts.limits,
             metrics: parts.metrics,
-            _gauge: Held::new(&parts.route_metrics.sessions),
+            share: Some(Share {
+                grant: parts.grant,
+                _permit: parts.permit,
+                _gauge: Held::new(&parts.route_metrics.sessions),
+            }),
             route_metrics: parts.route_metrics,
             entry: parts.entry,
             told: false,
-            _permit: parts.permit,
         };
         let upgrade = parts.accepted.elapsed();
         session.route_metrics.admitted.increment(1);
@@ -102,12 +118,15 @@ impl Session {
             },
             client_message_max: self.limits.client_message,
             upstream_message_max: self.limits.upstream_message,
-            locked: self.grant.locked(),
+            locked: self.share.as_ref().and_then(|share| share.grant.locked()),
             order: self.entry.order(),
             flow: self.route_metrics.flow.clone(),
         };
-        let ending = Relay::new(client, upstream, terms).await;
+        let mut relay = Relay::new(client, upstream, terms);
+        relay.until_closing().await;
         let duration = self.started.elapsed();
+        self.share = None;
+        let ending = relay.await;
         self.route_metrics.session_seconds.record(duration);
         self.metrics
             .session_ended(&self.route, ending.by, ending.reason);
@@ -120,8 +139,7 @@ impl Session {
     fn longest(&self) -> (Duration, Reason) {
         let longest = self.limits.session;
         let left = self
-            .grant
-            .expires()
+            .expires
             .map(|end| end.duration_since(SystemTime::now()).unwrap_or_default());
         match left {
             Some(left) if left < longest => (left, Reason::LeaseExpired),
@@ -133,9 +151,9 @@ impl Session {
         tracing::info!(
             session = %self.id,
             route = %self.route,
-            subject = %self.grant.subject(),
-            model = self.grant.ask().about.model().map(tracing::field::display),
-            agent = self.grant.ask().about.agent().map(tracing::field::display),
+            subject = %self.subject,
+            model = self.ask.about.model().map(tracing::field::display),
+            agent = self.ask.about.agent().map(tracing::field::display),
             peer = %self.peer,
             upstream = %self.upstream_name,
             upgrade_ms = milliseconds(upgrade),
@@ -148,9 +166,9 @@ impl Session {
         tracing::info!(
             session = %self.id,
             route = %self.route,
-            subject = %self.grant.subject(),
-            model = self.grant.ask().about.model().map(tracing::field::display),
-            agent = self.grant.ask().about.agent().map(tracing::field::display),
+            subject = %self.subject,
+            model = self.ask.about.model().map(tracing::field::display),
+            agent = self.ask.about.agent().map(tracing::field::display),
             peer = %self.peer,
             upstream = %self.upstream_name,
             ended_by = %ending.by,

@@ -9,7 +9,8 @@ use crate::error::Reason;
 use crate::ids::SessionId;
 use crate::relay::Order;
 
-/// The sessions of the process. Bounded by the session permits, since an entry is made after one.
+/// The sessions of the process, also those that are closing. An entry is made after a session
+/// permit and goes before its connection's, so both bound it.
 #[derive(Clone, Default)]
 pub struct Registry(Arc<Shared>);
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -235,6 +236,38 @@ async fn one_line_at_the_start_and_one_at_the_end_of_a_session_tell_everything()
     }
     let (code, printed) = served.end(Signal::INT).await;
     assert_eq!(code, 0, "{printed}");
+}
+
+#[tokio::test]
+async fn dials_that_fail_are_told_once_a_second_with_the_count_of_the_others() {
+    let world = World::usual().await;
+    let mut served = Served::start(&world, "info").await;
+    let began = Instant::now();
+    let target = "/ws?model=sim-refuse-500";
+    let failing = request(target, &[("api-key", KEY)]);
+    let fails = async |count: usize| {
+        for _ in 0..count {
+            let io = served.send(&world, failing.as_bytes()).await;
+            let refused = read_answer(io).await.err().unwrap();
+            assert_eq!(refused.status, 502);
+        }
+    };
+    fails(20).await;
+    // The next one is told for certain, and all that were not told with it.
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    fails(1).await;
+    let mut told = 0;
+    let mut lines = 0;
+    while told < 21 {
+        let line = served
+            .until(|line| line["message"] == "upstream failed")
+            .await;
+        told += 1 + line["left_out"].as_u64().unwrap();
+        lines += 1;
+    }
+    assert_eq!(told, 21);
+    assert!(lines <= 1 + began.elapsed().as_secs(), "{lines} lines");
+    served.end(Signal::TERM).await;
 }
 
 #[tokio::test]

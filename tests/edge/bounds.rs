@@ -69,6 +69,23 @@ async fn s19_clients_that_stop_reading_cost_bounded_memory_and_nobody_else() {
     child.metrics_say("tonegate_connections 0").await;
 }
 
+#[tokio::test]
+async fn s19_what_a_deaf_client_says_still_goes_up() {
+    let world = World::usual().await;
+    let mut caller = world.call("sim-flood").await;
+    let sent = steady("the flood", || {
+        world.record.last().map(|seen| seen.sent.bytes)
+    });
+    assert!(sent.await > Some(0));
+    let up = "tonegate_payload_bytes_total{route=\"browser\",direction=\"up\"}";
+    for said in 1..=100 {
+        caller.send(text("hello")).await;
+        world.metrics_say(&format!("{up} {}", 5 * said)).await;
+    }
+    drop(caller);
+    world.settles().await;
+}
+
 /// Writes until the far end has taken nothing for a while; how much it took.
 async fn accepted(caller: &mut Caller) -> u64 {
     let message = caller.encode(&binary(vec![7; 16 * 1024]));

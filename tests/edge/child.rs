@@ -5,6 +5,7 @@ use std::io::BufRead as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -17,6 +18,7 @@ use crate::harness::{World, within};
 pub struct Child {
     process: std::process::Child,
     admin: SocketAddr,
+    log: Arc<Mutex<Vec<String>>>,
 }
 
 impl Child {
@@ -43,9 +45,26 @@ impl Child {
         };
         world.port = address("public").port();
         let admin = address("admin");
-        // Nobody reads on, but a pipe that is full must not end the log.
-        std::thread::spawn(move || lines.for_each(drop));
-        Child { process, admin }
+        // Read on in any case: a pipe that is full must not end the log.
+        let log: Arc<Mutex<Vec<String>>> = Arc::default();
+        let read = log.clone();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                read.lock().unwrap().push(line);
+            }
+        });
+        Child {
+            process,
+            admin,
+            log,
+        }
+    }
+
+    /// Log lines so far with this message.
+    pub fn logged(&self, message: &str) -> usize {
+        let message = format!("\"message\":\"{message}\"");
+        let log = self.log.lock().unwrap();
+        log.iter().filter(|line| line.contains(&message)).count()
     }
 
     fn proc(&self, file: &str) -> PathBuf {

@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tonegate::sim::frame::{self, Frame};
+use tonegate::sim::frame::{self, Decoder, Frame, Sender};
 
 use crate::harness::{KEY, Wish, World, ended, request, text, within};
+use crate::tape::Tape;
 
 #[tokio::test]
 async fn b10_close_codes_and_reasons_of_the_client_reach_the_upstream() {
@@ -168,6 +170,29 @@ async fn a_peer_that_never_answers_a_close_is_cut_after_a_second() {
 }
 
 #[tokio::test]
+async fn b04_a_session_that_only_says_goodbye_takes_no_place_and_no_time() {
+    let world = World::with(Wish {
+        limits: "sessions = 1".to_owned(),
+        key: "limits = { sessions = 1 }".to_owned(),
+        ..Wish::default()
+    })
+    .await;
+    // Its upstream never answers, and it stays itself: only the edge's clock ends the goodbye.
+    let mut caller = world.call("sim-stall").await;
+    let sessions = "tonegate_sessions{route=\"browser\"}";
+    world.metrics_say(&format!("{sessions} 1")).await;
+    caller.close(1000, "").await;
+    world.metrics_say(&format!("{sessions} 0")).await;
+    assert_eq!(world.count("tonegate_connections "), 1);
+    world.still_serves().await;
+    world.metrics_say("tonegate_connections 0").await;
+    assert_eq!(
+        world.count("tonegate_session_seconds_bucket{route=\"browser\",le=\"1\"}"),
+        2
+    );
+}
+
+#[tokio::test]
 async fn s19_clients_that_go_on_sending_do_not_outlive_their_close() {
     let world = World::with(Wish {
         workers: 1,
@@ -262,6 +287,62 @@ async fn s20_a_silent_client_is_pinged_and_then_lost() {
         (Some(1011), "client_lost".to_owned())
     );
     world.metrics_say(&ended("client", "client_lost")).await;
+    world.settles().await;
+}
+
+#[tokio::test]
+async fn s20_a_silent_upstream_is_pinged_and_then_lost() {
+    let mut tape = Tape::start().await;
+    let world = tape
+        .world_with(Wish {
+            limits: "ping = \"300ms\"".to_owned(),
+            ..Wish::default()
+        })
+        .await;
+    let mut caller = world.call("sim-echo").await;
+    // The client answers its own pings all the while.
+    let close = loop {
+        let frame = caller.next().await.unwrap();
+        match frame.opcode {
+            frame::PING => caller.send(Frame::whole(frame::PONG, frame.payload)).await,
+            _ => break frame,
+        }
+    };
+    assert_eq!(close, Frame::close(1011, "upstream_closed"));
+    drop(caller);
+    // The decoder takes masked frames only. One ping, not answered, and then the end.
+    let bytes = tape.bytes().await;
+    let mut frames = Decoder::new(Sender::Client, BytesMut::from(&bytes[..]));
+    let ping = frames.next_frame().unwrap().unwrap();
+    assert_eq!(ping.opcode, frame::PING);
+    let close = frames.next_frame().unwrap();
+    assert_eq!(close, Some(Frame::close(1011, "upstream_closed")));
+    assert!(frames.buffer().is_empty());
+    world
+        .metrics_say(&ended("upstream", "upstream_closed"))
+        .await;
+    world.settles().await;
+}
+
+#[tokio::test]
+async fn s20_both_legs_are_pinged_and_who_answers_stays() {
+    let world = World::with(Wish {
+        limits: "ping = \"100ms\"".to_owned(),
+        ..Wish::default()
+    })
+    .await;
+    let mut caller = world.call("sim-echo").await;
+    for _ in 0..10 {
+        let ping = caller.next().await.unwrap();
+        assert_eq!(ping.opcode, frame::PING, "a pong crossed");
+        caller.send(Frame::whole(frame::PONG, ping.payload)).await;
+    }
+    let seen = world.upstream_saw(|seen| seen.received.ping >= 5).await;
+    assert_eq!(seen.received.pong, 0, "a pong crossed");
+    assert!(seen.violations.is_empty(), "{:?}", seen.violations);
+    caller.send(text("still here")).await;
+    assert_eq!(caller.next().await, Some(text("still here")));
+    drop(caller);
     world.settles().await;
 }
 

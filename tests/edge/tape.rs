@@ -59,6 +59,10 @@ impl Tape {
 
     /// An edge before it.
     pub async fn world(&self) -> World {
+        self.world_with(Wish::default()).await
+    }
+
+    pub async fn world_with(&self, wish: Wish) -> World {
         World::with(Wish {
             tls: false,
             // Each byte goes on at once, so that what is on the tape is what may cross.
@@ -69,7 +73,7 @@ impl Tape {
                  credential = {{ key = \"k\" }}\n",
                 self.port
             ),
-            ..Wish::default()
+            ..wish
         })
         .await
     }

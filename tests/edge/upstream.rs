@@ -362,6 +362,10 @@ async fn connect_and_abort(early: &[u8]) {
     assert_eq!(world.record.totals().open, CALLERS);
     drop(callers);
     world.settles().await;
+    let lost =
+        |route| format!("tonegate_requests_total{{route=\"{route}\",result=\"client_lost\"}}");
+    assert_eq!(world.count(&lost("browser")), CALLERS);
+    assert_eq!(world.count(&lost("none")), 0);
     assert_eq!(world.upstream_total(), CALLERS);
     world.still_serves().await;
 }
