@@ -71,42 +71,6 @@ impl Query {
                     let project = label(&value, "the project is not the name of one")?;
                     once(&mut query.project, project, "two projects are named")?;
                 }
-                "conversationId" | "conversation-id" => {
-                    let id = label(&value, "conversation-id is not the id of a conversation")?;
-                    once(&mut query.conversation, id, "two conversations are named")?;
-                }
-                "agentVersion" | "agent-version" => {
-                    let version = label(&value, "agent-version is not a version")?;
-                    once(
-                        &mut query.version,
-                        version,
-                        "two versions of an agent are named",
-                    )?;
-                }
-                "agentAuthenticationIdentityClientId"
-                | "agent-authentication-identity-client-id" => {
-                    let id = label(&value, "the identity of the agent is not a client id")?;
-                    once(&mut query.identity, id, "two identities are named")?;
-                }
-                "foundryResourceOverride" | "foundry-resource-override" => {
-                    let resource = label(&value, "the resource is not the name of one")?;
-                    once(&mut query.resource, resource, "two resources are named")?;
-                }
-                "apiVersion" | "api-version" => {
-                    let version = label(&value, "api-version is not a version")?;
-                    once(&mut query.api_version, version, "api-version stands twice")?;
-                }
-                "transport" => {
-                    let transport = match &*value {
-                        "websocket" => Transport::WebSocket,
-                        "webrtc" => Transport::WebRtc,
-                        _ => {
-                            let wrong = "Unsupported transport (expected 'websocket' or 'webrtc')";
-                            return Err(bad(wrong));
-                        }
-                    };
-                    once(&mut query.transport, transport, "transport stands twice")?;
-                }
                 "token" => once(&mut query.token, secret(), "token stands twice")?,
                 "api-key" => once(&mut query.key, secret(), "api-key stands twice")?,
                 // The browser build of Microsoft's SDK writes it in lower case, the reference not.
@@ -118,10 +82,54 @@ impl Query {
                         "authorization stands twice",
                     )?;
                 }
+                name if query.more(name, &value)? => {}
                 _ => query.unknown += 1,
             }
         }
         Ok(query)
+    }
+
+    /// What may be said beside a model or an agent; whether `name` is one of these parameters.
+    fn more(&mut self, name: &str, value: &str) -> Result<bool, Denied> {
+        match name {
+            "conversationId" | "conversation-id" => {
+                let id = label(value, "conversation-id is not the id of a conversation")?;
+                once(&mut self.conversation, id, "two conversations are named")?;
+            }
+            "agentVersion" | "agent-version" => {
+                let version = label(value, "agent-version is not a version")?;
+                once(
+                    &mut self.version,
+                    version,
+                    "two versions of an agent are named",
+                )?;
+            }
+            "agentAuthenticationIdentityClientId" | "agent-authentication-identity-client-id" => {
+                let id = label(value, "the identity of the agent is not a client id")?;
+                once(&mut self.identity, id, "two identities are named")?;
+            }
+            "foundryResourceOverride" | "foundry-resource-override" => {
+                let resource = label(value, "the resource is not the name of one")?;
+                once(&mut self.resource, resource, "two resources are named")?;
+            }
+            "apiVersion" | "api-version" => {
+                let version = label(value, "api-version is not a version")?;
+                once(&mut self.api_version, version, "api-version stands twice")?;
+            }
+            "transport" => {
+                let transport = match value {
+                    "websocket" => Transport::WebSocket,
+                    "webrtc" => Transport::WebRtc,
+                    _ => {
+                        let wrong = "Unsupported transport (expected 'websocket' or 'webrtc')";
+                        return Err(bad(wrong));
+                    }
+                };
+                once(&mut self.transport, transport, "transport stands twice")?;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
     }
 
     /// Parameters that mean nothing on a route: unknown ones, credentials where the query may hold

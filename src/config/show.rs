@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use bytesize::ByteSize;
 use humantime::format_duration;
 
-use super::{Enter, IssuerKind, KeySource, Place, Rate, Refuse, Roots, Route, Settings, Way};
+use super::{
+    Enter, IssuerKind, KeySource, Place, Rate, Refuse, Roots, Route, RouteLimits, Settings, Way,
+};
 
 /// One line per thing, names first; secrets appear as `***`.
 pub(super) fn describe(settings: &Settings) -> String {
@@ -191,7 +193,10 @@ fn route(route: &Route, out: &mut String) -> std::fmt::Result {
             writeln!(out, "          {name} {}", networks.join(", "))?;
         }
     }
-    let limits = &route.limits;
+    route_limits(&route.limits, out)
+}
+
+fn route_limits(limits: &RouteLimits, out: &mut String) -> std::fmt::Result {
     let count = |limit: Option<usize>| limit.map(|limit| limit.to_string());
     let told = [
         ("sessions", count(limits.sessions)),

@@ -56,21 +56,12 @@ async fn judge(
             text,
         });
     };
-    let deadline = Deadline::now() + Duration::from_secs(1);
-    let request = match head::read(head, deadline).await.1 {
-        Ok(read) => parse(read).await,
-        Err(Unread::Refused(status, detail)) => {
+    let request = match read(head).await {
+        Ok(request) => request,
+        Err((status, detail)) => {
             note("head", false, detail.to_owned());
-            return Err(Refused::Status(status.as_u16()));
+            return Err(Refused::Status(status));
         }
-        Err(Unread::Gone | Unread::Late) => {
-            note("head", false, "it has no end: an empty line".to_owned());
-            return Err(Refused::Status(408));
-        }
-    };
-    let Some(request) = request else {
-        note("head", false, "it is malformed".to_owned());
-        return Err(Refused::Status(400));
     };
     note("head", true, "well formed".to_owned());
     let path = request.uri().path();
@@ -121,6 +112,16 @@ async fn judge(
     Ok(upstreams
         .map(|upstream| format!("{}: {}", upstream.name(), upstream.preview(want)))
         .collect())
+}
+
+/// The request as the listener reads it, or the status and the reason of its refusal.
+async fn read(head: &[u8]) -> Result<Request<()>, (u16, &'static str)> {
+    let deadline = Deadline::now() + Duration::from_secs(1);
+    match head::read(head, deadline).await.1 {
+        Ok(read) => parse(read).await.ok_or((400, "it is malformed")),
+        Err(Unread::Refused(status, detail)) => Err((status.as_u16(), detail)),
+        Err(Unread::Gone | Unread::Late) => Err((408, "it has no end: an empty line")),
+    }
 }
 
 /// The request as hyper reads it; `None` if it does not.

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Stranger;
 use super::head::{self, Held, Unread};
-use super::refusal::{Refusal, problem, raw};
+use super::refusal::{Refusal, frames, problem, raw};
 use crate::admission::{self, Admission, Now, Told};
 use crate::config::{self, Limits, Refuse};
 use crate::error::Reason;
@@ -34,7 +34,6 @@ use crate::metrics;
 use crate::relay::Leg;
 use crate::session::{self, Registry, Session};
 use crate::upstream::{self, Upstream, Want};
-use crate::ws::frame;
 use crate::ws::handshake::{self, NotAnUpgrade};
 
 /// After a refusal the rest of what the client sends is read and dropped for a moment, because a
@@ -261,7 +260,7 @@ async fn answer(
         }
         (Err(refusal), Refuse::Close) => {
             refused(&refusal);
-            (response, Course::Refused(told_in_frames(&refusal)))
+            (response, Course::Refused(frames(&refusal)))
         }
     }
 }
@@ -345,18 +344,6 @@ async fn upgrade(
     })
 }
 
-/// A refusal as the old proxy told it: one error message, then a close frame. Browsers show their
-/// scripts no status, and try again what closed without a code.
-fn told_in_frames(refusal: &Refusal) -> Vec<u8> {
-    let error = serde_json::json!({"type": "error", "error": {"message": refusal.detail}});
-    let mut frames = frame::short_text(&error.to_string());
-    let mut payload = [0; frame::CONTROL_PAYLOAD_MAX];
-    let length = frame::Close::write(refusal.close_code(), refusal.reason.word(), &mut payload);
-    let close = frame::control(frame::OpCode::Close, &payload[..length], None);
-    frames.extend_from_slice(close.as_bytes());
-    frames
-}
-
 /// `/healthz` tells that the process serves, `/readyz` that it takes new sessions. Neither needs
 /// a credential nor a session permit.
 fn probe<B>(doors: &Doors, request: &Request<B>) -> Option<Response<Full<Bytes>>> {
@@ -417,14 +404,22 @@ mod tests {
 
     #[tokio::test]
     async fn a_refusal_that_cannot_be_written_is_counted_once() {
+        let metrics = Arc::new(Metrics::new());
+        let nothing = config::Live {
+            limits: Limits::default(),
+            keys: Vec::new(),
+            issuers: Vec::new(),
+            upstreams: Vec::new(),
+            routes: Vec::new(),
+        };
         let doors = Arc::new(Doors {
             routes: Vec::new(),
             by_path: HashMap::new(),
-            admission: Admission::new(&[]),
+            admission: Admission::new(&nothing, &metrics).unwrap(),
             limits: Limits::default(),
             sessions: Arc::new(Semaphore::new(1)),
             registry: Registry::default(),
-            metrics: Arc::new(Metrics::new()),
+            metrics,
             stop: CancellationToken::new(),
         });
         let asked = Asked {
@@ -439,7 +434,10 @@ mod tests {
             .await
             .unwrap();
         let io = tokio::io::join(read, duplex(1000).0);
-        let begun = serve(io, asked, &doors, |_, _| panic!("nobody was admitted")).await;
+        let begun = serve(io, asked, Stranger::of_a_test(), &doors, |_, _| {
+            panic!("nobody was admitted")
+        })
+        .await;
         assert!(begun.is_none());
         let page = doors.metrics.render();
         let counted: Vec<&str> = page

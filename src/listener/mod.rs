@@ -83,11 +83,20 @@ pub struct Public {
 /// A connection's place among those that nobody has been admitted on. It is given up with the
 /// grant, not with the session: a slow upstream must not make strangers of those who were let in.
 #[derive(Clone)]
-pub struct Stranger(Arc<Mutex<Option<(OwnedSemaphorePermit, Slot<Address>)>>>);
+pub struct Stranger(Arc<Mutex<Option<Place>>>);
+
+/// In all, and of its address.
+type Place = (OwnedSemaphorePermit, Slot<Address>);
 
 impl Stranger {
     fn new(in_all: OwnedSemaphorePermit, of_address: Slot<Address>) -> Stranger {
         Stranger(Arc::new(Mutex::new(Some((in_all, of_address)))))
+    }
+
+    /// With nothing to give up.
+    #[cfg(test)]
+    fn of_a_test() -> Stranger {
+        Stranger(Arc::default())
     }
 
     /// Somebody was admitted on the connection.

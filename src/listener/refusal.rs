@@ -9,6 +9,7 @@ use http_body_util::Full;
 use crate::admission::Denied;
 use crate::error::Reason;
 use crate::upstream::Failure;
+use crate::ws::frame;
 
 /// When to ask again if nobody knows better.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -127,6 +128,18 @@ pub(super) fn problem(refusal: &Refusal) -> Response<Full<Bytes>> {
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     }
     response
+}
+
+/// A refusal as the old proxy told it: one error message, then a close frame. Browsers show their
+/// scripts no status, and try again what closed without a code.
+pub(super) fn frames(refusal: &Refusal) -> Vec<u8> {
+    let error = serde_json::json!({"type": "error", "error": {"message": refusal.detail}});
+    let mut frames = frame::short_text(&error.to_string());
+    let mut payload = [0; frame::CONTROL_PAYLOAD_MAX];
+    let length = frame::Close::write(refusal.close_code(), refusal.reason.word(), &mut payload);
+    let close = frame::control(frame::OpCode::Close, &payload[..length], None);
+    frames.extend_from_slice(close.as_bytes());
+    frames
 }
 
 /// A refusal as it goes onto the wire where hyper has no part in it.
