@@ -61,19 +61,60 @@ pub(crate) struct Line {
     pub(crate) wave: Vec<f64>,
     pub(crate) presses: Vec<Press>,
     pub(crate) rng: Rng,
+    /// Where disturbances begin, in seconds.
+    disturbed_from: f64,
 }
 
+/// What hum, DC and dial tone no louder than the keys need to be known: keys that come sooner after
+/// they began are not promised. And what louder interference needs.
+const KNOWN_AFTER: f64 = 0.2;
+const LOUD_KNOWN_AFTER: f64 = 0.3;
+
 impl Line {
+    /// A line on which keys begin anywhere in the first second.
     pub(crate) fn new(rate: SampleRate, seed: u64) -> Self {
-        let mut rng = Rng::new(seed);
-        let lead = rng.between(0.4, 0.42);
-        let wave = vec![0.0; (lead * f64::from(rate.hz())) as usize];
-        Self {
+        let mut line = Self {
             rate,
-            wave,
+            wave: Vec::new(),
             presses: Vec::new(),
-            rng,
-        }
+            rng: Rng::new(seed),
+            disturbed_from: 0.0,
+        };
+        let lead = line.rng.between(KNOWN_AFTER, 1.0);
+        line.silence(lead);
+        line
+    }
+
+    /// Keys begin at once.
+    pub(crate) fn at_once(&mut self) {
+        self.wave.clear();
+        let lead = self.rng.between(0.0, 0.02);
+        self.silence(lead);
+    }
+
+    /// Keys begin when even loud interference is known.
+    pub(crate) fn patient(&mut self) {
+        self.wave.clear();
+        let lead = self.rng.between(LOUD_KNOWN_AFTER, 1.0);
+        self.silence(lead);
+    }
+
+    /// Disturbances begin in the middle of silence, and keys soon after.
+    pub(crate) fn late(&mut self) {
+        self.late_by(KNOWN_AFTER);
+    }
+
+    /// The same, keys not sooner than `known_after`.
+    pub(crate) fn late_by(&mut self, known_after: f64) {
+        self.wave.clear();
+        self.disturbed_from = self.rng.between(0.3, 0.7);
+        let lead = self.disturbed_from + self.rng.between(known_after, 0.7);
+        self.silence(lead);
+    }
+
+    fn disturbed(&mut self) -> impl Iterator<Item = (usize, &mut f64)> {
+        let from = (self.disturbed_from * f64::from(self.rate.hz())) as usize;
+        self.wave.iter_mut().enumerate().skip(from)
     }
 
     pub(crate) fn seconds(&self) -> f64 {
@@ -110,12 +151,23 @@ impl Line {
         self.wave[range].fill(0.0);
     }
 
+    /// The last press grows softer, to `db` after `seconds`, and stays so.
+    pub(crate) fn fade(&mut self, db: f64, seconds: f64) {
+        let hz = f64::from(self.rate.hz());
+        let start = (self.presses.last().map_or(0.0, |press| press.start) * hz) as usize;
+        for (n, x) in self.wave[start..].iter_mut().enumerate() {
+            let done = (n as f64 / hz / seconds).min(1.0);
+            *x *= 10f64.powf(db * done / 20.0);
+        }
+    }
+
     /// White noise whose power in 0..4 kHz is that of a sine at `level_dbm0`.
     pub(crate) fn noise(&mut self, level_dbm0: f64) {
         let in_band = amplitude(level_dbm0) / 2f64.sqrt();
         let rms = in_band * (f64::from(self.rate.hz()) / 8000.0).sqrt();
-        for x in &mut self.wave {
-            *x += rms * self.rng.gaussian();
+        let mut rng = Rng::new(self.rng.next());
+        for (_, x) in self.disturbed() {
+            *x += rms * rng.gaussian();
         }
     }
 
@@ -124,13 +176,13 @@ impl Line {
         let phase = self.rng.unit();
         let peak = amplitude(level_dbm0);
         let step = hz / f64::from(self.rate.hz());
-        for (n, x) in self.wave.iter_mut().enumerate() {
+        for (n, x) in self.disturbed() {
             *x += peak * (TAU * (step * n as f64 + phase)).sin();
         }
     }
 
     pub(crate) fn offset(&mut self, dc: f64) {
-        for x in &mut self.wave {
+        for (_, x) in self.disturbed() {
             *x += dc;
         }
     }
