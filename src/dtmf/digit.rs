@@ -291,11 +291,12 @@ impl Judge {
         })
     }
 
-    /// The key that went up is still being pressed: whatever comes after has to wait for its end.
+    /// The key that went up is still being pressed: whatever comes after has to wait for its end, which
+    /// is half a window after the last that is all tone at the soonest.
     fn prolong(&mut self) {
         if let Some(key) = &mut self.key {
             key.last_hop = self.hop;
-            key.tail = 1.0;
+            key.tail = 1.5;
         }
     }
 

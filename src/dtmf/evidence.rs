@@ -22,6 +22,10 @@ const HOP_SECONDS: f32 = 0.005;
 /// Least rest that can be told from none in 30 ms: two tones beat within the hops. 20 dB.
 const REST_MIN: f32 = 0.01;
 
+/// Part of a background louder than the key that must be heard under it: hum with harmonics swings by
+/// 1.5 either way over 20 ms.
+const STILL_THERE: f32 = 0.6;
+
 /// Every limit of the decision. Energies and frequencies are ratios, levels and twist dB,
 /// durations milliseconds.
 #[derive(Debug)]
@@ -208,7 +212,7 @@ impl Evidence {
         let explained = (0..2).all(|i| {
             let (rest, background) = (self.rest[i], self.background[i]);
             // A background louder than the key cannot have gone away just while it lasted.
-            let still_there = background <= 1.0 || rest >= 0.6 * background;
+            let still_there = background <= 1.0 || rest >= STILL_THERE * background;
             still_there && rest <= rest_max + limits.background[i] * background
         });
         let accepted = self

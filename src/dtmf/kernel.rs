@@ -341,8 +341,8 @@ mod tests {
     use super::*;
     use crate::dtmf::goertzel;
 
-    /// Rounded twiddles and halved samples against the recurrence in double precision: half a unit
-    /// of the result, and the rounding of 80 twiddles and samples, is below 3 units of 15,000.
+    /// Rounded twiddles against the recurrence in double precision: half a unit
+    /// of the result, and the rounding of 80 twiddles, is below 3 units of 11,500.
     const TOLERANCE: f64 = 3.0;
 
     fn halves(window: &[i16; WINDOW]) -> (&[i16; HOP], &[i16; HOP]) {

@@ -124,7 +124,8 @@ pub enum Setting {
 /// What was measured of a key, over its first 30 to 50 ms.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Quality {
-    /// Levels of the low and the high tone in dBm0, a full-scale sine being +3.14; to 0.3 dB.
+    /// Levels of the low and the high tone in dBm0, a full-scale sine being +3.14; to 0.3 dB on a
+    /// clean line.
     pub level_dbm0: [f32; 2],
     /// Deviations of the low and the high tone from nominal as a ratio: 0.01 is 1 % sharp.
     pub deviation: [f32; 2],
@@ -161,7 +162,7 @@ pub enum Event {
         digit: Digit,
         /// Where its tone began: ties this event to its [`Event::KeyDown`].
         start: u64,
-        /// Where its tone ended; to 3 ms.
+        /// Where its tone ended; to 3 ms, and to 8 where another key follows within 20 ms.
         end: u64,
         /// Samples that had been heard when it was decided.
         decided: u64,
