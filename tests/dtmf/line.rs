@@ -181,6 +181,49 @@ impl Line {
         }
     }
 
+    /// Impulses of 1 ms at `level_dbm0`, so many a second, as exchanges make them.
+    pub(crate) fn clicks(&mut self, level_dbm0: f64, a_second: f64) {
+        let length = self.rate.hz() as usize / 1000;
+        for _ in 0..(self.seconds() * a_second) as usize {
+            let at = self.rng.below(self.wave.len() - length);
+            let sign = self.rng.sign();
+            for x in &mut self.wave[at..at + length] {
+                *x += sign * amplitude(level_dbm0);
+            }
+        }
+    }
+
+    /// A voice that glides: eight harmonics of 100 to 200 Hz, at `level_dbm0` in all.
+    pub(crate) fn voice(&mut self, level_dbm0: f64) {
+        let peak = amplitude(level_dbm0 - 9.0);
+        let step = 1.0 / f64::from(self.rate.hz());
+        let mut phase = 0.0;
+        for (n, x) in self.disturbed() {
+            let seconds = n as f64 * step;
+            let pitch = 150.0 + 50.0 * (TAU * 0.7 * seconds).sin();
+            phase += pitch * step;
+            let harmonics = (1..=8).map(|k| (TAU * phase * f64::from(k)).sin());
+            let syllable = (TAU * 2.0 * seconds).sin().max(0.0);
+            *x += peak * syllable * harmonics.sum::<f64>();
+        }
+    }
+
+    /// Through an adaptive differential coder with four bits a sample and back, in the manner of G.726.
+    pub(crate) fn adpcm(&mut self) {
+        let (mut step, mut value) = (16.0f64, 0.0f64);
+        for x in &mut self.wave {
+            let code = ((*x - value) / step * 4.0).round().clamp(-7.0, 7.0);
+            value = (value + code * step / 4.0).clamp(-32_768.0, 32_767.0);
+            let scale = if code.abs() < 4.0 {
+                0.91
+            } else {
+                1.2f64.powf(code.abs() - 3.0)
+            };
+            step = (step * scale).clamp(16.0, 32_767.0);
+            *x = value;
+        }
+    }
+
     pub(crate) fn offset(&mut self, dc: f64) {
         for (_, x) in self.disturbed() {
             *x += dc;

@@ -393,6 +393,41 @@ const MANDATORY: &[(&str, Fill)] = &[
         noise_under(l, -10.0, 15.0);
         None
     }),
+    ("reject 3.0 %, soft and twisted, mu-law", |l, k| {
+        reject_all(l, k, -17.0, 0.060, 0.050, |r, t| {
+            stray(0.030, r, t.twist(-8.0))
+        });
+        Some(Law::Mu)
+    }),
+    ("reject 3.0 %, twist +4, A-law", |l, k| {
+        reject_all(l, k, 0.0, 0.060, 0.050, |r, t| {
+            stray(0.030, r, t.twist(4.0))
+        });
+        Some(Law::A)
+    }),
+    ("reject 3.0 %, dial tone", |l, k| {
+        reject_all(l, k, -15.0, 0.060, 0.050, |r, t| stray(0.030, r, t));
+        l.sine(350.0, -15.0);
+        l.sine(440.0, -15.0);
+        None
+    }),
+    ("reject 3.0 %, hum", |l, k| {
+        reject_all(l, k, -20.0, 0.060, 0.050, |r, t| stray(0.030, r, t));
+        hum(l, 60.0, -6.0);
+        None
+    }),
+    ("reject 5 to 20 ms", |l, k| {
+        for &d in k {
+            let on = l.rng.between(0.005, 0.020);
+            reject_all(l, &[d], -10.0, on, 0.050, legal);
+        }
+        None
+    }),
+    ("reject 23 ms, hum", |l, k| {
+        reject_all(l, k, -20.0, 0.023, 0.050, plain);
+        hum(l, 50.0, -6.0);
+        None
+    }),
     ("reject 23 ms", |l, k| {
         reject_all(l, k, -10.0, 0.023, 0.050, plain);
         None
@@ -442,6 +477,10 @@ fn passed(name: &str, grade: &Grade) -> bool {
     perfect && grade.missed as f64 <= allowed
 }
 
+/// Beyond what is mandatory. Dial tone stands here from +16 dB on: the MT8870 data sheet has +22 dB,
+/// with a notch of two poles before everything else. Keys at 697 Hz are 2.6 bins from 440; there a Hann
+/// window leaves -33 dB of a tone that is 22 dB louder, which is as a second key 11 dB below, moving.
+/// A notch would have to ring for longer than a window; the mandatory limit is the CMX867's +10 dB.
 const STRETCH: &[(&str, Fill)] = &[
     ("dial tone +16 dB", |l, k| {
         l.patient();
@@ -455,6 +494,21 @@ const STRETCH: &[(&str, Fill)] = &[
         press_all(l, k, -25.0, 0.040, 0.040, plain);
         l.sine(350.0, -3.0);
         l.sine(440.0, -3.0);
+        None
+    }),
+    ("clicks", |l, k| {
+        press_all(l, k, -10.0, 0.050, 0.050, plain);
+        l.clicks(0.0, 3.0);
+        None
+    }),
+    ("talk-over 10 dB below", |l, k| {
+        press_all(l, k, -10.0, 0.060, 0.050, plain);
+        l.voice(-20.0);
+        None
+    }),
+    ("ADPCM", |l, k| {
+        press_all(l, k, -10.0, 0.050, 0.050, legal);
+        l.adpcm();
         None
     }),
     ("SNR 9 dB", |l, k| {
@@ -584,6 +638,7 @@ fn the_mandatory_box() {
     let mut total = Grade::default();
     let mut failed = Vec::new();
     for rate in SampleRate::ALL {
+        let mut at_rate = Grade::default();
         for &(name, fill) in MANDATORY {
             if std::env::var("ONLY").is_ok_and(|o| !name.contains(&o)) {
                 continue;
@@ -591,18 +646,30 @@ fn the_mandatory_box() {
             let grade = run(name, fill, rate, rounds(2));
             if !passed(name, &grade) {
                 failed.push(format!(
-                    "{} Hz, {name}: {} of {} missed, {} wrong, {} doubled, {} of {} accepted",
+                    "{} Hz, {name}: {} of {} missed, {} wrong, {} doubled, {} of {} accepted, {} out of order",
                     rate.hz(),
                     grade.missed,
                     grade.valid,
                     grade.wrong,
                     grade.doubled,
                     grade.accepted,
-                    grade.invalid
+                    grade.invalid,
+                    grade.disorder
                 ));
             }
-            total.add(grade);
+            at_rate.add(grade);
         }
+        println!(
+            "{} Hz: {} valid: {} missed, {} wrong, {} doubled; {} invalid: {} accepted",
+            rate.hz(),
+            at_rate.valid,
+            at_rate.missed,
+            at_rate.wrong,
+            at_rate.doubled,
+            at_rate.invalid,
+            at_rate.accepted
+        );
+        total.add(at_rate);
     }
     println!(
         "mandatory: {} keys, {} rejects, {} tests failed",
@@ -622,6 +689,9 @@ fn the_mandatory_box() {
         );
     }
     assert!(total.valid > 1000 && total.invalid > 500);
+    // All but keys whose beginning an interruption hid have an end to compare.
+    assert!(total.end.len() > (total.valid - total.missed) * 49 / 50);
+    assert!(quantile(&total.onset, 0.99) <= 5.0 && quantile(&total.end, 0.99) <= 6.0);
     assert!(failed.is_empty(), "\n{}", failed.join("\n"));
 }
 
@@ -642,4 +712,6 @@ fn beyond_the_box() {
     let heard = 100.0 * (1.0 - total.missed as f64 / total.valid as f64);
     println!("beyond the box: {heard:.1} % heard");
     assert!(total.valid > 1000);
+    assert!(heard >= 95.0);
+    assert!(total.wrong + total.doubled + total.accepted + total.disorder <= total.valid / 100);
 }
