@@ -25,10 +25,10 @@ const KNOWN: u8 = 2;
 const STEADY: f32 = 2.0;
 /// Looks before the quick way allows for anything: 60 ms.
 const QUICK_LOOKS: u8 = 3;
-/// Quickly steady: successive looks are within 1.5 dB. The beats of dial tone, 1.8 to a look, leave 0.9
-/// of that. Hum at 60 Hz with two harmonics as loud, 1.2 periods to a look, swings by 2 dB and often has
-/// to wait for the slow way.
-const QUICK_STEADY: f32 = 1.41;
+/// Quickly steady: successive looks are within 1.5 dB, as roots 19 to 16. The beats of dial tone, 1.8 to a
+/// look, leave 0.9 of that. Hum at 60 Hz with two harmonics as loud, 1.2 periods to a look, swings by
+/// 2 dB and often has to wait for the slow way.
+const QUICK_STEADY: [u32; 2] = [19, 16];
 /// Most that a quickly found background may have, of the pair's high-passed energy: hum 14 dB above
 /// the pair has a tenth, dial tone as loud as the pair a quarter. Vowels that keep level for 60 ms and
 /// have a pair among their harmonics all have more than 0.8 in 8 hours of speech.
@@ -50,8 +50,6 @@ struct Level {
     least: [u16; STRETCHES],
     /// The least of the stretch under way.
     now: u16,
-    /// The least of all stretches if they differ by little, else zero.
-    slow: u16,
     /// Least and most of the last looks that were alike, and their number.
     alike: [u16; 2],
     looks: u8,
@@ -61,28 +59,30 @@ impl Level {
     const NONE: Self = Self {
         least: [0; STRETCHES],
         now: u16::MAX,
-        slow: 0,
         alike: [0; 2],
         looks: 0,
     };
 
-    /// Takes in the mean root of 20 ms.
+    /// Takes in the mean root of 20 ms. Returns whether enough looks are alike.
     #[inline(always)]
-    fn look(&mut self, mean: u16) {
+    fn look(&mut self, mean: u16) -> bool {
         self.now = self.now.min(mean);
         let alike = [self.alike[0].min(mean), self.alike[1].max(mean)];
-        if self.looks > 0 && square(alike[1]) <= QUICK_STEADY * square(alike[0]) {
-            self.alike = alike;
-            self.looks = self.looks.saturating_add(1);
+        let [low, top] = alike.map(u32::from);
+        let level = (self.looks > 0) & (QUICK_STEADY[1] * top <= QUICK_STEADY[0] * low);
+        self.alike = if level { alike } else { [mean; 2] };
+        self.looks = if level {
+            self.looks.saturating_add(1)
         } else {
-            self.alike = [mean; 2];
-            self.looks = 1;
-        }
+            1
+        };
+        self.looks >= QUICK_LOOKS
     }
 
-    /// Ends the stretch under way, number `at`. Places that are not filled yet are as the first.
+    /// Ends the stretch under way, number `at`. Places that are not filled yet are as the first. Returns
+    /// the least of all stretches if they differ by little, else zero.
     #[inline(never)]
-    fn finish(&mut self, at: u8) {
+    fn finish(&mut self, at: u8) -> u16 {
         if at == 0 {
             self.least = [self.now; STRETCHES];
         }
@@ -91,7 +91,7 @@ impl Level {
         let low = self.least.iter().copied().fold(u16::MAX, u16::min);
         let top = self.least.iter().copied().fold(0, u16::max);
         let steady = at + 1 >= KNOWN && square(top) <= STEADY * square(low);
-        self.slow = if steady { low } else { 0 };
+        if steady { low } else { 0 }
     }
 }
 
@@ -105,6 +105,9 @@ fn square(root: u16) -> f32 {
 #[derive(Clone, Debug)]
 pub(super) struct Background {
     levels: [Level; 2],
+    /// What was found slowly and quickly, as roots; zero where nothing was.
+    slow: [u16; 2],
+    quick: [u16; 2],
     /// What [`Background::excuse`] says.
     excuse: f32,
     /// Looks in the stretch under way, and stretches finished, as far as it matters how many.
@@ -116,6 +119,8 @@ impl Background {
     pub(super) const fn new() -> Self {
         Self {
             levels: [Level::NONE; 2],
+            slow: [0; 2],
+            quick: [0; 2],
             excuse: 0.0,
             age: 0,
             stretches: 0,
@@ -126,23 +131,32 @@ impl Background {
     /// 10 % at most under two beating tones; [`Limits`](super::evidence::Limits) allow for it.
     #[inline]
     pub(super) fn look(&mut self, hops: [Roots; 4]) {
-        for (i, level) in self.levels.iter_mut().enumerate() {
+        let mean = |i: usize| {
             let sum: u32 = hops.iter().map(|roots| u32::from(roots.parts()[i])).sum();
-            level.look((sum >> 2) as u16);
-        }
+            (sum >> 2) as u16
+        };
+        let [all, high] = &mut self.levels;
+        let known = all.look(mean(0)) & high.look(mean(1));
+        let quick = if known {
+            [all.alike[0], high.alike[0]]
+        } else {
+            [0; 2]
+        };
         self.age += 1;
         if self.age == STRETCH_LOOKS {
             self.age = 0;
-            for level in &mut self.levels {
-                level.finish(self.stretches);
-            }
+            self.slow = [all.finish(self.stretches), high.finish(self.stretches)];
             self.stretches += 1;
             if self.stretches == 2 * STRETCHES as u8 {
                 self.stretches = STRETCHES as u8; // the same place in the ring
             }
         }
-        let low = |[all, high]: Energies| (all - WHITE_OVER_HIGH * high).max(0.0);
-        self.excuse = WINDOW_PURITY * 2.0 * WINDOW_SWING * low(self.slow()).max(low(self.quick()));
+        self.quick = quick;
+        let low = |roots: [u16; 2]| {
+            let [all, high] = roots.map(square);
+            (all - WHITE_OVER_HIGH * high).max(0.0)
+        };
+        self.excuse = WINDOW_PURITY * 2.0 * WINDOW_SWING * low(self.slow).max(low(quick));
     }
 
     /// What a window's pair need not account for, as it is there without it.
@@ -154,25 +168,11 @@ impl Background {
     /// Energy a hop of the background under a pair that has these energies itself; zero where it is
     /// unknown or unsteady. What was found quickly is newer, but only good for what is low.
     pub(super) fn under(&self, tones: Energies) -> Energies {
-        let quick = self.quick();
+        let quick = self.quick.map(square);
         if quick[0] > 0.0 && quick[1] <= QUICK_HIGH * tones[1] {
             quick
         } else {
-            self.slow()
-        }
-    }
-
-    #[inline(always)]
-    fn slow(&self) -> Energies {
-        self.levels.each_ref().map(|level| square(level.slow))
-    }
-
-    #[inline(always)]
-    fn quick(&self) -> Energies {
-        if self.levels.iter().all(|level| level.looks >= QUICK_LOOKS) {
-            self.levels.each_ref().map(|level| square(level.alike[0]))
-        } else {
-            [0.0; 2]
+            self.slow.map(square)
         }
     }
 }

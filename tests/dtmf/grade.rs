@@ -125,7 +125,9 @@ pub(crate) fn grade((samples, presses, rate): (Vec<i16>, Vec<Press>, SampleRate)
                         let sent = presses[at].start * 1000.0;
                         let reported = (rate.millis(decided) / frame_ms).ceil() * frame_ms;
                         grade.latency.push(reported - sent);
-                        grade.onset.push((start - sent).abs());
+                        if !presses[at].holed {
+                            grade.onset.push((start - sent).abs());
+                        }
                     }
                     _ => grade.accepted += 1,
                 }

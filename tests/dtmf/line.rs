@@ -53,6 +53,8 @@ pub(crate) struct Press {
     pub(crate) duration: f64,
     /// Must be reported; otherwise it must not.
     pub(crate) valid: bool,
+    /// A hole in it may pass for its beginning.
+    pub(crate) holed: bool,
 }
 
 /// The line being built.
@@ -140,12 +142,17 @@ impl Line {
             start,
             duration,
             valid,
+            holed: false,
         });
     }
 
     /// Silences the last press from `at` for `length` after its beginning.
     pub(crate) fn interrupt(&mut self, at: f64, length: f64) {
-        let start = self.presses.last().map_or(0.0, |press| press.start) + at;
+        let Some(press) = self.presses.last_mut() else {
+            return;
+        };
+        press.holed = true;
+        let start = press.start + at;
         let hz = f64::from(self.rate.hz());
         let range = (start * hz).ceil() as usize..((start + length) * hz).ceil() as usize;
         self.wave[range].fill(0.0);
