@@ -1,23 +1,34 @@
 //! What does hearing cost? One stream, frames of 20 ms that are hot in cache, everything included:
-//! decimation, tones, energies, decision, state. Beside it silence, keys, and the textbook
+//! decimation, tones, energies, decision, state. Every kernel this machine has, beside the textbook
 //! recurrence that only computes eight powers.
 //!
-//! `cargo bench --bench detector`. Divide by the frame's samples for the cost of a sample; the
-//! instruction counts and the comparison with spandsp are `benches/compare.sh`'s.
+//! `cargo bench --bench detector` prints nanoseconds a sample: the median of rounds in which all
+//! cases take turns, so that another program's load meets all alike, the least, and the ratio of the
+//! recurrence to it. Instruction counts and spandsp are `benches/compare.sh`'s.
+//!
+//! Not here: batches of streams with the streams in the lanes. A frame is heard when it arrives, while
+//! it is hot from the copy it came with; waiting for fifteen others would cost latency and sixteen
+//! cold frames, to save what is a tenth of what receiving a frame costs.
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use std::hint::black_box;
+use std::time::Instant;
 use tonegate::audio::SampleRate;
 use tonegate::audio::g711::Law;
 use tonegate::dtmf::tone::{Pace, sequence};
-use tonegate::dtmf::{Detector, FREQUENCIES_HZ, Setting, goertzel};
+use tonegate::dtmf::{Detector, FREQUENCIES_HZ, Setting, Width, goertzel};
 
-/// One second each of: white noise at -20 dBm0, never silent and never a key; the same under
-/// pulses at 120 Hz, a hard case, as every window has a pair that stands out; silence; five keys.
-fn sounds(rate: SampleRate) -> [(&'static str, Vec<i16>); 4] {
+/// Rounds, and times that a case hears its sound in each.
+const ROUNDS: usize = 51;
+const TIMES: usize = 4;
+
+/// Half a second each, which at 16 kHz is half of a first-level cache: white noise at -20 dBm0, never silent and never a key; the same under
+/// pulses at 120 Hz, a hard case, as every window has a pair that stands out; silence; half of
+/// the time noise and half of it comfort noise at -60 dBm0, as a call is. And a second with five keys.
+fn sounds(rate: SampleRate) -> [(&'static str, Vec<i16>); 5] {
     let hz = rate.hz() as usize;
+    let half = hz / 2;
     let mut state = 1u32;
-    let noise: Vec<i16> = (0..hz)
+    let noise: Vec<i16> = (0..half)
         .map(|_| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
             ((state >> 20) as i32 - 2048) as i16
@@ -35,82 +46,104 @@ fn sounds(rate: SampleRate) -> [(&'static str, Vec<i16>); 4] {
         .enumerate()
         .map(|(n, x)| x + pulse(n))
         .collect();
+    let soft = |(n, x): (usize, &i16)| if n < half / 2 { *x } else { x >> 6 };
+    let call = noise.iter().enumerate().map(soft).collect();
     let mut keys = sequence("1590D", rate, &Pace::default()).expect("only keys");
     keys.truncate(hz);
     [
         ("noise", noise),
         ("pulses", pulses),
-        ("silence", vec![0; hz]),
+        ("silence", vec![0; half]),
+        ("half silent", call),
         ("keys", keys),
     ]
 }
 
-fn run(detector: &mut Detector, audio: &[i16], frame: usize) -> usize {
-    let mut events = 0;
-    for frame in audio.chunks_exact(frame) {
-        detector.push(black_box(frame), |event| {
-            black_box(event);
-            events += 1;
-        });
-    }
-    events
-}
-
-fn detector(c: &mut Criterion) {
-    for rate in SampleRate::ALL {
-        let frame = rate.hz() as usize / 50;
-        let mut group = c.benchmark_group("detector");
-        for (name, audio) in &sounds(rate) {
-            group.throughput(Throughput::Elements(audio.len() as u64));
-            let id = BenchmarkId::new(*name, rate.hz());
-            group.bench_with_input(id, audio, |bencher, audio| {
-                let mut detector = Detector::new(rate, Setting::Standard);
-                bencher.iter(|| run(&mut detector, audio, frame));
+/// Hears a second of `audio`.
+fn run(detector: &mut Detector, audio: &[i16], rate: SampleRate) {
+    let (second, frame) = (rate.hz() as usize, rate.hz() as usize / 50);
+    for _ in 0..second / audio.len() {
+        for frame in audio.chunks_exact(frame) {
+            detector.push(black_box(frame), |event| {
+                black_box(event);
             });
         }
     }
 }
 
-fn g711(c: &mut Criterion) {
-    let [(_, audio), ..] = sounds(SampleRate::Hz8000);
-    let audio: Vec<u8> = audio
-        .into_iter()
-        .map(|sample| Law::Mu.encode(sample))
-        .collect();
-    let mut group = c.benchmark_group("detector");
-    group.throughput(Throughput::Elements(audio.len() as u64));
-    group.bench_function("mu-law/8000", |bencher| {
-        let mut detector = Detector::new(SampleRate::Hz8000, Setting::Standard);
-        bencher.iter(|| {
-            for frame in audio.chunks_exact(160) {
-                detector.push_g711(Law::Mu, black_box(frame), |event| {
-                    black_box(event);
-                });
-            }
-        });
-    });
+/// Something to be timed: what it is, over how many samples, and what it took.
+struct Case {
+    name: String,
+    rate: SampleRate,
+    work: Box<dyn FnMut()>,
+    nanoseconds: Vec<f64>,
 }
 
-fn recurrence(c: &mut Criterion) {
-    let rate = SampleRate::Hz16000;
-    let [(_, audio), ..] = sounds(rate);
-    let mut group = c.benchmark_group("recurrence");
-    group.throughput(Throughput::Elements(audio.len() as u64));
-    group.bench_function("eight powers/16000", |bencher| {
-        bencher.iter(|| {
-            let mut sum = 0.0;
-            for frame in audio.chunks_exact(320) {
+impl Case {
+    fn new(name: String, rate: SampleRate, work: impl FnMut() + 'static) -> Self {
+        Self {
+            name,
+            rate,
+            work: Box::new(work),
+            nanoseconds: Vec::new(),
+        }
+    }
+
+    fn time(&mut self) {
+        let started = Instant::now();
+        for _ in 0..TIMES {
+            (self.work)();
+        }
+        let samples = TIMES as f64 * f64::from(self.rate.hz());
+        self.nanoseconds
+            .push(started.elapsed().as_nanos() as f64 / samples);
+    }
+
+    fn median(&mut self) -> f64 {
+        self.nanoseconds.sort_by(f64::total_cmp);
+        self.nanoseconds[self.nanoseconds.len() / 2]
+    }
+}
+
+fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for rate in SampleRate::ALL {
+        let frame = rate.hz() as usize / 50;
+        let [(_, noise), ..] = sounds(rate);
+        cases.push(Case::new("recurrence".into(), rate, move || {
+            for frame in (0..2).flat_map(|_| noise.chunks_exact(frame)) {
                 for hz in FREQUENCIES_HZ {
-                    sum += goertzel::power(black_box(frame), hz, f64::from(rate.hz()));
+                    black_box(goertzel::power(black_box(frame), hz, f64::from(rate.hz())));
                 }
             }
-            sum
-        });
-    });
+        }));
+        for &width in Width::available() {
+            for (name, audio) in sounds(rate) {
+                let mut detector = Detector::with_width(rate, Setting::Standard, width);
+                let name = format!("{width:?} {name}");
+                let work = move || {
+                    run(&mut detector, &audio, rate);
+                };
+                cases.push(Case::new(name, rate, work));
+            }
+        }
+    }
+    let rate = SampleRate::Hz8000;
+    let [(_, audio), ..] = sounds(rate);
+    let octets: Vec<u8> = audio.into_iter().map(|x| Law::Mu.encode(x)).collect();
+    let mut detector = Detector::new(rate, Setting::Standard);
+    cases.push(Case::new("mu-law noise".into(), rate, move || {
+        for frame in (0..2).flat_map(|_| octets.chunks_exact(160)) {
+            detector.push_g711(Law::Mu, black_box(frame), |event| {
+                black_box(event);
+            });
+        }
+    }));
+    cases
 }
 
-/// For callgrind, which would drown in criterion's own work: `TONEGATE_ONCE=16000:speech:20` hears
-/// that many seconds and ends. The difference of two runs is the detector's alone.
+/// For callgrind: `TONEGATE_ONCE=16000:noise:20` hears that many seconds and ends. The difference of
+/// two runs is the detector's alone.
 fn once(spec: &str) -> Option<()> {
     let mut parts = spec.split(':');
     let rate = SampleRate::from_hz(parts.next()?.parse().ok()?)?;
@@ -119,17 +152,33 @@ fn once(spec: &str) -> Option<()> {
     let (_, audio) = sounds(rate).into_iter().find(|(sound, _)| *sound == name)?;
     let mut detector = Detector::new(rate, Setting::Standard);
     for _ in 0..seconds {
-        run(&mut detector, &audio, rate.hz() as usize / 50);
+        run(&mut detector, &audio, rate);
     }
     Some(())
 }
-
-criterion_group!(benches, detector, g711, recurrence);
 
 fn main() {
     if let Ok(spec) = std::env::var("TONEGATE_ONCE") {
         return once(&spec).expect("TONEGATE_ONCE is rate:sound:seconds");
     }
-    benches();
-    Criterion::default().configure_from_args().final_summary();
+    let mut cases = cases();
+    for _ in 0..ROUNDS {
+        cases.iter_mut().for_each(Case::time);
+    }
+    println!("   Hz  what                   ns/sample   least   recurrence/this");
+    let mut recurrence = f64::NAN;
+    for case in &mut cases {
+        let median = case.median();
+        if case.name == "recurrence" {
+            recurrence = median;
+        }
+        println!(
+            "{:>5}  {:<22} {:>9.3} {:>7.3} {:>10.1}",
+            case.rate.hz(),
+            case.name,
+            median,
+            case.nanoseconds[0],
+            recurrence / median
+        );
+    }
 }

@@ -1,7 +1,7 @@
 /* spandsp's DTMF receiver over WAV files, for benches/compare.sh. Never part of the build.
  *
- * spandsp FILE.wav...       grades files that have a FILE.txt beside them (tests/dtmf/suite.rs
- *                           writes both), counts keys in the others
+ * spandsp < LIST            of WAV files, one a line: grades those that have a FILE.txt beside them
+ *                           (tests/dtmf/suite.rs writes both), counts keys in the others
  * spandsp --once N          hears N seconds of noise, for callgrind
  * spandsp --time N          the same, timed
  */
@@ -104,8 +104,10 @@ int main(int argc, char **argv)
         rustle(atoi(argv[2]), strcmp(argv[1], "--time") == 0);
         return 0;
     }
-    for (int f = 1; f < argc; f++) {
-        FILE *file = fopen(argv[f], "rb");
+    char path[4096];
+    while (fgets(path, sizeof path, stdin)) {
+        path[strcspn(path, "\n")] = 0;
+        FILE *file = fopen(path, "rb");
         if (!file)
             continue;
         static int16_t samples[8000 * 3600];
@@ -117,11 +119,11 @@ int main(int argc, char **argv)
         long count = (long) fread(samples, 2, 8000 * 3600, file);
         fclose(file);
         hear(samples, count);
-        char *dot = strrchr(argv[f], '.');
+        char *dot = strrchr(path, '.');
         FILE *truth = NULL;
         if (dot && strcmp(dot, ".wav") == 0) {
-            char name[4096];
-            snprintf(name, sizeof name, "%.*s.txt", (int) (dot - argv[f]), argv[f]);
+            char name[4104];
+            snprintf(name, sizeof name, "%.*s.txt", (int) (dot - path), path);
             truth = fopen(name, "r");
         }
         if (truth) {

@@ -43,7 +43,7 @@ const TAG_EXTENSIBLE: u16 = 0xfffe;
 
 impl Wav {
     /// Reads a whole file. A `data` chunk of length 0 or 0xffffffff, as programs leave it that write
-    /// into a pipe, reaches to the end of the file.
+    /// into a pipe, reaches to the end of the file; but what follows an empty one may be more chunks.
     pub fn read(file: &[u8]) -> Result<Self, Error> {
         if file.len() < 12 || &file[..4] != b"RIFF" || &file[8..12] != b"WAVE" {
             return Err(Error::NotWav);
@@ -55,7 +55,7 @@ impl Wav {
                 b"fmt " => rate = Some(format(body.get(..size).ok_or(Error::Missing("fmt"))?)?),
                 b"data" => {
                     let rate = rate.ok_or(Error::Missing("fmt"))?;
-                    let open_ended = size == 0 || size == 0xffff_ffff;
+                    let open_ended = size == 0xffff_ffff || (size == 0 && !is_chunks(body));
                     let size = if open_ended { body.len() } else { size };
                     let data = body.get(..size).ok_or(Error::Missing("complete data"))?;
                     let (pairs, _) = data.as_chunks::<2>();
@@ -101,6 +101,20 @@ fn chunk(rest: &[u8]) -> Option<(&[u8; 4], usize, &[u8])> {
     let (name, rest) = rest.split_first_chunk::<4>()?;
     let (size, body) = rest.split_first_chunk::<4>()?;
     Some((name, u32::from_le_bytes(*size) as usize, body))
+}
+
+/// Whether this is nothing but whole chunks with names of letters, digits and spaces.
+fn is_chunks(mut rest: &[u8]) -> bool {
+    while let Some((name, size, body)) = chunk(rest) {
+        let named = name.iter().all(|&c| c.is_ascii_alphanumeric() || c == b' ');
+        let padded = size.saturating_add(size & 1);
+        // The last pad is often forgotten.
+        if !named || (padded > body.len() && size != body.len()) {
+            return false;
+        }
+        rest = body.get(padded..).unwrap_or_default();
+    }
+    rest.is_empty()
 }
 
 /// The rate, once everything else about the format is what we read.
@@ -182,6 +196,26 @@ mod tests {
             refused += usize::from(Wav::read(&file[..end]).is_err());
         }
         assert_eq!(refused, file.len());
+    }
+
+    #[test]
+    fn chunks_after_no_audio_are_not_audio() {
+        let silent = Wav {
+            rate: SampleRate::Hz8000,
+            samples: Vec::new(),
+        };
+        for chunks in [
+            &b""[..],
+            b"LIST\x03\0\0\0abc\0",
+            b"LIST\x02\0\0\0abid3 \x01\0\0\0x",
+        ] {
+            let mut file = silent.write();
+            file.extend_from_slice(chunks);
+            assert_eq!(Wav::read(&file), Ok(silent.clone()), "{chunks:?}");
+        }
+        let mut cut = silent.write();
+        cut.extend_from_slice(b"LIST\x09\0\0\0abc\0");
+        assert_eq!(Wav::read(&cut).map(|wav| wav.samples.len()), Ok(6));
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub(super) struct Flags {
 
 /// As media arrives in a call.
 const FRAME: Duration = Duration::from_millis(20);
+/// Silence after a recording: 60 ms, in which any key goes up.
+const SILENT_FRAMES: usize = 3;
 /// Most raw audio that is read: three hours at 48 kHz.
 const RAW_MAX: u64 = 3 * 3600 * 48_000 * 2;
 
@@ -37,9 +39,10 @@ struct Press<'a> {
     file: &'a str,
     digit: char,
     start_ms: f64,
-    /// Absent if the file ends before the key went up.
-    end_ms: Option<f64>,
-    /// The end of the 20 ms frame in which the key was first reported.
+    /// The end of the file at the latest.
+    end_ms: f64,
+    /// The end of the 20 ms frame in which the key was first reported; past the end of the file if
+    /// only the silence after it made sure.
     decided_ms: f64,
     #[serde(skip_serializing_if = "Option::is_none", flatten)]
     explained: Option<Explained>,
@@ -69,21 +72,39 @@ impl Explained {
     }
 }
 
+/// Rounded for reading; never -0.0.
 fn hundredths(value: f64) -> f64 {
-    (value * 100.0).round() / 100.0
+    (value * 100.0).round() / 100.0 + 0.0
 }
 
+/// A file that cannot be read is told, and does not keep the others from being heard.
 pub(super) fn run(flags: &Flags) -> anyhow::Result<()> {
+    let raw = flags.files.iter().any(|path| path == Path::new("-"));
+    ensure!(
+        raw || flags.rate.is_none(),
+        "--rate is for raw input from -; a WAV file says its own rate"
+    );
     let mut out = std::io::stdout().lock();
+    let mut bad = 0;
     for path in &flags.files {
         let name = path.display().to_string();
-        let wav = read(path, flags.rate).with_context(|| name.clone())?;
+        let wav = match read(path, flags.rate) {
+            Ok(wav) => wav,
+            Err(error) => {
+                eprintln!("tonegate: {name}: {error:#}");
+                bad += 1;
+                continue;
+            }
+        };
         for press in presses(&name, &wav, flags.explain) {
             serde_json::to_writer(&mut out, &press)?;
             out.write_all(b"\n")?;
         }
     }
-    Ok(out.flush()?)
+    out.flush()?;
+    let all = flags.files.len();
+    ensure!(bad == 0, "{bad} of {all} could not be read");
+    Ok(())
 }
 
 fn read(path: &Path, rate: Option<u32>) -> anyhow::Result<Wav> {
@@ -109,14 +130,16 @@ fn read(path: &Path, rate: Option<u32>) -> anyhow::Result<Wav> {
     Ok(Wav { rate, samples })
 }
 
-/// Feeds a recording in frames, as a call would.
+/// Feeds a recording in frames, as a call would, and then silence until a key that is still down is up.
 fn presses<'a>(file: &'a str, wav: &Wav, explain: bool) -> Vec<Press<'a>> {
     let rate = wav.rate;
+    let end_ms = hundredths(rate.millis(wav.samples.len() as u64));
     let frame = rate.samples_in(FRAME) as usize;
+    let silence = vec![0; frame * SILENT_FRAMES];
     let mut detector = Detector::new(rate, Setting::Standard);
     let mut presses: Vec<Press<'a>> = Vec::new();
     let mut heard = 0;
-    for samples in wav.samples.chunks(frame) {
+    for samples in wav.samples.chunks(frame).chain(silence.chunks(frame)) {
         heard += samples.len() as u64;
         detector.push(samples, |event| match event {
             Event::KeyDown {
@@ -128,13 +151,13 @@ fn presses<'a>(file: &'a str, wav: &Wav, explain: bool) -> Vec<Press<'a>> {
                 file,
                 digit: digit.as_char(),
                 start_ms: hundredths(rate.millis(start)),
-                end_ms: None,
+                end_ms,
                 decided_ms: hundredths(rate.millis(heard)),
                 explained: explain.then(|| Explained::of(&quality)),
             }),
             Event::KeyUp { end, .. } => {
                 if let Some(press) = presses.last_mut() {
-                    press.end_ms = Some(hundredths(rate.millis(end)));
+                    press.end_ms = hundredths(rate.millis(end)).min(end_ms);
                 }
             }
         });

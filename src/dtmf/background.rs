@@ -5,95 +5,175 @@
 //! before is allowed for, but only if it is steady: noise, hum and dial tone are, speech is not.
 //! Without the allowance keys under hum are lost; without the condition any vowel excuses itself.
 //!
-//! Memory is a list of minima. Each is the least energy of any 20 ms within one stretch of
-//! [`BUCKET_LOOKS`]; seven stretches make 560 ms. Hops during a press are not looked at, so that a
-//! train of keys leaves the background as it was.
+//! There are two ways to be steady. The slow one stands noise: the least 20 ms of each of the last
+//! stretches of [`STRETCH_LOOKS`] differ by little. The quick one knows a hum or dial tone soon after
+//! it began: a few successive looks hardly differ at all. Hops during a press are not looked at, so
+//! that a train of keys leaves the background as it was.
 
-/// Looks in one stretch, one each 10 ms: 80 ms.
-const BUCKET_LOOKS: u8 = 8;
-/// Finished stretches that are remembered.
-const BUCKETS: usize = 7;
-/// Finished stretches before anything is allowed for: the first syllable of a
-/// call that starts in the middle of a word must not be taken for the background.
-const KNOWN: usize = 2;
-/// Steady: the loudest stretch has at most twice (3 dB) the energy of the softest. The least 20 ms
-/// of 80 ms of Gaussian noise vary by less than 1.5 dB; syllables vary by 10 dB and more.
+use super::digit::WINDOW_PURITY;
+use super::kernel::Roots;
+
+/// Looks in one stretch, one each 20 ms: 60 ms.
+const STRETCH_LOOKS: u8 = 3;
+/// Finished stretches that are remembered: 360 ms.
+const STRETCHES: usize = 6;
+/// Finished stretches before the slow way allows for anything: the first syllable of a call that
+/// starts in the middle of a word must not be taken for the background.
+const KNOWN: u8 = 2;
+/// Slowly steady: the loudest stretch has at most twice (3 dB) the energy of the softest. The least
+/// 20 ms of 60 ms of Gaussian noise vary by less than 1.5 dB; syllables vary by 10 dB and more.
 const STEADY: f32 = 2.0;
+/// Looks before the quick way allows for anything: 60 ms.
+const QUICK_LOOKS: u8 = 3;
+/// Quickly steady: successive looks are within 1.5 dB, as roots 19 to 16. The beats of dial tone, 1.8 to a
+/// look, leave 0.9 of that. Hum at 60 Hz with two harmonics as loud, 1.2 periods to a look, swings by
+/// 2 dB and often has to wait for the slow way.
+const QUICK_STEADY: [u32; 2] = [19, 16];
+/// Most that a quickly found background may have, of the pair's high-passed energy: hum 14 dB above
+/// the pair has a tenth, dial tone as loud as the pair a quarter. Vowels that keep level for 60 ms and
+/// have a pair among their harmonics all have more than 0.8 in 8 hours of speech.
+const QUICK_HIGH: f32 = 0.35;
+/// White noise has twice the energy that is left of it by the high-pass. What is beyond that is low:
+/// hum and dial tone. Noise needs no excuse, as at 0 dB a pair still is half of the energy.
+const WHITE_OVER_HIGH: f32 = 2.0;
+/// Two tones of equal level, beating, reach twice their mean energy, over 10 ms and above the
+/// 20 ms minimum four times: no window is left out under dial tone.
+const WINDOW_SWING: f32 = 4.0;
 
-/// Energy of a hop: `[all, high-passed]`, as [`Measure`](super::kernel::Measure) has them.
+/// Energy of a hop: `[all, high-passed]`, as [`Roots`] has them.
 pub(super) type Energies = [f32; 2];
 
-/// Four hops: 20 ms.
-const LOOK_HOPS: usize = 4;
+/// One of the two energies, as roots.
+#[derive(Clone, Copy, Debug)]
+struct Level {
+    /// The least of each finished stretch: a ring.
+    least: [u16; STRETCHES],
+    /// The least of the stretch under way.
+    now: u16,
+    /// Least and most of the last looks that were alike, and their number.
+    alike: [u16; 2],
+    looks: u8,
+}
 
-/// The last 560 ms of quiet moments.
+impl Level {
+    const NONE: Self = Self {
+        least: [0; STRETCHES],
+        now: u16::MAX,
+        alike: [0; 2],
+        looks: 0,
+    };
+
+    /// Takes in the mean root of 20 ms. Returns whether enough looks are alike.
+    #[inline(always)]
+    fn look(&mut self, mean: u16) -> bool {
+        self.now = self.now.min(mean);
+        let alike = [self.alike[0].min(mean), self.alike[1].max(mean)];
+        let [low, top] = alike.map(u32::from);
+        let level = (self.looks > 0) & (QUICK_STEADY[1] * top <= QUICK_STEADY[0] * low);
+        self.alike = if level { alike } else { [mean; 2] };
+        self.looks = if level {
+            self.looks.saturating_add(1)
+        } else {
+            1
+        };
+        self.looks >= QUICK_LOOKS
+    }
+
+    /// Ends the stretch under way, number `at`. Places that are not filled yet are as the first. Returns
+    /// the least of all stretches if they differ by little, else zero.
+    #[inline(never)]
+    fn finish(&mut self, at: u8) -> u16 {
+        if at == 0 {
+            self.least = [self.now; STRETCHES];
+        }
+        self.least[usize::from(at) % STRETCHES] = self.now;
+        self.now = u16::MAX;
+        let low = self.least.iter().copied().fold(u16::MAX, u16::min);
+        let top = self.least.iter().copied().fold(0, u16::max);
+        let steady = at + 1 >= KNOWN && square(top) <= STEADY * square(low);
+        if steady { low } else { 0 }
+    }
+}
+
+/// The energy of a root.
+#[inline(always)]
+fn square(root: u16) -> f32 {
+    2.0 * f32::from(root) * f32::from(root)
+}
+
+/// The last 360 ms of quiet moments.
 #[derive(Clone, Debug)]
 pub(super) struct Background {
-    /// Least root of a look in the stretch under way.
-    now: [u16; 2],
-    /// The minima before it, newest first. Only the first `filled` count.
-    before: [[u16; 2]; BUCKETS],
-    /// What [`Background::steady`] says, until the stretch under way is finished.
-    steady: Energies,
-    filled: u8,
+    levels: [Level; 2],
+    /// What was found slowly and quickly, as roots; zero where nothing was.
+    slow: [u16; 2],
+    quick: [u16; 2],
+    /// What [`Background::excuse`] says.
+    excuse: f32,
+    /// Looks in the stretch under way, and stretches finished, as far as it matters how many.
     age: u8,
+    stretches: u8,
 }
 
 impl Background {
     pub(super) const fn new() -> Self {
         Self {
-            now: [u16::MAX; 2],
-            before: [[0; 2]; BUCKETS],
-            steady: [0.0; 2],
-            filled: 0,
+            levels: [Level::NONE; 2],
+            slow: [0; 2],
+            quick: [0; 2],
+            excuse: 0.0,
             age: 0,
+            stretches: 0,
         }
     }
 
-    /// Takes in 20 ms, given as [`Measure::roots`](super::kernel::Measure::roots) of its hops. Their
-    /// mean is below the root of the mean, by 10 % at most under two beating tones;
-    /// [`Limits`](super::evidence::Limits) allow for it.
+    /// Takes in 20 ms, given as its hops. The mean of their roots is below the root of the mean, by
+    /// 10 % at most under two beating tones; [`Limits`](super::evidence::Limits) allow for it.
     #[inline]
-    pub(super) fn learn(&mut self, roots: [[u16; LOOK_HOPS]; 2]) {
-        let quarter = |[a, b, c, d]: [u16; LOOK_HOPS]| {
-            ((u32::from(a) + u32::from(b) + u32::from(c) + u32::from(d)) >> 2) as u16
+    pub(super) fn look(&mut self, hops: [Roots; 4]) {
+        let mean = |i: usize| {
+            let sum: u32 = hops.iter().map(|roots| u32::from(roots.parts()[i])).sum();
+            (sum >> 2) as u16
         };
-        let mean = [quarter(roots[0]), quarter(roots[1])];
+        let [all, high] = &mut self.levels;
+        let known = all.look(mean(0)) & high.look(mean(1));
+        let quick = if known {
+            [all.alike[0], high.alike[0]]
+        } else {
+            [0; 2]
+        };
         self.age += 1;
-        self.now = [self.now[0].min(mean[0]), self.now[1].min(mean[1])];
-        if self.age == BUCKET_LOOKS {
-            self.finish();
-        }
-    }
-
-    /// Ends the stretch under way and compares it with those before.
-    #[inline(never)]
-    fn finish(&mut self) {
-        self.before.copy_within(..BUCKETS - 1, 1);
-        self.before[0] = self.now;
-        self.filled = (self.filled + 1).min(BUCKETS as u8);
-        self.now = [u16::MAX; 2];
-        self.age = 0;
-        if usize::from(self.filled) < KNOWN {
-            return;
-        }
-        let finished = &self.before[..usize::from(self.filled)];
-        let square = |root: u16| 2.0 * f32::from(root) * f32::from(root);
-        self.steady = [0, 1].map(|i| {
-            let (low, top) = finished.iter().fold((u16::MAX, 0), |(low, top), roots| {
-                (roots[i].min(low), roots[i].max(top))
-            });
-            if square(top) <= STEADY * square(low) {
-                square(low)
-            } else {
-                0.0
+        if self.age == STRETCH_LOOKS {
+            self.age = 0;
+            self.slow = [all.finish(self.stretches), high.finish(self.stretches)];
+            self.stretches += 1;
+            if self.stretches == 2 * STRETCHES as u8 {
+                self.stretches = STRETCHES as u8; // the same place in the ring
             }
-        });
+        }
+        self.quick = quick;
+        let low = |roots: [u16; 2]| {
+            let [all, high] = roots.map(square);
+            (all - WHITE_OVER_HIGH * high).max(0.0)
+        };
+        self.excuse = WINDOW_PURITY * 2.0 * WINDOW_SWING * low(self.slow).max(low(quick));
     }
 
-    /// Energy a hop of the background; zero where it is unknown or unsteady.
-    pub(super) const fn steady(&self) -> Energies {
-        self.steady
+    /// What a window's pair need not account for, as it is there without it.
+    #[inline(always)]
+    pub(super) const fn excuse(&self) -> f32 {
+        self.excuse
+    }
+
+    /// Energy a hop of the background under a pair that has these energies itself; zero where it is
+    /// unknown or unsteady. What was found quickly is newer, but only good for what is low.
+    pub(super) fn under(&self, tones: Energies) -> Energies {
+        let quick = self.quick.map(square);
+        if quick[0] > 0.0 && quick[1] <= QUICK_HIGH * tones[1] {
+            quick
+        } else {
+            self.slow.map(square)
+        }
     }
 }
 
@@ -101,30 +181,54 @@ impl Background {
 mod tests {
     use super::*;
 
+    /// The background under a pair much louder than it.
+    fn known(background: &Background) -> Energies {
+        background.under([1e9; 2])
+    }
+
     #[test]
-    fn unknown_at_first_then_the_least_of_a_steady_line() {
+    fn noise_is_known_slowly_as_the_least_of_its_stretches() {
         let mut background = Background::new();
         for look in 0..200u16 {
-            let known = look >= 2 * u16::from(BUCKET_LOOKS);
-            assert_eq!(background.steady()[0] > 0.0, known, "look {look}");
-            background.learn([[100 + look % 5; 4], [8; 4]]);
+            let expected = look >= u16::from(KNOWN * STRETCH_LOOKS);
+            assert_eq!(known(&background)[0] > 0.0, expected, "look {look}");
+            // Neighbours differ by 2.3 dB, the least of four by less.
+            background.look([Roots::new(100 + 30 * (look % 2), 8 + 3 * (look % 2)); 4]);
         }
-        let [all, high] = background.steady();
-        assert!((20_000.0..20_600.0).contains(&all), "{all}");
-        assert_eq!(high, 128.0);
+        assert_eq!(known(&background), [20_000.0, 128.0]);
+    }
+
+    #[test]
+    fn hum_is_known_quickly_and_a_break_is_noticed_at_once() {
+        let mut background = Background::new();
+        for look in 0..100 {
+            let root = if look < 50 { 10 } else { 300 + look % 3 };
+            background.look([Roots::new(root, 8); 4]);
+            let expected = match look {
+                0..2 => [0.0, 0.0],
+                2..50 => [200.0, 128.0],
+                50..52 => [200.0, 128.0], // the slow way still has this
+                _ => [180_000.0, 128.0],
+            };
+            assert_eq!(known(&background), expected, "look {look}");
+        }
+        // Where the pair has little more in the high part, it might be a vowel: then only slowly.
+        for _ in 0..3 {
+            background.look([Roots::new(200, 8); 4]);
+        }
+        assert_eq!(background.under([1e9, 129.0 / QUICK_HIGH])[0], 80_000.0);
+        assert_eq!(background.under([1e9, 127.0 / QUICK_HIGH])[0], 0.0);
     }
 
     #[test]
     fn syllables_are_no_background() {
         let mut background = Background::new();
-        for look in 0..400 {
-            let loud = look / 15 % 2 == 0;
-            background.learn(if loud {
-                [[220; 4], [95; 4]]
-            } else {
-                [[20; 4], [9; 4]]
-            });
+        for look in 0..400u16 {
+            // A swell by 20 dB and back in 300 ms, nowhere level.
+            let up = i32::from((look % 15).min(14 - look % 15));
+            let root = (30.0 * 1.4f32.powi(up)) as u16;
+            background.look([Roots::new(root, root / 3); 4]);
+            assert_eq!(known(&background), [0.0; 2], "look {look}");
         }
-        assert_eq!(background.steady(), [0.0; 2]);
     }
 }

@@ -7,6 +7,7 @@
 //! tone's power, without the bias that noise adds to a sum of squares. And its size against the
 //! sum of sizes says whether the tone kept its pitch and phase, which voices do not.
 
+use super::background::Background;
 use super::kernel::{FULL_SCALE, INNER_HZ};
 use super::{FREQUENCIES_HZ, Quality, Setting};
 use crate::audio::g711::FULL_SCALE_DBM0;
@@ -20,6 +21,10 @@ const HOP_SECONDS: f32 = 0.005;
 
 /// Least rest that can be told from none in 30 ms: two tones beat within the hops. 20 dB.
 const REST_MIN: f32 = 0.01;
+
+/// Part of a background louder than the key that must be heard under it: hum with harmonics swings by
+/// 1.5 either way over 20 ms.
+const STILL_THERE: f32 = 0.6;
 
 /// Every limit of the decision. Energies and frequencies are ratios, levels and twist dB,
 /// durations milliseconds.
@@ -61,8 +66,8 @@ pub(super) struct Limits {
 /// The one setting for every call.
 static STANDARD: Limits = Limits {
     level_dbm0: -40.0,
-    twist_db: [-13.0, 9.0],
-    twist_plain_db: [-11.5, 7.5],
+    twist_db: [-14.0, 10.0],
+    twist_plain_db: [-12.2, 8.4],
     deviation: 0.022,
     deviation_plain: 0.020,
     deviation_typical: 0.011,
@@ -72,7 +77,7 @@ static STANDARD: Limits = Limits {
     coherence: 0.95,
     coherence_drawn: 0.97,
     coherence_clean: 0.97,
-    duration_ms: [27.0, 33.0],
+    duration_ms: [26.5, 33.0],
 };
 
 /// For audio in which a caller is known to have dialled, looked at a second time: what the standard
@@ -144,7 +149,7 @@ pub(super) struct Evidence {
 
 impl Evidence {
     /// Weighs `sums` of the tones at `indices` of [`FREQUENCIES_HZ`].
-    pub(super) fn weigh(sums: &Sums, indices: [usize; 2], background: [f32; 2]) -> Self {
+    pub(super) fn weigh(sums: &Sums, indices: [usize; 2], background: &Background) -> Self {
         let mut amplitude = [0.0; 2];
         let mut level_dbm0 = [0.0; 2];
         let mut deviation = [0.0; 2];
@@ -175,6 +180,7 @@ impl Evidence {
             deviation,
             snr_db,
         };
+        let background = background.under(tones);
         let background = [background[0] / tones[0], background[1] / tones[1]];
         Self {
             amplitude,
@@ -206,7 +212,7 @@ impl Evidence {
         let explained = (0..2).all(|i| {
             let (rest, background) = (self.rest[i], self.background[i]);
             // A background louder than the key cannot have gone away just while it lasted.
-            let still_there = background <= 1.0 || rest >= 0.6 * background;
+            let still_there = background <= 1.0 || rest >= STILL_THERE * background;
             still_there && rest <= rest_max + limits.background[i] * background
         });
         let accepted = self
@@ -262,7 +268,7 @@ mod tests {
             for _ in 0..5 {
                 sums.add(now, before, [energy, filtered]);
             }
-            Evidence::weigh(&sums, [0, 4], [0.0; 2])
+            Evidence::weigh(&sums, [0, 4], &Background::new())
         };
         let clean = sums(0.0);
         assert_eq!(

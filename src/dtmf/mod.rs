@@ -20,8 +20,8 @@
 //! # Where to read
 //!
 //! [`goertzel`] is the textbook and derives the block form from it. [`kernel`] is that form, plain:
-//! the oracle. `simd` and `wide` are the same for wider machines. `digit` has the debounce rule as a
-//! table (`run` its memory), `evidence` every threshold with its reason, `background` what hum and
+//! the oracle. `simd` and `wide` (with the filters in `taps`) are the same for wider machines. `digit` has the
+//! debounce rule as a table (`trail` and `run` its memory), `evidence` every threshold with its reason, `background` what hum and
 //! noise excuse. [`tone`] is the generator.
 //!
 //! Not here: reading files and base64 (`audio`), what the digits mean (`gate`).
@@ -33,15 +33,20 @@ pub mod goertzel;
 pub mod kernel;
 mod run;
 mod simd;
+#[cfg(target_arch = "x86_64")]
+mod taps;
 pub mod tone;
+mod trail;
 #[cfg(target_arch = "x86_64")]
 mod wide;
 
 use crate::audio::SampleRate;
 use crate::audio::g711::Law;
 use digit::Judge;
-use kernel::{Decimator, HOP, TAPS_MAX};
-use simd::{Line, Width};
+use kernel::{Decimator, HOP, HOPS_MAX, Measures, TAPS_MAX, Tail};
+#[doc(hidden)]
+pub use simd::Width;
+use std::num::NonZeroU8;
 
 /// The tones of ITU-T Q.23 in Hz: four rows, then four columns.
 pub const FREQUENCIES_HZ: [f64; 8] = [697.0, 770.0, 852.0, 941.0, 1209.0, 1336.0, 1477.0, 1633.0];
@@ -49,7 +54,7 @@ pub const FREQUENCIES_HZ: [f64; 8] = [697.0, 770.0, 852.0, 941.0, 1209.0, 1336.0
 /// One of the sixteen keys. Its label is the caller's secret as soon as it is part of a code, so
 /// there is no `Display`, and `Debug` does not tell.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Digit(u8);
+pub struct Digit(NonZeroU8);
 
 /// The keypad of Q.23, row by row.
 const KEYPAD: &[u8; 16] = b"123A456B789C*0#D";
@@ -57,7 +62,17 @@ const KEYPAD: &[u8; 16] = b"123A456B789C*0#D";
 impl Digit {
     /// All sixteen, row by row.
     pub fn all() -> impl Iterator<Item = Self> {
-        (0..16).map(Self)
+        (0..16).map(Self::nth)
+    }
+
+    /// Number `at` of all, which are counted from one so that an absent digit takes no room.
+    const fn nth(at: u8) -> Self {
+        Self(NonZeroU8::MIN.saturating_add(at))
+    }
+
+    /// Its place in [`KEYPAD`].
+    const fn place(self) -> u8 {
+        self.0.get() - 1
     }
 
     /// The key with this label; letters in either case.
@@ -66,12 +81,12 @@ impl Digit {
         KEYPAD
             .iter()
             .position(|&key| char::from(key) == label)
-            .map(|at| Self(at as u8))
+            .map(|at| Self::nth(at as u8))
     }
 
     /// The key's label.
     pub fn as_char(self) -> char {
-        char::from(KEYPAD[usize::from(self.0)])
+        char::from(KEYPAD[usize::from(self.place())])
     }
 
     /// Its low and its high tone in Hz.
@@ -81,12 +96,12 @@ impl Digit {
 
     /// Index of the low tone in [`FREQUENCIES_HZ`].
     fn row(self) -> usize {
-        usize::from(self.0 / 4)
+        usize::from(self.place() / 4)
     }
 
     /// Index of the high tone.
     fn column(self) -> usize {
-        4 + usize::from(self.0 % 4)
+        4 + usize::from(self.place() % 4)
     }
 }
 
@@ -109,7 +124,8 @@ pub enum Setting {
 /// What was measured of a key, over its first 30 to 50 ms.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Quality {
-    /// Levels of the low and the high tone in dBm0, a full-scale sine being +3.14; to 0.3 dB.
+    /// Levels of the low and the high tone in dBm0, a full-scale sine being +3.14; to 0.3 dB on a
+    /// clean line.
     pub level_dbm0: [f32; 2],
     /// Deviations of the low and the high tone from nominal as a ratio: 0.01 is 1 % sharp.
     pub deviation: [f32; 2],
@@ -146,7 +162,7 @@ pub enum Event {
         digit: Digit,
         /// Where its tone began: ties this event to its [`Event::KeyDown`].
         start: u64,
-        /// Where its tone ended; to 3 ms.
+        /// Where its tone ended; to 3 ms, and to 8 where another key follows within 20 ms.
         end: u64,
         /// Samples that had been heard when it was decided.
         decided: u64,
@@ -180,19 +196,15 @@ const _: () = assert!(size_of::<kernel::Twiddles>() <= 8 * 1024);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Detector {
-    /// 8 kHz samples of the last hop and of the one being filled, in turn.
-    hops: [[i16; HOP]; 2],
-    /// Which of them is being filled.
-    turn: u8,
-    /// Samples at the stream's rate that the filter still needs.
-    held: [i16; TAPS_MAX - 1],
-    held_len: u8,
-    /// 8 kHz samples of the hop being filled.
+    tail: Tail,
+    /// 8 kHz samples of a hop that comes in pieces: the first `filled`.
+    pieces: [i16; HOP],
     filled: u8,
-    rate: SampleRate,
+    /// How much of the tail's held samples is there: at a hop's start exactly the filter's history.
+    held_len: u8,
+    /// The pieces are not all silent.
+    loud: bool,
     width: Width,
-    /// Energy of the last hop.
-    energy: u32,
     judge: Judge,
 }
 
@@ -202,42 +214,51 @@ impl Detector {
         Self::with_width(rate, setting, Width::best())
     }
 
-    fn with_width(rate: SampleRate, setting: Setting, width: Width) -> Self {
+    /// The same with a kernel of one's own choice, for tests and benches: all hear the same.
+    #[doc(hidden)]
+    pub fn with_width(rate: SampleRate, setting: Setting, width: Width) -> Self {
         Self {
-            hops: [[0; HOP]; 2],
-            turn: 0,
-            held: [0; TAPS_MAX - 1],
-            held_len: Decimator::of(rate).history() as u8,
+            tail: Tail::EMPTY,
+            pieces: [0; HOP],
             filled: 0,
-            rate,
+            held_len: Decimator::of(rate).history() as u8,
+            loud: false,
             width,
-            energy: 0,
             judge: Judge::new(rate, setting),
         }
     }
 
     /// Hears the next samples, however many; calls `emit` for each event, in order.
     pub fn push(&mut self, mut samples: &[i16], mut emit: impl FnMut(Event)) {
-        let filter = Decimator::of(self.rate);
+        let filter = Decimator::of(self.judge.rate());
         let whole = HOP * filter.factor;
+        let quiet = self.judge.quiet();
         while !samples.is_empty() {
-            let aligned = self.filled == 0 && usize::from(self.held_len) == filter.history();
+            let aligned = usize::from(self.held_len) == filter.history() && self.filled == 0;
             if aligned && samples.len() >= whole {
-                let (now, later) = samples.split_at(whole);
+                let hops = if samples.len() >= HOPS_MAX * whole {
+                    HOPS_MAX
+                } else {
+                    1
+                };
+                let (now, later) = samples.split_at(hops * whole);
                 samples = later;
-                self.hop(filter, now, &mut emit);
+                let mut measures = Measures::default();
+                self.width
+                    .hear(filter, &mut self.tail, now, quiet, &mut measures);
+                self.judge.step(&measures, hops, &mut emit);
                 continue;
             }
-            let missing = (HOP - usize::from(self.filled)) * filter.factor;
-            // Held samples beyond the filter's history already count towards the next output.
-            let needed = missing + filter.history() - usize::from(self.held_len);
-            let (now, later) = samples.split_at(needed.min(samples.len()));
-            samples = later;
-            self.fill(filter, now);
+            samples = self.fill(filter, samples);
             if usize::from(self.filled) == HOP {
-                // Already at 8 kHz: from here on as a whole hop of that rate.
-                let now = self.hops[usize::from(self.turn)];
-                self.hop(Decimator::of(SampleRate::Hz8000), &now, &mut emit);
+                if !self.loud {
+                    self.pieces = [0; HOP];
+                }
+                let mut measures = Measures::default();
+                self.width
+                    .measure(&mut self.tail, &self.pieces, quiet, &mut measures);
+                self.judge.step(&measures, 1, &mut emit);
+                (self.filled, self.loud) = (0, false);
             }
         }
     }
@@ -254,45 +275,25 @@ impl Detector {
         }
     }
 
-    /// The slower way, for pieces that are not whole hops: filters `now`, which is at most what the
-    /// hop under way still needs.
-    fn fill(&mut self, filter: &Decimator, now: &[i16]) {
-        let held = usize::from(self.held_len);
+    /// The slower way, for pieces that are not whole hops: filters what the hop under way still needs
+    /// of `samples` and returns the rest.
+    fn fill<'a>(&mut self, filter: &Decimator, samples: &'a [i16]) -> &'a [i16] {
+        let (at, held) = (usize::from(self.filled), usize::from(self.held_len));
+        // Held samples beyond the filter's history already count towards the next output.
+        let needed = (HOP - at) * filter.factor + filter.history() - held;
+        let (now, later) = samples.split_at(needed.min(samples.len()));
+        self.loud |= now.iter().any(|x| x.unsigned_abs() > kernel::SILENT);
         let have = held + now.len();
-        let made = (have - filter.history()) / filter.factor;
-        let at = usize::from(self.filled);
         let mut input = [0; TAPS_MAX - 1 + 6 * HOP];
-        input[..held].copy_from_slice(&self.held[..held]);
+        input[..held].copy_from_slice(&self.tail.held[..held]);
         input[held..have].copy_from_slice(now);
-        let out = &mut self.hops[usize::from(self.turn)][at..at + made];
-        kernel::decimate(filter, &input[..have], out);
+        let made = (have - filter.history()) / filter.factor;
+        kernel::decimate(filter, &input[..have], &mut self.pieces[at..at + made]);
         let used = made * filter.factor;
-        self.held[..have - used].copy_from_slice(&input[used..have]);
+        self.tail.held[..have - used].copy_from_slice(&input[used..have]);
         self.held_len = (have - used) as u8;
         self.filled += made as u8;
-    }
-
-    /// Measures and judges a whole hop.
-    #[inline(always)]
-    fn hop(&mut self, filter: &Decimator, now: &[i16], emit: &mut impl FnMut(Event)) {
-        let [first, second] = &mut self.hops;
-        let (before, out) = if self.turn == 0 {
-            (second, first)
-        } else {
-            (first, second)
-        };
-        let (held, energy) = (&mut self.held, self.energy);
-        let line = Line {
-            held,
-            before,
-            now: out,
-            energy,
-        };
-        let measure = self.width.hop(filter, line, now, self.judge.quiet());
-        self.energy = measure.energy;
-        self.judge.step(&measure, emit);
-        self.filled = 0;
-        self.turn ^= 1;
+        later
     }
 }
 
@@ -325,7 +326,7 @@ mod tests {
                     .iter_mut()
                     .for_each(|x| *x = (random() % 61) as f64 - 30.0),
                 kind => {
-                    let key = Digit((random() % 16) as u8);
+                    let key = Digit::nth((random() % 16) as u8);
                     let level = if kind == 2 { -3.0 } else { -34.0 };
                     tone::Tone::new(key, level).add_to(&mut line[start..], rate, 0.01, 0.05);
                 }
@@ -345,8 +346,6 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(60))]
 
-        /// Also the proof that the shorter way through silence changes nothing: the plain kernel
-        /// never takes it.
         #[test]
         fn every_width_and_every_split_hear_the_same(
             seed in any::<u64>(),
@@ -371,8 +370,8 @@ mod tests {
                 let mut cut = Detector::with_width(rate, setting, width);
                 prop_assert_eq!(&events(&mut cut, &pieces), &whole, "{:?} in pieces", width);
                 // The whole state, not only what became of it.
-                prop_assert_eq!(one.hops, cut.hops);
-                prop_assert_eq!(one.energy, cut.energy);
+                prop_assert_eq!(one.tail.hop, cut.tail.hop);
+                prop_assert_eq!(one.tail.energy, cut.tail.energy);
                 prop_assert_eq!(format!("{:?}", one.judge), format!("{:?}", cut.judge));
             }
         }

@@ -12,13 +12,15 @@
     reason = "CPU features; each block says what vouches for it"
 )]
 
-use super::kernel::{self, Decimator, HOP, Measure, TAPS_MAX, TWIDDLES};
+#[cfg(target_arch = "x86_64")]
+use super::kernel::HOP;
+use super::kernel::{self, Decimator, Measures, Tail};
 #[cfg(target_arch = "x86_64")]
 use super::wide;
 
 /// Which kernel a detector runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Width {
+pub enum Width {
     /// [`kernel`](super::kernel).
     Plain,
     /// 256 bits, AVX2.
@@ -30,13 +32,13 @@ pub(super) enum Width {
 }
 
 impl Width {
-    /// The widest this machine has.
-    pub(super) fn best() -> Self {
+    /// The fastest that this machine has.
+    pub fn best() -> Self {
         Self::available().last().copied().unwrap_or(Self::Plain)
     }
 
     /// All that this machine can run, narrowest first.
-    pub(super) fn available() -> &'static [Self] {
+    pub fn available() -> &'static [Self] {
         #[cfg(target_arch = "x86_64")]
         {
             if !is_x86_feature_detected!("avx2") {
@@ -55,87 +57,93 @@ impl Width {
         &[Self::Plain]
     }
 
-    /// A whole hop: `now` goes through the filter into the line's newer hop, what the next hop needs
-    /// of it into `held`, and both hops are measured as [`kernel::measure`] does. A window whose
-    /// energy is below `quiet` has no tones; only the plain kernel goes the long way there.
-    #[inline(always)]
-    pub(super) fn hop(
+    /// [`kernel::hear`]: `samples` are one hop of the stream, or [`kernel::HOPS_MAX`].
+    #[inline]
+    pub(super) fn hear(
         self,
         filter: &Decimator,
-        line: Line<'_>,
-        now: &[i16],
+        tail: &mut Tail,
+        samples: &[i16],
         quiet: u32,
-    ) -> Measure {
+        into: &mut Measures,
+    ) {
         match self {
-            Self::Plain => {
-                let history = filter.history();
-                let mut input = [0; TAPS_MAX - 1 + 6 * HOP];
-                let input = &mut input[..history + now.len()];
-                input[..history].copy_from_slice(&line.held[..history]);
-                input[history..].copy_from_slice(now);
-                kernel::decimate(filter, input, line.now);
-                line.held[..history].copy_from_slice(&input[now.len()..]);
-                let measure = kernel::measure(&TWIDDLES, line.before, line.now);
-                if measure.energy.saturating_add(line.energy) < quiet {
-                    let Measure {
-                        energy,
-                        high,
-                        roots,
-                        ..
-                    } = measure;
-                    return Measure {
-                        energy,
-                        high,
-                        roots,
-                        ..Measure::default()
-                    };
-                }
-                measure
-            }
+            Self::Plain => kernel::hear(filter, tail, samples, quiet, into),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 | Self::Avx512 => {
                 // SAFETY: these variants are only made by `available`, which has seen AVX2, and for
                 // the second AVX-512 F, BW and VNNI.
-                // JUSTIFICATION: some 400 instructions a hop against 5,000.
-                unsafe { hop(self, filter, line, now, quiet) }
+                // JUSTIFICATION: some 300 instructions a hop against 5,000.
+                unsafe {
+                    if samples.len() == HOP * filter.factor {
+                        hear::<1>(self, filter, tail, samples, quiet, into);
+                    } else {
+                        hear::<4>(self, filter, tail, samples, quiet, into);
+                    }
+                }
+            }
+        }
+    }
+
+    /// [`kernel::measure`] of one hop that is filtered already.
+    pub(super) fn measure(
+        self,
+        tail: &mut Tail,
+        now: &[i16; kernel::HOP],
+        quiet: u32,
+        into: &mut Measures,
+    ) {
+        match self {
+            Self::Plain => kernel::measure(tail, now, quiet, 0, into),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 | Self::Avx512 => {
+                // SAFETY: as in `hear`. JUSTIFICATION: as there.
+                unsafe { measure(self, tail, now, quiet, into) }
             }
         }
     }
 }
 
-/// What a hop reads and writes of a detector.
-pub(super) struct Line<'a> {
-    /// Samples that the filter still needs.
-    pub(super) held: &'a mut [i16; TAPS_MAX - 1],
-    /// 8 kHz samples of the last hop.
-    pub(super) before: &'a [i16; HOP],
-    /// Room for those of this one.
-    pub(super) now: &'a mut [i16; HOP],
-    /// Energy of the last hop.
-    pub(super) energy: u32,
-}
-
-/// [`Width::hop`].
+/// [`kernel::hear`] for `HOPS` hops.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn hop(width: Width, filter: &Decimator, mut line: Line<'_>, now: &[i16], quiet: u32) -> Measure {
-    let hop = wide::filter_hop(filter, &mut line, now);
-    let mut measure = wide::energies(line.before, &hop);
-    if measure.energy.saturating_add(line.energy) >= quiet {
-        if width == Width::Avx512 {
-            // SAFETY: this variant is only made by `available`, which has seen AVX-512 F, BW, VNNI.
-            // JUSTIFICATION: 40 instructions where AVX2 has 100.
-            unsafe { wide::tones_512(line.before, &hop, &TWIDDLES, &mut measure) }
-        } else {
-            wide::tones_256(line.before, &hop, &TWIDDLES, &mut measure);
-        }
+fn hear<const HOPS: usize>(
+    width: Width,
+    filter: &Decimator,
+    tail: &mut Tail,
+    samples: &[i16],
+    quiet: u32,
+    into: &mut Measures,
+) {
+    assert_eq!(samples.len(), HOPS * HOP * filter.factor);
+    let tones = |hops: &_, into: &mut _| tones(width, hops, into);
+    wide::hear::<HOPS>(filter, tail, samples, quiet, tones, into);
+}
+
+/// [`kernel::measure`].
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn measure(width: Width, tail: &mut Tail, now: &[i16; HOP], quiet: u32, into: &mut Measures) {
+    let tones = |hops: &_, into: &mut _| tones(width, hops, into);
+    wide::measure(tail, now, quiet, tones, into);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx2")]
+fn tones<const HOPS: usize>(width: Width, hops: &[wide::Folded; HOPS], into: &mut Measures) {
+    match width {
+        // SAFETY: this variant is only made by `available`, which has seen AVX-512 F, BW and VNNI.
+        // JUSTIFICATION: 45 instructions a hop where AVX2 has 110.
+        Width::Avx512 => unsafe { wide::tones_512(hops, into) },
+        Width::Avx2 | Width::Plain => wide::tones_256(hops, into),
     }
-    measure
 }
 
 /// Loads and stores: an array's bytes, whatever its alignment.
 #[cfg(target_arch = "x86_64")]
 pub(super) mod memory {
+    use crate::dtmf::kernel::Roots;
     use std::arch::x86_64::*;
 
     #[inline]
@@ -163,6 +171,16 @@ pub(super) mod memory {
         unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
     }
 
+    /// One of a vector's four 64-bit parts, out of memory: a broadcast then is a load.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    pub(in super::super) fn quarter(from: &__m256i, at: usize) -> i64 {
+        let parts: *const [i64; 4] = std::ptr::from_ref(from).cast();
+        // SAFETY: a vector is four readable i64, aligned for them; the index is checked.
+        // JUSTIFICATION: the safe extract wants a constant index, and goes through a shuffle.
+        unsafe { (*parts)[at] }
+    }
+
     /// Integers and arrays of them.
     ///
     /// # Safety
@@ -175,8 +193,14 @@ pub(super) mod memory {
     unsafe impl Bits for i32 {}
     // SAFETY: an integer. JUSTIFICATION: as above.
     unsafe impl Bits for i16 {}
+    // SAFETY: an integer. JUSTIFICATION: as above.
+    unsafe impl Bits for u32 {}
     // SAFETY: two integers. JUSTIFICATION: as above.
     unsafe impl Bits for [i16; 2] {}
+    // SAFETY: four integers. JUSTIFICATION: as above.
+    unsafe impl Bits for [i32; 4] {}
+    // SAFETY: an integer. JUSTIFICATION: as above.
+    unsafe impl Bits for Roots {}
 
     #[inline]
     #[target_feature(enable = "avx2")]
@@ -190,8 +214,10 @@ pub(super) mod memory {
 
     #[inline]
     #[target_feature(enable = "avx2")]
-    pub(in super::super) fn store_half(to: &mut [i16; 8], vector: __m128i) {
-        // SAFETY: 8 samples are 16 writable bytes; the store asks for no alignment.
+    pub(in super::super) fn store_half<T: Bits, const N: usize>(to: &mut [T; N], vector: __m128i) {
+        const { assert!(size_of::<[T; N]>() == 16) };
+        // SAFETY: `to` is 16 writable bytes, as just asserted, and any bytes are a value of `T`;
+        // the store asks for no alignment.
         // JUSTIFICATION: there is no safe store of a vector to an array.
         unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), vector) }
     }
@@ -201,6 +227,7 @@ pub(super) mod memory {
 mod tests {
     use super::*;
     use crate::audio::SampleRate;
+    use crate::dtmf::kernel::{HOPS_MAX, TAPS_MAX};
     use proptest::prelude::*;
 
     /// Any samples, and with them the extremes, in blocks long enough to matter.
@@ -224,33 +251,39 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
         #[test]
-        fn a_hop_at_any_alignment_is_the_same(
-            input in samples(6 * HOP + 8),
+        fn hops_at_any_alignment_are_the_same(
+            input in samples(HOPS_MAX * 6 * HOP + 8),
             held in samples(TAPS_MAX - 1),
             before in samples(HOP),
             rate in 0usize..4,
             skew in 0usize..8,
             energy in 0u32..60_000,
-            loud in any::<bool>(),
+            volume in proptest::collection::vec(0usize..4, HOPS_MAX + 1),
+            frame in any::<bool>(),
         ) {
             let filter = Decimator::of(SampleRate::ALL[rate]);
-            // The softer half is about where silence begins.
-            let soften = |x: i16| if loud { x } else { x >> 9 };
-            let input: Vec<i16> = input.into_iter().map(soften).collect();
-            let before: Vec<i16> = before.into_iter().map(soften).collect();
-            let now = &input[skew..][..HOP * filter.factor];
-            let held: [i16; TAPS_MAX - 1] = held.try_into().expect("of that length");
-            let before: [i16; HOP] = before.try_into().expect("of that length");
+            // Loud, about where quiet begins, silent, and nothing at all: each hop as it comes.
+            let soften = |x: i16, hop: usize| x.checked_shr([0, 7, 10, 15][volume[hop]]).unwrap_or(0);
+            let whole = HOP * filter.factor;
+            let input: Vec<i16> = (0..input.len())
+                .map(|n| soften(input[n], (n.saturating_sub(skew) / whole).min(HOPS_MAX - 1)))
+                .collect();
+            let before: Vec<i16> = before.into_iter().map(|x| soften(x, HOPS_MAX)).collect();
+            let now = &input[skew..][..whole * if frame { HOPS_MAX } else { 1 }];
+            let tail = Tail {
+                held: held.try_into().expect("of that length"),
+                hop: before.try_into().expect("of that length"),
+                energy,
+            };
             let run = |width: Width| {
-                let (mut held, mut out) = (held, [0; HOP]);
-                let line =
-                    Line { held: &mut held, before: &before, now: &mut out, energy };
-                let measure = width.hop(filter, line, now, 54_720);
-                (measure, held, out)
+                let mut tail = tail.clone();
+                let mut measures = Measures::default();
+                width.hear(filter, &mut tail, now, 54_720, &mut measures);
+                (measures, tail)
             };
             let plain = run(Width::Plain);
             for &width in wide() {
-                prop_assert_eq!(run(width), plain);
+                prop_assert_eq!(run(width), plain.clone());
             }
         }
     }

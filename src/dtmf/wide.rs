@@ -1,314 +1,393 @@
 //! The vector arithmetic of [`simd`](super::simd), all of it safe: functions for a CPU feature, value
 //! intrinsics, and loads and stores that are `simd`'s.
 //!
-//! How the window is laid out: folded samples are stored two distances at a time, sums and
-//! differences side by side, `[sum near, sum far, difference near, difference far]`. One 64-bit
-//! broadcast of that meets one row of [`Twiddles`], and one multiply-add per four tones (eight with
-//! AVX-512) yields real and imaginary parts in the order in which [`Measure`] keeps them.
+//! A hop goes through in registers, from the filter to the fold, in parts of 16, 8 and 16 samples:
+//! that is the same read backwards, so that the hop before meets it part by part. What is stored is
+//! the fold, two distances at a time, sums and differences side by side: `[sum near, sum far,
+//! difference near, difference far]`. One 64-bit broadcast of that meets one row of [`Twiddles`],
+//! and one multiply-add per four tones (eight with AVX-512) yields real and imaginary parts in the
+//! order in which [`Measures`] keeps them.
 
 #[cfg(doc)]
-use super::kernel;
-use super::kernel::{Decimator, HOP, Measure, SUM_SHIFT, TAPS_MAX, Twiddles};
-use super::simd::Line;
-use super::simd::memory::{load, load_half, load_row, store, store_half};
+use super::kernel::{self, Twiddles};
+use super::kernel::{Decimator, HOP, HOPS_MAX, Measures, SILENT, SUM_SHIFT, TWIDDLES, Tail};
+use super::simd::memory::{load, load_half, load_row, quarter, store, store_half};
+use super::taps::{by_1, by_2, by_3, by_6, round};
 use std::arch::x86_64::*;
 
 /// `N` samples of `from` beginning at `at`.
 #[inline(always)]
-fn part<const N: usize>(from: &[i16], at: usize) -> &[i16; N] {
+pub(super) fn part<const N: usize>(from: &[i16], at: usize) -> &[i16; N] {
     from[at..]
         .first_chunk()
         .expect("callers stay within their arrays")
 }
 
-/// A hop in registers: what was just stored is not loaded again, as a load that spans two recent
-/// stores waits for both to leave the pipeline, and with them for the whole hop before.
-#[derive(Clone, Copy)]
-pub(super) struct Hop {
-    first: __m256i,
-    second: __m256i,
-    third: __m128i,
+/// The same to write to.
+#[inline(always)]
+fn room<const N: usize>(to: &mut [i16], at: usize) -> &mut [i16; N] {
+    to[at..]
+        .first_chunk_mut()
+        .expect("callers stay within their arrays")
 }
 
-/// A hop that was stored some time ago.
+/// 40 samples at 8 kHz.
+#[derive(Clone, Copy)]
+struct Hop {
+    first: __m256i,
+    middle: __m128i,
+    last: __m256i,
+}
+
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn load_hop(now: &[i16; HOP]) -> Hop {
+fn load_hop(from: &[i16; HOP]) -> Hop {
     Hop {
-        first: load(part(now, 0)),
-        second: load(part(now, 16)),
-        third: load_half(part(now, 32)),
+        first: load(part(from, 0)),
+        middle: load_half(part(from, 16)),
+        last: load(part(from, 24)),
     }
 }
 
-/// Filters a hop. Each rate has lengths that the compiler knows: it then checks no bounds.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn filter_hop(filter: &Decimator, line: &mut Line<'_>, now: &[i16]) -> Hop {
-    let hop = match filter.factor {
-        1 => load_hop(part(now, 0)),
-        2 => {
-            let now: &[i16; 2 * HOP] = part(now, 0);
-            let taps = pairs(part(filter.taps, 0));
-            let held = load_half(part(line.held, 0));
-            line.held[..8].copy_from_slice(&now[2 * HOP - 8..]);
-            let eight = |n: usize| match n {
-                0 => by_2_first(&taps, held, part(now, 0)),
-                n => by_2(&taps, part(now, 16 * n - 8)),
-            };
-            finish([eight(0), eight(1), eight(2), eight(3), eight(4)])
+fn store_hop(to: &mut [i16; HOP], hop: &Hop) {
+    store(room::<16>(to, 0), hop.first);
+    store_half(room::<8>(to, 16), hop.middle);
+    store(room::<16>(to, 24), hop.last);
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn nothing() -> Hop {
+    load_hop(&[0; HOP])
+}
+
+/// Sums and differences of samples equally far from the centre of a window, in the order of
+/// [`kernel::ROWS`].
+pub(super) type Folded = [__m256i; 5];
+
+/// Hops that have come in, before anything is summed across.
+struct Taken<const HOPS: usize> {
+    folded: [Folded; HOPS],
+    energies: [[__m256i; HOPS]; 2],
+}
+
+impl<const HOPS: usize> Taken<HOPS> {
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    /// All places hold `any` value until they are taken. Zeros would do, but the compiler then calls
+    /// a function to clear a kilobyte.
+    fn new(any: __m256i) -> Self {
+        Self {
+            folded: [[any; 5]; HOPS],
+            energies: [[any; HOPS]; 2],
         }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn take(&mut self, at: usize, before: &Hop, now: &Hop) {
+        let [all, high] = energies(before, now);
+        self.energies[0][at] = all;
+        self.energies[1][at] = high;
+        self.folded[at] = fold(before, now);
+    }
+
+    /// Energies, their roots, and tones unless no window is loud enough for any.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn measure(
+        &self,
+        before: &mut u32,
+        quiet: u32,
+        tones: impl Fn(&[Folded; HOPS], &mut Measures),
+        into: &mut Measures,
+    ) {
+        let total = |sums| {
+            let sums = gather(four(sums), |a, b| _mm256_add_epi32(a, b));
+            let other = _mm256_permute2x128_si256::<1>(sums, sums);
+            _mm256_castsi256_si128(_mm256_add_epi32(sums, other))
+        };
+        let [all, high] = self.energies.map(total);
+        let both = _mm256_set_m128i(high, all);
+        let root = _mm256_sqrt_ps(_mm256_cvtepi32_ps(_mm256_srli_epi32::<1>(both)));
+        let root = _mm256_cvttps_epi32(_mm256_add_ps(root, _mm256_set1_ps(0.5)));
+        let high = _mm_slli_epi32::<16>(_mm256_extracti128_si256::<1>(root));
+        store_half(&mut into.energy, all);
+        store_half(
+            &mut into.roots,
+            _mm_or_si128(_mm256_castsi256_si128(root), high),
+        );
+
+        // Mostly each hop is loud by itself, and then so is each window.
+        let least = _mm_set1_epi32(quiet as i32);
+        let louder = _mm_cmpeq_epi32(_mm_max_epu32(all, least), all);
+        if HOPS == HOPS_MAX && _mm_movemask_epi8(louder) == 0xffff {
+            tones(&self.folded, into);
+        } else {
+            let loud = into.loud(HOPS, *before, quiet);
+            if loud != [false; HOPS_MAX] {
+                tones(&self.folded, into);
+                into.hush(HOPS, loud);
+            }
+        }
+        *before = into.energy[HOPS - 1];
+    }
+}
+
+/// [`kernel::is_silent`] of a hop.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn is_silent(samples: &[i16]) -> bool {
+    let limit = _mm256_set1_epi16(SILENT as i16);
+    let beyond = |at| _mm256_subs_epu16(_mm256_abs_epi16(load(part(samples, at))), limit);
+    let soft = |beyond| _mm256_testz_si256(beyond, beyond) == 1;
+    // The first few decide for nearly every hop of speech.
+    if !soft(beyond(0)) {
+        return false;
+    }
+    let mut all = beyond(samples.len() - 16);
+    for at in (16..samples.len() - 16).step_by(16) {
+        all = _mm256_or_si256(all, beyond(at));
+    }
+    soft(all)
+}
+
+/// [`kernel::hear`] for `HOPS` hops.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn hear<const HOPS: usize>(
+    filter: &Decimator,
+    tail: &mut Tail,
+    now: &[i16],
+    quiet: u32,
+    tones: impl Fn(&[Folded; HOPS], &mut Measures),
+    into: &mut Measures,
+) {
+    match filter.factor {
+        1 => through::<HOPS, 0, 8>(tail, now, quiet, |from| by_1(from), tones, into),
+        2 => through::<HOPS, 8, 24>(tail, now, quiet, |from| by_2(from), tones, into),
         3 => {
-            let taps = part(filter.taps, 0);
-            let now = part::<{ 3 * HOP }>(now, 0);
-            finish(eights::<13, 37>(line.held, now, |from| by_3(taps, from)))
+            let taps = load(part(filter.taps, 0));
+            through::<HOPS, 13, 37>(tail, now, quiet, |from| by_3(taps, from), tones, into);
         }
         _ => {
-            let taps = part(filter.taps, 0);
-            let now = part::<{ 6 * HOP }>(now, 0);
-            finish(eights::<26, 74>(line.held, now, |from| by_6(taps, from)))
+            let taps = [load(part(filter.taps, 0)), load(part(filter.taps, 16))];
+            through::<HOPS, 26, 74>(tail, now, quiet, |from| by_6(taps, from), tones, into);
         }
-    };
-    let (sixteens, rest) = line.now.as_chunks_mut::<16>();
-    if let ([first, second], Some(third)) = (sixteens, rest.first_chunk_mut()) {
-        store(first, hop.first);
-        store(second, hop.second);
-        store_half(third, hop.third);
     }
-    hop
 }
 
-/// The sums of a hop, eight at a time, each from `SPAN` of the input, of which the first begin in
-/// the `HISTORY` held samples; then holds the last `HISTORY` of `now`.
+/// The same for a filter whose `eight` makes as many of `SPAN` samples, of which the first begin in
+/// `HISTORY` held ones. The compiler knows all lengths and then checks no bounds.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn eights<const HISTORY: usize, const SPAN: usize>(
-    held: &mut [i16; TAPS_MAX - 1],
+fn through<const HOPS: usize, const HISTORY: usize, const SPAN: usize>(
+    tail: &mut Tail,
     now: &[i16],
-    sums: impl Fn(&[i16; SPAN]) -> __m256i,
-) -> [__m256i; 5] {
+    quiet: u32,
+    eight: impl Fn(&[i16; SPAN]) -> __m256i,
+    tones: impl Fn(&[Folded; HOPS], &mut Measures),
+    into: &mut Measures,
+) {
     let step = SPAN - HISTORY;
+    let now = &now[..HOPS * 5 * step];
     let mut first = [0; SPAN];
-    first[..HISTORY].copy_from_slice(&held[..HISTORY]);
+    first[..HISTORY].copy_from_slice(&tail.held[..HISTORY]);
     first[HISTORY..].copy_from_slice(&now[..step]);
-    held[..HISTORY].copy_from_slice(&now[5 * step - HISTORY..5 * step]);
-    let later = |n: usize| sums(part(now, step * n - HISTORY));
-    [sums(&first), later(1), later(2), later(3), later(4)]
-}
+    tail.held[..HISTORY].copy_from_slice(&now[now.len() - HISTORY..]);
 
-/// Rounds 40 sums to samples.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn finish(sums: [__m256i; 5]) -> Hop {
-    let half = _mm256_set1_epi32(1 << 14);
-    let [a, b, c, d, e] = sums.map(|x| _mm256_srai_epi32::<15>(_mm256_add_epi32(x, half)));
-    let pack = |x, y| _mm256_permute4x64_epi64::<0xd8>(_mm256_packs_epi32(x, y));
-    Hop {
-        first: pack(a, b),
-        second: pack(c, d),
-        third: _mm256_castsi256_si128(pack(e, e)),
+    let mut silent = [false; HOPS];
+    for (at, silent) in silent.iter_mut().enumerate() {
+        *silent = is_silent(&now[at * 5 * step..][..5 * step]);
     }
-}
-
-/// Each two taps in all lanes.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn pairs(taps: &[i16; 10]) -> [__m256i; 5] {
-    [0, 2, 4, 6, 8].map(|at| {
-        let both = i32::from(taps[at] as u16) | (i32::from(taps[at + 1]) << 16);
-        _mm256_set1_epi32(both)
-    })
-}
-
-/// Two taps meet eight neighbouring pairs of samples.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn by_2(taps: &[__m256i; 5], input: &[i16; 24]) -> __m256i {
-    let mut sums = _mm256_setzero_si256();
-    for (pair, &taps) in taps.iter().enumerate() {
-        let samples = load(part(input, 2 * pair));
-        sums = _mm256_add_epi32(sums, _mm256_madd_epi16(samples, taps));
-    }
-    sums
-}
-
-/// The first eight, whose taps meet the 8 held samples too.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn by_2_first(taps: &[__m256i; 5], held: __m128i, now: &[i16; 16]) -> __m256i {
-    let later = load(now);
-    let early = _mm256_set_m128i(_mm256_castsi256_si128(later), held);
-    let samples = [
-        early,
-        _mm256_alignr_epi8::<4>(later, early),
-        _mm256_alignr_epi8::<8>(later, early),
-        _mm256_alignr_epi8::<12>(later, early),
-        later,
-    ];
-    let mut sums = _mm256_setzero_si256();
-    for (samples, &taps) in samples.into_iter().zip(taps) {
-        sums = _mm256_add_epi32(sums, _mm256_madd_epi16(samples, taps));
-    }
-    sums
-}
-
-/// All taps meet the samples of one output; eight such are then added across.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn by_3(taps: &[i16; 16], input: &[i16; 37]) -> __m256i {
-    let taps = load(taps);
-    let output = |n: usize| _mm256_madd_epi16(load(part(input, 3 * n)), taps);
-    across([0, 1, 2, 3, 4, 5, 6, 7].map(output))
-}
-
-/// The same with twice the taps.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn by_6(taps: &[i16; 32], input: &[i16; 74]) -> __m256i {
-    let (first, second) = (load(part(taps, 0)), load(part(taps, 16)));
-    let output = |n: usize| {
-        let early = _mm256_madd_epi16(load(part(input, 6 * n)), first);
-        let late = _mm256_madd_epi16(load(part(input, 6 * n + 16)), second);
-        _mm256_add_epi32(early, late)
+    let eight = |n: usize| match n {
+        0 => eight(&first),
+        n => eight(part(now, step * n - HISTORY)),
     };
-    across([0, 1, 2, 3, 4, 5, 6, 7].map(output))
+    if silent == [false; HOPS] {
+        pass::<HOPS, false>(tail, quiet, silent, eight, tones, into);
+    } else if silent != [true; HOPS] || tail.hop.iter().fold(0, |all, x| all | x) != 0 {
+        pass::<HOPS, true>(tail, quiet, silent, eight, tones, into);
+    } else {
+        tail.energy = 0;
+    }
 }
 
-/// The sum of each vector's lanes, in order.
+/// The same, `eight` making number `n` of the eights. Without a branch unless hops are `MIXED`, some
+/// of them silent: the compiler then sees that all of the fold is written, and does not clear it.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn across(v: [__m256i; 8]) -> __m256i {
-    let four = |a, b, c, d| _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
-    let (low, high) = (four(v[0], v[1], v[2], v[3]), four(v[4], v[5], v[6], v[7]));
-    _mm256_add_epi32(
-        _mm256_permute2x128_si256::<0x20>(low, high),
-        _mm256_permute2x128_si256::<0x31>(low, high),
+fn pass<const HOPS: usize, const MIXED: bool>(
+    tail: &mut Tail,
+    quiet: u32,
+    silent: [bool; HOPS],
+    eight: impl Fn(usize) -> __m256i,
+    tones: impl Fn(&[Folded; HOPS], &mut Measures),
+    into: &mut Measures,
+) {
+    let mut before = load_hop(&tail.hop);
+    let mut taken = Taken::<HOPS>::new(before.first);
+    for (at, silent) in silent.into_iter().enumerate() {
+        let eight = |n: usize| eight(5 * at + n);
+        let hop = if MIXED && silent {
+            nothing()
+        } else {
+            let middle = eight(2);
+            Hop {
+                first: round(eight(0), eight(1)),
+                middle: _mm256_castsi256_si128(round(middle, middle)),
+                last: round(eight(3), eight(4)),
+            }
+        };
+        taken.take(at, &before, &hop);
+        before = hop;
+    }
+    store_hop(&mut tail.hop, &before);
+    taken.measure(&mut tail.energy, quiet, tones, into);
+}
+
+/// [`kernel::measure`] of one hop that is filtered already.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn measure(
+    tail: &mut Tail,
+    now: &[i16; HOP],
+    quiet: u32,
+    tones: impl Fn(&[Folded; 1], &mut Measures),
+    into: &mut Measures,
+) {
+    let before = load_hop(&tail.hop);
+    let mut taken = Taken::new(before.first);
+    taken.take(0, &before, &load_hop(now));
+    tail.hop = *now;
+    taken.measure(&mut tail.energy, quiet, tones, into);
+}
+
+/// Four vectors become one: lane `i` of either half is what `both` makes of the half of vector `i`.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn gather(v: [__m256i; HOPS_MAX], both: impl Fn(__m256i, __m256i) -> __m256i) -> __m256i {
+    let two = |a, b| both(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+    let (low, high) = (two(v[0], v[1]), two(v[2], v[3]));
+    both(
+        _mm256_unpacklo_epi64(low, high),
+        _mm256_unpackhi_epi64(low, high),
     )
 }
 
-/// [`kernel::energies`]. Each lane adds at most 5 squares of pairs below 2^27: no overflow.
+/// With zeros for hops that are not there.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn energies(before: &[i16; HOP], now: &Hop) -> Measure {
-    // Each vector's samples as they were two samples earlier: its own, moved up by two, after the
-    // last two of the one before.
-    let last = _mm256_set_m128i(load_half(part(before, 32)), _mm_setzero_si128());
-    let up = |vector, before| {
-        let across = _mm256_permute2x128_si256::<0x21>(before, vector);
-        _mm256_alignr_epi8::<12>(vector, across)
+fn four<const HOPS: usize>(hops: [__m256i; HOPS]) -> [__m256i; HOPS_MAX] {
+    let mut all = [_mm256_setzero_si256(); HOPS_MAX];
+    all[..HOPS].copy_from_slice(&hops);
+    all
+}
+
+/// Samples' energy, and that of their rise over two samples, both as sums yet to be added across.
+/// Each lane adds at most 3 squares of pairs below 2^28: no overflow.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn energies(before: &Hop, now: &Hop) -> [__m256i; 2] {
+    // A part's samples as they were two samples earlier: its own, moved up by two, after the last two
+    // of the part before.
+    let up = |part, before| {
+        let across = _mm256_permute2x128_si256::<0x21>(before, part);
+        _mm256_alignr_epi8::<12>(part, across)
     };
-    let (mut energy, mut high) = (_mm_setzero_si128(), _mm_setzero_si128());
-    for (now, before) in [(now.first, last), (now.second, now.first)] {
-        let quarter = _mm256_srai_epi16::<2>(now);
-        let before = _mm256_srai_epi16::<3>(up(now, before));
-        let rise = _mm256_sub_epi16(_mm256_srai_epi16::<3>(now), before);
-        energy = _mm_add_epi32(energy, both_halves(_mm256_madd_epi16(quarter, quarter)));
-        high = _mm_add_epi32(high, both_halves(_mm256_madd_epi16(rise, rise)));
-    }
-    let (now, last) = (now.third, _mm256_extracti128_si256::<1>(now.second));
-    let quarter = _mm_srai_epi16::<2>(now);
-    let before = _mm_srai_epi16::<3>(_mm_alignr_epi8::<12>(now, last));
-    let rise = _mm_sub_epi16(_mm_srai_epi16::<3>(now), before);
-    energy = _mm_add_epi32(energy, _mm_madd_epi16(quarter, quarter));
-    high = _mm_add_epi32(high, _mm_madd_epi16(rise, rise));
-    let both = _mm_hadd_epi32(energy, high);
-    let both = _mm_hadd_epi32(both, both);
-    let root = _mm_sqrt_ps(_mm_cvtepi32_ps(_mm_srli_epi32::<1>(both)));
-    let root = _mm_cvttps_epi32(_mm_add_ps(root, _mm_set1_ps(0.5)));
-    Measure {
-        energy: _mm_cvtsi128_si32(both) as u32,
-        high: _mm_extract_epi32::<1>(both) as u32,
-        roots: [
-            _mm_cvtsi128_si32(root) as u16,
-            _mm_extract_epi32::<1>(root) as u16,
-        ],
-        ..Measure::default()
-    }
+    let up_half = |part, before| _mm_alignr_epi8::<12>(part, _mm256_extracti128_si256::<1>(before));
+    let middle = _mm256_set_m128i(now.middle, now.middle);
+    let square = |part| _mm256_madd_epi16(part, part);
+    let rise = |part, before| square(_mm256_srai_epi16::<1>(_mm256_sub_epi16(part, before)));
+    let half = |part| _mm256_zextsi128_si256(part);
+    let three = |a, b, c| _mm256_add_epi32(_mm256_add_epi32(a, b), c);
+    [
+        three(
+            square(now.first),
+            square(now.last),
+            square(half(now.middle)),
+        ),
+        three(
+            rise(now.first, up(now.first, before.last)),
+            rise(now.last, up(now.last, middle)),
+            rise(half(now.middle), half(up_half(now.middle, now.first))),
+        ),
+    ]
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn both_halves(vector: __m256i) -> __m128i {
-    _mm_add_epi32(
-        _mm256_castsi256_si128(vector),
-        _mm256_extracti128_si256::<1>(vector),
-    )
-}
-
-/// Sums and differences of samples equally far from the centre, in the order of [`kernel::ROWS`].
-#[inline]
-#[target_feature(enable = "avx2")]
-fn fold(before: &[i16; HOP], now: &Hop) -> [[i64; 4]; 5] {
-    let mut folded = [[0; 4]; 5];
+fn fold(before: &Hop, now: &Hop) -> Folded {
     let backwards = _mm_setr_epi8(14, 15, 12, 13, 10, 11, 8, 9, 6, 7, 4, 5, 2, 3, 0, 1);
-    let backwards = _mm256_broadcastsi128_si256(backwards);
-    for (group, after) in [now.first, now.second].into_iter().enumerate() {
-        let before = load(part(before, HOP - 16 - 16 * group));
-        let before = _mm256_permute4x64_epi64::<0x4e>(_mm256_shuffle_epi8(before, backwards));
-        let (after, before) = (
-            _mm256_srai_epi16::<1>(after),
-            _mm256_srai_epi16::<1>(before),
-        );
-        let (sum, rise) = (
-            _mm256_add_epi16(after, before),
-            _mm256_sub_epi16(after, before),
-        );
-        store(&mut folded[2 * group], _mm256_unpacklo_epi32(sum, rise));
-        store(&mut folded[2 * group + 1], _mm256_unpackhi_epi32(sum, rise));
-    }
-    let after = _mm_srai_epi16::<1>(now.third);
-    let before = load_half(part(before, 0));
-    let before = _mm_shuffle_epi8(before, _mm256_castsi256_si128(backwards));
-    let before = _mm_srai_epi16::<1>(before);
+    let both = _mm256_broadcastsi128_si256(backwards);
+    let outer = |after, before| {
+        let before = _mm256_permute4x64_epi64::<0x4e>(_mm256_shuffle_epi8(before, both));
+        let sum = _mm256_add_epi16(after, before);
+        let rise = _mm256_sub_epi16(after, before);
+        [
+            _mm256_unpacklo_epi32(sum, rise),
+            _mm256_unpackhi_epi32(sum, rise),
+        ]
+    };
+    let [first, second] = outer(now.first, before.last);
+    let [fourth, fifth] = outer(now.last, before.first);
+    let (after, before) = (now.middle, _mm_shuffle_epi8(before.middle, backwards));
     let (sum, rise) = (_mm_add_epi16(after, before), _mm_sub_epi16(after, before));
     let (low, high) = (_mm_unpacklo_epi32(sum, rise), _mm_unpackhi_epi32(sum, rise));
-    store(&mut folded[4], _mm256_set_m128i(high, low));
-    folded
+    [first, second, _mm256_set_m128i(high, low), fourth, fifth]
 }
 
-/// The tones and powers of [`kernel::measure`].
+/// Stores tones, and the largest power of either group.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn tones_256(before: &[i16; HOP], now: &Hop, twiddles: &Twiddles, into: &mut Measure) {
-    let folded = fold(before, now);
+fn finish<const HOPS: usize>(packed: [__m256i; HOPS], into: &mut Measures) {
+    for (tones, packed) in into.tones.iter_mut().zip(packed) {
+        store(tones, packed);
+    }
+    let powers = packed.map(|packed| _mm256_madd_epi16(packed, packed));
+    let loudest = gather(four(powers), |a, b| _mm256_max_epi32(a, b));
+    store(&mut into.loudest, loudest);
+}
+
+/// [`kernel::tones`] of each hop, and the loudest.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn tones_256<const HOPS: usize>(hops: &[Folded; HOPS], into: &mut Measures) {
     let half = _mm256_set1_epi32(1 << (SUM_SHIFT - 1));
-    let (mut low, mut high) = (half, half);
-    for (&samples, row) in folded.as_flattened().iter().zip(twiddles) {
-        let samples = _mm256_set1_epi64x(samples);
-        let row = row.as_flattened();
-        low = _mm256_add_epi32(low, _mm256_madd_epi16(samples, load(part(row, 0))));
-        high = _mm256_add_epi32(high, _mm256_madd_epi16(samples, load(part(row, 16))));
+    let mut sums = [[half; 2]; HOPS];
+    for (four, rows) in TWIDDLES.as_chunks::<4>().0.iter().enumerate() {
+        for (at, row) in rows.iter().enumerate() {
+            let row = row.as_flattened();
+            let (low, high) = (load(part(row, 0)), load(part(row, 16)));
+            for (sums, folded) in sums.iter_mut().zip(hops) {
+                let samples = _mm256_set1_epi64x(quarter(&folded[four], at));
+                sums[0] = _mm256_add_epi32(sums[0], _mm256_madd_epi16(samples, low));
+                sums[1] = _mm256_add_epi32(sums[1], _mm256_madd_epi16(samples, high));
+            }
+        }
     }
     let shift = |sums| _mm256_srai_epi32::<{ SUM_SHIFT as i32 }>(sums);
-    let packed = _mm256_packs_epi32(shift(low), shift(high));
-    finish_tones(_mm256_permute4x64_epi64::<0xd8>(packed), into);
+    let packed = sums.map(|[low, high]| {
+        _mm256_permute4x64_epi64::<0xd8>(_mm256_packs_epi32(shift(low), shift(high)))
+    });
+    finish(packed, into);
 }
 
 /// The same, eight tones in one register.
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
-pub(super) fn tones_512(before: &[i16; HOP], now: &Hop, twiddles: &Twiddles, into: &mut Measure) {
-    let folded = fold(before, now);
-    let mut sums = _mm512_set1_epi32(1 << (SUM_SHIFT - 1));
-    for (&samples, row) in folded.as_flattened().iter().zip(twiddles) {
-        sums = _mm512_dpwssd_epi32(sums, _mm512_set1_epi64(samples), load_row(row));
+pub(super) fn tones_512<const HOPS: usize>(hops: &[Folded; HOPS], into: &mut Measures) {
+    let mut sums = [_mm512_set1_epi32(1 << (SUM_SHIFT - 1)); HOPS];
+    for (four, rows) in TWIDDLES.as_chunks::<4>().0.iter().enumerate() {
+        for (at, row) in rows.iter().enumerate() {
+            let row = load_row(row);
+            for (sum, folded) in sums.iter_mut().zip(hops) {
+                let samples = _mm512_set1_epi64(quarter(&folded[four], at));
+                *sum = _mm512_dpwssd_epi32(*sum, samples, row);
+            }
+        }
     }
-    finish_tones(
-        _mm512_cvtepi32_epi16(_mm512_srai_epi32::<SUM_SHIFT>(sums)),
-        into,
-    );
-}
-
-/// Stores tones and powers.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn finish_tones(packed: __m256i, into: &mut Measure) {
-    store(&mut into.tones, packed);
-    let powers = _mm256_madd_epi16(packed, packed);
-    store(&mut into.powers, powers);
-    let most = _mm256_max_epi32(powers, _mm256_shuffle_epi32::<0x4e>(powers));
-    let most = _mm256_max_epi32(most, _mm256_shuffle_epi32::<0xb1>(most));
-    into.loudest = [
-        _mm256_extract_epi32::<0>(most),
-        _mm256_extract_epi32::<4>(most),
-    ];
+    let packed = sums.map(|sum| _mm512_cvtepi32_epi16(_mm512_srai_epi32::<SUM_SHIFT>(sum)));
+    finish(packed, into);
 }

@@ -2,7 +2,7 @@
 
 use crate::line::Press;
 use tonegate::audio::SampleRate;
-use tonegate::dtmf::{Detector, Event, Setting};
+use tonegate::dtmf::{Detector, Digit, Event, Setting};
 
 /// Counts of one or many lines.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +15,8 @@ pub(crate) struct Grade {
     pub(crate) wrong: usize,
     /// Keys reported where none, or an invalid one, was sent.
     pub(crate) accepted: usize,
+    /// Downs without their one up, ups without a down, and ups after the next down's start.
+    pub(crate) disorder: usize,
     /// Milliseconds: key-down to the end of the 20 ms frame of the report; start and end errors.
     pub(crate) latency: Vec<f64>,
     pub(crate) onset: Vec<f64>,
@@ -24,7 +26,7 @@ pub(crate) struct Grade {
 impl Grade {
     pub(crate) fn perfect(&self) -> bool {
         self.valid + self.invalid > 0
-            && self.missed + self.doubled + self.wrong + self.accepted == 0
+            && self.missed + self.doubled + self.wrong + self.accepted + self.disorder == 0
     }
 
     pub(crate) fn add(&mut self, other: Self) {
@@ -34,6 +36,7 @@ impl Grade {
         self.doubled += other.doubled;
         self.wrong += other.wrong;
         self.accepted += other.accepted;
+        self.disorder += other.disorder;
         self.latency.extend(other.latency);
         self.onset.extend(other.onset);
         self.end.extend(other.end);
@@ -60,10 +63,43 @@ pub(crate) fn listen(samples: &[i16], rate: SampleRate, setting: Setting) -> Vec
     events
 }
 
+/// How often downs and ups do not take turns, each up with its down's digit and start, in order.
+fn disorder(events: &[Event]) -> usize {
+    let mut wrong = 0;
+    let mut open: Option<(Digit, u64)> = None;
+    let mut free_from = 0;
+    for event in events {
+        match *event {
+            Event::KeyDown {
+                digit,
+                start,
+                decided,
+                ..
+            } => {
+                wrong += usize::from(open.is_some() || start < free_from || decided < start);
+                open = Some((digit, start));
+            }
+            Event::KeyUp {
+                digit,
+                start,
+                end,
+                decided,
+            } => {
+                wrong += usize::from(open != Some((digit, start)) || end < start || decided < end);
+                (open, free_from) = (None, end);
+            }
+        }
+    }
+    wrong + usize::from(open.is_some())
+}
+
 /// Grades the standard setting on a finished line.
 pub(crate) fn grade((samples, presses, rate): (Vec<i16>, Vec<Press>, SampleRate)) -> Grade {
     let events = listen(&samples, rate, Setting::Standard);
-    let mut grade = Grade::default();
+    let mut grade = Grade {
+        disorder: disorder(&events),
+        ..Grade::default()
+    };
     let mut counts = vec![0usize; presses.len()];
     let frame_ms = 20.0;
     for event in &events {
@@ -89,7 +125,9 @@ pub(crate) fn grade((samples, presses, rate): (Vec<i16>, Vec<Press>, SampleRate)
                         let sent = presses[at].start * 1000.0;
                         let reported = (rate.millis(decided) / frame_ms).ceil() * frame_ms;
                         grade.latency.push(reported - sent);
-                        grade.onset.push((start - sent).abs());
+                        if !presses[at].holed {
+                            grade.onset.push((start - sent).abs());
+                        }
                     }
                     _ => grade.accepted += 1,
                 }

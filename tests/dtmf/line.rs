@@ -53,6 +53,8 @@ pub(crate) struct Press {
     pub(crate) duration: f64,
     /// Must be reported; otherwise it must not.
     pub(crate) valid: bool,
+    /// A hole in it may pass for its beginning.
+    pub(crate) holed: bool,
 }
 
 /// The line being built.
@@ -61,19 +63,60 @@ pub(crate) struct Line {
     pub(crate) wave: Vec<f64>,
     pub(crate) presses: Vec<Press>,
     pub(crate) rng: Rng,
+    /// Where disturbances begin, in seconds.
+    disturbed_from: f64,
 }
 
+/// What hum, DC and dial tone no louder than the keys need to be known: keys that come sooner after
+/// they began are not promised. And what louder interference needs.
+const KNOWN_AFTER: f64 = 0.2;
+const LOUD_KNOWN_AFTER: f64 = 0.3;
+
 impl Line {
+    /// A line on which keys begin anywhere in the first second.
     pub(crate) fn new(rate: SampleRate, seed: u64) -> Self {
-        let mut rng = Rng::new(seed);
-        let lead = rng.between(0.4, 0.42);
-        let wave = vec![0.0; (lead * f64::from(rate.hz())) as usize];
-        Self {
+        let mut line = Self {
             rate,
-            wave,
+            wave: Vec::new(),
             presses: Vec::new(),
-            rng,
-        }
+            rng: Rng::new(seed),
+            disturbed_from: 0.0,
+        };
+        let lead = line.rng.between(KNOWN_AFTER, 1.0);
+        line.silence(lead);
+        line
+    }
+
+    /// Keys begin at once.
+    pub(crate) fn at_once(&mut self) {
+        self.wave.clear();
+        let lead = self.rng.between(0.0, 0.02);
+        self.silence(lead);
+    }
+
+    /// Keys begin when even loud interference is known.
+    pub(crate) fn patient(&mut self) {
+        self.wave.clear();
+        let lead = self.rng.between(LOUD_KNOWN_AFTER, 1.0);
+        self.silence(lead);
+    }
+
+    /// Disturbances begin in the middle of silence, and keys soon after.
+    pub(crate) fn late(&mut self) {
+        self.late_by(KNOWN_AFTER);
+    }
+
+    /// The same, keys not sooner than `known_after`.
+    pub(crate) fn late_by(&mut self, known_after: f64) {
+        self.wave.clear();
+        self.disturbed_from = self.rng.between(0.3, 0.7);
+        let lead = self.disturbed_from + self.rng.between(known_after, 0.7);
+        self.silence(lead);
+    }
+
+    fn disturbed(&mut self) -> impl Iterator<Item = (usize, &mut f64)> {
+        let from = (self.disturbed_from * f64::from(self.rate.hz())) as usize;
+        self.wave.iter_mut().enumerate().skip(from)
     }
 
     pub(crate) fn seconds(&self) -> f64 {
@@ -99,23 +142,39 @@ impl Line {
             start,
             duration,
             valid,
+            holed: false,
         });
     }
 
     /// Silences the last press from `at` for `length` after its beginning.
     pub(crate) fn interrupt(&mut self, at: f64, length: f64) {
-        let start = self.presses.last().map_or(0.0, |press| press.start) + at;
+        let Some(press) = self.presses.last_mut() else {
+            return;
+        };
+        press.holed = true;
+        let start = press.start + at;
         let hz = f64::from(self.rate.hz());
         let range = (start * hz).ceil() as usize..((start + length) * hz).ceil() as usize;
         self.wave[range].fill(0.0);
+    }
+
+    /// The last press grows softer, to `db` after `seconds`, and stays so.
+    pub(crate) fn fade(&mut self, db: f64, seconds: f64) {
+        let hz = f64::from(self.rate.hz());
+        let start = (self.presses.last().map_or(0.0, |press| press.start) * hz) as usize;
+        for (n, x) in self.wave[start..].iter_mut().enumerate() {
+            let done = (n as f64 / hz / seconds).min(1.0);
+            *x *= 10f64.powf(db * done / 20.0);
+        }
     }
 
     /// White noise whose power in 0..4 kHz is that of a sine at `level_dbm0`.
     pub(crate) fn noise(&mut self, level_dbm0: f64) {
         let in_band = amplitude(level_dbm0) / 2f64.sqrt();
         let rms = in_band * (f64::from(self.rate.hz()) / 8000.0).sqrt();
-        for x in &mut self.wave {
-            *x += rms * self.rng.gaussian();
+        let mut rng = Rng::new(self.rng.next());
+        for (_, x) in self.disturbed() {
+            *x += rms * rng.gaussian();
         }
     }
 
@@ -124,13 +183,56 @@ impl Line {
         let phase = self.rng.unit();
         let peak = amplitude(level_dbm0);
         let step = hz / f64::from(self.rate.hz());
-        for (n, x) in self.wave.iter_mut().enumerate() {
+        for (n, x) in self.disturbed() {
             *x += peak * (TAU * (step * n as f64 + phase)).sin();
         }
     }
 
-    pub(crate) fn offset(&mut self, dc: f64) {
+    /// Impulses of 1 ms at `level_dbm0`, so many a second, as exchanges make them.
+    pub(crate) fn clicks(&mut self, level_dbm0: f64, a_second: f64) {
+        let length = self.rate.hz() as usize / 1000;
+        for _ in 0..(self.seconds() * a_second) as usize {
+            let at = self.rng.below(self.wave.len() - length);
+            let sign = self.rng.sign();
+            for x in &mut self.wave[at..at + length] {
+                *x += sign * amplitude(level_dbm0);
+            }
+        }
+    }
+
+    /// A voice that glides: eight harmonics of 100 to 200 Hz, at `level_dbm0` in all.
+    pub(crate) fn voice(&mut self, level_dbm0: f64) {
+        let peak = amplitude(level_dbm0 - 9.0);
+        let step = 1.0 / f64::from(self.rate.hz());
+        let mut phase = 0.0;
+        for (n, x) in self.disturbed() {
+            let seconds = n as f64 * step;
+            let pitch = 150.0 + 50.0 * (TAU * 0.7 * seconds).sin();
+            phase += pitch * step;
+            let harmonics = (1..=8).map(|k| (TAU * phase * f64::from(k)).sin());
+            let syllable = (TAU * 2.0 * seconds).sin().max(0.0);
+            *x += peak * syllable * harmonics.sum::<f64>();
+        }
+    }
+
+    /// Through an adaptive differential coder with four bits a sample and back, in the manner of G.726.
+    pub(crate) fn adpcm(&mut self) {
+        let (mut step, mut value) = (16.0f64, 0.0f64);
         for x in &mut self.wave {
+            let code = ((*x - value) / step * 4.0).round().clamp(-7.0, 7.0);
+            value = (value + code * step / 4.0).clamp(-32_768.0, 32_767.0);
+            let scale = if code.abs() < 4.0 {
+                0.91
+            } else {
+                1.2f64.powf(code.abs() - 3.0)
+            };
+            step = (step * scale).clamp(16.0, 32_767.0);
+            *x = value;
+        }
+    }
+
+    pub(crate) fn offset(&mut self, dc: f64) {
+        for (_, x) in self.disturbed() {
             *x += dc;
         }
     }

@@ -6,7 +6,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use tonegate::audio::SampleRate;
 use tonegate::audio::g711::Law;
-use tonegate::dtmf::tone::{Pace, Tone, sequence};
+use tonegate::dtmf::tone::{Pace, Tone, sequence, to_pcm16};
 use tonegate::dtmf::{Detector, Digit, Event, STATE_BYTES, Setting};
 
 thread_local! {
@@ -33,23 +33,125 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
+/// Allocations of this thread while `work` runs.
+fn allocations(work: impl FnOnce()) -> usize {
+    let before = ALLOCATIONS.get();
+    work();
+    ALLOCATIONS.get() - before
+}
+
 #[test]
 fn nothing_is_allocated_after_creation_and_the_state_is_small() {
+    let counted = allocations(|| drop(std::hint::black_box(Vec::<u8>::with_capacity(100))));
+    assert_eq!(counted, 1, "a counter that does not count shows nothing");
     let mut heard = 0;
     for rate in SampleRate::ALL {
         let audio = sequence("147*2580369#ABCD", rate, &Pace::default()).expect("only keys");
-        let mut detector = Detector::new(rate, Setting::Standard);
-        detector.push(&audio[..audio.len() / 2], |_| heard += 1); // the first use builds the table
-        let before = ALLOCATIONS.get();
-        detector.push(&audio[audio.len() / 2..], |_| heard += 1);
-        assert_eq!(ALLOCATIONS.get(), before);
+        let octets: Vec<u8> = audio.iter().map(|&sample| Law::A.encode(sample)).collect();
+        for setting in [Setting::Standard, Setting::Lenient] {
+            let mut detector = Detector::new(rate, setting);
+            detector.push(&audio[..160], |_| heard += 1); // the first use builds the table
+            let counted = allocations(|| {
+                let (early, late) = audio[160..].split_at(audio.len() / 2);
+                detector.push(early, |_| heard += 1);
+                for piece in late.chunks(333) {
+                    detector.push(piece, |_| heard += 1);
+                }
+                detector.push_g711(Law::A, &octets, |_| heard += 1);
+            });
+            assert_eq!(counted, 0);
+        }
     }
-    assert_eq!(heard, 4 * 32);
+    assert_eq!(heard, 4 * 2 * 64);
     assert!(
         size_of::<Detector>() <= STATE_BYTES,
         "{}",
         size_of::<Detector>()
     );
+}
+
+#[test]
+fn keys_that_touch_take_turns() {
+    let mut heard = 0;
+    for rate in SampleRate::ALL {
+        for gap in [0.0, 0.003, 0.007, 0.012, 0.02] {
+            let mut line = Line::new(rate, 21 + (gap * 1e3) as u64);
+            let mut keys = line.shuffled();
+            keys.extend(line.shuffled());
+            keys.dedup();
+            for &digit in &keys {
+                let phase = [line.rng.unit(), line.rng.unit()];
+                let tone = Tone {
+                    phase,
+                    ..Tone::new(digit, -10.0)
+                };
+                line.press(tone, 0.06, gap, true);
+            }
+            let (audio, presses, _) = line.finish(None);
+            let events = listen(&audio, rate, Setting::Standard);
+            let mut free_from = 0;
+            for event in &events {
+                match *event {
+                    Event::KeyDown { start, .. } => {
+                        assert!(start >= free_from, "{rate:?}, gap {gap}");
+                        heard += 1;
+                    }
+                    Event::KeyUp { end, start, .. } => {
+                        let sent = presses.iter().map(|press| press.start + press.duration);
+                        let off = sent.map(|end_of| (end_of * 1000.0 - rate.millis(end)).abs());
+                        let off = off.fold(f64::MAX, f64::min);
+                        assert!(off < 8.0, "{rate:?}, gap {gap}: ends {off} ms off");
+                        assert!(end > start);
+                        free_from = end;
+                    }
+                }
+            }
+            assert_eq!(events.len(), 2 * presses.len(), "{rate:?}, gap {gap}");
+        }
+    }
+    assert!(heard > 4 * 5 * 25);
+}
+
+#[test]
+fn a_key_ends_where_one_that_is_pressed_on_top_of_it_begins() {
+    let mut turns = 0;
+    for rate in SampleRate::ALL {
+        for (first, second) in [('1', '5'), ('9', 'D'), ('*', '3'), ('0', 'C')] {
+            let key = |label| Tone::new(Digit::from_char(label).expect("a key"), -10.0);
+            let mut line = vec![0.0; rate.hz() as usize / 2];
+            key(first).add_to(&mut line, rate, 0.1, 0.1);
+            key(second).add_to(&mut line, rate, 0.185, 0.1);
+            let mut up = None;
+            for event in listen(&to_pcm16(&line), rate, Setting::Standard) {
+                match event {
+                    Event::KeyUp { end, .. } => up = up.or(Some(end)),
+                    Event::KeyDown { start, .. } => {
+                        let Some(end) = up else { continue };
+                        assert!(start >= end, "{rate:?} {first}{second}: {end} then {start}");
+                        turns += 1;
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(turns, 16);
+}
+
+#[test]
+fn a_key_that_keeps_dropping_out_is_one_press() {
+    for rate in SampleRate::ALL {
+        for digit in Digit::all() {
+            let mut line = Line::new(rate, 4);
+            line.press(Tone::new(digit, -10.0), 0.3, 0.05, true);
+            // Each ends the key, and is too short for a pause.
+            for at in [0.060, 0.105, 0.165] {
+                line.interrupt(at, 0.023);
+            }
+            let (audio, ..) = line.finish(None);
+            let events = listen(&audio, rate, Setting::Standard);
+            assert_eq!(events.len(), 2, "{rate:?}: {events:?}");
+        }
+    }
 }
 
 #[test]
@@ -137,8 +239,10 @@ fn what_is_reported_is_what_was_sent() {
             assert!((rate.millis(start) - ms(press.start)).abs() < 2.0);
             assert!((rate.millis(end) - ms(press.start + press.duration)).abs() < 3.0);
             assert!(rate.millis(decided) - ms(press.start) < 45.0);
+            // The softer tone under noise at -19 dBm0 has a level that noise moves.
+            let exact = if noise == -40.0 { 0.3 } else { 1.5 };
             for i in 0..2 {
-                assert!((f64::from(quality.level_dbm0[i]) - sent.level_dbm0[i]).abs() < 1.5);
+                assert!((f64::from(quality.level_dbm0[i]) - sent.level_dbm0[i]).abs() < exact);
                 assert!((f64::from(quality.deviation[i]) - sent.deviation[i]).abs() < 0.003);
             }
             assert!(

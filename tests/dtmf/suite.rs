@@ -20,7 +20,8 @@ fn tone(line: &mut Line, digit: Digit, level: f64) -> Tone {
     }
 }
 
-/// Presses all keys as `shape` says, 50 ms apart.
+/// Presses all keys as `shape` says. Half of the pauses are exactly `off`, the others a bit longer, so
+/// that keys meet the detector's windows anywhere.
 fn press_all(
     line: &mut Line,
     keys: &[Digit],
@@ -32,7 +33,7 @@ fn press_all(
     for &digit in keys {
         let tone = tone(line, digit, level);
         let tone = shape(&mut line.rng, tone);
-        let jitter = line.rng.between(0.0, 0.005);
+        let jitter = line.rng.between(-0.005, 0.005).max(0.0);
         line.press(tone, on, off + jitter, true);
     }
 }
@@ -88,6 +89,21 @@ fn legal(rng: &mut Rng, mut tone: Tone) -> Tone {
 /// Adds noise `snr_db` below the total power of keys with both tones at `level`.
 fn noise_under(line: &mut Line, level: f64, snr_db: f64) {
     line.noise(level + 3.01 - snr_db);
+}
+
+/// Presses that last `on`, with a hole of `length` anywhere.
+fn interrupted(line: &mut Line, keys: &[Digit], on: f64, length: f64) {
+    for &digit in keys {
+        press_all(line, &[digit], -10.0, on, 0.040, plain);
+        let at = line.rng.between(0.002, on - length - 0.002);
+        line.interrupt(at, length);
+    }
+}
+
+/// One reflection 10 dB down, at most 20 ms late.
+fn short_echo(line: &mut Line) {
+    let delay = line.rng.between(0.001, 0.020);
+    line.echo(delay, -10.0);
 }
 
 /// Mains hum: the fundamental and two harmonics, each a third of the power of `level`.
@@ -154,19 +170,51 @@ const MANDATORY: &[(&str, Fill)] = &[
         }
         None
     }),
-    ("interruption 10 ms", |l, k| {
-        for &d in k {
-            press_all(l, &[d], -10.0, 0.080, 0.040, plain);
-            let at = l.rng.between(0.002, 0.068);
-            l.interrupt(at, 0.010);
-        }
+    ("interruption 10 ms in 80", |l, k| {
+        interrupted(l, k, 0.080, 0.010);
         None
     }),
     ("interruption 10 ms in 60", |l, k| {
+        interrupted(l, k, 0.060, 0.010);
+        None
+    }),
+    ("interruption 10 ms in 50", |l, k| {
+        interrupted(l, k, 0.050, 0.010);
+        None
+    }),
+    ("interruption 1 to 10 ms, 40 ms of tone", |l, k| {
         for &d in k {
-            press_all(l, &[d], -10.0, 0.060, 0.040, plain);
-            let at = l.rng.between(0.002, 0.048);
-            l.interrupt(at, 0.010);
+            let length = l.rng.between(0.001, 0.010);
+            interrupted(l, &[d], 0.040 + length, length);
+        }
+        None
+    }),
+    ("interruption 10 ms in 60, SNR 15 dB", |l, k| {
+        interrupted(l, k, 0.060, 0.010);
+        noise_under(l, -10.0, 15.0);
+        None
+    }),
+    ("held, fading 20 dB in 0.3 s", |l, k| {
+        for &d in k {
+            press_all(l, &[d], -10.0, 0.500, 0.050, plain);
+            l.fade(-20.0, 0.3);
+        }
+        None
+    }),
+    ("held, fading 20 dB in 2 s", |l, k| {
+        for &d in &k[..4] {
+            press_all(l, &[d], -10.0, 2.0, 0.050, plain);
+            l.fade(-20.0, 2.0);
+        }
+        None
+    }),
+    ("held 0.3 s, dropping out twice for 20 ms", |l, k| {
+        for &d in k {
+            press_all(l, &[d], -10.0, 0.300, 0.050, plain);
+            let at = l.rng.between(0.045, 0.120);
+            l.interrupt(at, 0.020);
+            let again = at + 0.020 + l.rng.between(0.020, 0.080);
+            l.interrupt(again, 0.020);
         }
         None
     }),
@@ -210,9 +258,19 @@ const MANDATORY: &[(&str, Fill)] = &[
         l.echo(0.020, -10.0);
         None
     }),
-    ("echo -10 dB 7 ms", |l, k| {
+    ("echo -10 dB, 1 to 20 ms", |l, k| {
         press_all(l, k, -10.0, 0.040, 0.040, plain);
-        l.echo(0.007, -10.0);
+        short_echo(l);
+        None
+    }),
+    ("echo -10 dB, 1 to 20 ms, twist -8", |l, k| {
+        press_all(l, k, -10.0, 0.040, 0.040, |_, t| t.twist(-8.0));
+        short_echo(l);
+        None
+    }),
+    ("echo -10 dB, 1 to 20 ms, twist +4", |l, k| {
+        press_all(l, k, -10.0, 0.040, 0.040, |_, t| t.twist(4.0));
+        short_echo(l);
         None
     }),
     ("hum 60 Hz +14 dB", |l, k| {
@@ -230,6 +288,42 @@ const MANDATORY: &[(&str, Fill)] = &[
         l.offset(4000.0);
         None
     }),
+    ("at once", |l, k| {
+        l.at_once();
+        press_all(l, k, -10.0, 0.040, 0.040, plain);
+        None
+    }),
+    ("hum 50 Hz +14 dB, late", |l, k| {
+        l.late();
+        press_all(l, k, -20.0, 0.040, 0.040, plain);
+        hum(l, 50.0, -6.0);
+        None
+    }),
+    ("hum 60 Hz +14 dB, late", |l, k| {
+        l.late_by(0.5); // three tones swing by 2 dB over 20 ms
+        press_all(l, k, -20.0, 0.040, 0.040, plain);
+        hum(l, 60.0, -6.0);
+        None
+    }),
+    ("DC, late", |l, k| {
+        l.late();
+        press_all(l, k, -20.0, 0.040, 0.040, plain);
+        l.offset(4000.0);
+        None
+    }),
+    ("precise dial tone 0 dB, late", |l, k| {
+        l.late_by(0.25);
+        press_all(l, k, -15.0, 0.040, 0.040, plain);
+        l.sine(350.0, -15.0);
+        l.sine(440.0, -15.0);
+        None
+    }),
+    ("SNR 12 dB, late", |l, k| {
+        l.late();
+        press_all(l, k, -10.0, 0.040, 0.040, plain);
+        noise_under(l, -10.0, 12.0);
+        None
+    }),
     ("precise dial tone 0 dB", |l, k| {
         press_all(l, k, -15.0, 0.040, 0.040, plain);
         l.sine(350.0, -15.0);
@@ -237,21 +331,25 @@ const MANDATORY: &[(&str, Fill)] = &[
         None
     }),
     ("interference 550 Hz 0 dB", |l, k| {
+        l.patient();
         press_all(l, k, -15.0, 0.040, 0.040, plain);
         l.sine(550.0, -15.0);
         None
     }),
     ("interference 450 Hz +10 dB", |l, k| {
+        l.patient();
         press_all(l, k, -20.0, 0.040, 0.040, plain);
         l.sine(450.0, -10.0);
         None
     }),
     ("interference 200 Hz +20 dB", |l, k| {
+        l.patient();
         press_all(l, k, -25.0, 0.040, 0.040, plain);
         l.sine(200.0, -5.0);
         None
     }),
     ("dial tone +10 dB", |l, k| {
+        l.patient();
         press_all(l, k, -25.0, 0.040, 0.040, plain);
         l.sine(350.0, -15.0);
         l.sine(440.0, -15.0);
@@ -295,6 +393,41 @@ const MANDATORY: &[(&str, Fill)] = &[
         noise_under(l, -10.0, 15.0);
         None
     }),
+    ("reject 3.0 %, soft and twisted, mu-law", |l, k| {
+        reject_all(l, k, -17.0, 0.060, 0.050, |r, t| {
+            stray(0.030, r, t.twist(-8.0))
+        });
+        Some(Law::Mu)
+    }),
+    ("reject 3.0 %, twist +4, A-law", |l, k| {
+        reject_all(l, k, 0.0, 0.060, 0.050, |r, t| {
+            stray(0.030, r, t.twist(4.0))
+        });
+        Some(Law::A)
+    }),
+    ("reject 3.0 %, dial tone", |l, k| {
+        reject_all(l, k, -15.0, 0.060, 0.050, |r, t| stray(0.030, r, t));
+        l.sine(350.0, -15.0);
+        l.sine(440.0, -15.0);
+        None
+    }),
+    ("reject 3.0 %, hum", |l, k| {
+        reject_all(l, k, -20.0, 0.060, 0.050, |r, t| stray(0.030, r, t));
+        hum(l, 60.0, -6.0);
+        None
+    }),
+    ("reject 5 to 20 ms", |l, k| {
+        for &d in k {
+            let on = l.rng.between(0.005, 0.020);
+            reject_all(l, &[d], -10.0, on, 0.050, legal);
+        }
+        None
+    }),
+    ("reject 23 ms, hum", |l, k| {
+        reject_all(l, k, -20.0, 0.023, 0.050, plain);
+        hum(l, 50.0, -6.0);
+        None
+    }),
     ("reject 23 ms", |l, k| {
         reject_all(l, k, -10.0, 0.023, 0.050, plain);
         None
@@ -322,17 +455,60 @@ const MANDATORY: &[(&str, Fill)] = &[
     }),
 ];
 
+/// Mandatory, but at an edge on an edge: the part of these keys that may be missed, all else being
+/// perfect. The first three have holes in the shortest key that must be heard; the last has everything
+/// at once, and the weak tone of a key under noise 12 dB below it with half its level in echo.
+const EDGE_ON_EDGE: &[(&str, f64)] = &[
+    ("interruption 10 ms in 50", 0.01),
+    ("interruption 1 to 10 ms, 40 ms of tone", 0.015),
+    ("interruption 10 ms in 60, SNR 15 dB", 0.01),
+    ("legal at once, A-law, echo, SNR 15 dB of the softest", 0.01),
+];
+
+/// Whether a mandatory test is passed: perfectly, or but for a miss where one in so many is allowed.
+fn passed(name: &str, grade: &Grade) -> bool {
+    let allowed = EDGE_ON_EDGE.iter().find(|(edge, _)| *edge == name);
+    let allowed = allowed.map_or(0.0, |(_, part)| (part * grade.valid as f64).max(1.0));
+    let perfect = Grade {
+        missed: 0,
+        ..grade.clone()
+    }
+    .perfect();
+    perfect && grade.missed as f64 <= allowed
+}
+
+/// Beyond what is mandatory. Dial tone stands here from +16 dB on: the MT8870 data sheet has +22 dB,
+/// with a notch of two poles before everything else. Keys at 697 Hz are 2.6 bins from 440; there a Hann
+/// window leaves -33 dB of a tone that is 22 dB louder, which is as a second key 11 dB below, moving.
+/// A notch would have to ring for longer than a window; the mandatory limit is the CMX867's +10 dB.
 const STRETCH: &[(&str, Fill)] = &[
     ("dial tone +16 dB", |l, k| {
+        l.patient();
         press_all(l, k, -25.0, 0.040, 0.040, plain);
         l.sine(350.0, -9.0);
         l.sine(440.0, -9.0);
         None
     }),
     ("dial tone +22 dB", |l, k| {
+        l.patient();
         press_all(l, k, -25.0, 0.040, 0.040, plain);
         l.sine(350.0, -3.0);
         l.sine(440.0, -3.0);
+        None
+    }),
+    ("clicks", |l, k| {
+        press_all(l, k, -10.0, 0.050, 0.050, plain);
+        l.clicks(0.0, 3.0);
+        None
+    }),
+    ("talk-over 10 dB below", |l, k| {
+        press_all(l, k, -10.0, 0.060, 0.050, plain);
+        l.voice(-20.0);
+        None
+    }),
+    ("ADPCM", |l, k| {
+        press_all(l, k, -10.0, 0.050, 0.050, legal);
+        l.adpcm();
         None
     }),
     ("SNR 9 dB", |l, k| {
@@ -462,25 +638,38 @@ fn the_mandatory_box() {
     let mut total = Grade::default();
     let mut failed = Vec::new();
     for rate in SampleRate::ALL {
+        let mut at_rate = Grade::default();
         for &(name, fill) in MANDATORY {
             if std::env::var("ONLY").is_ok_and(|o| !name.contains(&o)) {
                 continue;
             }
             let grade = run(name, fill, rate, rounds(2));
-            if !grade.perfect() {
+            if !passed(name, &grade) {
                 failed.push(format!(
-                    "{} Hz, {name}: {} of {} missed, {} wrong, {} doubled, {} of {} accepted",
+                    "{} Hz, {name}: {} of {} missed, {} wrong, {} doubled, {} of {} accepted, {} out of order",
                     rate.hz(),
                     grade.missed,
                     grade.valid,
                     grade.wrong,
                     grade.doubled,
                     grade.accepted,
-                    grade.invalid
+                    grade.invalid,
+                    grade.disorder
                 ));
             }
-            total.add(grade);
+            at_rate.add(grade);
         }
+        println!(
+            "{} Hz: {} valid: {} missed, {} wrong, {} doubled; {} invalid: {} accepted",
+            rate.hz(),
+            at_rate.valid,
+            at_rate.missed,
+            at_rate.wrong,
+            at_rate.doubled,
+            at_rate.invalid,
+            at_rate.accepted
+        );
+        total.add(at_rate);
     }
     println!(
         "mandatory: {} keys, {} rejects, {} tests failed",
@@ -500,6 +689,9 @@ fn the_mandatory_box() {
         );
     }
     assert!(total.valid > 1000 && total.invalid > 500);
+    // All but keys whose beginning an interruption hid have an end to compare.
+    assert!(total.end.len() > (total.valid - total.missed) * 49 / 50);
+    assert!(quantile(&total.onset, 0.99) <= 5.0 && quantile(&total.end, 0.99) <= 6.0);
     assert!(failed.is_empty(), "\n{}", failed.join("\n"));
 }
 
@@ -520,4 +712,6 @@ fn beyond_the_box() {
     let heard = 100.0 * (1.0 - total.missed as f64 / total.valid as f64);
     println!("beyond the box: {heard:.1} % heard");
     assert!(total.valid > 1000);
+    assert!(heard >= 95.0);
+    assert!(total.wrong + total.doubled + total.accepted + total.disorder <= total.valid / 100);
 }

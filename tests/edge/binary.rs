@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, Lines};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStderr, Command};
+use tonegate::audio::SampleRate;
+use tonegate::audio::wav::Wav;
 use tonegate::sim::stream::Stream;
 use tonegate::sim::{head, stream};
 
@@ -421,12 +423,98 @@ async fn keys_that_are_dialled_into_a_file_are_found_in_it() {
         (press["low_dbm0"].as_f64().unwrap() + 10.0).abs() < 0.5,
         "{press}"
     );
-    fs::write(file, "no sound").unwrap();
-    let (code, _, err) = run(&["dtmf", file]).await;
-    assert_eq!(code, 1);
-    assert!(err.contains("code.wav"), "{err}");
+    assert!(!out.contains("-0.0"), "{out}");
     assert_eq!(run(&["tone", "8x", "-o", file]).await.0, 1);
     assert_eq!(run(&["dtmf", "-"]).await.0, 1);
+}
+
+/// What a verb prints for these bytes on standard input.
+async fn run_with_input(args: &[&str], input: &[u8]) -> (i32, String) {
+    let mut child = tonegate()
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input).await.unwrap();
+    let output = within("the program", child.wait_with_output())
+        .await
+        .unwrap();
+    let out = String::from_utf8(output.stdout).unwrap();
+    (output.status.code().unwrap(), out)
+}
+
+#[tokio::test]
+async fn bad_recordings_are_named_and_the_good_ones_heard() {
+    let world = World::usual().await;
+    let path = |name: &str| world.folder.join(name).to_str().unwrap().to_owned();
+    let good = path("good.wav");
+    assert_eq!(run(&["tone", "5", "-o", &good]).await.0, 0);
+    let bytes = fs::read(&good).unwrap();
+    let spoilt = |name: &str, at: usize, byte: u8| {
+        let mut bytes = bytes.clone();
+        bytes[at] = byte;
+        fs::write(path(name), bytes).unwrap();
+        path(name)
+    };
+    let cases = [
+        (spoilt("noise.wav", 0, b'X'), "not a WAV file"),
+        (spoilt("stereo.wav", 22, 2), "2 channels"),
+        (spoilt("wide.wav", 34, 24), "24 bits"),
+        (path("missing.wav"), "No such file"),
+    ];
+    for (bad, why) in &cases {
+        let (code, out, err) = run(&["dtmf", bad, &good]).await;
+        assert_eq!((code, out.lines().count()), (1, 1), "{bad}: {out}");
+        assert!(err.contains(bad.as_str()) && err.contains(why), "{err}");
+    }
+    let (code, _, err) = run(&["dtmf", "--rate", "8000", &good]).await;
+    assert!(code == 1 && err.contains("--rate"), "{err}");
+    // A file that ends in the middle of the press ends it.
+    let cut = path("cut.wav");
+    let samples = Wav::read(&bytes).unwrap().samples[..2400].to_vec();
+    fs::write(
+        &cut,
+        Wav {
+            rate: SampleRate::Hz16000,
+            samples,
+        }
+        .write(),
+    )
+    .unwrap();
+    let (_, out, _) = run(&["dtmf", &cut, &good]).await;
+    let ends: Vec<f64> = out
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<Value>(line).unwrap()["end_ms"]
+                .as_f64()
+                .unwrap()
+        })
+        .collect();
+    assert_eq!(ends.len(), 2);
+    assert_eq!(ends[0], 150.0);
+    assert!((ends[1] - 200.0).abs() < 3.0);
+}
+
+#[tokio::test]
+async fn sound_goes_through_pipes() {
+    let output = tonegate()
+        .args(["tone", "42#", "--rate", "24000", "-o", "-"])
+        .output();
+    let file = within("the program", output).await.unwrap().stdout;
+    let wav = Wav::read(&file).unwrap();
+    assert_eq!(wav.rate, SampleRate::Hz24000);
+    let raw: Vec<u8> = wav.samples.iter().flat_map(|x| x.to_le_bytes()).collect();
+    let (code, out) = run_with_input(&["dtmf", "-", "--rate", "24000"], &raw).await;
+    assert_eq!((code, out.lines().count()), (0, 3), "{out}");
+    let (code, out) = run_with_input(&["dtmf", "-", "--rate", "24000"], &raw[1..]).await;
+    assert_eq!((code, out.as_str()), (1, ""), "half a sample");
+    assert_eq!(
+        run_with_input(&["dtmf", "-", "--rate", "11025"], &raw)
+            .await
+            .0,
+        1
+    );
 }
 
 #[tokio::test]

@@ -48,9 +48,9 @@ apt_missing() {
   command -v nginx >/dev/null || echo "$APT_NGINX"
   command -v prometheus >/dev/null || echo "$APT_PROMETHEUS"
   command -v redis-server >/dev/null || echo "$APT_REDIS"
-  # Two hours of speech in five voices that must not dial.
-  for voice in en es fr it ru; do
-    dpkg -s "asterisk-core-sounds-$voice-wav" >/dev/null 2>&1 || echo "asterisk-core-sounds-$voice-wav"
+  # Two hours and a half of speech in six voices that must not dial.
+  for voice in core-sounds-{en,es,fr,it,ru}-wav prompt-it-menardi-wav; do
+    dpkg -s "asterisk-$voice" >/dev/null 2>&1 || echo "asterisk-$voice"
   done
   command -v taskset >/dev/null || echo util-linux
   python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv

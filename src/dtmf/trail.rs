@@ -1,0 +1,146 @@
+//! From window to window: which pair stands out, whether it carries on a run, and the run's tones, which
+//! [`evidence`](super::evidence) weighs. Whether a run is a key is for [`digit`](super::digit) to say.
+
+use super::evidence::Sums;
+use super::kernel::{Roots, power};
+use super::run::{NONE, PAIR_HYSTERESIS, Run, presence, root};
+
+/// Windows that are remembered: 50 ms, the shortest key and an interruption.
+pub(super) const MEMORY: usize = 10;
+/// Windows before a run holds on to its pair; before it waits while another pair stands out; and
+/// before it waits while none does, or its own is softer: an interruption after 15 ms.
+const HOLD_PAIR: u16 = 3;
+const HOLD_RUN: u16 = 4;
+const HOLD_DIP: u16 = 2;
+/// Windows that a run waits: 10 ms blank two windows and dim one on either side.
+const WAIT_WINDOWS: u8 = 3;
+
+/// A run and what was heard in it.
+#[derive(Clone, Debug)]
+pub(super) struct Trail {
+    pub(super) run: Run,
+    /// The run's tones in each window: a ring, of which `newest` is the place of the last window.
+    tones: [[[i16; 2]; 2]; MEMORY],
+    newest: u8,
+    /// Bit `n`: `n` windows ago the run's pair stood out, undisturbed.
+    fits: u16,
+}
+
+impl Trail {
+    pub(super) const EMPTY: Self = Self {
+        run: Run::EMPTY,
+        tones: [[[0; 2]; 2]; MEMORY],
+        newest: 0,
+        fits: 0,
+    };
+
+    /// Takes in window number `hop`: carries the run on, lets it wait, or begins another. `before` are
+    /// the loudest powers of the window before.
+    #[inline(never)]
+    pub(super) fn track(
+        &mut self,
+        hop: u32,
+        stands_out: bool,
+        now: &[[i16; 2]; 8],
+        before: [i32; 2],
+    ) {
+        let powers = now.map(power);
+        let [row, column] = self.strongest(&powers);
+        let amplitude = [powers[row], powers[column]].map(root);
+        let pair = if stands_out {
+            (row * 4 + column - 4) as u8
+        } else {
+            NONE
+        };
+        self.newest = if self.newest == 0 {
+            MEMORY as u8
+        } else {
+            self.newest
+        } - 1;
+        self.tones[usize::from(self.newest)] = [now[row], now[column]];
+        self.fits <<= 1;
+
+        let run = &mut self.run;
+        let own = pair == run.pair;
+        let hold = if pair == NONE || (own && run.dips(amplitude)) {
+            HOLD_DIP
+        } else {
+            HOLD_RUN
+        };
+        let overrun = pair != NONE && run.is_outdone(amplitude);
+        if pair != NONE && own && run.fits(amplitude) {
+            // Half of this window may be interruption: then no interval begins or ends in it.
+            if run.is_onset(amplitude) {
+                self.fits = 0;
+            }
+            self.fits |= u16::from(run.is_whole(amplitude));
+            run.windows = run.windows.saturating_add(1);
+            run.waiting = 0;
+            run.last = amplitude;
+            run.peak = [run.peak[0].max(amplitude[0]), run.peak[1].max(amplitude[1])];
+        } else if run.windows >= hold && run.waiting < WAIT_WINDOWS && !overrun {
+            let own = [usize::from(run.pair / 4), 4 + usize::from(run.pair % 4)];
+            let amplitude = own.map(|i| root(powers[i]));
+            run.waiting += 1;
+            run.partial += presence(amplitude, run.last.map(f32::from));
+        } else if pair == NONE {
+            *run = Run::EMPTY;
+            self.fits = 0;
+        } else {
+            self.fits = 1;
+            *run = Run {
+                first_hop: hop,
+                pair,
+                windows: 1,
+                edge: before.map(root),
+                first: amplitude,
+                last: amplitude,
+                peak: amplitude,
+                ..Run::EMPTY
+            };
+        }
+    }
+
+    /// The loudest row and column; a run's own pair if they are close.
+    fn strongest(&self, powers: &[i32; 8]) -> [usize; 2] {
+        let louder = |best: usize, i: usize| if powers[i] > powers[best] { i } else { best };
+        let mut best = [(1..4).fold(0, louder), (5..8).fold(4, louder)];
+        if self.run.windows >= HOLD_PAIR {
+            let own = [
+                usize::from(self.run.pair / 4),
+                4 + usize::from(self.run.pair % 4),
+            ];
+            for i in 0..2 {
+                if powers[own[i]] as f32 >= PAIR_HYSTERESIS * powers[best[i]] as f32 {
+                    best[i] = own[i];
+                }
+            }
+        }
+        best
+    }
+
+    /// Sums over the run's intervals within memory. The first window may have caught only the end
+    /// of the onset, so the first interval is left out. `energy_of` knows the energies of the hop so many
+    /// hops ago.
+    pub(super) fn sums(&self, hop: u32, energy_of: impl Fn(u32) -> Roots) -> Sums {
+        let mut sums = Sums::default();
+        let reach = (hop - self.run.first_hop)
+            .saturating_sub(1)
+            .min(MEMORY as u32 - 1) as usize;
+        for back in 0..reach {
+            if self.fits >> back & 3 == 3 {
+                let (now, before) = (self.place(back), self.place(back + 1));
+                let energy = energy_of(back as u32).squares();
+                sums.add(self.tones[now], self.tones[before], energy);
+            }
+        }
+        sums
+    }
+
+    /// Place in the rings of the window before the last by `back`.
+    #[inline(always)]
+    fn place(&self, back: usize) -> usize {
+        let at = usize::from(self.newest) + back;
+        if at >= MEMORY { at - MEMORY } else { at }
+    }
+}
