@@ -13,6 +13,7 @@ use tonegate::sim::stream::Stream;
 use tonegate::sim::{head, stream};
 
 use crate::harness::{KEY, UPSTREAM_KEY, Wish, World, read_answer, request, text, within};
+use crate::metrics::get;
 
 fn tonegate() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tonegate"));
@@ -112,6 +113,7 @@ impl Served {
 async fn g15_no_secret_is_printed_whatever_is_asked_and_however() {
     let world = World::usual().await;
     let mut served = Served::start(&world, "trace").await;
+    let admin = served.until(|line| line["role"] == "admin").await;
     let canaries = [
         "canary-a-1",
         "canary-b-2",
@@ -166,14 +168,18 @@ async fn g15_no_secret_is_printed_whatever_is_asked_and_however() {
     served
         .until(|line| line["message"] == "session ended")
         .await;
+    let admin = admin["address"].as_str().unwrap().parse().unwrap();
+    let (_, page) = within("the page", get(admin, "/metrics")).await.unwrap();
     let (code, printed) = served.end(Signal::TERM).await;
     assert_eq!(code, 0);
     assert!(printed.contains("request refused"), "{printed}");
+    assert!(page.contains("tonegate_sessions_ended_total{"), "{page}");
     for secret in canaries.iter().chain(&[KEY, UPSTREAM_KEY]) {
         assert!(
             !printed.contains(secret),
             "{secret} was printed:\n{printed}"
         );
+        assert!(!page.contains(secret), "{secret} is counted:\n{page}");
     }
 }
 
