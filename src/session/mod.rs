@@ -209,3 +209,80 @@ impl Drop for Session {
 fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admission::{Admission, Now, Request, Told};
+    use crate::config::Settings;
+    use crate::metrics::Metrics;
+    use bytes::Bytes;
+    use std::sync::Arc;
+    use tokio::net::TcpListener;
+    use tokio::sync::Semaphore;
+
+    const SETTINGS: &str = r#"
+        [server]
+        listen = "127.0.0.1:0"
+        plain_text = true
+        [upstreams.voice]
+        kind = "voice-live"
+        url = "wss://voice.example.com"
+        credential = { key = "k" }
+        [[routes]]
+        name = "open"
+        kind = "voice-live"
+        paths = ["/ws"]
+        admit = ["anyone"]
+        models = ["m"]
+        upstreams = ["voice"]
+    "#;
+
+    async fn grant(metrics: &metrics::Shared) -> Grant {
+        let live = Settings::read_text("edge.toml", SETTINGS).unwrap().live;
+        let admission = Admission::new(&live, metrics).unwrap();
+        let (head, ()) = http::Request::new(()).into_parts();
+        let asked = Request {
+            route: &live.routes[0],
+            head: &head,
+            peer: "127.0.0.1".parse().unwrap(),
+            now: Now::read(),
+        };
+        admission.decide(asked, &mut Told::nobody()).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_session_that_is_cut_is_told_as_internal_and_gives_everything_back() {
+        let metrics = Arc::new(Metrics::new());
+        let (permits, registry) = (Arc::new(Semaphore::new(1)), Registry::default());
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let route = Label::new("open").unwrap();
+        let (session, leg) = Session::open(Parts {
+            grant: grant(&metrics).await,
+            peer: address,
+            accepted: Instant::now(),
+            permit: permits.clone().try_acquire_owned().unwrap(),
+            entry: registry.enter(),
+            limits: Limits::default(),
+            route_metrics: metrics.route(&route),
+            metrics: metrics.clone(),
+            upstream: Dialled {
+                stream: Stream::Plain(TcpStream::connect(address).await.unwrap()),
+                early: Bytes::new(),
+                upstream: Label::new("voice").unwrap(),
+                took: Duration::ZERO,
+            },
+            route,
+        });
+        let running = r#"tonegate_sessions{route="open"} "#;
+        let holds = |line: String| metrics.render().lines().any(|l| l == line);
+        assert!(holds(format!("{running}1")));
+        assert_eq!((permits.available_permits(), registry.len()), (0, 1));
+        drop((session, leg));
+        assert!(holds(format!("{running}0")));
+        assert_eq!((permits.available_permits(), registry.len()), (1, 0));
+        let ended = r#"tonegate_sessions_ended_total{route="open",by="edge",reason="internal"} 1"#;
+        assert!(holds(ended.to_owned()));
+    }
+}

@@ -182,14 +182,17 @@ async fn g15_no_secret_is_printed_whatever_is_asked_and_however() {
     served
         .until(|line| line["message"] == "session ended")
         .await;
+    let page = within("the page", served.metrics_page()).await;
     let (code, printed) = served.end(Signal::TERM).await;
     assert_eq!(code, 0);
     assert!(printed.contains("request refused"), "{printed}");
+    assert!(page.contains("tonegate_sessions_ended_total{"), "{page}");
     for secret in canaries.iter().chain(&[KEY, UPSTREAM_KEY]) {
         assert!(
             !printed.contains(secret),
             "{secret} was printed:\n{printed}"
         );
+        assert!(!page.contains(secret), "{secret} is counted:\n{page}");
     }
 }
 

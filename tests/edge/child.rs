@@ -8,6 +8,8 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -18,7 +20,7 @@ use crate::harness::{World, within};
 pub struct Child {
     process: std::process::Child,
     admin: SocketAddr,
-    log: Arc<Mutex<Vec<String>>>,
+    log: Arc<Mutex<Vec<Value>>>,
 }
 
 impl Child {
@@ -37,7 +39,7 @@ impl Child {
         let mut address = |role: &str| -> SocketAddr {
             loop {
                 let line = lines.next().expect("the edge ended at its start").unwrap();
-                let line: serde_json::Value = serde_json::from_str(&line).expect(&line);
+                let line: Value = serde_json::from_str(&line).expect(&line);
                 if line["role"] == role {
                     break line["address"].as_str().unwrap().parse().unwrap();
                 }
@@ -46,10 +48,11 @@ impl Child {
         world.port = address("public").port();
         let admin = address("admin");
         // Read on in any case: a pipe that is full must not end the log.
-        let log: Arc<Mutex<Vec<String>>> = Arc::default();
+        let log: Arc<Mutex<Vec<Value>>> = Arc::default();
         let read = log.clone();
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
+                let line = serde_json::from_str(&line).expect(&line);
                 read.lock().unwrap().push(line);
             }
         });
@@ -60,11 +63,15 @@ impl Child {
         }
     }
 
-    /// Log lines so far with this message.
-    pub fn logged(&self, message: &str) -> usize {
-        let message = format!("\"message\":\"{message}\"");
-        let log = self.log.lock().unwrap();
-        log.iter().filter(|line| line.contains(&message)).count()
+    /// How many log lines so far are of this kind.
+    pub fn logged(&self, is: impl Fn(&Value) -> bool) -> usize {
+        self.log.lock().unwrap().iter().filter(|l| is(l)).count()
+    }
+
+    /// Asks it to end.
+    pub fn terminate(&self) {
+        let id = Pid::from_raw(self.process.id().cast_signed()).unwrap();
+        kill_process(id, Signal::TERM).unwrap();
     }
 
     fn proc(&self, file: &str) -> PathBuf {
@@ -135,6 +142,13 @@ impl Child {
             }
         })
         .await;
+    }
+
+    /// The value of a series of its metrics page; 0 if it is not there.
+    pub async fn count(&self, series: &str) -> u64 {
+        let page = self.metrics_page().await;
+        let value = page.lines().find_map(|line| line.strip_prefix(series));
+        value.map_or(0, |value| value.trim().parse().unwrap())
     }
 
     pub async fn metrics_page(&self) -> String {

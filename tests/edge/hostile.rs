@@ -5,7 +5,7 @@ use bytes::BytesMut;
 use tokio::io::AsyncWriteExt as _;
 use tonegate::sim::frame::{self, Frame};
 
-use crate::harness::{Caller, World, binary, text};
+use crate::harness::{Caller, Wish, World, binary, ended, text};
 use crate::tape::Tape;
 
 const KEY: [u8; 4] = [0x11, 0x22, 0x33, 0x44];
@@ -245,6 +245,51 @@ async fn s17_fragments_are_added_up() {
     drop(caller);
     assert!(tape.before_close(1009).await == allowed);
     world.settles().await;
+}
+
+#[tokio::test]
+async fn s17_a_message_of_the_upstream_beyond_its_limit_is_refused_on_both_sides() {
+    let part = |fin, opcode, size| {
+        let mut bytes = BytesMut::new();
+        let payload = vec![7; size].into();
+        let frame = Frame {
+            fin,
+            opcode,
+            payload,
+        };
+        frame.encode(None, &mut bytes);
+        bytes
+    };
+    let allowed = part(true, frame::BINARY, 64 << 10);
+    let half = part(false, frame::BINARY, 32 << 10);
+    let whole_beyond = part(true, frame::BINARY, (64 << 10) + 1);
+    let half_beyond = part(true, frame::CONTINUATION, (32 << 10) + 1);
+    // What may pass, and what breaks the limit: one frame, or fragments added up.
+    let cases = [
+        (allowed.clone(), whole_beyond),
+        ([allowed, half].concat()[..].into(), half_beyond),
+    ];
+    for (good, beyond) in cases {
+        let mut tape = Tape::saying(vec![[&good[..], &beyond].concat()]).await;
+        let world = tape
+            .world_with(Wish {
+                limits: "upstream_message = \"64KiB\"".to_owned(),
+                ..Wish::default()
+            })
+            .await;
+        let mut caller = world.call("sim-echo").await;
+        let mut got = BytesMut::new();
+        while let Some(frame) = caller.next().await {
+            frame.encode(None, &mut got);
+        }
+        let mut expected = BytesMut::from(&good[..]);
+        Frame::close(1009, "too_large").encode(None, &mut expected);
+        assert!(got == expected, "{} bytes", got.len());
+        drop(caller);
+        assert!(tape.before_close(1009).await.is_empty());
+        world.metrics_say(&ended("upstream", "too_large")).await;
+        world.settles().await;
+    }
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use tonegate::metrics::{FAMILIES, Kind};
 use crate::harness::{Wish, World, text, within};
 
 /// One GET over plain HTTP; status and body.
-async fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
+pub async fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
     let mut io = TcpStream::connect(address).await.ok()?;
     let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
     io.write_all(request.as_bytes()).await.ok()?;

@@ -1,10 +1,14 @@
 //! Every byte arrives as it was sent.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonegate::sim::frame::{self, Frame};
 use tonegate::sim::signal;
 
-use crate::harness::{KEY, Wish, World, binary, read_answer, request, text};
+use crate::harness::{KEY, Wish, World, binary, read_answer, request, steady, text, within};
+use crate::tape::Tape;
 
 /// Frames of every kind, in an order that a client may send them in.
 fn frames() -> Vec<Frame> {
@@ -124,6 +128,40 @@ async fn b22_frames_sent_before_the_101_arrive() {
     io.write_all(&wire[7..]).await.unwrap();
     let mut caller = read_answer(io).await.unwrap();
     assert_eq!(caller.next().await, Some(text("impatient")));
+}
+
+#[tokio::test]
+async fn b22_more_frames_than_are_kept_before_the_101_arrive() {
+    let mut tape = Tape::reluctant().await;
+    let world = tape.world().await;
+    let mut io = world.connect().await;
+    let asked = request("/ws?model=sim-echo", &[("api-key", KEY)]);
+    io.write_all(asked.as_bytes()).await.unwrap();
+    let mut frames = bytes::BytesMut::new();
+    for i in 0..16 {
+        binary(vec![i; 1 << 20]).encode(Some([9, 8, 7, i]), &mut frames);
+    }
+    let (read, mut write) = tokio::io::split(io);
+    let written = Arc::new(AtomicUsize::new(0));
+    let (count, early) = (written.clone(), frames.clone());
+    let writing = tokio::spawn(async move {
+        for piece in early.chunks(16 * 1024) {
+            write.write_all(piece).await.unwrap();
+            count.fetch_add(piece.len(), Ordering::Relaxed);
+        }
+        write
+    });
+    // All that fits is on its way: the edge has stopped reading, and waits for its upstream.
+    let held = steady("the client", || written.load(Ordering::Relaxed)).await;
+    assert!(held > 64 * 1024 && held < frames.len(), "{held}");
+    tape.answer();
+    let io = read.unsplit(within("the frames", writing).await.unwrap());
+    let mut caller = read_answer(io).await.unwrap();
+    let close = caller.encode(&Frame::close(1000, ""));
+    caller.send_raw(&close).await;
+    assert!(tape.bytes().await == [frames, close].concat());
+    drop(caller);
+    world.settles().await;
 }
 
 #[tokio::test]

@@ -1,9 +1,11 @@
 //! An upstream that writes down every byte it gets.
 
+use std::sync::Arc;
+
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tonegate::sim::frame::{self, Decoder, Sender};
 use tonegate::sim::head;
@@ -14,6 +16,7 @@ use crate::harness::{Wish, World, within};
 pub struct Tape {
     port: u16,
     heard: mpsc::UnboundedReceiver<Vec<u8>>,
+    answers: Arc<Semaphore>,
 }
 
 impl Tape {
@@ -23,12 +26,29 @@ impl Tape {
 
     /// It says these pieces after its `101`, each in a write of its own, and then listens.
     pub async fn saying(pieces: Vec<Vec<u8>>) -> Tape {
+        Tape::answering(Semaphore::MAX_PERMITS, pieces).await
+    }
+
+    /// It answers nobody until [`Tape::answer`].
+    pub async fn reluctant() -> Tape {
+        Tape::answering(0, Vec::new()).await
+    }
+
+    /// Lets one connection have its `101`.
+    pub fn answer(&self) {
+        self.answers.add_permits(1);
+    }
+
+    async fn answering(answers: usize, pieces: Vec<Vec<u8>>) -> Tape {
+        let answers = Arc::new(Semaphore::new(answers));
+        let permits = answers.clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (said, heard) = mpsc::unbounded_channel();
         tokio::spawn(async move {
             while let Ok((mut tcp, _)) = listener.accept().await {
                 let (said, pieces) = (said.clone(), pieces.clone());
+                let permits = permits.clone();
                 tcp.set_nodelay(true).unwrap();
                 tokio::spawn(async move {
                     let mut buffer = BytesMut::new();
@@ -40,6 +60,7 @@ impl Tape {
                         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\
                          Connection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
                     );
+                    let permit = permits.acquire_owned().await.unwrap();
                     tcp.write_all(answer.as_bytes()).await.unwrap();
                     for piece in pieces {
                         let _ = tcp.write_all(&piece).await;
@@ -51,10 +72,15 @@ impl Tape {
                     let _ = tcp.shutdown().await;
                     let _ = tcp.read_to_end(&mut bytes).await;
                     let _ = said.send(bytes);
+                    drop(permit);
                 });
             }
         });
-        Tape { port, heard }
+        Tape {
+            port,
+            heard,
+            answers,
+        }
     }
 
     /// An edge before it.
