@@ -1,7 +1,9 @@
 //! Per forwarded frame the edge allocates nothing: a counting allocator watches a running relay.
 //!
-//! Between plain-text legs the count is zero. With TLS, rustls allocates for each record it decrypts
-//! and each it encrypts; the relay adds nothing to that, so frames that share a record are free.
+//! Between plain-text legs the count is zero. With TLS, rustls allocates two times for a record that
+//! crosses: the plain text of the one that came, and the one that goes. Three more times a record
+//! of full size makes the buffer grow that it is read into, 4 KiB a step, which rustls gives back
+//! when the session rests. The relay adds nothing to that, so frames that share a record are free.
 #![allow(
     clippy::unwrap_used,
     unsafe_code,
@@ -10,16 +12,24 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::io::{BufRead as _, Read, Write as _};
+use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use rustls::Connection;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
+use tokio_rustls::{client, server};
 use tonegate::error::Reason;
 use tonegate::metrics::Flow;
 use tonegate::relay::{Leg, Order, Patience, Relay, Terms};
+use tonegate::sim::certificate::Authority;
 use tonegate::sim::frame::{BINARY, Frame};
+use tonegate::sim::stream;
 
 /// Counts what this thread allocates; each test has its thread, and the relay runs on it.
 struct Counting;
@@ -117,6 +127,166 @@ async fn a_forwarded_frame_allocates_nothing() {
     for length in [0, 5, 1000, 30_000] {
         let allocations = plain(length, 200).await;
         assert_eq!(allocations, 0, "messages of {length} bytes");
+    }
+}
+
+/// A TLS session over a pipe, both ends.
+async fn session() -> (client::TlsStream<UnixStream>, server::TlsStream<UnixStream>) {
+    let authority = Authority::new("test authority");
+    let acceptor = stream::acceptor(&authority.issue(&["localhost"]).unwrap()).unwrap();
+    let connector = stream::connector(&authority.pem()).unwrap();
+    let (dials, accepts) = UnixStream::pair().unwrap();
+    let name = "localhost".try_into().unwrap();
+    let (dialled, accepted) =
+        tokio::join!(connector.connect(name, dials), acceptor.accept(accepts));
+    let (mut dialled, mut accepted) = (dialled.unwrap(), accepted.unwrap());
+    // With this the tickets are read, which come before it.
+    accepted.write_all(b"x").await.unwrap();
+    accepted.flush().await.unwrap();
+    dialled.read_exact(&mut [0]).await.unwrap();
+    (dialled, accepted)
+}
+
+/// Counts what a future allocates, and nothing of what else its thread does.
+struct Watched<F> {
+    future: F,
+    count: Arc<AtomicU64>,
+}
+
+impl<F: Future + Unpin> Future for Watched<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let before = count();
+        let polled = Pin::new(&mut self.future).poll(cx);
+        self.count.fetch_add(count() - before, Ordering::Relaxed);
+        polled
+    }
+}
+
+/// Records each way, of which as many before are not counted.
+const RECORDS: usize = 100;
+
+/// Sends `frames` messages of `length` bytes in one record, up and down and over again, through a
+/// relay between two TLS sessions; what it allocates.
+async fn relayed(frames: usize, length: usize) -> u64 {
+    let (mut client, client_end) = session().await;
+    let (upstream_end, mut upstream) = session().await;
+    let (io, tls) = client_end.into_inner();
+    let client_leg = Leg::tls(io, tls.into(), Bytes::new());
+    let (io, tls) = upstream_end.into_inner();
+    let upstream_leg = Leg::tls(io, tls.into(), Bytes::new());
+    let count = Arc::new(AtomicU64::new(0));
+    let relay = tokio::spawn(Watched {
+        future: Relay::new(client_leg, upstream_leg, terms()),
+        count: count.clone(),
+    });
+    let up = message(length, Some([1, 2, 3, 4])).repeat(frames);
+    let down = message(length, None).repeat(frames);
+    let mut got = vec![0; up.len().max(down.len())];
+    let mut before = 0;
+    for record in 0..2 * RECORDS {
+        if record == RECORDS {
+            before = count.load(Ordering::Relaxed);
+        }
+        client.write_all(&up).await.unwrap();
+        client.flush().await.unwrap();
+        upstream.read_exact(&mut got[..up.len()]).await.unwrap();
+        assert!(got[..up.len()] == up[..]);
+        upstream.write_all(&down).await.unwrap();
+        upstream.flush().await.unwrap();
+        client.read_exact(&mut got[..down.len()]).await.unwrap();
+        assert!(got[..down.len()] == down[..]);
+    }
+    relay.abort();
+    count.load(Ordering::Relaxed) - before
+}
+
+/// One record through two sessions of rustls and nothing else, in the relay's order: allocations.
+fn hop(from: &mut Connection, to: &mut Connection, mut record: &[u8], out: &mut Vec<u8>) -> u64 {
+    out.clear();
+    let before = count();
+    while !record.is_empty() {
+        from.read_tls(&mut record).unwrap();
+        from.process_new_packets().unwrap();
+        while let Ok(chunk) = from.reader().into_first_chunk() {
+            let length = chunk.len();
+            to.writer().write_all(chunk).unwrap();
+            from.reader().consume(length);
+        }
+    }
+    while to.wants_write() {
+        to.write_tls(out).unwrap();
+    }
+    // As the relay does for a leg that rests.
+    let _ = from.read_tls(&mut Nothing);
+    count() - before
+}
+
+struct Nothing;
+
+impl Read for Nothing {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        Err(std::io::ErrorKind::WouldBlock.into())
+    }
+}
+
+/// A record of `length` bytes of plain text over and over again, both ways between two sessions;
+/// what rustls alone allocates.
+async fn bare(length: usize) -> u64 {
+    let (client, client_end) = session().await;
+    let (upstream_end, upstream) = session().await;
+    let mut client: Connection = client.into_inner().1.into();
+    let mut client_end: Connection = client_end.into_inner().1.into();
+    let mut upstream_end: Connection = upstream_end.into_inner().1.into();
+    let mut upstream: Connection = upstream.into_inner().1.into();
+    let said = vec![b'x'; length];
+    let (mut record, mut out) = (Vec::new(), Vec::with_capacity(20_000));
+    let mut got = vec![0; length];
+    let mut pass = |from: &mut Connection, ends: [&mut Connection; 2], to: &mut Connection| {
+        record.clear();
+        from.writer().write_all(&said).unwrap();
+        from.write_tls(&mut record).unwrap();
+        let [first, second] = ends;
+        let allocations = hop(first, second, &record, &mut out);
+        let mut wire = &out[..];
+        while !wire.is_empty() {
+            to.read_tls(&mut wire).unwrap();
+            to.process_new_packets().unwrap();
+        }
+        to.reader().read_exact(&mut got).unwrap();
+        assert!(got == said);
+        allocations
+    };
+    let mut allocations = 0;
+    for record in 0..2 * RECORDS {
+        let up = [&mut client_end, &mut upstream_end];
+        let up = pass(&mut client, up, &mut upstream);
+        let down = [&mut upstream_end, &mut client_end];
+        let down = pass(&mut upstream, down, &mut client);
+        if record >= RECORDS {
+            allocations += up + down;
+        }
+    }
+    allocations
+}
+
+#[tokio::test]
+async fn between_tls_sessions_only_rustls_allocates_and_only_for_records() {
+    let records = 2 * RECORDS as u64;
+    // Frames of so many bytes in one record, whose size decides what rustls allocates.
+    for (frames, length, each) in [
+        (1, 0, 2),
+        (1, 1000, 2),
+        (100, 20, 2),
+        (1, 14_500, 5),
+        (16, 900, 5),
+        (100, 140, 5),
+    ] {
+        let relayed = relayed(frames, length).await;
+        let bare = bare(frames * (length + 8)).await;
+        assert_eq!(relayed, bare, "{frames} frames of {length} bytes");
+        assert_eq!(bare, each * records, "{frames} frames of {length} bytes");
     }
 }
 
