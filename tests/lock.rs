@@ -84,12 +84,16 @@ fn wire(frames: &[Frame]) -> Vec<u8> {
 fn allowed() -> impl Strategy<Value = (u8, Vec<u8>)> {
     prop_oneof![
         "[a-k ]{0,200}".prop_map(|text| (TEXT, text.into_bytes())),
-        proptest::collection::vec(any::<u8>(), 0..300).prop_map(|mut media| {
-            if media.first() == Some(&b'{') {
-                media[0] = b'x';
-            }
-            (BINARY, media)
-        }),
+        proptest::collection::vec(any::<u8>(), 0..300).prop_map(|media| (BINARY, media)),
+        // Samples that begin like JSON, and have what could stand for a letter.
+        (
+            prop::sample::select(b"{[/".to_vec()),
+            proptest::collection::vec(any::<u8>(), 0..300)
+        )
+            .prop_map(|(first, samples)| (
+                BINARY,
+                [&[first, 0xff, b'\\', b':'], &samples[..]].concat()
+            )),
         "[A-Za-z0-9+/]{0,3000}".prop_map(|audio| {
             let text = format!(r#"{{"type":"input_audio_buffer.append","audio":"{audio}"}}"#);
             (TEXT, text.into_bytes())
@@ -101,8 +105,8 @@ fn allowed() -> impl Strategy<Value = (u8, Vec<u8>)> {
         }),
         (60_000usize..150_000).prop_map(|length| (TEXT, vec![b'a'; length])),
     ]
-    .prop_filter("media that only looks like JSON", |(opcode, message)| {
-        *opcode == TEXT || message.iter().find(|byte| !byte.is_ascii_whitespace()) != Some(&b'{')
+    .prop_filter("media that is no text", |(opcode, message)| {
+        *opcode == TEXT || std::str::from_utf8(message).is_err() || !message.contains(&b':')
     })
 }
 

@@ -10,13 +10,13 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 
 /// Whether a message names a model that `allows` does not know. `media` says that it came as a
-/// binary message: then it is looked at only if it begins like JSON.
+/// binary message: then it is looked at only if it may be JSON all the same.
 ///
 /// Models that serve a detail, such as that of a transcription deeper inside a session, are not
 /// meant.
 pub fn names_other(message: &[u8], media: bool, allows: &dyn Fn(&str) -> bool) -> bool {
     let text = decode(message);
-    if (media && !begins_like_json(&text)) || !may_name(&text) {
+    if (media && !begins_like_json(&text)) || !may_name(&text, media) {
         return false;
     }
     let mut reader = serde_json::Deserializer::from_slice(&text);
@@ -58,9 +58,12 @@ fn begins_like_json(text: &[u8]) -> bool {
     matches!(first, Some(b'{' | b'[' | b'/'))
 }
 
-/// Without these five letters, or a backslash that could stand for one of them, nothing names a
-/// model, whoever reads it. Base64 has no backslash.
-fn may_name(message: &[u8]) -> bool {
+/// Without a colon, and these five letters or a backslash that could stand for one of them, nothing
+/// names a model, whoever reads it. Base64 has no backslash.
+///
+/// Samples have every byte sooner or later: in media, a lone backslash counts only in what is text
+/// from end to end.
+fn may_name(message: &[u8], media: bool) -> bool {
     let letters = || {
         memchr::memchr2_iter(b'm', b'M', message).any(|at| {
             message[at..]
@@ -68,7 +71,22 @@ fn may_name(message: &[u8]) -> bool {
                 .is_some_and(|word| word.eq_ignore_ascii_case(b"model"))
         })
     };
-    memchr::memchr(b'\\', message).is_some() || letters()
+    // As JSON spells such a letter: all of them are U+004X or U+006X.
+    let spelled = || {
+        [&b"\\u004"[..], b"\\u006"]
+            .iter()
+            .any(|escape| memchr::memmem::find(message, escape).is_some())
+    };
+    let backslash = memchr::memchr(b'\\', message).is_some();
+    let named = letters() || (backslash && (!media || spelled() || is_text(message)));
+    named && memchr::memchr(b':', message).is_some()
+}
+
+/// UTF-8 without control characters or signs that a character could not be decoded.
+fn is_text(message: &[u8]) -> bool {
+    let is_fine =
+        |c: char| (!c.is_control() || c.is_ascii_whitespace()) && c != char::REPLACEMENT_CHARACTER;
+    std::str::from_utf8(message).is_ok_and(|text| text.chars().all(is_fine))
 }
 
 /// An object whose `model` is looked at, and those of its members that are named.
@@ -147,6 +165,11 @@ mod tests {
             marked.as_bytes().to_vec(),
             format!(" /* */ {other}").into_bytes(),
             format!("[{other}]").into_bytes(),
+            br#"{"session":{"mod\u0065l":"gpt-5"}}"#.to_vec(),
+            br#"{"session":{"mo\del":"gpt-5"}}"#.to_vec(),
+            // What a reader makes of it that replaces what is no UTF-8.
+            b"{\"model\":\"gpt-5\",\"a\":\"\xff\"}".to_vec(),
+            b"{\"mod\\u0065l\":\"gpt-5\",\"a\":\"\xff\"}".to_vec(),
             wide(other, u16::to_le_bytes),
             wide(other, u16::to_be_bytes),
             wide(&marked, u16::to_le_bytes),
@@ -171,8 +194,16 @@ mod tests {
         // Quiet and loud samples, and every byte there is.
         let quiet: Vec<u8> = (0..4000i16).flat_map(|n| (n % 130).to_le_bytes()).collect();
         let bytes: Vec<u8> = (0..=255).cycle().take(5000).collect();
-        for media in [&b"x \\ model"[..], &quiet, &bytes, &bytes[1..], b""] {
+        for media in [&b"x \\ model"[..], &quiet, &bytes, &bytes[1..], b"", b"/\\"] {
             assert!(!stops_binary(media));
+        }
+        // A frame of samples may begin like JSON.
+        for first in 0..=255 {
+            let mut media = bytes[usize::from(first)..].to_vec();
+            assert_eq!(media[0], first);
+            assert!(!stops_binary(&media), "{first}");
+            media.insert(1, 0);
+            assert!(!stops_binary(&media), "{first} and silence");
         }
     }
 
