@@ -285,7 +285,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Held<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use futures_util::FutureExt as _;
     use proptest::prelude::*;
+    use tokio::io::AsyncWriteExt as _;
 
     fn refusal(head: &str) -> Option<&'static str> {
         match judge(head.as_bytes()) {
@@ -423,6 +425,34 @@ mod tests {
             let deadline = Instant::now() + std::time::Duration::from_secs(1);
             let (_, gone) = read(&b"GET / HT"[..], deadline).await;
             assert_eq!(gone.unwrap_err(), Unread::Gone);
+        });
+    }
+
+    #[test]
+    fn reads_that_are_given_up_lose_nothing_and_stop_at_the_bound() {
+        run(async {
+            let wire: Vec<u8> = (0..4 * EARLY_MAX).map(|i| (i / 7) as u8).collect();
+            let (mut client, io) = tokio::io::duplex(1000);
+            let read = Read {
+                head: Bytes::new(),
+                early: BytesMut::from(&wire[..5]),
+            };
+            let mut held = Held::new(io, read);
+            let mut sent = 5;
+            while sent < wire.len()
+                && let Some(count) = client.write(&wire[sent..]).now_or_never()
+            {
+                sent += count.unwrap();
+                // Bytes are on their way whenever hyper drops such a future.
+                assert!(held.read(&mut [0; 9]).now_or_never().is_none());
+                tokio::task::yield_now().await;
+            }
+            let (mut io, early) = held.into_parts();
+            assert!(early.len() >= EARLY_MAX && early.len() < EARLY_MAX + 1000);
+            drop(client);
+            let mut all = early.to_vec();
+            io.read_to_end(&mut all).await.unwrap();
+            assert!(all == wire[..sent]);
         });
     }
 
