@@ -23,7 +23,21 @@ pub const VOICE_LIVE: &str = "https://ai.azure.com";
 const TARGET: &str = "/ws?model=sim-echo";
 
 /// Places of a token that the battery tries.
-const PLACES: usize = 6;
+const PLACES: usize = 7;
+
+/// Where a cookie enters, from a known page only.
+const PAGE: &str = r#"
+[[routes]]
+name = "page"
+paths = ["/page"]
+kind = "voice-live"
+admit = ["users"]
+accept = ["cookie"]
+origins = ["https://app.example.com"]
+without_origin = false
+models = ["sim-echo"]
+upstreams = ["voice"]
+"#;
 
 /// A world whose route admits tokens of a simulated issuer.
 pub struct Issued {
@@ -60,6 +74,7 @@ impl Issued {
         if wish.admit == Wish::default().admit {
             wish.admit = "\"key\", \"users\"".to_owned();
             wish.accept = "\"header\", \"query\", \"subprotocol\"".to_owned();
+            wish.more.push_str(PAGE);
         }
         wish.more.push_str(&format!(
             "[issuers.users]\nkind = \"entra\"\nauthority = \"{}\"\ntenants = [\"{TENANT}\"]\n\
@@ -88,6 +103,8 @@ impl Issued {
         let carriers = ["authorization.bearer", "bearer", "openai-insecure-api-key"];
         let [full, short, openai] = carriers.map(|name| format!("realtime, {name}.{token}"));
         let name = "Sec-WebSocket-Protocol";
+        let cookie = format!("tonegate={token}");
+        let page = ("Origin", "https://app.example.com");
         let places: [(String, Vec<(&str, &str)>); PLACES] = [
             (TARGET.to_owned(), vec![("Authorization", &bearer)]),
             (format!("{TARGET}&token={token}"), Vec::new()),
@@ -95,6 +112,10 @@ impl Issued {
             (TARGET.to_owned(), vec![(name, &full)]),
             (TARGET.to_owned(), vec![(name, &short)]),
             (TARGET.to_owned(), vec![(name, &openai)]),
+            (
+                "/page?model=sim-echo".to_owned(),
+                vec![("Cookie", &cookie), page],
+            ),
         ];
         let mut statuses = Vec::new();
         for (target, headers) in &places {
@@ -200,9 +221,15 @@ async fn s09_claims_that_are_nearly_right_do_not_enter() {
     });
     issued.is_refused("nobody's", &nobody, 401).await;
     issued.enters(&issued.token(|_| {})).await;
-    let refused = "tonegate_requests_total{route=\"browser\",result=\"unauthenticated\"}";
-    let refusals = PLACES as u64 * (21 + 5 + 1);
-    assert_eq!(issued.world.count(refused), refusals);
+    let refused = |route| {
+        let labels = format!("route=\"{route}\",result=\"unauthenticated\"");
+        issued
+            .world
+            .count(&format!("tonegate_requests_total{{{labels}}}"))
+    };
+    let tokens = 21 + 5 + 1;
+    assert_eq!(refused("browser"), (PLACES as u64 - 1) * tokens);
+    assert_eq!(refused("page"), tokens);
     issued.world.settles().await;
 }
 
