@@ -140,7 +140,6 @@ mod tests {
     #[test]
     fn finds_audio_however_the_message_is_cut_fragmented_and_masked() {
         let text = br#"{"type":"input_audio_buffer.append","audio":"AAAABBBB"}"#;
-        let mut tried = 0;
         for key in [None, Some([1, 2, 250, 4])] {
             for cut in 0..text.len() {
                 let mut tap = Tap::default();
@@ -156,10 +155,8 @@ mod tests {
                 assert_eq!(tap.counts().audio_messages, 1, "cut at {cut}");
                 assert_eq!(tap.counts().messages, 1);
                 assert_eq!(tap.counts().bytes, text.len() as u64);
-                tried += 1;
             }
         }
-        assert_eq!(tried, 2 * text.len());
     }
 
     #[test]

@@ -223,7 +223,7 @@ async fn s17_claimed_lengths_reserve_nothing() {
     .await;
     let before = child.memory();
     let mut callers = Vec::new();
-    for i in 0..20 {
+    for _ in 0..20 {
         let mut caller = world.call("sim-sink").await;
         caller
             .send_raw(&[
@@ -231,7 +231,6 @@ async fn s17_claimed_lengths_reserve_nothing() {
             ])
             .await;
         callers.push(caller);
-        assert_eq!(callers.len(), i + 1);
     }
     let up = "tonegate_payload_bytes_total{route=\"browser\",direction=\"up\"}";
     // Twenty calls before said "still here".
@@ -324,7 +323,6 @@ async fn sessions_are_spread_over_the_workers() {
     for caller in &mut callers {
         echoes(caller).await;
     }
-    assert_eq!(callers.len(), 32);
     for (worker, before) in workers.into_iter().zip(before) {
         let slept = child.sleeps(worker) - before;
         // A worker without sessions sleeps through all of it; one with a third of them cannot.

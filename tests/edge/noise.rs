@@ -55,7 +55,6 @@ async fn s16_random_bytes_harm_nobody() {
     let seed = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64 | 1;
     println!("seed {seed}");
     let mut noise = Noise(seed);
-    let mut streams = 0;
     for (tls, count) in [(false, 300), (true, 60)] {
         let world = World::with(Wish {
             tls,
@@ -74,7 +73,6 @@ async fn s16_random_bytes_harm_nobody() {
             let said = text(&format!("{round}"));
             neighbour.send(said.clone()).await;
             assert_eq!(neighbour.next().await, Some(said), "seed {seed}");
-            streams += 1;
         }
         // What got upstream kept the rules, whatever was sent.
         for seen in world.record.connections() {
@@ -90,7 +88,6 @@ async fn s16_random_bytes_harm_nobody() {
         world.settles().await;
         world.still_serves().await;
     }
-    assert_eq!(streams, 360);
 }
 
 #[tokio::test]

@@ -287,6 +287,5 @@ async fn forty_megabytes_each_way_cross_without_a_changed_byte() {
             }
         }
     }
-    assert_eq!(got, rounds);
     drop(writer.await.unwrap());
 }
