@@ -105,6 +105,7 @@ impl Edge {
                     () = admin::serve(listener, doors.clone(), stop) => {}
                     () = upkeep(&doors) => {}
                     () = issuer_keys(&doors) => {}
+                    () = identities(&doors) => {}
                 },
                 Err(error) => tracing::error!(%error, "cannot use a listening socket"),
             }
@@ -304,5 +305,15 @@ async fn issuer_keys(doors: &Doors) {
     let keys = doors.admission.issuer_keys();
     join_all(keys.iter().map(|keys| keys.run())).await;
     // There are no issuers.
+    std::future::pending().await
+}
+
+/// Keeps the tokens for the edge itself fresh.
+async fn identities(doors: &Doors) {
+    let upstreams = doors.routes.iter().flat_map(|open| &open.upstreams);
+    let by_name: HashMap<_, _> = upstreams.map(|u| (u.name(), u)).collect();
+    let identities: Vec<_> = by_name.values().filter_map(|u| u.identity()).collect();
+    join_all(identities.iter().map(|identity| identity.run())).await;
+    // There are none.
     std::future::pending().await
 }

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use super::query::{Mode, Query};
 use super::{Denied, Entered};
-use crate::config::{ApiKey, Model, Pass, Route};
+use crate::config::{ApiKey, Kind, Model, Parameter, Pass, Route};
 use crate::error::Reason;
 use crate::label::Label;
-use crate::upstream::voice_live::{Generation, Transport};
-use crate::upstream::{About, Ask};
+use crate::upstream::{About, Ask, Generation, Transport};
 
 /// Models that the route and the key allow both.
 pub(super) fn allowed(route: &Route, key: Option<&ApiKey>) -> Arc<[Model]> {
@@ -33,8 +32,12 @@ pub(super) fn ask(route: &Route, entered: &Entered<'_>, query: &Query) -> Result
         Some(_) => return Err(forbidden("the api-version is not allowed here")),
         None => None,
     };
+    let about = match route.kind {
+        Kind::VoiceLive => about(route, entered, query)?,
+        Kind::Relay => relay(route, entered, query)?,
+    };
     Ok(Ask {
-        about: about(route, entered, query)?,
+        about,
         transport,
         api_version,
     })
@@ -60,18 +63,58 @@ fn about(route: &Route, entered: &Entered<'_>, query: &Query) -> Result<About, D
     if agents && wants_agent {
         return agent(route, entered, query);
     }
+    let model = model(route, entered, query.model.as_ref())?;
+    Ok(About::Model(model))
+}
+
+/// The model that is asked for, or the first.
+fn model(
+    route: &Route,
+    entered: &Entered<'_>,
+    asked: Option<&Model>,
+) -> Result<Model, Denied> {
     let allowed = allowed(route, entered.key);
-    let model = match &query.model {
+    let model = match asked {
         None => allowed.first(),
         Some(asked) => allowed.iter().find(|model| *model == asked),
     };
-    let model = model.ok_or(forbidden("the model is not allowed here"))?;
-    Ok(About::Model(model.clone()))
+    model
+        .cloned()
+        .ok_or(forbidden("the model is not allowed here"))
+}
+
+/// What goes on to the upstream of a relay: a model if the route has some, and parameters that the
+/// route names.
+fn relay(route: &Route, entered: &Entered<'_>, query: &Query) -> Result<About, Denied> {
+    let asked = match (&query.model, &query.deployment) {
+        (Some(_), Some(_)) => return Err(bad("model and deployment are named both")),
+        (model, deployment) => model.as_ref().or(deployment.as_ref()),
+    };
+    let model = match route.models.is_empty() {
+        true => None,
+        false => Some(model(route, entered, asked)?),
+    };
+    let mut parameters: Vec<(Label, Label)> = Vec::new();
+    for (name, value) in &query.others {
+        let named = |parameter: &&Parameter| parameter.name.as_str() == name;
+        let Some(parameter) = route.parameters.iter().find(named) else {
+            continue;
+        };
+        let value = Label::new(value).ok_or(bad("a parameter has a value that cannot go on"))?;
+        if !parameter.values.is_empty() && !parameter.values.contains(&value) {
+            return Err(forbidden("a parameter has a value that is not allowed here"));
+        }
+        if parameters.iter().any(|(other, _)| *other == parameter.name) {
+            return Err(bad("a parameter stands twice"));
+        }
+        parameters.push((parameter.name.clone(), value));
+    }
+    Ok(About::Relay { model, parameters })
 }
 
 fn agent(route: &Route, entered: &Entered<'_>, query: &Query) -> Result<About, Denied> {
     let token = entered.token.as_ref();
-    if !token.is_some_and(|token| token.for_voice_live) {
+    if !route.own_token && !token.is_some_and(|token| token.for_voice_live) {
         // The words of the old proxy, which its users look for.
         return Err(Denied::new(
             Reason::Unauthenticated,
@@ -144,6 +187,10 @@ fn more(route: &Route, query: &Query) -> Result<Vec<(&'static str, Label)>, Deni
         more.push(("foundry-resource-override", resource.clone()));
     }
     Ok(more)
+}
+
+fn bad(detail: &'static str) -> Denied {
+    Denied::new(Reason::BadRequest, detail)
 }
 
 fn forbidden(detail: &'static str) -> Denied {

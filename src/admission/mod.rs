@@ -48,12 +48,13 @@ use self::credential::Shown;
 use self::jwt::{Tokens, Verified};
 use self::limit::{Limits, Taken};
 use self::query::Query;
-use crate::config::{ApiKey, Enter, Live, Model, Route, Way};
+use crate::config::{ApiKey, Enter, Kind, Live, Model, Route, Way};
 use crate::error::Reason;
+use crate::ids::SessionId;
 use crate::label::Label;
 use crate::metrics;
 use crate::secret::{Digest, Secret};
-use crate::upstream::{Ask, Unusable};
+use crate::upstream::{Ask, Caller, Unusable, Want};
 
 /// A refusal. The detail is one fixed sentence for the problem document and the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,8 +111,28 @@ impl Grant {
         &self.ask
     }
 
-    pub fn token(&self) -> Option<&Secret> {
-        self.token.as_ref()
+    /// What the session wants of an upstream.
+    pub fn want<'a>(&'a self, route: &'a Label, session: SessionId) -> Want<'a> {
+        let (way, tenant, subject) = match &self.subject {
+            Subject::Key(name) => ("key", None, Some(name.as_str())),
+            Subject::Token {
+                issuer,
+                tenant,
+                name,
+            } => (issuer.as_str(), tenant.as_deref(), Some(name.as_str())),
+            Subject::Anyone => ("anyone", None, None),
+        };
+        Want {
+            ask: &self.ask,
+            token: self.token.as_ref(),
+            caller: Caller {
+                route,
+                session,
+                way,
+                tenant,
+                subject,
+            },
+        }
     }
 
     pub fn locked(&self) -> Option<Arc<[Model]>> {
@@ -260,7 +281,7 @@ impl Admission {
         told.hear("origin", origin, |found| text(found))?;
         let query = Query::parse(head.uri.query().unwrap_or(""));
         let query = told.hear("query", query, |query| {
-            format!("well formed, {} unknown", query.unknown)
+            format!("well formed, {} unknown", query.others.len())
         })?;
         let shown = credential::lift(&head.headers, &query, route);
         let shown = told.hear("credential", shown, Shown::describe)?;
@@ -274,7 +295,9 @@ impl Admission {
         let slots = told.hear("limits", slots, |slots| {
             format!("{} slots taken", slots.len())
         })?;
-        let token = entered.token.as_ref().filter(|token| token.for_voice_live);
+        // Whom a relay's upstream takes tokens of is for whoever named it to know.
+        let meant = |token: &&Arc<Verified>| token.for_voice_live || route.kind == Kind::Relay;
+        let token = entered.token.as_ref().filter(meant);
         Ok(Grant {
             subject: entered.subject(),
             ask,

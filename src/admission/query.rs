@@ -4,17 +4,19 @@
 //! Unknown ones are counted and go nowhere.
 
 use super::Denied;
-use crate::config::{Place, Route};
+use crate::config::{Kind, Place, Route};
 use crate::error::Reason;
 use crate::label::Label;
 use crate::secret::Secret;
-use crate::upstream::voice_live::{Generation, Transport};
+use crate::upstream::{Generation, Transport};
 
 /// The parameters that mean something here.
 #[derive(Default)]
 pub(super) struct Query {
     pub(super) mode: Option<Mode>,
     pub(super) model: Option<Label>,
+    /// The model, as older Azure OpenAI names it.
+    pub(super) deployment: Option<Label>,
     pub(super) agent: Option<(Generation, Label)>,
     pub(super) project: Option<Label>,
     /// `conversation-id`, `agent-version`, and so on.
@@ -28,8 +30,8 @@ pub(super) struct Query {
     pub(super) token: Option<Secret>,
     pub(super) authorization: Option<Secret>,
     pub(super) key: Option<Secret>,
-    /// Parameters that nothing here knows.
-    pub(super) unknown: u64,
+    /// Parameters that nothing here knows; a relay may.
+    pub(super) others: Vec<(String, String)>,
 }
 
 /// What `mode` asks for; avatars are negotiated inside a standard session.
@@ -83,7 +85,7 @@ impl Query {
                     )?;
                 }
                 name if query.more(name, &value)? => {}
-                _ => query.unknown += 1,
+                _ => query.others.push((name.into_owned(), value.into_owned())),
             }
         }
         Ok(query)
@@ -116,6 +118,10 @@ impl Query {
                 let version = label(value, "api-version is not a version")?;
                 once(&mut self.api_version, version, "api-version stands twice")?;
             }
+            "deployment" => {
+                let model = label(value, "deployment is not the name of one")?;
+                once(&mut self.deployment, model, "deployment stands twice")?;
+            }
             "transport" => {
                 let transport = match value {
                     "websocket" => Transport::WebSocket,
@@ -136,7 +142,15 @@ impl Query {
     /// none, agents where there are none, what clients may not choose.
     pub(super) fn dropped(&self, route: &Route) -> u64 {
         let count = |some: &[bool]| some.iter().filter(|&&some| some).count() as u64;
-        let mut dropped = self.unknown;
+        let passed = |name: &String| route.parameters.iter().any(|p| p.name.as_str() == name);
+        let others = self.others.iter().filter(|(name, _)| !passed(name));
+        let mut dropped = others.count() as u64;
+        if route.models.is_empty() {
+            dropped += u64::from(self.model.is_some());
+        }
+        if route.models.is_empty() || route.kind != Kind::Relay {
+            dropped += u64::from(self.deployment.is_some());
+        }
         if !route.accept.contains(&Place::Query) {
             let secrets = [&self.token, &self.key, &self.authorization];
             dropped += count(&secrets.map(Option::is_some));

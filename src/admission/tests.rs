@@ -48,6 +48,7 @@ fn with_keys(keys: Vec<ApiKey>) -> Admission {
 fn route(ways: &[Way], accept: &[Place]) -> Route {
     Route {
         name: label("browser"),
+        kind: Kind::VoiceLive,
         paths: vec!["/ws".to_owned()],
         enter: Enter::Any(ways.to_vec()),
         accept: accept.to_vec(),
@@ -61,11 +62,13 @@ fn route(ways: &[Way], accept: &[Place]) -> Route {
         lock_models: true,
         agents: Vec::new(),
         projects: Vec::new(),
+        own_token: false,
         pass: Vec::new(),
         identities: Vec::new(),
         resources: Vec::new(),
         api_versions: Vec::new(),
         web_rtc: false,
+        parameters: Vec::new(),
         subprotocols: vec!["realtime".to_owned()],
         refuse: Refuse::Status,
         upstreams: vec![label("voice")],

@@ -1,9 +1,53 @@
 //! Environment variables: the only place that reads them.
 
+use std::collections::BTreeMap;
+
+/// Variables: those of the process, and below them those of a file.
+#[derive(Clone, Default)]
+pub struct Environment {
+    of_process: bool,
+    more: BTreeMap<String, String>,
+}
+
+impl Environment {
+    /// The variables of the process.
+    pub fn process() -> Environment {
+        Environment {
+            of_process: true,
+            more: BTreeMap::new(),
+        }
+    }
+
+    /// These variables and no others.
+    pub fn of<'a>(variables: impl IntoIterator<Item = (&'a str, &'a str)>) -> Environment {
+        let own = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        Environment {
+            of_process: false,
+            more: variables.into_iter().map(own).collect(),
+        }
+    }
+
+    /// A variable that is set and not empty: Azure's own tools take an empty one for none.
+    pub(super) fn get(&self, name: &str) -> Option<String> {
+        self.raw(name).filter(|value| !value.is_empty())
+    }
+
+    fn raw(&self, name: &str) -> Option<String> {
+        let of_process = self.of_process.then(|| std::env::var(name).ok()).flatten();
+        of_process.or_else(|| self.more.get(name).cloned())
+    }
+}
+
+impl std::fmt::Debug for Environment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Environment(***)")
+    }
+}
+
 /// Replaces every `${NAME}` in `text`; `$${` stands for a literal `${`. `Ok(None)`: there is
 /// nothing to replace. The error names the variable, never its value.
-pub(super) fn expand(text: &str) -> Result<Option<String>, String> {
-    expand_with(text, |name| std::env::var(name).ok())
+pub(super) fn expand(text: &str, variables: &Environment) -> Result<Option<String>, String> {
+    expand_with(text, |name| variables.raw(name))
 }
 
 /// The log filter of the process, if the operator set one: `TONEGATE_LOG`, as in

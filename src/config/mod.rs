@@ -13,10 +13,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use jsonwebtoken::Algorithm;
 
-pub use self::env::log_filter;
+pub use self::env::{Environment, log_filter};
 pub use self::file::Unusable;
 
 use crate::label::Label;
@@ -181,7 +182,7 @@ pub struct Upstream {
     pub port: u16,
     /// `None`: plain text, on loopback or where written out.
     pub roots: Option<Roots>,
-    pub api_versions: ApiVersions,
+    pub service: Service,
     pub credential: Credential,
     /// TCP and TLS handshakes together.
     pub connect: Duration,
@@ -198,6 +199,57 @@ pub const VOICE_LIVE_AUDIENCES: [&str; 4] = [
     "https://cognitiveservices.azure.com/",
 ];
 
+/// What an upstream serves, and with it how its URL is built.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Service {
+    /// Azure Voice Live.
+    VoiceLive(ApiVersions),
+    /// Any other WebSocket server.
+    Relay(Target),
+}
+
+impl Service {
+    pub fn kind(&self) -> Kind {
+        match self {
+            Service::VoiceLive(_) => Kind::VoiceLive,
+            Service::Relay(_) => Kind::Relay,
+        }
+    }
+}
+
+/// What a route offers; its upstreams must serve the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    VoiceLive,
+    Relay,
+}
+
+impl Kind {
+    /// As the settings write it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::VoiceLive => "voice-live",
+            Kind::Relay => "relay",
+        }
+    }
+}
+
+/// How a WebSocket server of any kind is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Path and, after a `?`, the fixed part of the query.
+    pub path: String,
+    /// The parameter that names the model: `model` for OpenAI, `deployment` for older Azure OpenAI.
+    pub model_parameter: Label,
+    pub api_version: Option<Label>,
+    /// The one subprotocol that is offered, and must then be chosen.
+    pub subprotocol: Option<String>,
+    /// Headers with fixed values, beside those that the edge writes itself.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// It is told who calls, in `x-tonegate-*` headers.
+    pub identity_headers: bool,
+}
+
 /// The `api-version` that is asked for where the client may not or does not choose.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiVersions {
@@ -206,13 +258,63 @@ pub struct ApiVersions {
     pub web_rtc: Label,
 }
 
-/// What the edge shows an upstream. If there are several, the caller's own token goes first.
+/// What the edge shows an upstream. Of several the first that fits goes, in the order of the old
+/// proxy: the caller's own token, the key, a token for the edge itself.
 #[derive(Clone, Debug)]
 pub struct Credential {
     /// The caller's token, if it is for the upstream.
     pub caller: bool,
     /// The resource's key; agents do not take it.
     pub key: Option<Secret>,
+    /// The header that the key goes in.
+    pub header: KeyHeader,
+    pub identity: Option<ManagedIdentity>,
+    /// The upstream wants none.
+    pub none: bool,
+}
+
+impl Credential {
+    /// Agents take tokens only.
+    pub fn serves_agents(&self) -> bool {
+        self.caller || self.identity.is_some()
+    }
+}
+
+/// Where an upstream looks for a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyHeader {
+    /// `api-key: KEY`, as Azure has it.
+    ApiKey,
+    /// `Authorization: Bearer KEY`, as OpenAI has it.
+    Authorization,
+}
+
+/// An identity that the platform gives to the edge.
+#[derive(Clone, Debug)]
+pub struct ManagedIdentity {
+    pub source: IdentitySource,
+    /// The user-assigned identity; `None`: the one that there is.
+    pub client_id: Option<Label>,
+    /// What tokens are for: a resource with `/.default`.
+    pub scope: String,
+}
+
+/// Who gives tokens for the edge itself.
+#[derive(Clone, Debug)]
+pub enum IdentitySource {
+    /// The instance metadata service of a virtual machine; `http://host[:port]`.
+    Imds { base: String },
+    /// App Service, Functions, Container Apps.
+    AppService { endpoint: String, header: Secret },
+    /// A Kubernetes service account that Entra trusts.
+    Workload {
+        authority: String,
+        tenant: Label,
+        client_id: Label,
+        /// Read anew for each token: the platform writes it anew.
+        token_file: PathBuf,
+        roots: Roots,
+    },
 }
 
 /// What an upstream's certificate must lead to.
@@ -228,6 +330,7 @@ pub enum Roots {
 #[derive(Clone, Debug)]
 pub struct Route {
     pub name: Label,
+    pub kind: Kind,
     pub paths: Vec<String>,
     pub enter: Enter,
     pub accept: Vec<Place>,
@@ -249,6 +352,8 @@ pub struct Route {
     /// Agents that may be asked for, and the projects they are in; the first are the defaults.
     pub agents: Vec<Label>,
     pub projects: Vec<Label>,
+    /// Agents may be asked for without a token: all upstreams are shown one of the edge's own.
+    pub own_token: bool,
     /// Parameters of agents whose values clients choose freely.
     pub pass: Vec<Pass>,
     /// Client ids of identities that agents may be asked to use, and resources they may be taken
@@ -259,6 +364,8 @@ pub struct Route {
     pub api_versions: Vec<Label>,
     /// Whether the control channel of WebRTC may be opened.
     pub web_rtc: bool,
+    /// Parameters that clients of a relay may give; they go on by the same names.
+    pub parameters: Vec<Parameter>,
     /// Subprotocols that may be agreed on.
     pub subprotocols: Vec<String>,
     pub refuse: Refuse,
@@ -306,6 +413,14 @@ pub enum Place {
     Subprotocol,
 }
 
+/// A parameter of the query that goes on to the upstream of a relay.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameter {
+    pub name: Label,
+    /// What it may say; empty: any name.
+    pub values: Vec<Label>,
+}
+
 /// A parameter of agents that goes on with the client's own value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pass {
@@ -338,14 +453,20 @@ pub struct RouteLimits {
 }
 
 impl Settings {
-    /// Reads and judges settings files; later ones win.
+    /// Reads and judges settings files, later ones winning, with the variables of the process.
     pub fn read(paths: &[PathBuf]) -> Result<Settings, Unusable> {
-        resolve::resolve(file::read(paths)?)
+        Settings::read_in(paths, &Environment::process())
+    }
+
+    /// The same with variables from elsewhere.
+    pub fn read_in(paths: &[PathBuf], variables: &Environment) -> Result<Settings, Unusable> {
+        resolve::resolve(file::read(paths, variables)?, variables)
     }
 
     /// The same from a text; `name` stands for the file name in messages.
     pub fn read_text(name: &str, text: &str) -> Result<Settings, Unusable> {
-        resolve::resolve(file::read_text(name, text)?)
+        let variables = Environment::process();
+        resolve::resolve(file::read_text(name, text, &variables)?, &variables)
     }
 
     /// What would run, for people; secrets are masked.

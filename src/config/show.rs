@@ -6,7 +6,8 @@ use bytesize::ByteSize;
 use humantime::format_duration;
 
 use super::{
-    Enter, IssuerKind, KeySource, Place, Rate, Refuse, Roots, Route, RouteLimits, Settings, Way,
+    Credential, Enter, IdentitySource, IssuerKind, KeySource, Kind, Place, Rate, Refuse, Roots,
+    Route, RouteLimits, Service, Settings, Way,
 };
 
 /// One line per thing, names first; secrets appear as `***`.
@@ -117,24 +118,47 @@ fn upstreams(settings: &Settings, out: &mut String) -> std::fmt::Result {
             Some(Roots::System) => ("wss", "roots of the system"),
             Some(Roots::Pem(_)) => ("wss", "roots from a file"),
         };
-        let credential = match (upstream.credential.caller, &upstream.credential.key) {
-            (true, Some(_)) => "the caller's token or key ***",
-            (true, None) => "the caller's token",
-            (false, _) => "key ***",
+        let target = match &upstream.service {
+            Service::VoiceLive(versions) => {
+                format!("/voice-live/realtime?api-version={}", versions.web_socket)
+            }
+            Service::Relay(to) => to.path.clone(),
         };
         writeln!(
             out,
-            "upstream  {}: {scheme}://{}:{}/voice-live/realtime?api-version={}, {credential}, \
-             {roots}, connect {}, total {}",
+            "upstream  {}: {scheme}://{}:{}{target}, {}, {roots}, connect {}, total {}",
             upstream.name,
             upstream.host,
             upstream.port,
-            upstream.api_versions.web_socket,
+            credential(&upstream.credential),
             format_duration(upstream.connect),
             format_duration(upstream.total),
         )?;
     }
     Ok(())
+}
+
+/// In the order in which they are tried.
+fn credential(credential: &Credential) -> String {
+    let mut words = Vec::new();
+    if credential.caller {
+        words.push("the caller's token".to_owned());
+    }
+    if credential.key.is_some() {
+        words.push("key ***".to_owned());
+    }
+    if let Some(identity) = &credential.identity {
+        let from = match &identity.source {
+            IdentitySource::Imds { .. } => "the metadata service",
+            IdentitySource::AppService { .. } => "App Service",
+            IdentitySource::Workload { .. } => "workload identity",
+        };
+        words.push(format!("a token of {from} for {}", identity.scope));
+    }
+    if words.is_empty() {
+        words.push("no credential".to_owned());
+    }
+    words.join(", else ")
 }
 
 fn route(route: &Route, out: &mut String) -> std::fmt::Result {
@@ -162,6 +186,18 @@ fn route(route: &Route, out: &mut String) -> std::fmt::Result {
             list(&route.identities, "none"),
             list(&route.resources, "none"),
         )?;
+    }
+    if route.kind == Kind::Relay {
+        let parameters = route.parameters.iter().map(|parameter| {
+            let values = list(&parameter.values, "any");
+            format!("{} ({values})", parameter.name)
+        });
+        let parameters: Vec<_> = parameters.collect();
+        let parameters = match parameters.as_slice() {
+            [] => "none".to_owned(),
+            some => some.join(", "),
+        };
+        writeln!(out, "          relay, parameters {parameters}")?;
     }
     if !route.api_versions.is_empty() || route.web_rtc {
         let web_rtc = if route.web_rtc { "yes" } else { "no" };

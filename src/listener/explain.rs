@@ -19,7 +19,7 @@ use super::http::{Doors, shake};
 use super::refusal::Refusal;
 use crate::admission::{self, Finding, Now, Told};
 use crate::config::Refuse;
-use crate::upstream::Want;
+use crate::ids::SessionId;
 
 /// What was found, and what it comes to.
 pub struct Explained {
@@ -104,10 +104,7 @@ async fn judge(
             Refuse::Close => Refused::Close(refusal.close_code()),
         }
     })?;
-    let want = Want {
-        ask: grant.ask(),
-        token: grant.token(),
-    };
+    let want = grant.want(&open.route.name, SessionId::random());
     let upstreams = open.upstreams.iter();
     Ok(upstreams
         .map(|upstream| format!("{}: {}", upstream.name(), upstream.preview(want)))

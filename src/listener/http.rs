@@ -28,12 +28,13 @@ use super::refusal::{Refusal, frames, problem, raw};
 use crate::admission::{self, Admission, Now, Told};
 use crate::config::{self, Limits, Refuse};
 use crate::error::Reason;
+use crate::ids::SessionId;
 use crate::label::Label;
 use crate::log::Throttle;
 use crate::metrics;
 use crate::relay::Leg;
 use crate::session::{self, Registry, Session};
-use crate::upstream::{self, Upstream, Want};
+use crate::upstream::{self, Upstream};
 use crate::ws::handshake::{self, NotAnUpgrade};
 
 /// After a refusal the rest of what the client sends is read and dropped for a moment, because a
@@ -309,34 +310,29 @@ async fn upgrade(
     open.metrics
         .dropped_parameters
         .increment(grant.dropped_parameters());
-    let want = Want {
-        ask: grant.ask(),
-        token: grant.token(),
-    };
-    let upstream =
-        upstream::dial_first(&open.upstreams, want)
-            .await
-            .map_err(|(name, failure)| {
-                if let Some(left_out) = open.dial_warnings.pass(Instant::now()) {
-                    tracing::warn!(
-                        route = %open.route.name,
-                        upstream = %name,
-                        reason = %failure.reason,
-                        status = failure.status.map(|status| status.as_u16()),
-                        detail = failure.detail,
-                        left_out,
-                        "upstream failed"
-                    );
-                }
-                Refusal::from(failure)
-            })?;
+    let id = SessionId::random();
+    let dialled = upstream::dial_first(&open.upstreams, grant.want(&open.route.name, id)).await;
+    let upstream = dialled.map_err(|(name, failure)| {
+        if let Some(left_out) = open.dial_warnings.pass(Instant::now()) {
+            tracing::warn!(
+                route = %open.route.name,
+                upstream = %name,
+                reason = %failure.reason,
+                status = failure.status.map(|status| status.as_u16()),
+                detail = failure.detail,
+                left_out,
+                "upstream failed"
+            );
+        }
+        Refusal::from(failure)
+    })?;
     Ok(session::Parts {
         route: open.route.name.clone(),
         grant,
         peer: asked.peer,
         accepted: asked.accepted,
         permit,
-        entry: doors.registry.enter(),
+        entry: doors.registry.enter(id),
         limits: doors.limits,
         metrics: doors.metrics.clone(),
         route_metrics: open.metrics.clone(),

@@ -36,12 +36,13 @@ pub(super) const MESSAGES: &str = "tonegate_messages_total";
 pub(super) const AUDIO_MESSAGES: &str = "tonegate_audio_messages_total";
 pub(super) const PAYLOAD_BYTES: &str = "tonegate_payload_bytes_total";
 pub(super) const KEY_FETCHES: &str = "tonegate_issuer_key_fetches_total";
+pub(super) const IDENTITY_FETCHES: &str = "tonegate_identity_token_fetches_total";
 pub(super) const LOG_DROPS: &str = "tonegate_log_lines_dropped_total";
 pub(super) const READY: &str = "tonegate_ready";
 pub(super) const BUILD: &str = "tonegate_build_info";
 
 /// Every family that `/metrics` can show.
-pub const FAMILIES: [Family; 20] = [
+pub const FAMILIES: [Family; 21] = [
     family(CONNECTIONS, Kind::Gauge, "Open client sockets."),
     family(CONNECTIONS_TOTAL, Kind::Counter, "Client sockets accepted."),
     family(
@@ -114,6 +115,11 @@ pub const FAMILIES: [Family; 20] = [
         KEY_FETCHES,
         Kind::Counter,
         "Fetches of the keys of token issuers by result: ok, failed.",
+    ),
+    family(
+        IDENTITY_FETCHES,
+        Kind::Counter,
+        "Fetches of tokens for the edge itself by upstream and result: ok, failed.",
     ),
     family(
         LOG_DROPS,

@@ -150,6 +150,14 @@ impl Metrics {
         });
     }
 
+    /// Counts a fetch of a token for the edge itself; `result` is `ok` or `failed`.
+    pub fn identity_fetched(&self, upstream: &Label, result: &'static str) {
+        let tags = vec![tag("upstream", upstream), word("result", result)];
+        metrics::with_local_recorder(&self.recorder, || {
+            metrics::counter!(IDENTITY_FETCHES, tags).increment(1);
+        });
+    }
+
     /// Counts that a limit was hit; `limit` is its name in the settings.
     pub fn limit_hit(&self, limit: &'static str) {
         metrics::with_local_recorder(&self.recorder, || {
@@ -278,6 +286,7 @@ mod tests {
         metrics.dial_failed(&upstream, Reason::UpstreamTimeout);
         metrics.limit_hit("connections");
         metrics.keys_fetched(&upstream, "ok");
+        metrics.identity_fetched(&upstream, "failed");
         metrics.upkeep();
         let page = metrics.render();
         for family in &FAMILIES {

@@ -263,7 +263,7 @@ mod tests {
             peer: address,
             accepted: Instant::now(),
             permit: permits.clone().try_acquire_owned().unwrap(),
-            entry: registry.enter(),
+            entry: registry.enter(SessionId::random()),
             limits: Limits::default(),
             route_metrics: metrics.route(&route),
             metrics: metrics.clone(),

@@ -23,9 +23,8 @@ struct Shared {
 }
 
 impl Registry {
-    /// Enters a new session, under a new id.
-    pub fn enter(&self) -> Entry {
-        let id = SessionId::random();
+    /// Enters a new session under its id.
+    pub fn enter(&self, id: SessionId) -> Entry {
         let order = Arc::new(Order::default());
         self.0.sessions.insert(id, order.clone());
         if let Some(&reason) = self.0.closing.get() {
@@ -104,10 +103,10 @@ mod tests {
     fn a_session_that_comes_after_the_end_of_all_ends_too() {
         let registry = Registry::default();
         let cx = &mut Context::from_waker(std::task::Waker::noop());
-        let early = registry.enter();
+        let early = registry.enter(SessionId::random());
         assert_eq!(early.order().poll(cx), None);
         registry.end_all(Reason::Draining);
-        let late = registry.enter();
+        let late = registry.enter(SessionId::random());
         assert_eq!(early.order().poll(cx), Some(Reason::Draining));
         assert_eq!(late.order().poll(cx), Some(Reason::Draining));
         assert_eq!(registry.len(), 2);

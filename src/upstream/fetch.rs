@@ -1,13 +1,13 @@
-//! A small document over HTTPS: no redirects, no credentials, bounded in time and size.
+//! A small document over HTTP: no redirects, no proxies, bounded in time and size.
 //!
-//! The edge fetches what its operator named and nothing else: no address ever comes out of a token
-//! or a request.
+//! The edge fetches what its operator or its platform named and nothing else: no address ever comes
+//! out of a token or a request.
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -28,6 +28,14 @@ pub struct Document {
     path: Uri,
 }
 
+/// How it is asked for.
+#[derive(Default)]
+pub struct Asking {
+    pub method: Method,
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    pub body: Bytes,
+}
+
 /// Why a document could not be had; for the log. It holds nothing that the server sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failed {
@@ -46,40 +54,57 @@ pub enum Failed {
 impl Document {
     /// Prepares to fetch an `https` URL; `None` if it is none.
     pub fn new(url: &str, roots: &Roots) -> Option<Result<Document, Unusable>> {
+        Document::at(url, "https", Some(roots))
+    }
+
+    /// Prepares to fetch an `http` URL: the platform's own services on the machine have no other.
+    pub fn plain(url: &str) -> Option<Result<Document, Unusable>> {
+        Document::at(url, "http", None)
+    }
+
+    fn at(url: &str, scheme: &str, roots: Option<&Roots>) -> Option<Result<Document, Unusable>> {
         let uri: Uri = url.parse().ok()?;
-        if uri.scheme_str() != Some("https") || url.contains('@') {
+        if uri.scheme_str() != Some(scheme) || url.contains('@') {
             return None;
         }
         let name = uri.host()?.trim_start_matches('[').trim_end_matches(']');
         let path = uri.path_and_query()?.as_str().parse().ok()?;
-        let host = Host::new(name, uri.port_u16().unwrap_or(443), Some(roots));
+        let usual = if roots.is_some() { 443 } else { 80 };
+        let host = Host::new(name, uri.port_u16().unwrap_or(usual), roots);
         Some(host.map(|host| Document { host, path }))
     }
 
     /// Fetches it.
     pub async fn fetch(&self) -> Result<Bytes, Failed> {
+        self.ask(Asking::default()).await
+    }
+
+    /// Fetches it in another way than by a bare GET.
+    pub async fn ask(&self, asking: Asking) -> Result<Bytes, Failed> {
         let deadline = Deadline::now() + TOTAL;
         let stream = self.host.connect(deadline).await;
         let stream = stream.map_err(|failure| Failed::Unreachable(failure.detail))?;
         let fetched = match stream {
-            Stream::Plain(io) => timeout_at(deadline, self.get(io)).await,
-            Stream::Tls(io) => timeout_at(deadline, self.get(io)).await,
+            Stream::Plain(io) => timeout_at(deadline, self.exchange(io, asking)).await,
+            Stream::Tls(io) => timeout_at(deadline, self.exchange(io, asking)).await,
         };
         fetched.unwrap_or(Err(Failed::Late))
     }
 
-    async fn get<S>(&self, io: S) -> Result<Bytes, Failed>
+    async fn exchange<S>(&self, io: S, asking: Asking) -> Result<Bytes, Failed>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let (mut sender, connection) = http1::Builder::new()
             .max_buf_size(ANSWER_MAX)
-            .handshake::<_, Empty<Bytes>>(TokioIo::new(io))
+            .handshake::<_, Full<Bytes>>(TokioIo::new(io))
             .await
             .map_err(|_| Failed::Cut)?;
-        let mut request = Request::new(Empty::new());
+        let mut request = Request::new(Full::new(asking.body));
+        *request.method_mut() = asking.method;
         *request.uri_mut() = self.path.clone();
         let headers = request.headers_mut();
+        headers.extend(asking.headers);
         headers.insert(header::HOST, self.host.authority().clone());
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));

@@ -1,19 +1,23 @@
 //! Dials upstream: from an admitted request to an upgraded connection, or a reason why not.
 //!
-//! The URL is built from settings and validated values only; the credential goes in a header,
+//! The URL is built from settings and validated values only; the [`credential`] goes in a header,
 //! after the certificate was verified; headers of the client are never copied. An answer other
 //! than a correct `101` is never a tunnel, and redirects are not followed.
 
+mod ask;
+mod credential;
 pub mod fetch;
 mod host;
+pub mod identity;
+mod relay;
 mod tls;
-pub mod voice_live;
+mod voice_live;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -21,18 +25,21 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant as Deadline, timeout_at};
 
-use crate::config;
+use crate::config::{self, Service};
 use crate::error::Reason;
+use crate::ids::SessionId;
 use crate::label::Label;
 use crate::metrics;
 use crate::secret::Secret;
 use crate::ws::handshake;
 
+pub use self::ask::{About, Ask, Generation, Transport};
 pub use self::host::{Stream, set_options};
 pub use self::tls::Unusable;
-pub use self::voice_live::{About, Ask};
 
+use self::credential::{Shown, Whose, Wallet};
 use self::host::Host;
+use self::identity::Identity;
 
 /// An upgraded connection and what was read beyond its `101`.
 pub struct Dialled {
@@ -70,8 +77,7 @@ impl Failure {
 pub struct Upstream {
     settings: config::Upstream,
     host: Host,
-    /// The resource's key, ready for its header.
-    key: Option<HeaderValue>,
+    wallet: Wallet,
     metrics: metrics::Shared,
 }
 
@@ -81,25 +87,37 @@ pub struct Want<'a> {
     pub ask: &'a Ask,
     /// The caller's own token, where it is meant for the upstream.
     pub token: Option<&'a Secret>,
+    pub caller: Caller<'a>,
+}
+
+/// Who calls, for upstreams that are told.
+#[derive(Clone, Copy)]
+pub struct Caller<'a> {
+    pub route: &'a Label,
+    pub session: SessionId,
+    /// As the route's `admit` names it.
+    pub way: &'a str,
+    pub tenant: Option<&'a str>,
+    /// The name of the key, or whom the token names.
+    pub subject: Option<&'a str>,
 }
 
 impl Upstream {
     /// Prepares to dial: roots loaded, headers built.
     pub fn new(settings: config::Upstream, metrics: metrics::Shared) -> Result<Upstream, Unusable> {
         let host = Host::new(&settings.host, settings.port, settings.roots.as_ref())?;
-        let key = match &settings.credential.key {
-            None => None,
-            Some(key) => Some(
-                sensitive(key.expose())
-                    .ok_or_else(|| Unusable::Credential(settings.name.clone()))?,
-            ),
-        };
+        let wallet = Wallet::new(&settings, &metrics)?;
         Ok(Upstream {
             settings,
             host,
-            key,
+            wallet,
             metrics,
         })
+    }
+
+    /// The edge's own identity, if it has one here; whoever owns the upstream must run it.
+    pub fn identity(&self) -> Option<Arc<Identity>> {
+        self.wallet.identity()
     }
 
     pub fn name(&self) -> &Label {
@@ -112,7 +130,7 @@ impl Upstream {
     pub async fn dial(&self, want: Want<'_>) -> Result<Dialled, Failure> {
         let started = Instant::now();
         let total = Deadline::now() + self.settings.total;
-        let dialled = timeout_at(total, self.connect_and_upgrade(want))
+        let dialled = timeout_at(total, self.show_and_dial(want))
             .await
             .unwrap_or(Err(Failure::new(
                 Reason::UpstreamTimeout,
@@ -136,28 +154,54 @@ impl Upstream {
         }
     }
 
-    async fn connect_and_upgrade(&self, want: Want<'_>) -> Result<(Stream, Bytes), Failure> {
+    /// Dials with the credential that fits; if the upstream refuses a token of the edge's own, once
+    /// more with a new one.
+    async fn show_and_dial(&self, want: Want<'_>) -> Result<(Stream, Bytes), Failure> {
+        let shown = self.wallet.show(want).await?;
+        let dialled = self.connect_and_upgrade(want, shown.as_ref()).await;
+        let (Err(failure), Some(shown)) = (&dialled, &shown) else {
+            return dialled;
+        };
+        if failure.status != Some(StatusCode::UNAUTHORIZED) {
+            return dialled;
+        }
+        match self.wallet.another(shown).await {
+            Some(another) => self.connect_and_upgrade(want, Some(&another)).await,
+            None => dialled,
+        }
+    }
+
+    async fn connect_and_upgrade(
+        &self,
+        want: Want<'_>,
+        shown: Option<&Shown>,
+    ) -> Result<(Stream, Bytes), Failure> {
         let deadline = Deadline::now() + self.settings.connect;
         match self.host.connect(deadline).await? {
             Stream::Plain(io) => {
-                let (io, early) = self.upgrade(io, want).await?;
+                let (io, early) = self.upgrade(io, want, shown).await?;
                 Ok((Stream::Plain(io), early))
             }
             Stream::Tls(io) => {
-                let (io, early) = self.upgrade(io, want).await?;
+                let (io, early) = self.upgrade(io, want, shown).await?;
                 Ok((Stream::Tls(io), early))
             }
         }
     }
 
     /// Asks for the upgrade and judges the answer.
-    async fn upgrade<S>(&self, io: S, want: Want<'_>) -> Result<(S, Bytes), Failure>
+    async fn upgrade<S>(
+        &self,
+        io: S,
+        want: Want<'_>,
+        shown: Option<&Shown>,
+    ) -> Result<(S, Bytes), Failure>
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let refused = |detail| Failure::new(Reason::UpstreamRefused, detail);
-        let (request, key) = self.request(want)?;
-        let by_token = request.headers().contains_key(header::AUTHORIZATION);
+        let (request, key) = self.request(want, shown)?;
+        let by_token = shown.is_some_and(|shown| shown.whose == Whose::Caller);
         let (mut sender, connection) = http1::Builder::new()
             .max_buf_size(ANSWER_MAX)
             .handshake::<_, Empty<Bytes>>(TokioIo::new(io))
@@ -185,7 +229,7 @@ impl Upstream {
                 }
             }
         };
-        judge(&response, &key).map_err(|failure| Failure {
+        judge(&response, &key, self.subprotocol()).map_err(|failure| Failure {
             by_token: by_token && failure.reason == Reason::UpstreamUnauthorized,
             ..failure
         })?;
@@ -199,30 +243,47 @@ impl Upstream {
     }
 
     /// The request as it goes out, built from nothing, with the nonce that its answer must fit.
-    fn request(&self, want: Want<'_>) -> Result<(Request<Empty<Bytes>>, HeaderValue), Failure> {
+    fn request(
+        &self,
+        want: Want<'_>,
+        shown: Option<&Shown>,
+    ) -> Result<(Request<Empty<Bytes>>, HeaderValue), Failure> {
         let mut request = Request::new(Empty::new());
-        *request.uri_mut() = want.ask.target(&self.settings.api_versions);
-        let (name, credential) = self.credential(want).ok_or(Failure::new(
-            Reason::UpstreamUnauthorized,
-            "there is no credential that it would take",
+        *request.uri_mut() = self.target(want.ask).ok_or(Failure::new(
+            Reason::UpstreamRefused,
+            "it does not serve what was asked for",
         ))?;
         let headers = request.headers_mut();
+        if let Service::Relay(to) = &self.settings.service {
+            headers.extend(to.headers.iter().cloned());
+            if to.identity_headers {
+                relay::identify(headers, &want.caller);
+            }
+            if let Some(name) = self.subprotocol() {
+                let name = HeaderValue::try_from(name);
+                headers.extend(name.map(|name| (header::SEC_WEBSOCKET_PROTOCOL, name)));
+            }
+        }
         headers.insert(header::HOST, self.host.authority().clone());
-        headers.insert(name, credential);
+        if let Some(shown) = shown {
+            headers.insert(shown.name.clone(), shown.value.clone());
+        }
         headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
         let key = handshake::request_headers(headers);
         Ok((request, key))
     }
 
-    /// The caller's token if there is one for this upstream, else the resource's key.
-    fn credential(&self, want: Want<'_>) -> Option<(HeaderName, HeaderValue)> {
-        if let (true, Some(token)) = (self.settings.credential.caller, want.token) {
-            let bearer = Secret::new(format!("Bearer {}", token.expose()));
-            return Some((header::AUTHORIZATION, sensitive(bearer.expose())?));
+    fn target(&self, ask: &Ask) -> Option<Uri> {
+        match &self.settings.service {
+            Service::VoiceLive(versions) => voice_live::target(ask, versions),
+            Service::Relay(to) => relay::target(ask, to),
         }
-        match want.ask.about {
-            About::Model(_) => Some((API_KEY, self.key.clone()?)),
-            About::Agent { .. } => None,
+    }
+
+    fn subprotocol(&self) -> Option<&str> {
+        match &self.settings.service {
+            Service::VoiceLive(_) => None,
+            Service::Relay(to) => to.subprotocol.as_deref(),
         }
     }
 
@@ -234,24 +295,12 @@ impl Upstream {
             "ws"
         };
         let authority = self.host.authority().to_str().unwrap_or_default();
-        let target = want.ask.target(&self.settings.api_versions);
-        let credential = match self.credential(want) {
-            Some((name, _)) if name == API_KEY => "api-key: ***",
-            Some(_) => "Authorization: Bearer *** (the caller's own)",
-            None => "no credential, so nothing",
-        };
+        let target = self.target(want.ask).unwrap_or_default();
+        let credential = self.wallet.preview(want);
         format!("{scheme}://{authority}{target} with {credential}")
     }
 }
 
-/// A header's value that nothing prints.
-fn sensitive(text: &str) -> Option<HeaderValue> {
-    let mut value = HeaderValue::try_from(text).ok()?;
-    value.set_sensitive(true);
-    Some(value)
-}
-
-const API_KEY: HeaderName = HeaderName::from_static("api-key");
 const USER_AGENT: &str = concat!("tonegate/", env!("CARGO_PKG_VERSION"));
 
 /// Longest head of an upstream's answer, and the most that is read beyond a `101` before the
@@ -278,11 +327,15 @@ pub async fn dial_first(
     Err(last.expect("a route without upstreams does not start"))
 }
 
-fn judge(response: &Response<Incoming>, key: &HeaderValue) -> Result<(), Failure> {
+fn judge(
+    response: &Response<Incoming>,
+    key: &HeaderValue,
+    subprotocol: Option<&str>,
+) -> Result<(), Failure> {
     let status = response.status();
     let (reason, detail) = match status {
         StatusCode::SWITCHING_PROTOCOLS => {
-            return handshake::verify(response, key).map_err(|_| {
+            return handshake::verify(response, key, subprotocol).map_err(|_| {
                 Failure::new(
                     Reason::UpstreamRefused,
                     "its 101 does not answer our request",

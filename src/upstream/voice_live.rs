@@ -1,135 +1,48 @@
-//! What is asked of Azure Voice Live, and its URL: from validated values only.
-
-use std::fmt;
+//! Azure Voice Live: how its URL is built.
 
 use http::Uri;
 
-use crate::config::{ApiVersions, Model};
-use crate::label::Label;
+use super::ask::{About, Ask, Generation, Transport};
+use crate::config::ApiVersions;
 
-/// What a session asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ask {
-    pub about: About,
-    pub transport: Transport,
-    /// The client's choice of a version, where the route lets it choose.
-    pub api_version: Option<Label>,
-}
-
-/// Whom it is to talk to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum About {
-    /// The standard mode: a model.
-    Model(Model),
-    /// The agent mode: an agent of a project, which brings its own model.
-    Agent {
-        generation: Generation,
-        agent: Label,
-        project: Label,
-        /// More parameters, by their names upstream.
-        more: Vec<(&'static str, Label)>,
-    },
-}
-
-/// How an agent is named.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Generation {
-    /// Classic agents: `agent-id`.
-    Id,
-    /// Foundry agents: `agent-name`.
-    Name,
-}
-
-/// How media goes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Transport {
-    /// In the WebSocket.
-    #[default]
-    WebSocket,
-    /// Past us, by WebRTC; the WebSocket is its control channel (preview).
-    WebRtc,
-}
-
-impl Ask {
-    /// A model, in the plainest way.
-    pub fn model(model: Model) -> Ask {
-        Ask {
-            about: About::Model(model),
-            transport: Transport::default(),
-            api_version: None,
-        }
-    }
-
-    /// Path and query, each parameter once.
-    ///
-    /// All values are [`Label`]s, whose grammar needs no percent-encoding, so nothing can be
-    /// injected. Credentials go in headers: the classic `agent-access-token` is never written.
-    pub fn target(&self, versions: &ApiVersions) -> Uri {
-        let (path, usual) = match self.transport {
-            Transport::WebSocket => ("/voice-live/realtime", &versions.web_socket),
-            Transport::WebRtc => ("/voice-live/realtime/calls", &versions.web_rtc),
-        };
-        let version = self.api_version.as_ref().unwrap_or(usual);
-        let query = match &self.about {
-            About::Model(model) => format!("model={model}"),
-            About::Agent {
-                generation,
-                agent,
-                project,
-                more,
-            } => {
-                let name = match generation {
-                    Generation::Id => "agent-id",
-                    Generation::Name => "agent-name",
-                };
-                let mut query = format!("{name}={agent}&agent-project-name={project}");
-                for (name, value) in more {
-                    query.push_str(&format!("&{name}={value}"));
-                }
-                query
+/// Path and query, each parameter once; `None` for what Voice Live does not know.
+///
+/// All values are [`Label`](crate::label::Label)s, whose grammar needs no percent-encoding, so
+/// nothing can be injected. Credentials go in headers: the classic `agent-access-token` is never
+/// written.
+pub(super) fn target(ask: &Ask, versions: &ApiVersions) -> Option<Uri> {
+    let (path, usual) = match ask.transport {
+        Transport::WebSocket => ("/voice-live/realtime", &versions.web_socket),
+        Transport::WebRtc => ("/voice-live/realtime/calls", &versions.web_rtc),
+    };
+    let version = ask.api_version.as_ref().unwrap_or(usual);
+    let query = match &ask.about {
+        About::Model(model) => format!("model={model}"),
+        About::Agent {
+            generation,
+            agent,
+            project,
+            more,
+        } => {
+            let name = match generation {
+                Generation::Id => "agent-id",
+                Generation::Name => "agent-name",
+            };
+            let mut query = format!("{name}={agent}&agent-project-name={project}");
+            for (name, value) in more {
+                query.push_str(&format!("&{name}={value}"));
             }
-        };
-        format!("{path}?api-version={version}&{query}")
-            .parse()
-            .expect("labels hold unreserved characters only")
-    }
-}
-
-impl About {
-    /// The model, where one is asked for.
-    pub fn model(&self) -> Option<&Model> {
-        match self {
-            About::Model(model) => Some(model),
-            About::Agent { .. } => None,
+            query
         }
-    }
-
-    /// The agent, where one is asked for.
-    pub fn agent(&self) -> Option<&Label> {
-        match self {
-            About::Model(_) => None,
-            About::Agent { agent, .. } => Some(agent),
-        }
-    }
-}
-
-/// For people.
-impl fmt::Display for Ask {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.about {
-            About::Model(model) => write!(f, "{model}"),
-            About::Agent { agent, project, .. } => write!(f, "{project}/{agent}"),
-        }?;
-        match self.transport {
-            Transport::WebSocket => Ok(()),
-            Transport::WebRtc => f.write_str(" by WebRTC"),
-        }
-    }
+        About::Relay { .. } => return None,
+    };
+    format!("{path}?api-version={version}&{query}").parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::label::Label;
 
     #[test]
     fn b08_b11_b31_b32_names_each_parameter_once_and_holds_no_credential() {
@@ -175,8 +88,8 @@ mod tests {
             ),
         ];
         for (ask, rest) in cases {
-            let target = ask.target(&versions).to_string();
-            assert_eq!(target, format!("/voice-live/realtime{rest}"));
+            let built = target(&ask, &versions).unwrap().to_string();
+            assert_eq!(built, format!("/voice-live/realtime{rest}"));
         }
     }
 }

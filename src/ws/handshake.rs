@@ -119,12 +119,17 @@ pub enum BadUpgrade {
     Accept,
     #[error("an extension was agreed on that was not offered")]
     Extension,
-    #[error("a subprotocol was chosen that was not offered")]
+    #[error("a subprotocol was chosen that was not offered, or none where one was")]
     Subprotocol,
 }
 
-/// Judges a `101` that answers a request made with `key`.
-pub fn verify<B>(response: &Response<B>, key: &HeaderValue) -> Result<(), BadUpgrade> {
+/// Judges a `101` that answers a request made with `key`, in which one subprotocol was offered or
+/// none.
+pub fn verify<B>(
+    response: &Response<B>,
+    key: &HeaderValue,
+    offered: Option<&str>,
+) -> Result<(), BadUpgrade> {
     let headers = response.headers();
     let upgrades = response.status() == StatusCode::SWITCHING_PROTOCOLS
         && has_token(headers, &CONNECTION, "upgrade")
@@ -139,7 +144,11 @@ pub fn verify<B>(response: &Response<B>, key: &HeaderValue) -> Result<(), BadUpg
     if headers.contains_key(SEC_WEBSOCKET_EXTENSIONS) {
         return Err(BadUpgrade::Extension);
     }
-    if headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {
+    let agreed = match offered {
+        None => !headers.contains_key(SEC_WEBSOCKET_PROTOCOL),
+        Some(name) => only(headers, &SEC_WEBSOCKET_PROTOCOL).is_some_and(|chosen| chosen == name),
+    };
+    if !agreed {
         return Err(BadUpgrade::Subprotocol);
     }
     Ok(())
@@ -260,7 +269,7 @@ mod tests {
                 .header("Upgrade", "WebSocket")
                 .header("Sec-WebSocket-Accept", derive_accept_key(key.as_bytes()))
         };
-        assert_eq!(verify(&good().body(()).unwrap(), &key), Ok(()));
+        assert_eq!(verify(&good().body(()).unwrap(), &key, None), Ok(()));
         let cases = [
             (good().status(200), BadUpgrade::NotWebSocket),
             (
@@ -277,11 +286,11 @@ mod tests {
             ),
         ];
         for (response, expected) in cases {
-            assert_eq!(verify(&response.body(()).unwrap(), &key), Err(expected));
+            assert_eq!(verify(&response.body(()).unwrap(), &key, None), Err(expected));
         }
         let other = HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ==");
         assert_eq!(
-            verify(&good().body(()).unwrap(), &other),
+            verify(&good().body(()).unwrap(), &other, None),
             Err(BadUpgrade::Accept)
         );
     }

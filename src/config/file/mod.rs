@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize as _;
 use toml::{Table, Value};
 
-pub(super) use self::table::{File, Issuer, Route, RouteLimits, Upstream};
-use super::env;
+pub(super) use self::table::{Credential, File, Issuer, Route, RouteLimits, Upstream};
+use super::env::{self, Environment};
 
 /// Why the settings cannot be used. The text is for the operator and holds no secret.
 #[derive(Debug, thiserror::Error)]
@@ -41,7 +41,7 @@ fn list(problems: &[String]) -> String {
 ///
 /// Tables are merged key by key, `[[keys]]` and `[[routes]]` by their `name`; anything else is
 /// replaced. `${NAME}` in a text is replaced by the environment variable of that name.
-pub(super) fn read(paths: &[PathBuf]) -> Result<File, Unusable> {
+pub(super) fn read(paths: &[PathBuf], variables: &Environment) -> Result<File, Unusable> {
     let mut merged = Table::new();
     let mut last = String::new();
     for path in paths {
@@ -50,22 +50,26 @@ pub(super) fn read(paths: &[PathBuf]) -> Result<File, Unusable> {
             path: last.clone(),
             error,
         })?;
-        let mut table = parse(&last, &text)?;
+        let mut table = parse(&last, &text, variables)?;
         anchor_paths(&mut table, path);
         merge(&mut merged, table);
     }
-    finish(&last, merged)
+    finish(&last, merged, variables)
 }
 
 /// Reads settings from a text instead of files; relative paths in it are left alone.
-pub(super) fn read_text(name: &str, text: &str) -> Result<File, Unusable> {
-    let table = parse(name, text)?;
-    finish(name, table)
+pub(super) fn read_text(
+    name: &str,
+    text: &str,
+    variables: &Environment,
+) -> Result<File, Unusable> {
+    let table = parse(name, text, variables)?;
+    finish(name, table, variables)
 }
 
-fn finish(name: &str, mut table: Table) -> Result<File, Unusable> {
+fn finish(name: &str, mut table: Table, variables: &Environment) -> Result<File, Unusable> {
     let mut missing = Vec::new();
-    expand(&mut table, "", &mut missing);
+    expand(&mut table, "", variables, &mut missing);
     if !missing.is_empty() {
         return Err(Unusable::Problems(missing));
     }
@@ -76,7 +80,7 @@ fn finish(name: &str, mut table: Table) -> Result<File, Unusable> {
 }
 
 /// Checks one file by itself, where the place of a mistake is still known.
-fn parse(path: &str, text: &str) -> Result<Table, Unusable> {
+fn parse(path: &str, text: &str, variables: &Environment) -> Result<Table, Unusable> {
     let explain = |error: toml::de::Error| Unusable::Malformed {
         path: path.to_owned(),
         text: explain(&error, Some(text)),
@@ -86,7 +90,7 @@ fn parse(path: &str, text: &str) -> Result<Table, Unusable> {
         // A number or an address may come out of the environment; then its place is all that is
         // lost. What is missing there is told when all files are together.
         let mut expanded = table.clone();
-        expand(&mut expanded, "", &mut Vec::new());
+        expand(&mut expanded, "", variables, &mut Vec::new());
         if !text.contains("${") || File::deserialize(expanded).is_err() {
             return Err(explain(error));
         }
@@ -162,6 +166,11 @@ fn anchor_paths(table: &mut Table, file: &Path) {
             *path = folder.join(&*path).display().to_string();
         }
     };
+    let anchor_roots = |table: &mut Value| {
+        if table.get("roots").and_then(Value::as_str) != Some("system") {
+            anchor(Some(table), "roots");
+        }
+    };
     if let Some(Value::Table(server)) = table.get_mut("server") {
         anchor(server.get_mut("tls"), "certificate");
         anchor(server.get_mut("tls"), "key");
@@ -171,13 +180,10 @@ fn anchor_paths(table: &mut Table, file: &Path) {
             continue;
         };
         for (_, peer) in peers.iter_mut() {
-            let Some(fields) = peer.as_table_mut() else {
-                continue;
-            };
-            anchor(fields.get_mut("credential"), "key_file");
-            let system = fields.get("roots").and_then(Value::as_str) == Some("system");
-            if !system {
-                anchor(Some(peer), "roots");
+            anchor_roots(peer);
+            if let Some(credential) = peer.get_mut("credential") {
+                anchor(Some(credential), "key_file");
+                anchor_roots(credential);
             }
         }
     }
@@ -216,20 +222,25 @@ fn merge_named(under: &mut Vec<Value>, over: Vec<Value>) {
 }
 
 /// Replaces `${NAME}` in every text below `table`; `at` is its place for messages.
-fn expand(table: &mut Table, at: &str, missing: &mut Vec<String>) {
+fn expand(table: &mut Table, at: &str, variables: &Environment, missing: &mut Vec<String>) {
     for (key, value) in table.iter_mut() {
         let at = if at.is_empty() {
             key.to_owned()
         } else {
             format!("{at}.{key}")
         };
-        expand_value(value, &at, missing);
+        expand_value(value, &at, variables, missing);
     }
 }
 
-fn expand_value(value: &mut Value, at: &str, missing: &mut Vec<String>) {
+fn expand_value(
+    value: &mut Value,
+    at: &str,
+    variables: &Environment,
+    missing: &mut Vec<String>,
+) {
     match value {
-        Value::String(text) => match env::expand(text) {
+        Value::String(text) => match env::expand(text, variables) {
             Ok(Some(expanded)) => *text = expanded,
             Ok(None) => {}
             Err(problem) => missing.push(format!("{at}: {problem}")),
@@ -237,10 +248,10 @@ fn expand_value(value: &mut Value, at: &str, missing: &mut Vec<String>) {
         Value::Array(values) => {
             for (i, value) in values.iter_mut().enumerate() {
                 let name = name_of(value).map_or_else(|| i.to_string(), str::to_owned);
-                expand_value(value, &format!("{at}.{name}"), missing);
+                expand_value(value, &format!("{at}.{name}"), variables, missing);
             }
         }
-        Value::Table(table) => expand(table, at, missing),
+        Value::Table(table) => expand(table, at, variables, missing),
         Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) => {}
     }
 }
@@ -248,6 +259,10 @@ fn expand_value(value: &mut Value, at: &str, missing: &mut Vec<String>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn read_text(name: &str, text: &str) -> Result<File, Unusable> {
+        super::read_text(name, text, &Environment::process())
+    }
 
     #[test]
     fn an_unknown_key_is_told_with_its_place_and_the_nearest_key() {
@@ -319,7 +334,7 @@ mod tests {
              [issuers.users]\naudience = [\"a\"]\n",
         )
         .unwrap();
-        let file = read(&[base, over]).unwrap();
+        let file = read(&[base, over], &Environment::process()).unwrap();
         let tls = file.server.tls.unwrap();
         assert_eq!(tls.certificate, Some(PathBuf::from("/other.pem")));
         assert_eq!(tls.key, Some(folder.join("k.pem")));
@@ -368,7 +383,7 @@ mod tests {
              [[routes]]\nname = \"c\"\n",
         )
         .unwrap();
-        let file = read(&[base, over]).unwrap();
+        let file = read(&[base, over], &Environment::process()).unwrap();
         assert_eq!(file.server.workers, Some(2));
         assert_eq!(file.server.admin, Some("127.0.0.1:1".parse().unwrap()));
         let names: Vec<_> = file.routes.iter().map(|r| r.name.as_str()).collect();

@@ -123,6 +123,12 @@ pub(in crate::config) struct Upstream {
     pub url: Option<String>,
     pub api_version: Option<String>,
     pub web_rtc_api_version: Option<String>,
+    pub model_parameter: Option<String>,
+    pub subprotocol: Option<String>,
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    #[serde(default)]
+    pub identity_headers: bool,
     pub credential: Option<Credential>,
     pub roots: Option<String>,
     #[serde(default, deserialize_with = "duration")]
@@ -133,14 +139,20 @@ pub(in crate::config) struct Upstream {
     pub plain_text: bool,
 }
 
-/// `credential = { key = "…" }`, `{ key_file = "…" }`, `{ caller = true }`, or several of them.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+/// `credential = { key = "…" }`, `{ key_file = "…" }`, `{ caller = true }`,
+/// `{ managed_identity = true }`, or several of them; or `{ none = true }`.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct Credential {
-    #[serde(default)]
     pub caller: bool,
     pub key: Option<String>,
     pub key_file: Option<PathBuf>,
+    pub header: Option<String>,
+    pub managed_identity: bool,
+    pub client_id: Option<String>,
+    pub scope: Option<String>,
+    pub roots: Option<String>,
+    pub none: bool,
 }
 
 impl std::fmt::Debug for Credential {
@@ -189,6 +201,8 @@ pub(in crate::config) struct Route {
     pub api_versions: Vec<String>,
     #[serde(default)]
     pub web_rtc: bool,
+    #[serde(default)]
+    pub parameters: BTreeMap<String, Vec<String>>,
     pub subprotocols: Option<Vec<String>>,
     pub refuse: Option<String>,
     #[serde(default)]

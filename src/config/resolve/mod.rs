@@ -1,7 +1,9 @@
 //! From what was written to what is needed: defaults filled in, files read, everything judged.
 
+mod credential;
 mod enter;
 mod issuer;
+mod relay;
 mod route;
 mod upstream;
 
@@ -9,6 +11,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::env::Environment;
 use super::file::{File, Unusable};
 use super::{ApiKey, Boot, Identity, Limits, Live, Roots, Route, Settings};
 use crate::label::Label;
@@ -18,11 +21,11 @@ use crate::secret::{Digest, Secret};
 const CONNECTIONS_MAX: usize = 1_000_000;
 
 /// Judges a whole file; all problems are told at once.
-pub(super) fn resolve(file: File) -> Result<Settings, Unusable> {
+pub(super) fn resolve(file: File, variables: &Environment) -> Result<Settings, Unusable> {
     let mut problems = Problems(Vec::new());
     let keys = keys(&file, &mut problems);
     let issuers = issuer::issuers(&file, &mut problems);
-    let upstreams = upstream::upstreams(&file, &mut problems);
+    let upstreams = upstream::upstreams(&file, variables, &mut problems);
     let known = route::Known {
         keys: &keys,
         issuers: &issuers,

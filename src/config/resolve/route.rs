@@ -5,11 +5,11 @@ use std::fmt::Display;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::Problems;
 use super::enter::{accept, cookie, cookies, enter};
+use super::{Problems, relay};
 use crate::config::file::{self, File};
 use crate::config::{
-    ApiKey, Enter, Issuer, Pass, Refuse, Route, RouteLimits, Upstream, VOICE_LIVE_AUDIENCES, Way,
+    ApiKey, Enter, Issuer, Kind, Pass, Refuse, Route, RouteLimits, Upstream, VOICE_LIVE_AUDIENCES, Way,
 };
 use crate::label::Label;
 
@@ -31,6 +31,12 @@ impl At<'_> {
         self.problems
             .add(format!("routes.{}.{key}", self.written.name), what);
     }
+
+    /// Those of the names that fit the grammar of labels.
+    pub(super) fn labels(&mut self, key: &str, names: &[String]) -> Vec<Label> {
+        let place = format!("routes.{}.{key}", self.written.name);
+        self.problems.labels(&place, names)
+    }
 }
 
 pub(super) fn routes(file: &File, known: &Known<'_>, problems: &mut Problems) -> Vec<Route> {
@@ -47,9 +53,13 @@ pub(super) fn routes(file: &File, known: &Known<'_>, problems: &mut Problems) ->
         if routes.iter().any(|other| other.name == label) {
             problems.add(&name, "this name is taken by another route");
         }
+        let Some(kind) = super::upstream::kind(&name, written.kind.as_deref(), problems) else {
+            continue;
+        };
         let mut at = At { written, problems };
         paths(&mut at, &mut taken);
-        let route = route(&mut at, label, known);
+        let route = route(&mut at, label, kind, known);
+        relay::check(&mut at, &route, known);
         agents(&mut at, &route, known);
         callers(&mut at, &route, known);
         openable(&mut at, &route);
@@ -59,22 +69,21 @@ pub(super) fn routes(file: &File, known: &Known<'_>, problems: &mut Problems) ->
     routes
 }
 
-fn route(at: &mut At<'_>, name: Label, known: &Known<'_>) -> Route {
+fn route(at: &mut At<'_>, name: Label, kind: Kind, known: &Known<'_>) -> Route {
     let written = at.written;
-    if written.kind.as_deref() != Some("voice-live") {
-        at.add("kind", "must be \"voice-live\"");
-    }
-    if written.models.is_empty() && written.agents.is_empty() {
+    if kind == Kind::VoiceLive && written.models.is_empty() && written.agents.is_empty() {
         at.add(
             "models",
             "missing; list the models that may be asked for, the default first",
         );
     }
-    let label = |at: &mut At<'_>, key: &str, names: &[String]| {
-        let place = format!("routes.{}.{key}", written.name);
-        at.problems.labels(&place, names)
+    let upstreams = upstreams(at, known);
+    let own = |name: &Label| {
+        let upstream = known.upstreams.iter().find(|upstream| upstream.name == *name);
+        upstream.is_some_and(|upstream| upstream.credential.identity.is_some())
     };
     Route {
+        own_token: upstreams.iter().all(own),
         enter: enter(at, known),
         accept: accept(at),
         cookie: cookie(at),
@@ -83,20 +92,25 @@ fn route(at: &mut At<'_>, name: Label, known: &Known<'_>) -> Route {
         allow: networks(at, "allow", &written.allow),
         deny: networks(at, "deny", &written.deny),
         limits: limits(&written.limits),
-        lock_models: written.lock_models.unwrap_or(true),
+        // Where no model is named there is nothing to hold messages for.
+        lock_models: written
+            .lock_models
+            .unwrap_or(kind == Kind::VoiceLive || !written.models.is_empty()),
+        parameters: relay::parameters(at),
         subprotocols: subprotocols(at),
         refuse: refuse(at),
-        upstreams: upstreams(at, known),
-        models: label(at, "models", &written.models),
-        agents: label(at, "agents", &written.agents),
-        projects: label(at, "projects", &written.projects),
+        upstreams,
+        models: at.labels("models", &written.models),
+        agents: at.labels("agents", &written.agents),
+        projects: at.labels("projects", &written.projects),
         pass: pass(at),
-        identities: label(at, "identities", &written.identities),
-        resources: label(at, "resources", &written.resources),
-        api_versions: label(at, "api_versions", &written.api_versions),
+        identities: at.labels("identities", &written.identities),
+        resources: at.labels("resources", &written.resources),
+        api_versions: at.labels("api_versions", &written.api_versions),
         web_rtc: written.web_rtc,
         paths: written.paths.clone(),
         name,
+        kind,
     }
 }
 
@@ -255,13 +269,13 @@ fn agents(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
     let without = known
         .upstreams
         .iter()
-        .find(|u| route.upstreams.contains(&u.name) && !u.credential.caller);
+        .find(|u| route.upstreams.contains(&u.name) && !u.credential.serves_agents());
     if let Some(upstream) = without {
         at.add(
             "agents",
             format!(
-                "Voice Live takes no key for agents; set credential = {{ caller = true }} for \
-                 the upstream {}",
+                "Voice Live takes no key for agents; set credential = {{ caller = true }} or \
+                 {{ managed_identity = true }} for the upstream {}",
                 upstream.name
             ),
         );
@@ -288,7 +302,7 @@ fn openable(at: &mut At<'_>, route: &Route) {
         .ways()
         .iter()
         .any(|way| matches!(way, Way::Issuer(_)));
-    if !route.agents.is_empty() && !tokens {
+    if !route.agents.is_empty() && !tokens && !route.own_token {
         at.add(
             "agents",
             "are asked with the caller's token, but admit names no issuer",
@@ -301,7 +315,11 @@ fn openable(at: &mut At<'_>, route: &Route) {
 fn callers(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
     let takes = |name: &Label| {
         let issuer = known.issuers.iter().find(|issuer| issuer.name == *name);
+        // Whom a relay's upstream takes tokens of is for whoever set it up to know.
         issuer.is_some_and(|issuer| {
+            if route.kind == Kind::Relay {
+                return true;
+            }
             let ours = |audience: &String| VOICE_LIVE_AUDIENCES.contains(&audience.as_str());
             issuer.audience.iter().all(ours)
         })
@@ -314,15 +332,23 @@ fn callers(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
     };
     let only = known.upstreams.iter().find(|upstream| {
         let credential = &upstream.credential;
-        route.upstreams.contains(&upstream.name) && credential.caller && credential.key.is_none()
+        let alone = credential.key.is_none() && credential.identity.is_none();
+        route.upstreams.contains(&upstream.name) && credential.caller && alone
     });
     if let (Some(upstream), false) = (only, enough || ways.is_empty()) {
         at.add(
             "upstreams",
             format!(
                 "{} is shown the caller's own token and nothing else, so callers may enter with \
-                 a token only, of an issuer whose audience is {} or {}",
-                upstream.name, VOICE_LIVE_AUDIENCES[0], VOICE_LIVE_AUDIENCES[2]
+                 a token only{}",
+                upstream.name,
+                match route.kind {
+                    Kind::Relay => String::new(),
+                    Kind::VoiceLive => format!(
+                        ", of an issuer whose audience is {} or {}",
+                        VOICE_LIVE_AUDIENCES[0], VOICE_LIVE_AUDIENCES[2]
+                    ),
+                }
             ),
         );
     }

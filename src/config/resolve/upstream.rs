@@ -1,25 +1,32 @@
-//! `[upstreams]`: where each is, how its certificate is judged, what it is told.
+//! `[upstreams]`: where each is, how its certificate is judged, how it is asked.
 
 use std::time::Duration;
 
-use super::Problems;
-use crate::config::file::{self, File};
-use crate::config::{ApiVersions, Credential, Upstream};
-use crate::secret::Secret;
+use http::{HeaderName, HeaderValue};
 
-pub(super) fn upstreams(file: &File, problems: &mut Problems) -> Vec<Upstream> {
+use super::Problems;
+use super::credential::credential;
+use crate::config::env::Environment;
+use crate::config::file::{self, File};
+use crate::config::{ApiVersions, Kind, Service, Target, Upstream};
+use crate::label::Label;
+
+pub(super) fn upstreams(
+    file: &File,
+    variables: &Environment,
+    problems: &mut Problems,
+) -> Vec<Upstream> {
     let mut upstreams = Vec::new();
     for (name, written) in &file.upstreams {
         let at = format!("upstreams.{name}");
         let Some(label) = problems.label(&at, name) else {
             continue;
         };
-        if written.kind.as_deref() != Some("voice-live") {
-            problems.add(format!("{at}.kind"), "must be \"voice-live\"");
-        }
-        let address = address(&at, written, problems);
-        let credential = credential(&at, written, problems);
-        let api_versions = api_versions(&at, written, problems);
+        let Some(kind) = kind(&at, written.kind.as_deref(), problems) else {
+            continue;
+        };
+        let address = address(&at, written, kind, problems);
+        let credential = credential(&at, written, kind, variables, problems);
         let roots = problems.roots(&at, written.roots.as_deref());
         let connect = written.connect.unwrap_or(Duration::from_secs(5));
         let total = written.total.unwrap_or(Duration::from_secs(10));
@@ -29,17 +36,22 @@ pub(super) fn upstreams(file: &File, problems: &mut Problems) -> Vec<Upstream> {
                 "connect must be more than 0, total at least that and at most 60s",
             );
         }
-        let (Some((secure, host, port)), Some(credential), Some(api_versions), Some(roots)) =
-            (address, credential, api_versions, roots)
-        else {
+        let Some(address) = address else {
+            continue;
+        };
+        let service = match kind {
+            Kind::VoiceLive => voice_live(&at, written, problems),
+            Kind::Relay => relay(&at, written, &address.path, problems),
+        };
+        let (Some(credential), Some(service), Some(roots)) = (credential, service, roots) else {
             continue;
         };
         upstreams.push(Upstream {
             name: label,
-            host,
-            port,
-            roots: secure.then_some(roots),
-            api_versions,
+            host: address.host,
+            port: address.port,
+            roots: address.secure.then_some(roots),
+            service,
             credential,
             connect,
             total,
@@ -48,11 +60,27 @@ pub(super) fn upstreams(file: &File, problems: &mut Problems) -> Vec<Upstream> {
     upstreams
 }
 
-fn api_versions(
-    at: &str,
-    written: &file::Upstream,
-    problems: &mut Problems,
-) -> Option<ApiVersions> {
+/// What is offered or served; the same words for routes and upstreams.
+pub(super) fn kind(at: &str, written: Option<&str>, problems: &mut Problems) -> Option<Kind> {
+    let all = [Kind::VoiceLive, Kind::Relay];
+    let kind = all.into_iter().find(|kind| Some(kind.word()) == written);
+    if kind.is_none() {
+        problems.add(
+            format!("{at}.kind"),
+            "must be \"voice-live\" or \"relay\"",
+        );
+    }
+    kind
+}
+
+fn voice_live(at: &str, written: &file::Upstream, problems: &mut Problems) -> Option<Service> {
+    let of_relays = [
+        ("model_parameter", written.model_parameter.is_some()),
+        ("subprotocol", written.subprotocol.is_some()),
+        ("headers", !written.headers.is_empty()),
+        ("identity_headers", written.identity_headers),
+    ];
+    only_for(at, "relay", &of_relays, problems);
     let usual = written.api_version.as_deref().unwrap_or("2026-07-15");
     let web_rtc = written.web_rtc_api_version.as_deref();
     // The only one that served it in a test of August 2026.
@@ -60,56 +88,110 @@ fn api_versions(
     let web_socket = problems.label(&format!("{at}.api_version"), usual);
     let web_rtc = problems.label(&format!("{at}.web_rtc_api_version"), web_rtc);
     let (web_socket, web_rtc) = web_socket.zip(web_rtc)?;
-    Some(ApiVersions {
+    Some(Service::VoiceLive(ApiVersions {
         web_socket,
         web_rtc,
-    })
+    }))
 }
 
-fn credential(at: &str, written: &file::Upstream, problems: &mut Problems) -> Option<Credential> {
-    let at = format!("{at}.credential");
-    let empty = "set key = \"${NAME}\", key_file = \"…\" or caller = true";
-    let Some(written) = &written.credential else {
-        problems.add(&at, empty);
-        return None;
+fn relay(
+    at: &str,
+    written: &file::Upstream,
+    path: &str,
+    problems: &mut Problems,
+) -> Option<Service> {
+    let of_voice_live = [
+        ("resource", written.resource.is_some()),
+        ("web_rtc_api_version", written.web_rtc_api_version.is_some()),
+    ];
+    only_for(at, "voice-live", &of_voice_live, problems);
+    let mut label = |key: &str, text: &str| problems.label(&format!("{at}.{key}"), text);
+    let model_parameter = written.model_parameter.as_deref().unwrap_or("model");
+    let model_parameter = label("model_parameter", model_parameter)?;
+    let api_version = match &written.api_version {
+        Some(version) => Some(label("api_version", version)?),
+        None => None,
     };
-    let text = match (&written.key, &written.key_file) {
-        (Some(key), None) => Some(key.clone()),
-        (None, Some(path)) => {
-            let text = problems.read(&at, path)?;
-            Some(text.trim_end().to_owned())
-        }
-        (None, None) if written.caller => None,
-        (None, None) => {
-            problems.add(&at, empty);
-            return None;
-        }
-        (Some(_), Some(_)) => {
-            problems.add(&at, "key and key_file exclude each other");
-            return None;
-        }
-    };
-    let sendable =
-        |text: &String| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
-    if text.as_ref().is_some_and(|text| !sendable(text)) {
-        problems.add(
-            &at,
-            "the key must be visible ASCII characters and not empty",
-        );
-        return None;
+    if let Some(name) = &written.subprotocol
+        && (name.is_empty() || !name.bytes().all(is_token))
+    {
+        let what = "must be one token, such as \"realtime\"";
+        problems.add(format!("{at}.subprotocol"), what);
     }
-    Some(Credential {
-        caller: written.caller,
-        key: text.map(Secret::new),
-    })
+    Some(Service::Relay(Target {
+        path: path.to_owned(),
+        model_parameter,
+        api_version,
+        subprotocol: written.subprotocol.clone(),
+        headers: headers(at, written, problems),
+        identity_headers: written.identity_headers,
+    }))
 }
 
-/// Whether TLS is wanted, the host and the port; from a resource name or from a URL.
-fn address(
+fn only_for(at: &str, kind: &str, written: &[(&str, bool)], problems: &mut Problems) {
+    for (key, _) in written.iter().filter(|(_, is_written)| *is_written) {
+        let what = format!("has a use with kind = \"{kind}\" only");
+        problems.add(format!("{at}.{key}"), what);
+    }
+}
+
+/// A character of a token (RFC 9110, 5.6.2), as far as subprotocols in use go.
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'+')
+}
+
+/// Fixed headers. Those that make the request what it is, or carry a credential, are the edge's.
+fn headers(
     at: &str,
     written: &file::Upstream,
     problems: &mut Problems,
-) -> Option<(bool, String, u16)> {
+) -> Vec<(HeaderName, HeaderValue)> {
+    const OWN: [&str; 11] = [
+        "host",
+        "connection",
+        "upgrade",
+        "user-agent",
+        "content-length",
+        "transfer-encoding",
+        "te",
+        "trailer",
+        "authorization",
+        "api-key",
+        "cookie",
+    ];
+    let mut headers = Vec::new();
+    for (name, value) in &written.headers {
+        let at = format!("{at}.headers.{name}");
+        let lower = name.to_ascii_lowercase();
+        let own = OWN.contains(&lower.as_str())
+            || ["sec-websocket-", "x-tonegate-", "proxy-"]
+                .iter()
+                .any(|start| lower.starts_with(start));
+        match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            _ if own => problems.add(at, "is written by the edge itself"),
+            (Ok(name), Ok(value)) => headers.push((name, value)),
+            _ => problems.add(at, "is not a header"),
+        }
+    }
+    headers
+}
+
+/// Where an upstream is.
+struct Address {
+    secure: bool,
+    host: String,
+    port: u16,
+    /// Path and query, where they are the operator's to say.
+    path: String,
+}
+
+/// From a resource name or from a URL.
+fn address(
+    at: &str,
+    written: &file::Upstream,
+    kind: Kind,
+    problems: &mut Problems,
+) -> Option<Address> {
     match (&written.resource, &written.url) {
         (Some(resource), None) => {
             let fits = (2..=64).contains(&resource.len())
@@ -123,19 +205,28 @@ fn address(
                 );
                 return None;
             }
-            Some((true, format!("{resource}.services.ai.azure.com"), 443))
+            Some(Address {
+                secure: true,
+                host: format!("{resource}.services.ai.azure.com"),
+                port: 443,
+                path: String::new(),
+            })
         }
         (None, Some(url)) => {
-            let address = parse_url(url);
-            match &address {
-                Err(problem) => problems.add(format!("{at}.url"), problem),
-                Ok((false, host, _)) if !is_loopback(host) && !written.plain_text => problems.add(
+            let address = match parse_url(url, kind) {
+                Ok(address) => address,
+                Err(problem) => {
+                    problems.add(format!("{at}.url"), problem);
+                    return None;
+                }
+            };
+            if !address.secure && !is_loopback(&address.host) && !written.plain_text {
+                problems.add(
                     format!("{at}.url"),
                     "is plain text and not loopback; use wss://, or write plain_text = true",
-                ),
-                Ok(_) => {}
+                );
             }
-            address.ok()
+            Some(address)
         }
         (None, None) => {
             problems.add(at, "set resource = \"…\" (or url = \"wss://host:port\")");
@@ -155,23 +246,63 @@ fn is_loopback(host: &str) -> bool {
             .is_ok_and(|ip| ip.is_loopback())
 }
 
-/// A scheme, a host and a port, nothing else: the path and the query are the edge's to build.
-fn parse_url(text: &str) -> Result<(bool, String, u16), &'static str> {
-    const SHAPE: &str = "must be wss://host or wss://host:port, without a path";
-    let uri: http::Uri = text.parse().map_err(|_| SHAPE)?;
+/// A scheme, a host and a port; the path and the query of Voice Live are the edge's to build, those
+/// of a relay are fixed here.
+fn parse_url(text: &str, kind: Kind) -> Result<Address, &'static str> {
+    let shape = match kind {
+        Kind::VoiceLive => "must be wss://host or wss://host:port, without a path",
+        Kind::Relay => "must be wss://host[:port][/path][?fixed=query]",
+    };
+    let uri: http::Uri = text.parse().map_err(|_| shape)?;
     let secure = match uri.scheme_str() {
         Some("wss") => true,
         Some("ws") => false,
-        _ => return Err(SHAPE),
+        _ => return Err(shape),
     };
-    let bare = uri.path() == "/" && uri.query().is_none() && !text.contains('@');
-    let authority = uri.authority().filter(|_| bare).ok_or(SHAPE)?;
+    let bare = uri.path() == "/" && uri.query().is_none();
+    let fits = (bare || kind == Kind::Relay) && !text.contains(['@', '#']);
+    let authority = uri.authority().filter(|_| fits).ok_or(shape)?;
+    if uri.query().is_some_and(holds_credential) {
+        return Err("holds a credential in its query; credentials go in headers");
+    }
     let host = authority
         .host()
         .trim_start_matches('[')
         .trim_end_matches(']');
-    let port = authority
-        .port_u16()
-        .unwrap_or(if secure { 443 } else { 80 });
-    Ok((secure, host.to_owned(), port))
+    let usual = if secure { 443 } else { 80 };
+    Ok(Address {
+        secure,
+        host: host.to_owned(),
+        port: authority.port_u16().unwrap_or(usual),
+        path: uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
+    })
+}
+
+/// URLs end up in logs of servers and proxies.
+fn holds_credential(query: &str) -> bool {
+    form_urlencoded::parse(query.as_bytes()).any(|(name, _)| is_credential(&name))
+}
+
+/// Whether a parameter of this name carries a secret.
+pub(super) fn is_credential(name: &str) -> bool {
+    const SECRET: [&str; 11] = [
+        "token",
+        "access_token",
+        "authorization",
+        "api-key",
+        "apikey",
+        "api_key",
+        "key",
+        "code",
+        "sig",
+        "agent-access-token",
+        "subscription-key",
+    ];
+    SECRET.contains(&name.to_ascii_lowercase().as_str())
+}
+
+/// Whether the fixed part of a relay's query has a parameter of this name.
+pub(super) fn is_fixed(target: &Target, name: &Label) -> bool {
+    let query = target.path.split_once('?').map_or("", |(_, query)| query);
+    form_urlencoded::parse(query.as_bytes()).any(|(fixed, _)| fixed == name.as_str())
 }

@@ -1,0 +1,257 @@
+//! Where tokens for the edge itself come from: three services of Azure's platforms.
+//!
+//! The metadata service of virtual machines (IMDS), the identity endpoint of App Service and
+//! Container Apps, and Entra's token endpoint for a Kubernetes service account that it trusts
+//! (workload identity). What they answer differs in detail only.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, header};
+use serde::Deserialize;
+
+use crate::config::{IdentitySource, ManagedIdentity};
+use crate::label::Label;
+use crate::secret::Secret;
+use crate::upstream::Unusable;
+use crate::upstream::credential::{bearer, sensitive};
+use crate::upstream::fetch::{self, Asking, Document};
+
+/// Tokens in use have 1 to 4 KiB.
+const TOKEN_MAX: usize = 16 * 1024;
+/// No platform gives tokens for longer than a day.
+const LASTS_MAX: Duration = Duration::from_secs(48 * 3600);
+
+/// One service, ready to be asked.
+pub(super) struct Source {
+    document: Document,
+    way: Way,
+}
+
+enum Way {
+    /// A GET with this header.
+    Get(HeaderName, HeaderValue),
+    /// A form whose assertion is read from a file each time.
+    Assert {
+        client_id: Label,
+        scope: String,
+        file: PathBuf,
+    },
+}
+
+/// A token in its header, and for how long it is good.
+pub(super) struct Fetched {
+    pub(super) header: HeaderValue,
+    pub(super) lasts: Duration,
+}
+
+/// Why there is none; for the log. It holds nothing that the service said.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failed {
+    #[error(transparent)]
+    Document(#[from] fetch::Failed),
+    #[error("the file of AZURE_FEDERATED_TOKEN_FILE cannot be read: {0}")]
+    File(std::io::ErrorKind),
+    #[error("the answer is not a token with its end")]
+    Answer,
+    #[error("the token has ended already")]
+    Ended,
+}
+
+impl Failed {
+    pub(super) const LATE: Failed = Failed::Document(fetch::Failed::Late);
+}
+
+impl Source {
+    pub(super) fn new(upstream: &Label, settings: ManagedIdentity) -> Result<Source, Unusable> {
+        let unusable = || Unusable::Credential(upstream.clone());
+        // The older services name the resource, the token endpoint its scope.
+        let resource = settings.scope.trim_end_matches("/.default");
+        let query = |version: &str| {
+            let mut query = form_urlencoded::Serializer::new(String::new());
+            query.append_pair("api-version", version);
+            query.append_pair("resource", resource);
+            if let Some(id) = &settings.client_id {
+                query.append_pair("client_id", id.as_str());
+            }
+            query.finish()
+        };
+        let (document, way) = match settings.source {
+            IdentitySource::Imds { base } => {
+                let query = query("2018-02-01");
+                let url = format!("{base}/metadata/identity/oauth2/token?{query}");
+                let metadata = HeaderName::from_static("metadata");
+                let way = Way::Get(metadata, HeaderValue::from_static("true"));
+                (Document::plain(&url), way)
+            }
+            IdentitySource::AppService { endpoint, header } => {
+                let url = format!("{endpoint}?{}", query("2019-08-01"));
+                let name = HeaderName::from_static("x-identity-header");
+                let value = sensitive(header.expose()).ok_or_else(unusable)?;
+                (Document::plain(&url), Way::Get(name, value))
+            }
+            IdentitySource::Workload {
+                authority,
+                tenant,
+                client_id,
+                token_file,
+                roots,
+            } => {
+                let url = format!("{authority}/{tenant}/oauth2/v2.0/token");
+                let way = Way::Assert {
+                    client_id,
+                    scope: settings.scope,
+                    file: token_file,
+                };
+                (Document::new(&url, &roots), way)
+            }
+        };
+        Ok(Source {
+            document: document.ok_or_else(unusable)??,
+            way,
+        })
+    }
+
+    pub(super) async fn fetch(&self) -> Result<Fetched, Failed> {
+        let asking = match &self.way {
+            Way::Get(name, value) => Asking {
+                headers: vec![(name.clone(), value.clone())],
+                ..Asking::default()
+            },
+            Way::Assert {
+                client_id,
+                scope,
+                file,
+            } => assertion(client_id, scope, file)?,
+        };
+        let answer = self.document.ask(asking).await?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        read(&answer, now.unwrap_or_default())
+    }
+}
+
+/// The request of RFC 7523, section 2.2.
+fn assertion(client_id: &Label, scope: &str, file: &Path) -> Result<Asking, Failed> {
+    // A file of some KiB in memory, which the platform put there.
+    let assertion = std::fs::read_to_string(file).map_err(|error| Failed::File(error.kind()))?;
+    let assertion = Secret::new(assertion);
+    let body = form_urlencoded::Serializer::new(String::new())
+        .append_pair("grant_type", "client_credentials")
+        .append_pair("client_id", client_id.as_str())
+        .append_pair("scope", scope)
+        .append_pair(
+            "client_assertion_type",
+            "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+        )
+        .append_pair("client_assertion", assertion.expose().trim())
+        .finish();
+    let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+    Ok(Asking {
+        method: Method::POST,
+        headers: vec![(header::CONTENT_TYPE, form)],
+        body: Bytes::from(body),
+    })
+}
+
+/// What all three answer. Numbers come as numbers or as texts.
+#[derive(Deserialize)]
+struct Answer {
+    access_token: String,
+    expires_in: Option<Number>,
+    /// Seconds since 1970.
+    expires_on: Option<Number>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Number {
+    Number(u64),
+    Text(String),
+}
+
+impl Number {
+    fn seconds(&self) -> Option<Duration> {
+        match self {
+            Number::Number(number) => Some(*number),
+            Number::Text(text) => text.parse().ok(),
+        }
+        .map(Duration::from_secs)
+    }
+}
+
+/// `now` is the time since 1970.
+fn read(answer: &[u8], now: Duration) -> Result<Fetched, Failed> {
+    let answer: Answer = serde_json::from_slice(answer).map_err(|_| Failed::Answer)?;
+    let token = Secret::new(answer.access_token);
+    let text = token.expose();
+    if text.is_empty() || text.len() > TOKEN_MAX || !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(Failed::Answer);
+    }
+    let left = answer.expires_in.and_then(|number| number.seconds());
+    let left = left.or_else(|| {
+        let end = answer.expires_on?.seconds()?;
+        Some(end.saturating_sub(now))
+    });
+    let lasts = left.ok_or(Failed::Answer)?.min(LASTS_MAX);
+    if lasts.is_zero() {
+        return Err(Failed::Ended);
+    }
+    let header = bearer(&token).ok_or(Failed::Answer)?;
+    Ok(Fetched { header, lasts })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Duration = Duration::from_secs(1_800_000_000);
+
+    fn lasts(answer: &str) -> Option<u64> {
+        let fetched = read(answer.as_bytes(), NOW).ok()?;
+        assert_eq!(fetched.header, "Bearer t.t.t");
+        assert!(fetched.header.is_sensitive());
+        Some(fetched.lasts.as_secs())
+    }
+
+    #[test]
+    fn b20_reads_what_each_platform_answers() {
+        let imds = r#"{"access_token":"t.t.t","client_id":"c","expires_in":"86399",
+            "expires_on":"1800086399","not_before":"1800000000","resource":"r",
+            "token_type":"Bearer","refresh_token":""}"#;
+        assert_eq!(lasts(imds), Some(86_399));
+        let app_service = r#"{"access_token":"t.t.t","expires_on":"1800003600",
+            "resource":"r","token_type":"Bearer","client_id":"C"}"#;
+        assert_eq!(lasts(app_service), Some(3_600));
+        let entra = r#"{"token_type":"Bearer","expires_in":3599,"ext_expires_in":3599,
+            "access_token":"t.t.t"}"#;
+        assert_eq!(lasts(entra), Some(3_599));
+        let for_ever = r#"{"access_token":"t.t.t","expires_in":99999999999}"#;
+        assert_eq!(lasts(for_ever), Some(LASTS_MAX.as_secs()));
+    }
+
+    #[test]
+    fn what_is_no_good_token_is_none() {
+        let long = format!(
+            r#"{{"access_token":"{}","expires_in":60}}"#,
+            "t".repeat(TOKEN_MAX + 1)
+        );
+        for answer in [
+            "",
+            "[]",
+            "{}",
+            r#"{"access_token":"t.t.t"}"#,
+            r#"{"access_token":"","expires_in":60}"#,
+            r#"{"access_token":"t t","expires_in":60}"#,
+            r#"{"access_token":"t
+x: y","expires_in":60}"#,
+            r#"{"access_token":"t","expires_in":0}"#,
+            r#"{"access_token":"t","expires_in":"soon"}"#,
+            r#"{"access_token":"t","expires_in":-1}"#,
+            r#"{"access_token":"t","expires_on":"1799999999"}"#,
+            &long,
+        ] {
+            assert!(read(answer.as_bytes(), NOW).is_err(), "{answer}");
+        }
+    }
+}
