@@ -59,6 +59,7 @@ fn every_sample_of_the_settings_is_good() {
             .args(["check", "--config"])
             .arg(&sample)
             .env("AZURE_SPEECH_KEY", "canary-of-the-sample")
+            .env("OPENAI_API_KEY", "canary-of-the-sample")
             .output()
             .unwrap();
         let err = String::from_utf8(check.stderr).unwrap();

@@ -68,11 +68,7 @@ fn about(route: &Route, entered: &Entered<'_>, query: &Query) -> Result<About, D
 }
 
 /// The model that is asked for, or the first.
-fn model(
-    route: &Route,
-    entered: &Entered<'_>,
-    asked: Option<&Model>,
-) -> Result<Model, Denied> {
+fn model(route: &Route, entered: &Entered<'_>, asked: Option<&Model>) -> Result<Model, Denied> {
     let allowed = allowed(route, entered.key);
     let model = match asked {
         None => allowed.first(),
@@ -102,7 +98,9 @@ fn relay(route: &Route, entered: &Entered<'_>, query: &Query) -> Result<About, D
         };
         let value = Label::new(value).ok_or(bad("a parameter has a value that cannot go on"))?;
         if !parameter.values.is_empty() && !parameter.values.contains(&value) {
-            return Err(forbidden("a parameter has a value that is not allowed here"));
+            return Err(forbidden(
+                "a parameter has a value that is not allowed here",
+            ));
         }
         if parameters.iter().any(|(other, _)| *other == parameter.name) {
             return Err(bad("a parameter stands twice"));

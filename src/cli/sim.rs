@@ -33,9 +33,31 @@ pub(super) struct VoiceLiveFlags {
     /// Key that clients must send in the api-key header; without it any credential does
     #[arg(long, value_name = "KEY")]
     api_key: Option<String>,
+    /// Play another realtime service: its paths, parameters, credential and events
+    #[arg(long, value_enum, default_value = "voice-live", value_name = "SERVICE")]
+    service: Service,
     /// Answer audio that comes faster than twice its declared rate with an error event
     #[arg(long)]
     strict_pacing: bool,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Service {
+    VoiceLive,
+    /// /v1/realtime
+    Openai,
+    /// /openai/v1/realtime, /openai/realtime
+    AzureOpenai,
+}
+
+impl From<Service> for voice_live::Service {
+    fn from(service: Service) -> voice_live::Service {
+        match service {
+            Service::VoiceLive => voice_live::Service::VoiceLive,
+            Service::Openai => voice_live::Service::OpenAi,
+            Service::AzureOpenai => voice_live::Service::AzureOpenAi,
+        }
+    }
 }
 
 /// Where a simulator listens, and as whom.
@@ -80,6 +102,7 @@ pub(super) fn run(peer: Peer) -> anyhow::Result<()> {
             runtime.block_on(voice_live(voice_live::Options {
                 listen,
                 identity,
+                service: flags.service.into(),
                 api_key: flags.api_key,
                 strict_pacing: flags.strict_pacing,
                 ..voice_live::Options::loopback()

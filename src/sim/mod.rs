@@ -11,7 +11,8 @@
 //! Reading order: [`certificate`] makes throw-away identities, [`stream`] is one connection with
 //! or without TLS, `accept` takes them in, [`head`] and [`frame`] are the two layers on it,
 //! [`signal`] is something to say, [`voice_live`] is the service with its record, [`client`] is who
-//! calls it, and [`issuer`] is where callers' tokens come from.
+//! calls it, [`issuer`] is where callers' tokens come from, and [`platform`] those for the edge
+//! itself.
 //!
 //! Not here: Call Automation, Graph and the ACS caller.
 
@@ -21,6 +22,7 @@ pub mod client;
 pub mod frame;
 pub mod head;
 pub mod issuer;
+pub mod platform;
 pub mod signal;
 pub mod stream;
 pub mod voice_live;

@@ -37,7 +37,7 @@ pub use self::ask::{About, Ask, Generation, Transport};
 pub use self::host::{Stream, set_options};
 pub use self::tls::Unusable;
 
-use self::credential::{Shown, Whose, Wallet};
+use self::credential::{Shown, Wallet, Whose};
 use self::host::Host;
 use self::identity::Identity;
 

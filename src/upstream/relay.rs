@@ -116,10 +116,22 @@ mod tests {
             ..ask(Some("gpt"), Vec::new())
         };
         let cases = [
-            (ask(Some("gpt"), Vec::new()), &openai, "/v1/realtime?model=gpt"),
+            (
+                ask(Some("gpt"), Vec::new()),
+                &openai,
+                "/v1/realtime?model=gpt",
+            ),
             (ask(None, Vec::new()), &openai, "/v1/realtime"),
-            (ask(None, intent()), &openai, "/v1/realtime?intent=transcription"),
-            (ask(None, intent()), &to("/a?b=c"), "/a?b=c&intent=transcription"),
+            (
+                ask(None, intent()),
+                &openai,
+                "/v1/realtime?intent=transcription",
+            ),
+            (
+                ask(None, intent()),
+                &to("/a?b=c"),
+                "/a?b=c&intent=transcription",
+            ),
             (ask(None, intent()), &to("/a?"), "/a?intent=transcription"),
             (
                 ask(Some("gpt"), Vec::new()),

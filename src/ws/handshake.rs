@@ -286,7 +286,10 @@ mod tests {
             ),
         ];
         for (response, expected) in cases {
-            assert_eq!(verify(&response.body(()).unwrap(), &key, None), Err(expected));
+            assert_eq!(
+                verify(&response.body(()).unwrap(), &key, None),
+                Err(expected)
+            );
         }
         let other = HeaderValue::from_static("dGhlIHNhbXBsZSBub25jZQ==");
         assert_eq!(

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tonegate::app::Edge;
-use tonegate::config::Settings;
+use tonegate::config::{Environment, Settings};
 use tonegate::ids::SessionId;
 use tonegate::secret::Digest;
 use tonegate::sim::certificate::{Authority, Identity};
@@ -22,7 +22,7 @@ use tonegate::sim::head;
 use tonegate::sim::stream::{self, Stream};
 use tonegate::sim::voice_live::connection::Connection;
 use tonegate::sim::voice_live::record::Record;
-use tonegate::sim::voice_live::{Options, VoiceLive};
+use tonegate::sim::voice_live::{Options, Service, VoiceLive};
 
 /// Nothing that a test waits for takes this long; it only turns a hang into a failure.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -89,7 +89,7 @@ pub struct Wish {
     /// TLS towards the client and towards the upstream.
     pub tls: bool,
     pub workers: usize,
-    /// More tables at the end of the settings.
+    /// More tables at the end of the settings; `UPSTREAM` is where the upstream is.
     pub more: String,
     /// Upstreams that the route tries first, by name; `more` defines them.
     pub upstreams_first: Vec<&'static str>,
@@ -99,6 +99,12 @@ pub struct Wish {
     pub credential: String,
     /// The upstream takes any one credential, not only its key.
     pub upstream_takes_any: bool,
+    /// The upstream takes this token and nothing else.
+    pub upstream_token: Option<String>,
+    /// Which service the upstream is.
+    pub service: Service,
+    /// Variables that the edge sees, instead of those of the process.
+    pub variables: Option<Vec<(&'static str, String)>>,
 }
 
 impl Default for Wish {
@@ -117,6 +123,9 @@ impl Default for Wish {
             upstream_plain: false,
             credential: format!("{{ key = \"{UPSTREAM_KEY}\" }}"),
             upstream_takes_any: false,
+            upstream_token: None,
+            service: Service::VoiceLive,
+            variables: None,
         }
     }
 }
@@ -164,7 +173,10 @@ impl World {
     ) -> World {
         let server = VoiceLive::bind(Options {
             identity: (wish.tls && !wish.upstream_plain).then_some(identity),
-            api_key: (!wish.upstream_takes_any).then(|| UPSTREAM_KEY.to_owned()),
+            api_key: (!wish.upstream_takes_any && wish.upstream_token.is_none())
+                .then(|| UPSTREAM_KEY.to_owned()),
+            bearer: wish.upstream_token.clone(),
+            service: wish.service,
             ..Options::loopback()
         })
         .await
@@ -179,7 +191,11 @@ impl World {
         fs::write(folder.join("edge.key"), &own.key_pem).unwrap();
         let settings = settings(&wish, address.port());
         fs::write(folder.join("edge.toml"), &settings).unwrap();
-        let read = Settings::read(&[folder.join("edge.toml")]).unwrap();
+        let variables = match &wish.variables {
+            None => Environment::process(),
+            Some(some) => Environment::of(some.iter().map(|(name, value)| (*name, value.as_str()))),
+        };
+        let read = Settings::read_in(&[folder.join("edge.toml")], &variables).unwrap();
         let edge = Edge::start(&read).unwrap();
         World {
             port: edge.public().port(),
@@ -363,7 +379,8 @@ fn settings(wish: &Wish, upstream_port: u16) -> String {
         wish.accept,
         quoted.join(", "),
         wish.route,
-        wish.more,
+        wish.more
+            .replace("UPSTREAM", &format!("{scheme}://localhost:{upstream_port}")),
     )
 }
 

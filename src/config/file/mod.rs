@@ -58,11 +58,7 @@ pub(super) fn read(paths: &[PathBuf], variables: &Environment) -> Result<File, U
 }
 
 /// Reads settings from a text instead of files; relative paths in it are left alone.
-pub(super) fn read_text(
-    name: &str,
-    text: &str,
-    variables: &Environment,
-) -> Result<File, Unusable> {
+pub(super) fn read_text(name: &str, text: &str, variables: &Environment) -> Result<File, Unusable> {
     let table = parse(name, text, variables)?;
     finish(name, table, variables)
 }
@@ -233,12 +229,7 @@ fn expand(table: &mut Table, at: &str, variables: &Environment, missing: &mut Ve
     }
 }
 
-fn expand_value(
-    value: &mut Value,
-    at: &str,
-    variables: &Environment,
-    missing: &mut Vec<String>,
-) {
+fn expand_value(value: &mut Value, at: &str, variables: &Environment, missing: &mut Vec<String>) {
     match value {
         Value::String(text) => match env::expand(text, variables) {
             Ok(Some(expanded)) => *text = expanded,

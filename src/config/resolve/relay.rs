@@ -6,7 +6,13 @@ use crate::config::{Kind, Parameter, Route, Service};
 use crate::label::Label;
 
 /// Parameters that mean something to the edge itself.
-const KNOWN: [&str; 5] = ["model", "deployment", "api-version", "apiVersion", "transport"];
+const KNOWN: [&str; 5] = [
+    "model",
+    "deployment",
+    "api-version",
+    "apiVersion",
+    "transport",
+];
 
 pub(super) fn parameters(at: &mut At<'_>) -> Vec<Parameter> {
     let mut parameters = Vec::new();

@@ -9,7 +9,8 @@ use super::enter::{accept, cookie, cookies, enter};
 use super::{Problems, relay};
 use crate::config::file::{self, File};
 use crate::config::{
-    ApiKey, Enter, Issuer, Kind, Pass, Refuse, Route, RouteLimits, Upstream, VOICE_LIVE_AUDIENCES, Way,
+    ApiKey, Enter, Issuer, Kind, Pass, Refuse, Route, RouteLimits, Upstream, VOICE_LIVE_AUDIENCES,
+    Way,
 };
 use crate::label::Label;
 
@@ -79,7 +80,10 @@ fn route(at: &mut At<'_>, name: Label, kind: Kind, known: &Known<'_>) -> Route {
     }
     let upstreams = upstreams(at, known);
     let own = |name: &Label| {
-        let upstream = known.upstreams.iter().find(|upstream| upstream.name == *name);
+        let upstream = known
+            .upstreams
+            .iter()
+            .find(|upstream| upstream.name == *name);
         upstream.is_some_and(|upstream| upstream.credential.identity.is_some())
     };
     Route {

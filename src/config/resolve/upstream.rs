@@ -65,10 +65,7 @@ pub(super) fn kind(at: &str, written: Option<&str>, problems: &mut Problems) -> 
     let all = [Kind::VoiceLive, Kind::Relay];
     let kind = all.into_iter().find(|kind| Some(kind.word()) == written);
     if kind.is_none() {
-        problems.add(
-            format!("{at}.kind"),
-            "must be \"voice-live\" or \"relay\"",
-        );
+        problems.add(format!("{at}.kind"), "must be \"voice-live\" or \"relay\"");
     }
     kind
 }
@@ -274,7 +271,10 @@ fn parse_url(text: &str, kind: Kind) -> Result<Address, &'static str> {
         secure,
         host: host.to_owned(),
         port: authority.port_u16().unwrap_or(usual),
-        path: uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
+        path: uri
+            .path_and_query()
+            .map_or("/", |path| path.as_str())
+            .to_owned(),
     })
 }
 

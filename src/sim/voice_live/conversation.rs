@@ -41,8 +41,8 @@ struct Shared<'a> {
 }
 
 /// The text of `session.created`, which goes out with the 101 before a part begins.
-pub(super) fn session_created(connection: u64, model: &str) -> String {
-    let mut dialogue = Dialogue::new(connection, model, None);
+pub(super) fn session_created(connection: u64, accepted: &Accepted) -> String {
+    let mut dialogue = Dialogue::new(accepted.service, connection, &accepted.model, None);
     dialogue
         .next_event()
         .map(|event| event.text)
@@ -53,7 +53,7 @@ pub(super) fn session_created(connection: u64, model: &str) -> String {
 pub(super) async fn play(wire: Wire<'_>, accepted: &Accepted, options: &Options) {
     let recorder = wire.recorder;
     let pacing = options.strict_pacing.then(Instant::now);
-    let mut dialogue = Dialogue::new(recorder.id(), &accepted.model, pacing);
+    let mut dialogue = Dialogue::new(accepted.service, recorder.id(), &accepted.model, pacing);
     dialogue.next_event();
     let (stream, early) = wire.into_parts();
     let config = WebSocketConfig::default()

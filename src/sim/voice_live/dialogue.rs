@@ -6,6 +6,7 @@
 
 use super::pace::Pace;
 use super::reply::Reply;
+use super::service::Service;
 use super::settings::{Fault, Settings};
 use super::vad::{Heard, Vad};
 use base64::Engine as _;
@@ -48,6 +49,7 @@ pub(super) struct Outgoing {
 
 /// One session.
 pub(super) struct Dialogue {
+    service: Service,
     settings: Settings,
     vad: Vad,
     /// Audio since the last commit or clear.
@@ -66,8 +68,14 @@ pub(super) struct Dialogue {
 
 impl Dialogue {
     /// A session that has `session.created` to say.
-    pub(super) fn new(connection: u64, model: &str, strict_pacing: Option<Instant>) -> Self {
+    pub(super) fn new(
+        service: Service,
+        connection: u64,
+        model: &str,
+        strict_pacing: Option<Instant>,
+    ) -> Self {
         let mut dialogue = Self {
+            service,
             settings: Settings::new(&format!("sess_{connection}"), model),
             vad: Vad::default(),
             buffer: Vec::new(),
@@ -80,7 +88,7 @@ impl Dialogue {
             ids: 0,
             pace: strict_pacing.map(Pace::new),
         };
-        let session = dialogue.settings.show();
+        let session = service.show(dialogue.settings.show());
         dialogue.say("session.created", json!({ "session": session }));
         dialogue
     }
@@ -98,7 +106,7 @@ impl Dialogue {
         let mut reply = self.reply.take()?;
         if let Some(audio) = reply.next_piece() {
             let (kind, event) = reply.delta(&audio);
-            let text = self.word(kind, &event);
+            let text = self.word(kind, event);
             self.reply = Some(reply);
             return Some(Outgoing {
                 text,
@@ -143,8 +151,9 @@ impl Dialogue {
             "input_audio_buffer.append" => return self.append(event, now),
             "session.update" => {
                 let session = event.get("session").unwrap_or(&Value::Null);
-                self.settings.update(session)?;
-                let session = self.settings.show();
+                let session = self.service.read(session)?;
+                self.settings.update(&session)?;
+                let session = self.service.show(self.settings.show());
                 self.say("session.updated", json!({ "session": session }));
             }
             "input_audio_buffer.commit" if self.buffer.is_empty() => {
@@ -352,7 +361,7 @@ impl Dialogue {
             "type": "invalid_request_error", "code": fault.code, "message": fault.message,
             "param": fault.param, "event_id": event_id,
         }});
-        let text = self.word("error", &error);
+        let text = self.word("error", error);
         self.outbox.push_back(Outgoing {
             text,
             audio: Vec::new(),
@@ -361,7 +370,7 @@ impl Dialogue {
     }
 
     fn say(&mut self, kind: &str, event: Value) {
-        let text = self.word(kind, &event);
+        let text = self.word(kind, event);
         self.outbox.push_back(Outgoing {
             text,
             audio: Vec::new(),
@@ -370,8 +379,9 @@ impl Dialogue {
     }
 
     /// The event as text, `type` and `event_id` first, as the service writes them.
-    fn word(&mut self, kind: &str, event: &Value) -> String {
+    fn word(&mut self, kind: &str, mut event: Value) -> String {
         let id = self.id("event");
+        let kind = self.service.word(kind, &mut event);
         let rest = event.to_string();
         let rest = rest.trim_start_matches('{');
         let comma = if rest == "}" { "" } else { "," };
@@ -408,7 +418,7 @@ mod tests {
     #[test]
     fn a_turn_is_answered_by_itself_in_the_services_order() {
         let now = Instant::now();
-        let mut dialogue = Dialogue::new(1, "m", None);
+        let mut dialogue = Dialogue::new(Service::VoiceLive, 1, "m", None);
         let mut said = signal::speech(2.0, 24_000);
         said.extend(signal::silence(0.5, 24_000));
         for piece in said.chunks(960) {
@@ -447,7 +457,7 @@ mod tests {
     #[test]
     fn without_detection_the_client_ends_its_turn() {
         let now = Instant::now();
-        let mut dialogue = Dialogue::new(1, "m", None);
+        let mut dialogue = Dialogue::new(Service::VoiceLive, 1, "m", None);
         let quiet = signal::silence(0.1, 24_000);
         for text in [
             r#"{"type":"session.update","session":{"turn_detection":null}}"#,
@@ -468,7 +478,7 @@ mod tests {
     #[test]
     fn speech_during_a_reply_cancels_it() {
         let now = Instant::now();
-        let mut dialogue = Dialogue::new(1, "m", None);
+        let mut dialogue = Dialogue::new(Service::VoiceLive, 1, "m", None);
         let mut said = signal::speech(2.0, 24_000);
         said.extend(signal::silence(0.4, 24_000));
         dialogue.receive(&append(&said), now);
@@ -506,7 +516,7 @@ mod tests {
             (r#"{"type":"session.avatar.connect"}"#, "not_simulated"),
             (r#"{"type":"nonsense","event_id":"e7"}"#, "unknown_event"),
         ];
-        let mut dialogue = Dialogue::new(1, "m", None);
+        let mut dialogue = Dialogue::new(Service::VoiceLive, 1, "m", None);
         dialogue.next_event().unwrap();
         for (text, code) in cases {
             assert!(dialogue.receive(text, Instant::now()).is_empty());
@@ -520,7 +530,7 @@ mod tests {
     #[test]
     fn audio_that_outruns_its_declared_rate_is_told() {
         let start = Instant::now();
-        let mut dialogue = Dialogue::new(1, "m", Some(start));
+        let mut dialogue = Dialogue::new(Service::VoiceLive, 1, "m", Some(start));
         let second = append(&signal::silence(1.0, 24_000));
         let at = |ms| start + Duration::from_millis(ms);
         for (ms, error) in [

@@ -4,8 +4,8 @@
 //! the reading order: [`scenario`] names what is played, `request` judges the upgrade, `refusal`
 //! says no, `wire` is the accepted socket, `play` acts the parts that need raw frames,
 //! `conversation` drives the faithful one over tungstenite, with `dialogue` its pure state,
-//! `settings` what `session.update` may say, `vad` its ear and `reply` its voice; [`record`]
-//! remembers each [`connection`].
+//! `settings` what `session.update` may say, `vad` its ear and `reply` its voice; `service` is what
+//! OpenAI and Azure OpenAI do otherwise; [`record`] remembers each [`connection`].
 //!
 //! A `model` that begins with `sim-` picks the part; any other model gets [`Options::scenario`].
 //!
@@ -21,6 +21,7 @@ mod refusal;
 mod reply;
 mod request;
 pub mod scenario;
+mod service;
 mod settings;
 mod vad;
 mod wire;
@@ -53,6 +54,8 @@ const CONNECTIONS_OPEN_MAX: usize = 65_536;
 /// How long TLS and then the request may take. The edge allows as much on its own side.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(10);
 
+pub use service::Service;
+
 /// How the service is set up.
 #[derive(Clone)]
 pub struct Options {
@@ -60,7 +63,9 @@ pub struct Options {
     pub listen: SocketAddr,
     /// TLS with this identity, or plain TCP.
     pub identity: Option<Identity>,
-    /// The key wanted in the `api-key` header.
+    /// Which service it is.
+    pub service: Service,
+    /// The key wanted in the `api-key` header, or, by OpenAI, as a bearer.
     pub api_key: Option<String>,
     /// The token accepted as `Authorization: Bearer`. With neither key nor token set, any single
     /// credential is taken, and none is too.
@@ -79,6 +84,7 @@ impl Options {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             identity: None,
+            service: Service::default(),
             api_key: None,
             bearer: None,
             scenario: Scenario::Conversation,

@@ -81,7 +81,9 @@ pub(super) async fn play(mut wire: Wire<'_>, accepted: &Accepted, options: &Opti
 /// write, so that they share a TLS record.
 fn opening(accepted: &Accepted, recorder: &Recorder) -> BytesMut {
     let mut bytes = BytesMut::new();
-    let switch = switching(&accepted.accept, "");
+    let chosen = accepted.subprotocol;
+    let chosen = chosen.map(|name| format!("Sec-WebSocket-Protocol: {name}\r\n"));
+    let switch = switching(&accepted.accept, chosen.as_deref().unwrap_or(""));
     let frame = |text: String| {
         recorder.sent(TEXT, text.len());
         Frame::whole(TEXT, text)
@@ -97,7 +99,7 @@ fn opening(accepted: &Accepted, recorder: &Recorder) -> BytesMut {
         | Scenario::Stall
         | Scenario::Garbage(_) => bytes.extend_from_slice(switch.as_bytes()),
         Scenario::Conversation | Scenario::Close(_) | Scenario::Reset | Scenario::Eof => {
-            let created = conversation::session_created(recorder.id(), &accepted.model);
+            let created = conversation::session_created(recorder.id(), accepted);
             bytes.extend_from_slice(switch.as_bytes());
             frame(created).encode(None, &mut bytes);
         }

@@ -6,38 +6,21 @@
 
 use super::connection::Violation;
 use super::scenario::{Scenario, UnknownScenario};
+use super::service::Service;
 use super::{Options, refusal::Refusal};
 use crate::sim::head::{self, Head};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-/// The paths of the realtime service: with media in the WebSocket, and the control channel of
-/// WebRTC.
-const PATHS: [&str; 2] = ["/voice-live/realtime", "/voice-live/realtime/calls"];
-
-const VERSIONS: [&str; 6] = [
+const VERSIONS: [&str; 7] = [
+    "2025-04-01-preview",
     "2025-05-01-preview",
     "2025-10-01",
     "2026-01-01-preview",
     "2026-04-10",
     "2026-06-01-preview",
     "2026-07-15",
-];
-
-/// Parameters that carry no secret. `x-ms-client-sdk` is what Microsoft's Python SDK adds.
-const PARAMETERS: [&str; 11] = [
-    "api-version",
-    "model",
-    "agent-name",
-    "agent-project-name",
-    "agent-version",
-    "agent-id",
-    "agent-authentication-identity-client-id",
-    "conversation-id",
-    "foundry-resource-override",
-    "client-request-id",
-    "x-ms-client-sdk",
 ];
 
 /// Parameters that carry a secret: documented for browsers, wrong from an edge. `h-<name>`, the
@@ -67,11 +50,14 @@ pub(super) struct Accepted {
     pub(super) scenario: Scenario,
     /// The model asked for; empty in agent mode.
     pub(super) model: String,
+    pub(super) service: Service,
+    pub(super) subprotocol: Option<&'static str>,
 }
 
 /// Faults found on the way; the first refusal decides.
 struct Judge<'a> {
     request: &'a Request,
+    service: Service,
     violations: Vec<Violation>,
     refusal: Option<Refusal>,
 }
@@ -100,6 +86,7 @@ impl Request {
     pub(super) fn judge(&self, options: &Options) -> Verdict {
         let mut judge = Judge {
             request: self,
+            service: options.service,
             violations: Vec::new(),
             refusal: None,
         };
@@ -112,6 +99,10 @@ impl Request {
             accept,
             scenario,
             model,
+            service: options.service,
+            subprotocol: options
+                .service
+                .choose(self.head.all("sec-websocket-protocol")),
         };
         Verdict {
             violations: judge.violations,
@@ -171,7 +162,7 @@ impl Judge<'_> {
     }
 
     fn path(&mut self) {
-        if !PATHS.contains(&self.request.path.as_str()) {
+        if !self.service.paths().contains(&self.request.path.as_str()) {
             self.refuse(Violation::Path, Refusal::new(404, "Resource not found"));
         }
     }
@@ -183,7 +174,7 @@ impl Judge<'_> {
             if CREDENTIAL_PARAMETERS.contains(&lower.as_str()) || lower.starts_with("h-") {
                 let refusal = Refusal::new(400, "a credential belongs in a header");
                 self.refuse(Violation::QueryCredential, refusal);
-            } else if !PARAMETERS.contains(&name.as_str()) {
+            } else if !self.service.parameters().contains(&name.as_str()) {
                 let refusal = Refusal::new(400, "unknown query parameter");
                 self.refuse(Violation::UnknownParameter, refusal);
             }
@@ -193,7 +184,11 @@ impl Judge<'_> {
             }
         }
         let version = self.request.parameter("api-version");
-        if !version.is_some_and(|version| VERSIONS.contains(&version)) {
+        let right = match self.service.has_versions(&self.request.path) {
+            true => version.is_some_and(|version| VERSIONS.contains(&version)),
+            false => version.is_none(),
+        };
+        if !right {
             let refusal = Refusal::new(400, "api-version is missing or unknown");
             self.refuse(Violation::ApiVersion, refusal);
         }
@@ -205,7 +200,8 @@ impl Judge<'_> {
     }
 
     fn model(&mut self, default: Scenario) -> (Scenario, String) {
-        let model = self.request.parameter("model").unwrap_or_default();
+        let name = self.service.model_parameter(&self.request.path);
+        let model = self.request.parameter(name).unwrap_or_default();
         if model.is_empty() != self.agent_mode() {
             let refusal = Refusal::new(400, "give a model, or an agent, not both");
             self.refuse(Violation::Model, refusal);
@@ -232,6 +228,7 @@ impl Judge<'_> {
         );
         let right = match (&keys[..], &bearers[..]) {
             ([], []) => options.api_key.is_none() && options.bearer.is_none(),
+            ([_], []) if !self.service.takes_api_key() => false,
             ([key], []) => {
                 let anything = options.api_key.is_none() && options.bearer.is_none();
                 !self.agent_mode() && (anything || options.api_key.as_deref() == Some(*key))
@@ -239,7 +236,10 @@ impl Judge<'_> {
             ([], [bearer]) => {
                 let anything = options.api_key.is_none() && options.bearer.is_none();
                 let token = bearer.strip_prefix("Bearer ");
-                token.is_some() && (anything || options.bearer.as_deref() == token)
+                let key = options.api_key.as_deref();
+                let key = key.filter(|_| !self.service.takes_api_key());
+                let known = key.or(options.bearer.as_deref());
+                token.is_some() && (anything || known == token)
             }
             _ => {
                 let refusal = Refusal::new(400, "more than one credential");

@@ -181,7 +181,11 @@ impl Identity {
             state.replaced = Some(now);
             // One that has begun may bring the very token that was refused, but hardly: it began
             // because that one was about to end.
-            let number = if under_way { state.begun } else { state.begun + 1 };
+            let number = if under_way {
+                state.begun
+            } else {
+                state.begun + 1
+            };
             state.wanted = state.wanted.max(number);
             number
         };
