@@ -58,7 +58,10 @@ fn about(route: &Route, entered: &Entered<'_>, query: &Query) -> Result<About, D
     // Naming an agent is asking for it, as in the successor of the old proxy.
     let wants_agent = match query.mode {
         Some(mode) => mode == Mode::Agent,
-        None => query.agent.is_some() || route.models.is_empty(),
+        None => {
+            let neither = query.agent.is_none() && query.model.is_none();
+            query.agent.is_some() || route.models.is_empty() || (neither && route.agent_first)
+        }
     };
     if agents && wants_agent {
         return agent(route, entered, query);

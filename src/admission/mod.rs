@@ -27,6 +27,7 @@ mod origin;
 mod query;
 mod rate;
 mod slot;
+mod subject;
 mod told;
 mod who;
 
@@ -40,6 +41,7 @@ pub use self::credential::subprotocol;
 pub use self::jwks::Keys;
 pub use self::network::Address;
 pub use self::slot::{Slot, Slots};
+pub use self::subject::Subject;
 pub use self::told::{Finding, Told};
 
 use self::api_key::Keys as ApiKeys;
@@ -146,38 +148,6 @@ impl Grant {
 
     pub fn dropped_parameters(&self) -> u64 {
         self.dropped_parameters
-    }
-}
-
-/// Who was admitted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Subject {
-    /// The holder of the key of this name.
-    Key(Label),
-    /// The holder of a token: who signed it, and whom it names.
-    Token {
-        issuer: Label,
-        tenant: Option<String>,
-        name: String,
-    },
-    /// Whoever asked, on a route that says so.
-    Anyone,
-}
-
-impl std::fmt::Display for Subject {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Subject::Key(name) => write!(f, "{name}"),
-            Subject::Token {
-                issuer,
-                tenant,
-                name,
-            } => match tenant {
-                Some(tenant) => write!(f, "{issuer}:{tenant}/{name}"),
-                None => write!(f, "{issuer}:{name}"),
-            },
-            Subject::Anyone => f.write_str("anyone"),
-        }
     }
 }
 

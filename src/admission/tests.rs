@@ -63,6 +63,7 @@ fn route(ways: &[Way], accept: &[Place]) -> Route {
         agents: Vec::new(),
         projects: Vec::new(),
         own_token: false,
+        agent_first: false,
         pass: Vec::new(),
         identities: Vec::new(),
         resources: Vec::new(),

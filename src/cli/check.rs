@@ -1,14 +1,14 @@
 //! `tonegate check`: everything `serve` would do before it listens.
 
-use std::path::PathBuf;
-
 use crate::app;
-use crate::config::Settings;
 
-pub(super) fn run(paths: &[PathBuf]) -> anyhow::Result<()> {
-    let settings = Settings::read(paths)?;
+pub(super) fn run(config: &super::Config) -> anyhow::Result<()> {
+    let settings = config.read()?;
     app::check(&settings)?;
     print!("{}", settings.describe());
+    for notice in &settings.notices {
+        println!("note      {notice}");
+    }
     println!("ok");
     Ok(())
 }

@@ -9,7 +9,6 @@ use clap::Args;
 use serde_json::json;
 
 use crate::app;
-use crate::config::Settings;
 use crate::listener::explain::Refused;
 
 #[derive(Args)]
@@ -39,7 +38,7 @@ pub(super) struct Flags {
 }
 
 pub(super) fn run(flags: &Flags) -> anyhow::Result<()> {
-    let settings = Settings::read(&flags.settings.config)?;
+    let settings = flags.settings.read()?;
     let head = match (&flags.request, &flags.target) {
         (Some(path), _) => read(path)?,
         (None, Some(target)) => upgrade(target, &flags.header),

@@ -16,7 +16,10 @@ mod tone;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::{Context as _, anyhow};
 use clap::{Args, Parser, Subcommand};
+
+use crate::config::{Environment, Settings};
 
 /// One binary in front of Azure voice: TLS, admission, and a WebSocket relay that forwards media
 /// as the bytes it came in.
@@ -55,17 +58,40 @@ enum Verb {
 /// Where the settings are.
 #[derive(Args)]
 struct Config {
-    /// Settings file; may be given several times, later files win
-    #[arg(long, short, required = true, value_name = "FILE")]
+    /// Settings file; may be given several times, later files win. Without one the settings come
+    /// from variables, by the names of the old Node proxy
+    #[arg(long, short, value_name = "FILE")]
     config: Vec<PathBuf>,
+    /// A file of NAME=value lines; variables of the process go before them
+    #[arg(long, value_name = "FILE")]
+    env_file: Option<PathBuf>,
+}
+
+impl Config {
+    fn read(&self) -> anyhow::Result<Settings> {
+        let variables = match &self.env_file {
+            None => Environment::process(),
+            Some(path) => {
+                let name = path.display();
+                let text =
+                    std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
+                Environment::with_file(&text).map_err(|problem| anyhow!("{name}: {problem}"))?
+            }
+        };
+        if !self.config.is_empty() {
+            return Ok(Settings::read_in(&self.config, &variables)?);
+        }
+        Settings::of_variables(&variables)
+            .context("without --config the settings come from variables")
+    }
 }
 
 /// Parses the command line and runs its verb.
 pub fn run() -> ExitCode {
     let result = match Line::parse().verb {
         Verb::Demo(flags) => demo::run(&flags),
-        Verb::Serve(config) => serve::run(&config.config),
-        Verb::Check(config) => check::run(&config.config),
+        Verb::Serve(config) => serve::run(&config),
+        Verb::Check(config) => check::run(&config),
         Verb::Explain(flags) => explain::run(&flags),
         Verb::Key(flags) => key::run(&flags),
         Verb::Dtmf(flags) => dtmf::run(&flags),

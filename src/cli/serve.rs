@@ -1,7 +1,5 @@
 //! `tonegate serve`: the edge itself, until SIGINT or SIGTERM.
 
-use std::path::PathBuf;
-
 use anyhow::{Context as _, anyhow};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -10,9 +8,12 @@ use crate::app::Edge;
 use crate::config::{self, Settings};
 use crate::log::Log;
 
-pub(super) fn run(paths: &[PathBuf]) -> anyhow::Result<()> {
-    let settings = Settings::read(paths)?;
+pub(super) fn run(config: &super::Config) -> anyhow::Result<()> {
+    let settings = config.read()?;
     let log = Log::start(config::log_filter().as_deref()).map_err(|error| anyhow!(error))?;
+    for notice in &settings.notices {
+        tracing::warn!("{notice}");
+    }
     allow_descriptors(&settings);
     let result = serve(&settings);
     log.flush();

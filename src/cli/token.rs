@@ -8,7 +8,6 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::app;
-use crate::config::Settings;
 use crate::secret::Secret;
 use crate::sim::issuer::client::{self, Error};
 use crate::sim::issuer::document::is_guid;
@@ -80,7 +79,7 @@ pub(super) fn run(verb: &Verb) -> anyhow::Result<()> {
 }
 
 fn check(flags: &CheckFlags) -> anyhow::Result<()> {
-    let settings = Settings::read(&flags.settings.config)?;
+    let settings = flags.settings.read()?;
     let issuers = &settings.live.issuers;
     let Some(issuer) = issuers.iter().find(|i| i.name.as_str() == flags.issuer) else {
         let names: Vec<&str> = issuers.iter().map(|issuer| issuer.name.as_str()).collect();

@@ -8,17 +8,22 @@ mod env;
 mod file;
 mod resolve;
 mod show;
+mod upstream;
+mod variables;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue};
 use ipnet::IpNet;
 use jsonwebtoken::Algorithm;
 
 pub use self::env::{Environment, log_filter};
 pub use self::file::Unusable;
+pub use self::upstream::{
+    ApiVersions, Credential, IdentitySource, KeyHeader, Kind, ManagedIdentity, Roots, Service,
+    Target, Upstream, VOICE_LIVE_AUDIENCES,
+};
 
 use crate::label::Label;
 use crate::secret::{Digest, Secret};
@@ -28,6 +33,8 @@ use crate::secret::{Digest, Secret};
 pub struct Settings {
     pub boot: Boot,
     pub live: Live,
+    /// What whoever wrote them should know: what has no effect, or not the one it had.
+    pub notices: Vec<String>,
 }
 
 /// What is fixed while the process lives.
@@ -174,158 +181,6 @@ pub enum KeySource {
     Jwks(String),
 }
 
-/// Where media goes.
-#[derive(Clone, Debug)]
-pub struct Upstream {
-    pub name: Label,
-    pub host: String,
-    pub port: u16,
-    /// `None`: plain text, on loopback or where written out.
-    pub roots: Option<Roots>,
-    pub service: Service,
-    pub credential: Credential,
-    /// TCP and TLS handshakes together.
-    pub connect: Duration,
-    /// Everything up to the `101`.
-    pub total: Duration,
-}
-
-/// Whom a token must be for that Voice Live is to take: the resources behind the scopes
-/// `https://ai.azure.com/.default` and, older, `https://cognitiveservices.azure.com/.default`.
-pub const VOICE_LIVE_AUDIENCES: [&str; 4] = [
-    "https://ai.azure.com",
-    "https://ai.azure.com/",
-    "https://cognitiveservices.azure.com",
-    "https://cognitiveservices.azure.com/",
-];
-
-/// What an upstream serves, and with it how its URL is built.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Service {
-    /// Azure Voice Live.
-    VoiceLive(ApiVersions),
-    /// Any other WebSocket server.
-    Relay(Target),
-}
-
-impl Service {
-    pub fn kind(&self) -> Kind {
-        match self {
-            Service::VoiceLive(_) => Kind::VoiceLive,
-            Service::Relay(_) => Kind::Relay,
-        }
-    }
-}
-
-/// What a route offers; its upstreams must serve the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    VoiceLive,
-    Relay,
-}
-
-impl Kind {
-    /// As the settings write it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Kind::VoiceLive => "voice-live",
-            Kind::Relay => "relay",
-        }
-    }
-}
-
-/// How a WebSocket server of any kind is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Target {
-    /// Path and, after a `?`, the fixed part of the query.
-    pub path: String,
-    /// The parameter that names the model: `model` for OpenAI, `deployment` for older Azure OpenAI.
-    pub model_parameter: Label,
-    pub api_version: Option<Label>,
-    /// The one subprotocol that is offered, and must then be chosen.
-    pub subprotocol: Option<String>,
-    /// Headers with fixed values, beside those that the edge writes itself.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// It is told who calls, in `x-tonegate-*` headers.
-    pub identity_headers: bool,
-}
-
-/// The `api-version` that is asked for where the client may not or does not choose.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ApiVersions {
-    pub web_socket: Label,
-    /// The control channel of WebRTC is a preview with versions of its own.
-    pub web_rtc: Label,
-}
-
-/// What the edge shows an upstream. Of several the first that fits goes, in the order of the old
-/// proxy: the caller's own token, the key, a token for the edge itself.
-#[derive(Clone, Debug)]
-pub struct Credential {
-    /// The caller's token, if it is for the upstream.
-    pub caller: bool,
-    /// The resource's key; agents do not take it.
-    pub key: Option<Secret>,
-    /// The header that the key goes in.
-    pub header: KeyHeader,
-    pub identity: Option<ManagedIdentity>,
-    /// The upstream wants none.
-    pub none: bool,
-}
-
-impl Credential {
-    /// Agents take tokens only.
-    pub fn serves_agents(&self) -> bool {
-        self.caller || self.identity.is_some()
-    }
-}
-
-/// Where an upstream looks for a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyHeader {
-    /// `api-key: KEY`, as Azure has it.
-    ApiKey,
-    /// `Authorization: Bearer KEY`, as OpenAI has it.
-    Authorization,
-}
-
-/// An identity that the platform gives to the edge.
-#[derive(Clone, Debug)]
-pub struct ManagedIdentity {
-    pub source: IdentitySource,
-    /// The user-assigned identity; `None`: the one that there is.
-    pub client_id: Option<Label>,
-    /// What tokens are for: a resource with `/.default`.
-    pub scope: String,
-}
-
-/// Who gives tokens for the edge itself.
-#[derive(Clone, Debug)]
-pub enum IdentitySource {
-    /// The instance metadata service of a virtual machine; `http://host[:port]`.
-    Imds { base: String },
-    /// App Service, Functions, Container Apps.
-    AppService { endpoint: String, header: Secret },
-    /// A Kubernetes service account that Entra trusts.
-    Workload {
-        authority: String,
-        tenant: Label,
-        client_id: Label,
-        /// Read anew for each token: the platform writes it anew.
-        token_file: PathBuf,
-        roots: Roots,
-    },
-}
-
-/// What an upstream's certificate must lead to.
-#[derive(Clone, Debug)]
-pub enum Roots {
-    /// The operating system's store.
-    System,
-    /// These certificates, as PEM, and no others.
-    Pem(String),
-}
-
 /// A set of paths with one admission decision.
 #[derive(Clone, Debug)]
 pub struct Route {
@@ -352,6 +207,8 @@ pub struct Route {
     /// Agents that may be asked for, and the projects they are in; the first are the defaults.
     pub agents: Vec<Label>,
     pub projects: Vec<Label>,
+    /// Who names neither a model nor an agent gets the agent, if there are both.
+    pub agent_first: bool,
     /// Agents may be asked for without a token: all upstreams are shown one of the edge's own.
     pub own_token: bool,
     /// Parameters of agents whose values clients choose freely.
@@ -463,7 +320,25 @@ impl Settings {
         resolve::resolve(file::read(paths, variables)?, variables)
     }
 
-    /// The same from a text; `name` stands for the file name in messages.
+    /// Settings from variables alone, under the names of the old Node proxy.
+    pub fn of_variables(variables: &Environment) -> Result<Settings, Unusable> {
+        let written = variables::write(variables);
+        let file = file::of_table("the variables", written.table, variables)?;
+        match (resolve::resolve(file, variables), written.problems) {
+            (Ok(settings), told) if told.is_empty() => Ok(Settings {
+                notices: written.notices,
+                ..settings
+            }),
+            (Ok(_), told) => Err(Unusable::Problems(told)),
+            (Err(Unusable::Problems(found)), told) => {
+                let problems = variables::rename(found, told, variables);
+                Err(Unusable::Problems(problems))
+            }
+            (Err(other), _) => Err(other),
+        }
+    }
+
+    /// Settings from a text; `name` stands for the file name in messages.
     pub fn read_text(name: &str, text: &str) -> Result<Settings, Unusable> {
         let variables = Environment::process();
         resolve::resolve(file::read_text(name, text, &variables)?, &variables)

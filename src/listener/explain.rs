@@ -16,6 +16,7 @@ use tokio::time::Instant as Deadline;
 
 use super::head::{self, Held, Read, Unread};
 use super::http::{Doors, shake};
+use super::probe;
 use super::refusal::Refusal;
 use crate::admission::{self, Finding, Now, Told};
 use crate::config::Refuse;
@@ -65,7 +66,7 @@ async fn judge(
     };
     note("head", true, "well formed".to_owned());
     let path = request.uri().path();
-    if matches!(path, "/healthz" | "/readyz") {
+    if probe::answer(doors, &request).is_some() {
         note("route", true, "a probe of the edge, for anybody".to_owned());
         return Ok(Vec::new());
     }

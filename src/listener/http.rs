@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Stranger;
 use super::head::{self, Held, Unread};
+use super::probe;
 use super::refusal::{Refusal, frames, problem, raw};
 use crate::admission::{self, Admission, Now, Told};
 use crate::config::{self, Limits, Refuse};
@@ -232,7 +233,7 @@ async fn answer(
     stranger: &Stranger,
     request: Request<Incoming>,
 ) -> Answer {
-    if let Some(response) = probe(doors, &request) {
+    if let Some(response) = probe::answer(doors, &request) {
         return (response, Course::Answered);
     }
     let Some(open) = route(doors, &request) else {
@@ -338,27 +339,6 @@ async fn upgrade(
         route_metrics: open.metrics.clone(),
         upstream,
     })
-}
-
-/// `/healthz` tells that the process serves, `/readyz` that it takes new sessions. Neither needs
-/// a credential nor a session permit.
-fn probe<B>(doors: &Doors, request: &Request<B>) -> Option<Response<Full<Bytes>>> {
-    let draining = doors.stop.is_cancelled();
-    let (status, text) = match (request.method(), request.uri().path()) {
-        (&Method::GET | &Method::HEAD, "/healthz") => (StatusCode::OK, "ok\n"),
-        (&Method::GET | &Method::HEAD, "/readyz") if draining => {
-            (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
-        }
-        (&Method::GET | &Method::HEAD, "/readyz") => (StatusCode::OK, "ready\n"),
-        _ => return None,
-    };
-    let mut response = Response::new(Full::from(text));
-    *response.status_mut() = status;
-    response.headers_mut().insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
-    Some(response)
 }
 
 /// One counter, one log line.

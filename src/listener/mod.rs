@@ -6,6 +6,7 @@ pub mod admin;
 pub mod explain;
 pub mod head;
 pub mod http;
+mod probe;
 mod refusal;
 pub mod tls;
 

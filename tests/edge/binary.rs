@@ -322,7 +322,9 @@ async fn mistakes_are_told_with_their_place_and_end_with_1_or_2() {
     let (code, _, err) = run(&["check", "--config", file.to_str().unwrap()]).await;
     assert_eq!(code, 1);
     assert!(err.contains("server.tls"), "{err}");
-    assert_eq!(run(&["serve"]).await.0, 2);
+    let (code, _, err) = run(&["serve"]).await;
+    assert_eq!(code, 1);
+    assert!(err.contains("without --config"), "{err}");
     assert_eq!(run(&["dance"]).await.0, 2);
 }
 

@@ -40,3 +40,4 @@ mod targets;
 mod tls;
 mod tokens;
 mod upstream;
+mod variables;

@@ -63,6 +63,15 @@ pub(super) fn read_text(name: &str, text: &str, variables: &Environment) -> Resu
     finish(name, table, variables)
 }
 
+/// Takes a table that was not written by hand.
+pub(super) fn of_table(
+    name: &str,
+    table: Table,
+    variables: &Environment,
+) -> Result<File, Unusable> {
+    finish(name, table, variables)
+}
+
 fn finish(name: &str, mut table: Table, variables: &Environment) -> Result<File, Unusable> {
     let mut missing = Vec::new();
     expand(&mut table, "", variables, &mut missing);

@@ -191,6 +191,7 @@ pub(in crate::config) struct Route {
     pub agents: Vec<String>,
     #[serde(default)]
     pub projects: Vec<String>,
+    pub default: Option<String>,
     #[serde(default)]
     pub pass: Vec<String>,
     #[serde(default)]
@@ -232,7 +233,7 @@ fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::E
         .map_err(|_| serde::de::Error::custom(wrong))
 }
 
-/// `"10/s"`, `"60/m"`, `"100/h"`.
+/// `"10/s"`, `"60/m"`, `"100/h"`, `"100/90s"`.
 fn rate<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Rate>, D::Error> {
     let text = String::deserialize(from)?;
     let parsed = text.split_once('/').and_then(|(count, unit)| {
@@ -240,12 +241,16 @@ fn rate<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Rate>, D::Error> {
             "s" => 1,
             "m" => 60,
             "h" => 3600,
-            _ => return None,
+            _ => 0,
         };
         let count = count.parse().ok().filter(|&count| count > 0)?;
-        let per = Duration::from_secs(per);
-        Some(Rate { count, per })
+        let per = match per {
+            0 => humantime::parse_duration(unit).ok()?,
+            seconds => Duration::from_secs(seconds),
+        };
+        let some = !per.is_zero() && per <= Duration::from_secs(24 * 3600);
+        some.then_some(Rate { count, per })
     });
-    let wrong = "not a rate such as \"10/s\", \"60/m\" or \"100/h\"";
+    let wrong = "not a rate such as \"10/s\", \"60/m\", \"100/h\" or \"100/90s\"";
     parsed.map(Some).ok_or(serde::de::Error::custom(wrong))
 }

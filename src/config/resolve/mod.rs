@@ -2,6 +2,7 @@
 
 mod credential;
 mod enter;
+mod from;
 mod issuer;
 mod relay;
 mod route;
@@ -45,6 +46,7 @@ pub(super) fn resolve(file: File, variables: &Environment) -> Result<Settings, U
                 upstreams,
                 routes,
             },
+            notices: Vec::new(),
         }),
         _ => Err(Unusable::Problems(problems.0)),
     }

@@ -1,0 +1,62 @@
+//! What anybody may ask without a credential: whether the edge serves.
+//!
+//! `/healthz` tells that the process serves, `/readyz` that it takes new sessions. `/health` and `/`
+//! answer as those of the old Node proxy did, unless a route has their path. None of them takes a
+//! session permit.
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use serde_json::json;
+
+use super::http::Doors;
+
+/// The answer, if the request is for one of these.
+pub(super) fn answer<B>(doors: &Doors, request: &Request<B>) -> Option<Response<Full<Bytes>>> {
+    const TEXT: &str = "text/plain; charset=utf-8";
+    const JSON: &str = "application/json";
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return None;
+    }
+    let draining = doors.stop.is_cancelled();
+    let status = match request.uri().path() {
+        // Alive, whether or not it takes more.
+        "/healthz" | "/" => StatusCode::OK,
+        _ if draining => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::OK,
+    };
+    let path = request.uri().path();
+    let (kind, body) = match path {
+        "/healthz" => (TEXT, "ok\n".to_owned()),
+        "/readyz" if draining => (TEXT, "draining\n".to_owned()),
+        "/readyz" => (TEXT, "ready\n".to_owned()),
+        // Whoever wants a WebSocket here has the wrong path.
+        _ if request.headers().contains_key(header::UPGRADE) => return None,
+        _ if doors.by_path.contains_key(path) => return None,
+        "/health" => (JSON, health(doors, draining)),
+        "/" => {
+            let name = json!({ "name": "tonegate", "status": "running", "health": "/health" });
+            (JSON, name.to_string())
+        }
+        _ => return None,
+    };
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Some(response)
+}
+
+fn health(doors: &Doors, draining: bool) -> String {
+    let now = humantime::format_rfc3339_millis(SystemTime::now());
+    json!({
+        "status": if draining { "draining" } else { "healthy" },
+        "activeConnections": doors.registry.len(),
+        "maxConnections": doors.limits.sessions,
+        "timestamp": now.to_string(),
+    })
+    .to_string()
+}
