@@ -1,9 +1,25 @@
 //! `tonegate check`: everything `serve` would do before it listens.
 
-use crate::app;
+use clap::Args;
 
-pub(super) fn run(config: &super::Config) -> anyhow::Result<()> {
-    let settings = config.read()?;
+use crate::app;
+use crate::config::Settings;
+
+#[derive(Args)]
+pub(super) struct Flags {
+    #[command(flatten)]
+    settings: super::Config,
+    /// Print the JSON schema of a settings file instead, for editors
+    #[arg(long, conflicts_with_all = ["config", "env_file"])]
+    schema: bool,
+}
+
+pub(super) fn run(flags: &Flags) -> anyhow::Result<()> {
+    if flags.schema {
+        println!("{}", Settings::schema());
+        return Ok(());
+    }
+    let settings = flags.settings.read()?;
     app::check(&settings)?;
     print!("{}", settings.describe());
     for notice in &settings.notices {

@@ -37,7 +37,7 @@ enum Verb {
     /// Run the edge
     Serve(Config),
     /// Judge the settings and print what would run, secrets masked
-    Check(Config),
+    Check(check::Flags),
     /// Tell what would become of a request: each check, and what would be asked upstream; keys of
     /// token issuers are fetched for it, nothing else is dialled
     Explain(explain::Flags),
@@ -91,7 +91,7 @@ pub fn run() -> ExitCode {
     let result = match Line::parse().verb {
         Verb::Demo(flags) => demo::run(&flags),
         Verb::Serve(config) => serve::run(&config),
-        Verb::Check(config) => check::run(&config),
+        Verb::Check(flags) => check::run(&flags),
         Verb::Explain(flags) => explain::run(&flags),
         Verb::Key(flags) => key::run(&flags),
         Verb::Dtmf(flags) => dtmf::run(&flags),

@@ -344,6 +344,11 @@ impl Settings {
         resolve::resolve(file::read_text(name, text, &variables)?, &variables)
     }
 
+    /// The JSON schema of a settings file.
+    pub fn schema() -> String {
+        file::schema()
+    }
+
     /// What would run, for people; secrets are masked.
     pub fn describe(&self) -> String {
         show::describe(self)

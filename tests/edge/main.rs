@@ -34,6 +34,7 @@ mod places;
 mod refuse;
 mod relay;
 mod request;
+mod samples;
 mod sdk;
 mod socket;
 mod targets;

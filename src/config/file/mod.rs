@@ -4,6 +4,7 @@
 //! them into what the program needs. A key that does not exist is an error with its place and the
 //! nearest key that does.
 
+mod schema;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize as _;
 use toml::{Table, Value};
 
+pub(super) use self::schema::text as schema;
 pub(super) use self::table::{Credential, File, Issuer, Route, RouteLimits, Upstream};
 use super::env::{self, Environment};
 

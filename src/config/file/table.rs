@@ -9,12 +9,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
+use super::schema;
 use crate::config::Rate;
 
 /// The root of a settings file.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct File {
     pub server: Server,
@@ -26,10 +28,12 @@ pub(in crate::config) struct File {
 }
 
 /// `[server]`
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct Server {
+    #[schemars(schema_with = "schema::address")]
     pub listen: Option<SocketAddr>,
+    #[schemars(schema_with = "schema::address")]
     pub admin: Option<SocketAddr>,
     pub workers: Option<usize>,
     pub tls: Option<Tls>,
@@ -37,7 +41,7 @@ pub(in crate::config) struct Server {
 }
 
 /// `tls = { certificate = "…", key = "…" }`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Tls {
     pub certificate: Option<PathBuf>,
@@ -45,27 +49,33 @@ pub(in crate::config) struct Tls {
 }
 
 /// `[limits]`
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct Limits {
     pub connections: Option<usize>,
     pub unadmitted: Option<usize>,
     pub unadmitted_per_address: Option<usize>,
     pub sessions: Option<usize>,
+    #[schemars(schema_with = "schema::size")]
     pub client_message: Option<ByteSize>,
+    #[schemars(schema_with = "schema::size")]
     pub upstream_message: Option<ByteSize>,
     #[serde(deserialize_with = "duration")]
+    #[schemars(schema_with = "schema::duration")]
     pub handshake: Option<Duration>,
     #[serde(deserialize_with = "duration")]
+    #[schemars(schema_with = "schema::duration")]
     pub ping: Option<Duration>,
     #[serde(deserialize_with = "duration")]
+    #[schemars(schema_with = "schema::duration")]
     pub idle: Option<Duration>,
     #[serde(deserialize_with = "duration")]
+    #[schemars(schema_with = "schema::duration")]
     pub session: Option<Duration>,
 }
 
 /// `[[keys]]`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Key {
     pub name: String,
@@ -81,18 +91,21 @@ pub(in crate::config) struct Key {
 }
 
 /// `limits = { sessions = 20 }` of a key.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct KeyLimits {
     pub sessions: Option<usize>,
     #[serde(deserialize_with = "rate")]
+    #[schemars(schema_with = "schema::rate")]
     pub upgrades: Option<Rate>,
 }
 
 /// `[issuers.NAME]`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Issuer {
+    #[serde(default)]
+    #[schemars(schema_with = "schema::issuer_kind")]
     pub kind: Option<String>,
     #[serde(default)]
     pub tenants: Vec<String>,
@@ -111,13 +124,16 @@ pub(in crate::config) struct Issuer {
     #[serde(default)]
     pub clients: Vec<String>,
     #[serde(default, deserialize_with = "duration")]
+    #[schemars(schema_with = "schema::duration")]
     pub leeway: Option<Duration>,
 }
 
 /// `[upstreams.NAME]`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Upstream {
+    #[serde(default)]
+    #[schemars(schema_with = "schema::kind")]
     pub kind: Option<String>,
     pub resource: Option<String>,
     pub url: Option<String>,
@@ -132,8 +148,10 @@ pub(in crate::config) struct Upstream {
     pub credential: Option<Credential>,
     pub roots: Option<String>,
     #[serde(default, deserialize_with = "duration")]
+    #[schemars(schema_with = "schema::duration")]
     pub connect: Option<Duration>,
     #[serde(default, deserialize_with = "duration")]
+    #[schemars(schema_with = "schema::duration")]
     pub total: Option<Duration>,
     #[serde(default)]
     pub plain_text: bool,
@@ -141,12 +159,13 @@ pub(in crate::config) struct Upstream {
 
 /// `credential = { key = "…" }`, `{ key_file = "…" }`, `{ caller = true }`,
 /// `{ managed_identity = true }`, or several of them; or `{ none = true }`.
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct Credential {
     pub caller: bool,
     pub key: Option<String>,
     pub key_file: Option<PathBuf>,
+    #[schemars(schema_with = "schema::key_header")]
     pub header: Option<String>,
     pub managed_identity: bool,
     pub client_id: Option<String>,
@@ -162,17 +181,21 @@ impl std::fmt::Debug for Credential {
 }
 
 /// `[[routes]]`
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Route {
     pub name: String,
     #[serde(default)]
     pub paths: Vec<String>,
+    #[serde(default)]
+    #[schemars(schema_with = "schema::kind")]
     pub kind: Option<String>,
     #[serde(default)]
     pub admit: Vec<String>,
     #[serde(default)]
     pub require: Vec<String>,
+    #[serde(default)]
+    #[schemars(schema_with = "schema::places")]
     pub accept: Option<Vec<String>>,
     pub cookie: Option<String>,
     #[serde(default)]
@@ -191,8 +214,11 @@ pub(in crate::config) struct Route {
     pub agents: Vec<String>,
     #[serde(default)]
     pub projects: Vec<String>,
+    #[serde(default)]
+    #[schemars(schema_with = "schema::default")]
     pub default: Option<String>,
     #[serde(default)]
+    #[schemars(schema_with = "schema::pass")]
     pub pass: Vec<String>,
     #[serde(default)]
     pub identities: Vec<String>,
@@ -205,23 +231,28 @@ pub(in crate::config) struct Route {
     #[serde(default)]
     pub parameters: BTreeMap<String, Vec<String>>,
     pub subprotocols: Option<Vec<String>>,
+    #[serde(default)]
+    #[schemars(schema_with = "schema::refuse")]
     pub refuse: Option<String>,
     #[serde(default)]
     pub upstreams: Vec<String>,
 }
 
 /// `limits = { … }` of a route.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct RouteLimits {
     pub sessions: Option<usize>,
     #[serde(deserialize_with = "rate")]
+    #[schemars(schema_with = "schema::rate")]
     pub upgrades: Option<Rate>,
     pub sessions_per_address: Option<usize>,
     #[serde(deserialize_with = "rate")]
+    #[schemars(schema_with = "schema::rate")]
     pub upgrades_per_address: Option<Rate>,
     pub sessions_per_identity: Option<usize>,
     #[serde(deserialize_with = "rate")]
+    #[schemars(schema_with = "schema::rate")]
     pub upgrades_per_identity: Option<Rate>,
 }
 

@@ -1,0 +1,81 @@
+//! The JSON schema of a settings file, for editors: `tonegate check --schema`.
+//!
+//! Fields and their types come out of [`super::table`], so that they cannot differ from what is
+//! read; texts that have a grammar of their own have it here. What the schema cannot say (names that
+//! must exist, settings that exclude each other) `tonegate check` does.
+
+use schemars::{Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
+
+use super::table::File;
+
+/// The schema as text, JSON Schema draft 2020-12.
+pub(in crate::config) fn text() -> String {
+    let mut schema = SchemaSettings::draft2020_12()
+        .into_generator()
+        .into_root_schema_for::<File>();
+    let title = "Settings of tonegate";
+    schema.insert("title".to_owned(), title.into());
+    format!("{:#}", schema.as_value())
+}
+
+pub(super) fn duration(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "description": "A duration such as \"500ms\", \"30s\", \"10m\" or \"1h\"",
+        "pattern": r"^(\s*\d+\s*[a-z]+)+\s*$",
+    })
+}
+
+pub(super) fn rate(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "description": "A rate such as \"10/s\", \"60/m\", \"100/h\" or \"100/90s\"",
+        "pattern": r"^\d+/(\d+)?[a-z]+$",
+    })
+}
+
+pub(super) fn size(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": ["string", "integer"],
+        "description": "Bytes, or a size such as \"64KiB\" or \"16MiB\"",
+        "minimum": 1,
+        "pattern": r"^\d+(\.\d+)?\s*[kKmMgG]?i?[bB]?$",
+    })
+}
+
+pub(super) fn address(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "description": "An IP address with a port, such as \"0.0.0.0:8443\" or \"[::]:8443\"",
+        "pattern": r"^.+:\d+$",
+    })
+}
+
+/// A text that is one of a closed list.
+macro_rules! one_of {
+    ($name:ident, $($word:literal),+) => {
+        pub(super) fn $name(_: &mut SchemaGenerator) -> Schema {
+            json_schema!({ "type": "string", "enum": [$($word),+] })
+        }
+    };
+}
+
+one_of!(kind, "voice-live", "relay");
+one_of!(issuer_kind, "entra", "oidc");
+one_of!(key_header, "api-key", "authorization");
+one_of!(refuse, "status", "close");
+one_of!(default, "model", "agent");
+
+pub(super) fn places(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "items": { "type": "string", "enum": ["header", "query", "cookie", "subprotocol"] },
+    })
+}
+
+pub(super) fn pass(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "items": { "type": "string", "enum": ["conversation-id", "agent-version"] },
+    })
+}

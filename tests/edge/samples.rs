@@ -1,0 +1,278 @@
+//! Every sample of the settings is served: what it is for is asked of it, and what it is against.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use serde_json::Value;
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+use tonegate::app::Edge;
+use tonegate::config::{Environment, Settings};
+use tonegate::secret::Digest;
+use tonegate::sim::issuer::mint::Mint;
+use tonegate::sim::voice_live::Service;
+
+use crate::binary::run;
+use crate::harness::{KEY, UPSTREAM_KEY, Wish, within};
+use crate::sdk::tool;
+use crate::tokens::{Issued, TENANT, VOICE_LIVE};
+
+/// What a client shows.
+#[derive(Clone, Copy, PartialEq)]
+enum Shows {
+    Key,
+    Token,
+}
+
+/// Files, what is asked and shown, and what the upstream is asked then.
+struct Sample {
+    files: &'static [&'static str],
+    target: &'static str,
+    shows: Shows,
+    upstream: &'static str,
+    service: Service,
+}
+
+const VOICE: &str = "/voice-live/realtime?api-version=2026-07-15&model=gpt-realtime";
+const STANDARD: &str = "/ws?mode=standard&model=gpt-realtime";
+
+/// B29: the four example apps of the old proxy's guide, and more.
+const SAMPLES: [Sample; 10] = [
+    Sample {
+        files: &["config/voice-key.toml"],
+        target: STANDARD,
+        shows: Shows::Key,
+        upstream: VOICE,
+        service: Service::VoiceLive,
+    },
+    Sample {
+        files: &["config/voice-token.toml"],
+        target: STANDARD,
+        shows: Shows::Token,
+        upstream: VOICE,
+        service: Service::VoiceLive,
+    },
+    Sample {
+        files: &["config/avatar.toml"],
+        target: "/ws?mode=avatar&model=gpt-realtime",
+        shows: Shows::Key,
+        upstream: VOICE,
+        service: Service::VoiceLive,
+    },
+    Sample {
+        files: &["config/agent.toml"],
+        target: "/ws?mode=agent&conversationId=conv_1",
+        shows: Shows::Token,
+        upstream: "/voice-live/realtime?api-version=2026-07-15&agent-id=asst_1&\
+                   agent-project-name=support&conversation-id=conv_1",
+        service: Service::VoiceLive,
+    },
+    Sample {
+        files: &["config/openai.toml"],
+        target: "/v1/realtime?model=gpt-realtime&intent=transcription",
+        shows: Shows::Key,
+        upstream: "/v1/realtime?model=gpt-realtime&intent=transcription",
+        service: Service::OpenAi,
+    },
+    Sample {
+        files: &["config/every-setting.toml"],
+        target: STANDARD,
+        shows: Shows::Token,
+        upstream: VOICE,
+        service: Service::VoiceLive,
+    },
+    Sample {
+        files: &["config/layers/base.toml", "config/layers/dev.toml"],
+        target: STANDARD,
+        shows: Shows::Key,
+        upstream: VOICE,
+        service: Service::VoiceLive,
+    },
+    Sample {
+        files: &["config/layers/base.toml", "config/layers/staging.toml"],
+        target: STANDARD,
+        shows: Shows::Key,
+        upstream: VOICE,
+        service: Service::VoiceLive,
+    },
+    Sample {
+        files: &["config/layers/base.toml", "config/layers/prod.toml"],
+        target: STANDARD,
+        shows: Shows::Key,
+        upstream: VOICE,
+        service: Service::VoiceLive,
+    },
+    Sample {
+        files: &["deploy/tonegate.toml"],
+        target: "/voice-proxy?model=gpt-realtime",
+        shows: Shows::Key,
+        upstream: "/voice-live/realtime?api-version=2025-10-01&model=gpt-realtime",
+        service: Service::VoiceLive,
+    },
+];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The samples that lie in a folder.
+fn lying_in(folder: &str) -> BTreeSet<String> {
+    let files = fs::read_dir(root().join(folder)).unwrap();
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    let samples = names.filter(|name| name.ends_with(".toml"));
+    samples.map(|name| format!("{folder}/{name}")).collect()
+}
+
+#[test]
+fn b29_no_sample_lies_about_that_is_not_served() {
+    let served = SAMPLES.iter().flat_map(|sample| sample.files);
+    let served: BTreeSet<String> = served.map(|file| (*file).to_owned()).collect();
+    let mut there = lying_in("config");
+    there.extend(lying_in("config/layers"));
+    there.extend(lying_in("deploy"));
+    assert!(there.len() >= 10);
+    assert_eq!(served, there);
+}
+
+/// A copy of a sample with this world's peers and secrets in the place of the real ones.
+fn adapt(issued: &Issued, file: &str, path: &str) -> PathBuf {
+    let world = &issued.world;
+    let peer = format!(
+        "url = \"wss://localhost:{}{path}\"\nroots = \"ca.pem\"",
+        world.upstream.port()
+    );
+    let mut text = String::new();
+    for line in fs::read_to_string(root().join(file)).unwrap().lines() {
+        let key = line.split('=').next().unwrap().trim();
+        let (uncommented, _) = line.split_once('#').unwrap_or((line, ""));
+        match key {
+            "resource" | "url" => text.push_str(&peer),
+            "roots" if !line.starts_with('#') => {}
+            "sha256" => text.push_str(&format!("sha256 = \"{}\"", Digest::of(KEY).to_hex())),
+            "tenants" => text.push_str(&format!(
+                "{line}\nauthority = \"{}\"\nroots = \"ca.pem\"",
+                issued.provider.base()
+            )),
+            "listen" => {
+                let port = uncommented
+                    .rsplit(':')
+                    .next()
+                    .unwrap()
+                    .trim()
+                    .trim_end_matches('"');
+                text.push_str(&line.replace("0.0.0.0", "127.0.0.1").replace(port, "0"));
+            }
+            "admin" => text.push_str("admin = \"127.0.0.1:0\""),
+            "tls" => text.push_str("tls = { certificate = \"edge.pem\", key = \"edge.key\" }"),
+            _ => text.push_str(line),
+        }
+        text.push('\n');
+    }
+    let copy = world.folder.join(file.replace('/', "-"));
+    fs::write(&copy, text).unwrap();
+    copy
+}
+
+async fn serve(sample: &Sample) -> Issued {
+    let wish = Wish {
+        upstream_takes_any: true,
+        service: sample.service,
+        ..Wish::default()
+    };
+    let mut issued = Issued::with(wish, VOICE_LIVE, "").await;
+    let path = match sample.service {
+        Service::VoiceLive => "",
+        Service::OpenAi | Service::AzureOpenAi => "/v1/realtime",
+    };
+    let files = sample.files.iter().map(|file| adapt(&issued, file, path));
+    let files: Vec<PathBuf> = files.collect();
+    let variables = Environment::of([
+        ("AZURE_SPEECH_KEY", UPSTREAM_KEY),
+        ("AZURE_SPEECH_KEY_SPARE", UPSTREAM_KEY),
+        ("OPENAI_API_KEY", UPSTREAM_KEY),
+        ("TLS_FOLDER", "/etc/tls"),
+    ]);
+    let mut settings = Settings::read_in(&files, &variables)
+        .unwrap_or_else(|error| panic!("{:?}: {error}", sample.files));
+    settings.boot.admin = "127.0.0.1:0".parse().unwrap();
+    let edge = Edge::start(&settings).unwrap();
+    issued.world.port = edge.public().port();
+    if settings.boot.identity.is_none() {
+        issued.world.speak_plainly();
+    }
+    issued.world.edge = Some(edge);
+    issued
+}
+
+#[tokio::test]
+async fn b29_b25_every_sample_serves_what_it_is_for_and_nobody_else() {
+    for sample in &SAMPLES {
+        let files = sample.files;
+        let issued = serve(sample).await;
+        let world = &issued.world;
+        let nobody = world.ask(sample.target, &[]).await;
+        match nobody {
+            Err(refused) => assert_eq!(refused.status, 401, "{files:?}"),
+            Ok(mut caller) => assert_eq!(caller.closed().await.0, Some(1008), "{files:?}"),
+        }
+        assert_eq!(world.upstream_total(), 0, "{files:?}");
+        let mint = Mint::entra_v2(&issued.provider.base(), TENANT, VOICE_LIVE);
+        let token = issued.provider.mint(&mint);
+        let (shown, name, value) = match sample.shows {
+            Shows::Key if sample.service == Service::OpenAi => {
+                (KEY, "authorization", format!("Bearer {UPSTREAM_KEY}"))
+            }
+            Shows::Key => (KEY, "api-key", UPSTREAM_KEY.to_owned()),
+            Shows::Token => (token.as_str(), "authorization", format!("Bearer {token}")),
+        };
+        // As the old clients show it, and the SDK of OpenAI.
+        let (target, headers) = match sample.service {
+            Service::VoiceLive => (format!("{}&token={shown}", sample.target), Vec::new()),
+            Service::OpenAi | Service::AzureOpenAi => {
+                let bearer = format!("Bearer {shown}");
+                (sample.target.to_owned(), vec![("Authorization", bearer)])
+            }
+        };
+        let headers: Vec<_> = headers.iter().map(|(n, v)| (*n, v.as_str())).collect();
+        let caller = world.ask(&target, &headers).await;
+        let caller = caller.unwrap_or_else(|refused| panic!("{files:?}: {}", refused.body));
+        let seen = world.upstream_saw(|seen| seen.scenario.is_some()).await;
+        assert_eq!(seen.target, sample.upstream, "{files:?}");
+        assert_eq!(seen.header(name).collect::<Vec<_>>(), [value], "{files:?}");
+        assert!(
+            seen.violations.is_empty(),
+            "{files:?}: {:?}",
+            seen.violations
+        );
+        drop(caller);
+    }
+}
+
+#[tokio::test]
+async fn the_schema_knows_every_setting_and_its_mistakes() {
+    let (code, schema, err) = run(&["check", "--schema"]).await;
+    assert_eq!(code, 0, "{err}");
+    let files: BTreeSet<&str> = SAMPLES.iter().flat_map(|s| s.files).copied().collect();
+    let mut check = Command::new(tool("voicelive-py/bin/python"))
+        .arg(root().join("tests/sdk/schema.py"))
+        .args(files.iter().map(|file| root().join(file)))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut stdin = check.stdin.take().unwrap();
+    stdin.write_all(schema.as_bytes()).await.unwrap();
+    drop(stdin);
+    let checked = within("the schema", check.wait_with_output())
+        .await
+        .unwrap();
+    let err = String::from_utf8_lossy(&checked.stderr);
+    assert!(checked.status.success(), "{err}");
+    let told: Value = serde_json::from_slice(&checked.stdout).unwrap();
+    assert_eq!(told["fit"], files.len(), "{told}");
+    assert_eq!(told["mistakes"], 12, "{told}");
+}
