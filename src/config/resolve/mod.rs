@@ -2,6 +2,7 @@
 
 mod enter;
 mod issuer;
+mod network;
 mod route;
 mod upstream;
 

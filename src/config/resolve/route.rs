@@ -3,10 +3,9 @@
 use std::collections::HashSet;
 use std::fmt::Display;
 
-use ipnet::{IpNet, Ipv4Net};
-
 use super::Problems;
 use super::enter::{accept, cookie, cookies, enter};
+use super::network::networks;
 use crate::config::file::{self, File};
 use crate::config::{
     ApiKey, Enter, Issuer, Pass, Refuse, Route, RouteLimits, Upstream, VOICE_LIVE_AUDIENCES, Way,
@@ -74,14 +73,21 @@ fn route(at: &mut At<'_>, name: Label, known: &Known<'_>) -> Route {
         let place = format!("routes.{}.{key}", written.name);
         at.problems.labels(&place, names)
     };
+    let nets = |at: &mut At<'_>, key: &str, texts: &[String]| {
+        networks(
+            &format!("routes.{}.{key}", written.name),
+            texts,
+            at.problems,
+        )
+    };
     Route {
         enter: enter(at, known),
         accept: accept(at),
         cookie: cookie(at),
         origins: origins(at),
         without_origin: written.without_origin.unwrap_or(true),
-        allow: networks(at, "allow", &written.allow),
-        deny: networks(at, "deny", &written.deny),
+        allow: nets(at, "allow", &written.allow),
+        deny: nets(at, "deny", &written.deny),
         limits: limits(&written.limits),
         lock_models: written.lock_models.unwrap_or(true),
         subprotocols: subprotocols(at),
@@ -122,48 +128,6 @@ fn paths(at: &mut At<'_>, taken: &mut HashSet<String>) {
 /// Unreserved characters of RFC 3986, section 2.3, and the separator.
 fn is_path_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'.' | b'_' | b'~')
-}
-
-fn networks(at: &mut At<'_>, key: &str, written: &[String]) -> Vec<IpNet> {
-    let mut networks = Vec::new();
-    for text in written {
-        let network: Result<IpNet, _> = text
-            .parse()
-            .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from));
-        match network.map(canonical) {
-            Ok(None) => at.add(
-                key,
-                format!("{text:?} is neither an IPv4 nor an IPv6 network"),
-            ),
-            Ok(Some(network)) if network.trunc() == network => networks.push(network),
-            Ok(Some(network)) => at.add(
-                key,
-                format!(
-                    "{text:?} has bits beyond its prefix; did you mean {}?",
-                    network.trunc()
-                ),
-            ),
-            Err(_) => at.add(
-                key,
-                format!("{text:?} must be a network such as \"10.0.0.0/8\""),
-            ),
-        }
-    }
-    networks
-}
-
-/// An IPv4 network that is written as IPv6 (RFC 4291, 2.5.5.2), as what it is: the addresses of
-/// clients are compared so, too.
-fn canonical(network: IpNet) -> Option<IpNet> {
-    match network {
-        IpNet::V6(v6) => match (v6.addr().to_ipv4_mapped(), v6.prefix_len().checked_sub(96)) {
-            (Some(v4), Some(prefix)) => Ipv4Net::new(v4, prefix).ok().map(IpNet::V4),
-            // Half of it is no IPv6.
-            (Some(_), None) => None,
-            (None, _) => Some(network),
-        },
-        IpNet::V4(_) => Some(network),
-    }
 }
 
 fn limits(written: &file::RouteLimits) -> RouteLimits {
