@@ -38,7 +38,7 @@ use http::request;
 
 pub use self::credential::subprotocol;
 pub use self::jwks::Keys;
-pub use self::network::Address;
+pub use self::network::{Address, Peer};
 pub use self::slot::{Slot, Slots};
 pub use self::told::{Finding, Told};
 
@@ -165,7 +165,10 @@ impl std::fmt::Display for Subject {
 pub struct Request<'a> {
     pub route: &'a Route,
     pub head: &'a request::Parts,
+    /// The client's address.
     pub peer: IpAddr,
+    /// A hop that speaks HTTP brought the request: its identity headers are believed.
+    pub by_hop: bool,
     pub now: Now,
 }
 

@@ -9,7 +9,7 @@ mod file;
 mod resolve;
 mod show;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -53,6 +53,8 @@ pub struct Identity {
 #[derive(Clone, Debug)]
 pub struct Live {
     pub limits: Limits,
+    /// `None`: whoever connects is the client.
+    pub hops: Option<Hops>,
     pub keys: Vec<ApiKey>,
     pub issuers: Vec<Issuer>,
     pub upstreams: Vec<Upstream>,
@@ -66,7 +68,8 @@ pub struct Limits {
     pub connections: usize,
     /// Client sockets at a time that nobody has been admitted on yet; more are closed at once.
     pub unadmitted: usize,
-    /// The same from one address, an IPv6 network of 64 bits counting as one.
+    /// The same from one address, an IPv6 network of 64 bits counting as one; those of a hop count
+    /// as their clients' as soon as these are known.
     pub unadmitted_per_address: usize,
     /// Sessions at a time; more are answered 503.
     pub sessions: usize,
@@ -102,6 +105,32 @@ impl Default for Limits {
             session: Duration::from_secs(3600),
         }
     }
+}
+
+/// Proxies in front of the edge whose word on the client is believed.
+#[derive(Clone, Debug)]
+pub struct Hops {
+    /// Where they connect from.
+    pub networks: Vec<IpNet>,
+    pub speak: Speak,
+}
+
+impl Hops {
+    /// Whether a hop has this address.
+    pub fn has(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        self.networks.iter().any(|network| network.contains(&ip))
+    }
+}
+
+/// How hops say who the client is. One of the two: where a hop does not read HTTP, its headers are
+/// the client's own words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speak {
+    /// In a header of the request: `X-Forwarded-For`.
+    Http,
+    /// In a PROXY protocol header before anything else.
+    Proxy,
 }
 
 /// How often something may happen: `count` at once, then one each `per / count`.

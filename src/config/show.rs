@@ -6,7 +6,8 @@ use bytesize::ByteSize;
 use humantime::format_duration;
 
 use super::{
-    Enter, IssuerKind, KeySource, Place, Rate, Refuse, Roots, Route, RouteLimits, Settings, Way,
+    Enter, IssuerKind, KeySource, Place, Rate, Refuse, Roots, Route, RouteLimits, Settings, Speak,
+    Way,
 };
 
 /// One line per thing, names first; secrets appear as `***`.
@@ -47,6 +48,7 @@ fn write(settings: &Settings, out: &mut String) -> std::fmt::Result {
         format_duration(limits.idle),
         format_duration(limits.session),
     )?;
+    hops(settings, out)?;
     clients(settings, out)?;
     issuers(settings, out)?;
     upstreams(settings, out)?;
@@ -55,6 +57,18 @@ fn write(settings: &Settings, out: &mut String) -> std::fmt::Result {
         .routes
         .iter()
         .try_for_each(|item| route(item, out))
+}
+
+fn hops(settings: &Settings, out: &mut String) -> std::fmt::Result {
+    let Some(hops) = &settings.live.hops else {
+        return writeln!(out, "hops      none: whoever connects is the client");
+    };
+    let speak = match hops.speak {
+        Speak::Http => "X-Forwarded-For",
+        Speak::Proxy => "PROXY protocol",
+    };
+    let networks: Vec<_> = hops.networks.iter().map(ToString::to_string).collect();
+    writeln!(out, "hops      {} speak {speak}", networks.join(", "))
 }
 
 fn clients(settings: &Settings, out: &mut String) -> std::fmt::Result {

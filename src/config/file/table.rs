@@ -18,6 +18,7 @@ use crate::config::Rate;
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct File {
     pub server: Server,
+    pub hops: Hops,
     pub limits: Limits,
     pub keys: Vec<Key>,
     pub issuers: BTreeMap<String, Issuer>,
@@ -42,6 +43,14 @@ pub(in crate::config) struct Server {
 pub(in crate::config) struct Tls {
     pub certificate: Option<PathBuf>,
     pub key: Option<PathBuf>,
+}
+
+/// `[hops]`
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Hops {
+    pub networks: Vec<String>,
+    pub speak: Option<String>,
 }
 
 /// `[limits]`

@@ -1,6 +1,7 @@
 //! From what was written to what is needed: defaults filled in, files read, everything judged.
 
 mod enter;
+mod hop;
 mod issuer;
 mod network;
 mod route;
@@ -21,6 +22,7 @@ const CONNECTIONS_MAX: usize = 1_000_000;
 /// Judges a whole file; all problems are told at once.
 pub(super) fn resolve(file: File) -> Result<Settings, Unusable> {
     let mut problems = Problems(Vec::new());
+    let hops = hop::hops(&file, &mut problems);
     let keys = keys(&file, &mut problems);
     let issuers = issuer::issuers(&file, &mut problems);
     let upstreams = upstream::upstreams(&file, &mut problems);
@@ -38,6 +40,7 @@ pub(super) fn resolve(file: File) -> Result<Settings, Unusable> {
             boot,
             live: Live {
                 limits,
+                hops,
                 keys,
                 issuers,
                 upstreams,
@@ -308,6 +311,31 @@ mod tests {
             "[server]",
             "[limits]\nping = \"0s\"\n[server]",
             "limits.ping",
+        ),
+        (
+            "[server]",
+            "[hops]\nnetworks = [\"10.0.0.0/8\"]\n[server]",
+            "hops.speak",
+        ),
+        (
+            "[server]",
+            "[hops]\nnetworks = [\"10.0.0.1/8\"]\nspeak = \"http\"\n[server]",
+            "hops.networks",
+        ),
+        (
+            "[server]",
+            "[hops]\nnetworks = [\"::/0\"]\nspeak = \"http\"\n[server]",
+            "hops.networks",
+        ),
+        (
+            "[server]",
+            "[hops]\nspeak = \"proxy\"\n[server]",
+            "hops.speak",
+        ),
+        (
+            "[server]",
+            "[hops]\nnetworks = [\"10.0.0.1\"]\nspeak = \"both\"\n[server]",
+            "hops.speak",
         ),
         ("ba7816bf", "zz", "keys.kiosk.sha256"),
         ("\"kiosk\"", "\"ki osk\"", "keys.ki osk"),
