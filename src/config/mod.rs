@@ -113,6 +113,9 @@ pub struct Hops {
     /// Where they connect from.
     pub networks: Vec<IpNet>,
     pub speak: Speak,
+    /// Entra tenants (GUIDs, lower case) whose principals may enter by `easyauth`; empty: all that
+    /// the platform signs in.
+    pub tenants: Vec<String>,
 }
 
 impl Hops {
@@ -127,7 +130,7 @@ impl Hops {
 /// the client's own words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Speak {
-    /// In a header of the request: `X-Forwarded-For`.
+    /// In headers of the request: `X-Forwarded-For`, and those of EasyAuth.
     Http,
     /// In a PROXY protocol header before anything else.
     Proxy,
@@ -319,6 +322,8 @@ pub enum Way {
     Key,
     /// A token of this issuer.
     Issuer(Label),
+    /// Whom App Service or Container Apps signed in, as a hop says (EasyAuth).
+    EasyAuth,
     /// Whoever asks.
     Anyone,
 }

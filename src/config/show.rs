@@ -63,9 +63,13 @@ fn hops(settings: &Settings, out: &mut String) -> std::fmt::Result {
     let Some(hops) = &settings.live.hops else {
         return writeln!(out, "hops      none: whoever connects is the client");
     };
+    let tenants = match hops.tenants.as_slice() {
+        [] => "any".to_owned(),
+        tenants => tenants.join(" or "),
+    };
     let speak = match hops.speak {
-        Speak::Http => "X-Forwarded-For",
-        Speak::Proxy => "PROXY protocol",
+        Speak::Http => format!("X-Forwarded-For and EasyAuth (tenants {tenants})"),
+        Speak::Proxy => "PROXY protocol".to_owned(),
     };
     let networks: Vec<_> = hops.networks.iter().map(ToString::to_string).collect();
     writeln!(out, "hops      {} speak {speak}", networks.join(", "))
@@ -252,6 +256,7 @@ impl Way {
         match self {
             Way::Key => "key",
             Way::Issuer(name) => name.as_str(),
+            Way::EasyAuth => "easyauth",
             Way::Anyone => "anyone",
         }
     }

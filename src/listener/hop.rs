@@ -75,6 +75,7 @@ mod tests {
         Hops {
             networks: nets.iter().map(|net| net.parse().unwrap()).collect(),
             speak: Speak::Http,
+            tenants: Vec::new(),
         }
     }
 

@@ -353,6 +353,6 @@ async fn b23_explain_tells_whom_the_edge_takes_for_the_client() {
     assert!(check.contains("[hops]"));
     let (code, out, _) = run(&["check", "--config", &config]).await;
     assert_eq!(code, 0);
-    let told = "hops      127.0.0.2/32 speak X-Forwarded-For";
+    let told = "hops      127.0.0.2/32 speak X-Forwarded-For and EasyAuth (tenants any)";
     assert!(out.lines().any(|line| line == told), "{out}");
 }

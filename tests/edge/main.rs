@@ -15,6 +15,7 @@ mod admission;
 mod binary;
 mod bounds;
 mod close;
+mod easyauth;
 mod endings;
 mod explained;
 mod heads;

@@ -51,6 +51,7 @@ pub(in crate::config) struct Tls {
 pub(in crate::config) struct Hops {
     pub networks: Vec<String>,
     pub speak: Option<String>,
+    pub tenants: Vec<String>,
 }
 
 /// `[limits]`

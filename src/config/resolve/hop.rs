@@ -4,6 +4,7 @@ use super::Problems;
 use super::network::networks;
 use crate::config::file::File;
 use crate::config::{Hops, Speak};
+use crate::ids::is_guid;
 
 /// `None`: nobody is believed.
 pub(super) fn hops(file: &File, problems: &mut Problems) -> Option<Hops> {
@@ -16,6 +17,9 @@ pub(super) fn hops(file: &File, problems: &mut Problems) -> Option<Hops> {
             .is_some_and(|speak| speak != "http")
         {
             problems.add("hops.speak", "has no use without networks");
+        }
+        if !written.tenants.is_empty() {
+            problems.add("hops.tenants", "has no use without networks");
         }
         return None;
     }
@@ -39,5 +43,26 @@ pub(super) fn hops(file: &File, problems: &mut Problems) -> Option<Hops> {
             Speak::Http
         }
     };
-    Some(Hops { networks, speak })
+    if speak == Speak::Proxy && !written.tenants.is_empty() {
+        problems.add(
+            "hops.tenants",
+            "has no use with speak = \"proxy\": identity headers are the client's own words then",
+        );
+    }
+    let mut tenants = Vec::new();
+    for tenant in &written.tenants {
+        if is_guid(tenant) {
+            tenants.push(tenant.to_ascii_lowercase());
+        } else {
+            problems.add(
+                "hops.tenants",
+                format!("{tenant:?} must be a GUID, as Entra shows the tenant's id"),
+            );
+        }
+    }
+    Some(Hops {
+        networks,
+        speak,
+        tenants,
+    })
 }

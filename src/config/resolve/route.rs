@@ -8,12 +8,14 @@ use super::enter::{accept, cookie, cookies, enter};
 use super::network::networks;
 use crate::config::file::{self, File};
 use crate::config::{
-    ApiKey, Enter, Issuer, Pass, Refuse, Route, RouteLimits, Upstream, VOICE_LIVE_AUDIENCES, Way,
+    ApiKey, Enter, Hops, Issuer, Pass, Refuse, Route, RouteLimits, Upstream, VOICE_LIVE_AUDIENCES,
+    Way,
 };
 use crate::label::Label;
 
 /// What routes may refer to.
 pub(super) struct Known<'a> {
+    pub(super) hops: Option<&'a Hops>,
     pub(super) keys: &'a [ApiKey],
     pub(super) issuers: &'a [Issuer],
     pub(super) upstreams: &'a [Upstream],
@@ -234,8 +236,13 @@ fn agents(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
 
 /// A route that nobody can enter was meant for somebody.
 fn openable(at: &mut At<'_>, route: &Route) {
-    let anyone = route.enter.ways().contains(&Way::Anyone);
-    if route.accept.is_empty() && !anyone {
+    // What a hop says of the client sits in headers of its own.
+    let placeless = |way: &Way| matches!(way, Way::Anyone | Way::EasyAuth);
+    let without_place = match &route.enter {
+        Enter::Any(ways) => ways.iter().any(placeless),
+        Enter::All(ways) => ways.iter().all(placeless),
+    };
+    if route.accept.is_empty() && !without_place {
         at.add(
             "accept",
             "names no place for a credential, so nobody could enter",

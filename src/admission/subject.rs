@@ -1,0 +1,40 @@
+//! Who was admitted, as logs show it.
+
+use std::fmt;
+
+use crate::label::Label;
+
+/// Who was admitted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// The holder of the key of this name.
+    Key(Label),
+    /// The holder of a token: who signed it, and whom it names.
+    Token {
+        issuer: Label,
+        tenant: Option<String>,
+        name: String,
+    },
+    /// Whom the platform in front signed in.
+    EasyAuth { tenant: String, name: String },
+    /// Whoever asked, on a route that says so.
+    Anyone,
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Subject::Key(name) => write!(f, "{name}"),
+            Subject::Token {
+                issuer,
+                tenant,
+                name,
+            } => match tenant {
+                Some(tenant) => write!(f, "{issuer}:{tenant}/{name}"),
+                None => write!(f, "{issuer}:{name}"),
+            },
+            Subject::EasyAuth { tenant, name } => write!(f, "easyauth:{tenant}/{name}"),
+            Subject::Anyone => f.write_str("anyone"),
+        }
+    }
+}
