@@ -74,6 +74,7 @@ impl Bench {
             route: &self.live.routes[0],
             head: &head,
             peer: [192, 0, 2, 1].into(),
+            by_hop: false,
             now: Now::read(),
         };
         let mut told = Told::nobody();

@@ -282,6 +282,7 @@ fn doors(settings: &Settings) -> Result<Doors, Failed> {
         routes,
         by_path,
         admission: Admission::new(live, &metrics)?,
+        hops: live.hops.clone(),
         limits: live.limits,
         sessions: Arc::new(Semaphore::new(live.limits.sessions)),
         registry: Registry::default(),

@@ -1,4 +1,4 @@
-//! Identifiers that the edge makes up itself.
+//! Identifiers: those that the edge makes up itself, and the form of Microsoft's.
 
 use std::fmt;
 
@@ -29,6 +29,15 @@ impl fmt::Debug for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
+}
+
+/// Whether a text is a GUID as Microsoft writes them: `11111111-2222-3333-4444-555555555555`.
+pub fn is_guid(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    parts.iter().map(|part| part.len()).eq([8, 4, 4, 4, 12])
+        && parts
+            .iter()
+            .all(|part| part.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@
 //! | *client*, *upstream* | who dials us; whom we dial. Each is a *leg* |
 //! | [`Side`](error::Side) | blame: client, upstream, edge (ourselves) |
 //! | [`Direction`](error::Direction) | movement: up is from the client to the upstream |
+//! | *hop* | a proxy in front of us, listed in the settings: its word on the client is believed |
 //! | *session* | our object, from a [`Grant`](admission::Grant) to an [`Ending`](relay::Ending) |
 //! | *call* | the telephony fact |
 //! | *frame*, *block*, *message* | RFC 6455; signal processing; JSON |
@@ -22,11 +23,13 @@
 //!
 //! # Life of a call
 //!
-//! 1. [`listener`] takes a socket permit, accepts, completes TLS within a deadline.
+//! 1. [`listener`] takes a socket permit, accepts, hears from a hop that speaks the PROXY protocol
+//!    who the client is, completes TLS within a deadline.
 //! 2. [`listener::head`] reads the raw request head and judges it; only then hyper parses it.
-//!    [`listener::http`] matches the route and asks [`admission`] for a `Grant`: network, rate,
-//!    origin, query, credential, identity, wish, limits. Its lack is an HTTP status with a problem
-//!    document, or an error message and a close frame.
+//!    [`listener::http`] hears from a hop that speaks HTTP who the client is, matches the route and
+//!    asks [`admission`] for a `Grant`: network, rate, origin, query, credential, identity, wish,
+//!    limits. Its lack is an HTTP status with a problem document, or an error message and a close
+//!    frame.
 //! 3. [`upstream`] dials before the `101`, so that a refusal there is still an HTTP status.
 //! 4. `101`. hyper gives the socket back; what had been read beyond the head was kept apart from
 //!    it. TLS session and socket are taken apart ([`relay::Leg`]).
@@ -64,6 +67,7 @@
 //! * rustls is named in `listener/tls`, `relay/tls`, `upstream` and `sim`, nowhere else.
 //! * jsonwebtoken is named in `admission/jwt`, `admission/jwks` and `config`, nowhere else. Keys of
 //!   issuers are fetched by one future each, which `app` runs: no request fetches anything.
+//! * ppp is named in `listener/proxy`, nowhere else.
 //! * Environment variables are read in `config/env`, nowhere else.
 //! * `unsafe` is in `dtmf/simd`, nowhere else.
 //! * No session changes thread: one runtime per worker, and what all of them share (registry,

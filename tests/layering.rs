@@ -187,6 +187,10 @@ const CONTAINMENT: &[Rule] = &[
         allowed: &["admission/jwt/", "admission/jwks/", "config/"],
     },
     Rule {
+        word: "ppp::",
+        allowed: &["listener/proxy.rs"],
+    },
+    Rule {
         word: "metrics::with_local_recorder",
         allowed: &["metrics/"],
     },

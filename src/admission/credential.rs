@@ -1,6 +1,7 @@
 //! Where a credential may sit in a request, and what of it counts.
 //!
-//! Credentials are lifted out once; nothing after this sees them. One secret in two accepted places
+//! Credentials are lifted out once; nothing after this sees them. What a hop says of the client is
+//! one only where a hop brought the request and the route admits it. One secret in two accepted places
 //! is one credential; two different ones are a mistake or an attack, and refused, unless the route
 //! requires a token and a key together.
 
@@ -8,8 +9,8 @@ use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderValue};
 
 use super::query::Query;
-use super::{Denied, jwt};
-use crate::config::{Enter, Place, Route};
+use super::{Denied, Request, easyauth, jwt};
+use crate::config::{Enter, Place, Way};
 use crate::error::Reason;
 use crate::secret::{Digest, Secret};
 use crate::ws::handshake;
@@ -21,16 +22,24 @@ pub(super) struct Shown {
     pub(super) bearer: Option<Secret>,
     /// From a place for API keys.
     pub(super) key: Option<Secret>,
+    /// From a hop that is believed.
+    pub(super) principal: Option<easyauth::Document>,
 }
 
 impl Shown {
     /// For people: what was shown, not its text.
     pub(super) fn describe(&self) -> String {
-        match (&self.bearer, &self.key) {
-            (None, None) => "none".to_owned(),
-            (Some(_), None) => "a bearer credential".to_owned(),
-            (None, Some(_)) => "a key".to_owned(),
-            (Some(_), Some(_)) => "a bearer credential and a key".to_owned(),
+        let shown: Vec<&str> = [
+            self.bearer.as_ref().map(|_| "a bearer credential"),
+            self.key.as_ref().map(|_| "a key"),
+            self.principal.as_ref().map(|_| "a principal of EasyAuth"),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        match shown.as_slice() {
+            [] => "none".to_owned(),
+            shown => shown.join(" and "),
         }
     }
 
@@ -68,8 +77,12 @@ const CARRIERS: [&str; 3] = [
 ];
 
 /// Lifts out what the places that the route accepts hold.
-pub(super) fn lift(headers: &HeaderMap, query: &Query, route: &Route) -> Result<Shown, Denied> {
+pub(super) fn lift(asked: Request<'_>, query: &Query) -> Result<Shown, Denied> {
+    let (route, headers) = (asked.route, &asked.head.headers);
     let mut shown = Shown::default();
+    if asked.by_hop && route.enter.ways().contains(&Way::EasyAuth) {
+        shown.principal = easyauth::lift(headers)?;
+    }
     for place in &route.accept {
         match place {
             Place::Header => from_headers(headers, &mut shown)?,
@@ -87,7 +100,9 @@ pub(super) fn lift(headers: &HeaderMap, query: &Query, route: &Route) -> Result<
             }
         }
     }
-    let several = matches!(&route.enter, Enter::All(ways) if ways.len() > 1);
+    let secret = |way: &&Way| matches!(way, Way::Key | Way::Issuer(_));
+    let several =
+        matches!(&route.enter, Enter::All(ways) if ways.iter().filter(secret).count() > 1);
     if let (Some(bearer), Some(key)) = (&shown.bearer, &shown.key) {
         if same(bearer, key) {
             if jwt::is_token(bearer) {
@@ -186,7 +201,7 @@ fn offered(headers: &HeaderMap) -> Result<Vec<&str>, Denied> {
     handshake::offered(headers).ok_or(bad("Sec-WebSocket-Protocol is no list of different names"))
 }
 
-fn single<'a>(
+pub(super) fn single<'a>(
     headers: &'a HeaderMap,
     name: &str,
     wrong: &'static str,

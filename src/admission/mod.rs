@@ -8,7 +8,8 @@
 //! 3. the origin: a browser must come from a page that the route names (403)
 //! 4. the query: known parameters once each, in their grammar (400)
 //! 5. the credentials: lifted out of the request once, from the places the route accepts (400)
-//! 6. who it is: the key by its digest, the token by its issuer's signature (401, 403, 503)
+//! 6. who it is: the key by its digest, the token by its issuer's signature, the principal by the
+//!    hop that brought it (401, 403, 503)
 //! 7. what is asked for: the model or the agent, in the route's list and in the key's (403)
 //! 8. how often and how much is in use already, by key and by identity (429, 503)
 //!
@@ -19,6 +20,7 @@
 mod api_key;
 mod ask;
 mod credential;
+mod easyauth;
 mod jwks;
 mod jwt;
 mod limit;
@@ -39,7 +41,7 @@ use http::request;
 
 pub use self::credential::subprotocol;
 pub use self::jwks::Keys;
-pub use self::network::Address;
+pub use self::network::{Address, Peer};
 pub use self::slot::{Slot, Slots};
 pub use self::subject::Subject;
 pub use self::told::{Finding, Told};
@@ -47,6 +49,7 @@ pub use self::told::{Finding, Told};
 use self::api_key::Keys as ApiKeys;
 use self::ask::{allowed, ask};
 use self::credential::Shown;
+use self::easyauth::Principal;
 use self::jwt::{Tokens, Verified};
 use self::limit::{Limits, Taken};
 use self::query::Query;
@@ -122,6 +125,9 @@ impl Grant {
                 tenant,
                 name,
             } => (issuer.as_str(), tenant.as_deref(), Some(name.as_str())),
+            Subject::EasyAuth { tenant, name } => {
+                ("easyauth", Some(tenant.as_str()), Some(name.as_str()))
+            }
             Subject::Anyone => ("anyone", None, None),
         };
         Want {
@@ -156,7 +162,10 @@ impl Grant {
 pub struct Request<'a> {
     pub route: &'a Route,
     pub head: &'a request::Parts,
+    /// The client's address.
     pub peer: IpAddr,
+    /// A hop that speaks HTTP brought the request: its identity headers are believed.
+    pub by_hop: bool,
     pub now: Now,
 }
 
@@ -180,6 +189,8 @@ impl Now {
 pub struct Admission {
     keys: ApiKeys,
     tokens: Tokens,
+    /// Tenants whose principals enter by `easyauth`; empty: all.
+    tenants: Vec<String>,
     limits: Limits,
 }
 
@@ -197,6 +208,7 @@ pub struct Examined {
 struct Entered<'a> {
     key: Option<&'a ApiKey>,
     token: Option<Arc<Verified>>,
+    principal: Option<Principal>,
 }
 
 impl Admission {
@@ -204,6 +216,10 @@ impl Admission {
         Ok(Admission {
             keys: ApiKeys::new(&live.keys),
             tokens: Tokens::new(&live.issuers, metrics)?,
+            tenants: live
+                .hops
+                .as_ref()
+                .map_or_else(Vec::new, |hops| hops.tenants.clone()),
             limits: Limits::new(metrics.clone()),
         })
     }
@@ -227,8 +243,8 @@ impl Admission {
     ) -> Result<Examined, Denied> {
         let verified = self.tokens.verify(token, &[issuer], now).await?;
         let entered = Entered {
-            key: None,
             token: Some(verified.clone()),
+            ..Entered::default()
         };
         Ok(Examined {
             subject: entered.subject(),
@@ -253,7 +269,7 @@ impl Admission {
         let query = told.hear("query", query, |query| {
             format!("well formed, {} unknown", query.others.len())
         })?;
-        let shown = credential::lift(&head.headers, &query, route);
+        let shown = credential::lift(asked, &query);
         let shown = told.hear("credential", shown, Shown::describe)?;
         let entered = self.identify(asked, &shown).await;
         let entered = told.hear("identity", entered, |entered| entered.subject().to_string())?;
@@ -301,7 +317,10 @@ impl Admission {
                         return Err(Denied::invalid_token("the credential is not a token"));
                     }
                 }
-                if !ways.contains(&Way::Anyone) {
+                // Where a key or a token is shown, the client itself says who it is.
+                if let Some(principal) = &shown.principal {
+                    entered.principal = Some(principal.judge(&self.tenants)?);
+                } else if !ways.contains(&Way::Anyone) {
                     return Err(missing(ways, "or"));
                 }
             }
@@ -313,6 +332,11 @@ impl Admission {
                 };
                 if ways.is_empty() {
                     return Err(missing(ways, "and"));
+                }
+                if ways.contains(&Way::EasyAuth) {
+                    let no_principal = Denied::new(Reason::Unauthenticated, NO_PRINCIPAL);
+                    let principal = shown.principal.as_ref().ok_or(no_principal)?;
+                    entered.principal = Some(principal.judge(&self.tenants)?);
                 }
                 if ways.contains(&Way::Key) {
                     let key = keys.ok_or(missing(ways, "and"))?;
@@ -332,20 +356,25 @@ impl Admission {
 
 impl Entered<'_> {
     fn subject(&self) -> Subject {
-        match (&self.token, self.key) {
-            (Some(token), _) => Subject::Token {
+        match (&self.token, &self.principal, self.key) {
+            (Some(token), _, _) => Subject::Token {
                 issuer: token.issuer.clone(),
                 tenant: token.tenant.clone(),
                 name: token.subject.clone(),
             },
-            (None, Some(key)) => Subject::Key(key.name.clone()),
-            (None, None) => Subject::Anyone,
+            (None, Some(principal), _) => Subject::EasyAuth {
+                tenant: principal.tenant.clone(),
+                name: principal.name.clone(),
+            },
+            (None, None, Some(key)) => Subject::Key(key.name.clone()),
+            (None, None, None) => Subject::Anyone,
         }
     }
 
     fn identity(&self) -> Option<Digest> {
         let token = self.token.as_ref().map(|token| token.identity());
-        token.or(self.key.map(|key| key.digest))
+        let principal = || self.principal.as_ref().map(Principal::identity);
+        token.or_else(principal).or(self.key.map(|key| key.digest))
     }
 }
 
@@ -353,21 +382,28 @@ fn issuers(ways: &[Way]) -> Vec<&Label> {
     ways.iter()
         .filter_map(|way| match way {
             Way::Issuer(name) => Some(name),
-            Way::Key | Way::Anyone => None,
+            Way::Key | Way::EasyAuth | Way::Anyone => None,
         })
         .collect()
 }
 
+/// What none of was shown; `joined` is how the route wants them: "or", "and".
 fn missing(ways: &[Way], joined: &str) -> Denied {
-    let (keys, tokens) = (ways.contains(&Way::Key), !issuers(ways).is_empty());
-    let detail = match (keys, tokens, joined) {
-        (true, true, "and") => "a key and a token are needed, in places that this route accepts",
-        (true, true, _) => "a key or a token is needed, in a place that this route accepts",
-        (false, true, _) => "a token is needed, in a place that this route accepts",
-        _ => "a key is needed, in a place that this route accepts",
+    let hop = ways.contains(&Way::EasyAuth);
+    let detail = match (ways.contains(&Way::Key), issuers(ways).is_empty(), joined) {
+        (_, _, "or") if hop && ways.len() > 1 => {
+            "a credential is needed, and none that this route admits was shown"
+        }
+        (true, false, "and") => "a key and a token are needed, in places that this route accepts",
+        (true, false, _) => "a key or a token is needed, in a place that this route accepts",
+        (false, false, _) => "a token is needed, in a place that this route accepts",
+        (false, true, _) if hop => NO_PRINCIPAL,
+        (_, true, _) => "a key is needed, in a place that this route accepts",
     };
     Denied::new(Reason::Unauthenticated, detail)
 }
+
+const NO_PRINCIPAL: &str = "a principal is needed that a hop in front has signed in";
 
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,43 @@
 //! Where a client dials from: the networks of a route, and addresses as limits count them.
 
-use std::net::IpAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
 use super::Denied;
 use crate::error::Reason;
+
+/// Who is at the other end, as logs show it: an address, and its port where that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    pub ip: IpAddr,
+    pub port: Option<u16>,
+}
+
+impl From<SocketAddr> for Peer {
+    fn from(address: SocketAddr) -> Peer {
+        Peer {
+            ip: address.ip(),
+            port: Some(address.port()),
+        }
+    }
+}
+
+impl From<IpAddr> for Peer {
+    fn from(ip: IpAddr) -> Peer {
+        Peer { ip, port: None }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.port {
+            Some(port) => write!(f, "{}", SocketAddr::from((self.ip, port))),
+            None => write!(f, "{}", self.ip),
+        }
+    }
+}
 
 /// An address as limits count it: whoever has an IPv6 network of 64 bits has all addresses in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,4 +1,6 @@
-//! Who was admitted.
+//! Who was admitted, as logs show it.
+
+use std::fmt;
 
 use crate::label::Label;
 
@@ -13,12 +15,14 @@ pub enum Subject {
         tenant: Option<String>,
         name: String,
     },
+    /// Whom the platform in front signed in.
+    EasyAuth { tenant: String, name: String },
     /// Whoever asked, on a route that says so.
     Anyone,
 }
 
-impl std::fmt::Display for Subject {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Subject::Key(name) => write!(f, "{name}"),
             Subject::Token {
@@ -29,6 +33,7 @@ impl std::fmt::Display for Subject {
                 Some(tenant) => write!(f, "{issuer}:{tenant}/{name}"),
                 None => write!(f, "{issuer}:{name}"),
             },
+            Subject::EasyAuth { tenant, name } => write!(f, "easyauth:{tenant}/{name}"),
             Subject::Anyone => f.write_str("anyone"),
         }
     }

@@ -37,6 +37,7 @@ fn admission() -> Admission {
 fn with_keys(keys: Vec<ApiKey>) -> Admission {
     let live = Live {
         limits: config::Limits::default(),
+        hops: None,
         keys,
         issuers: Vec::new(),
         upstreams: Vec::new(),
@@ -93,6 +94,7 @@ fn decide_at(
         route,
         head: &head,
         peer: "203.0.113.9".parse().unwrap(),
+        by_hop: false,
         now,
     };
     let mut told = Told::nobody();
@@ -479,6 +481,7 @@ fn explain_hears_every_check_up_to_the_one_that_refuses() {
             route: &route,
             head: &head,
             peer: "203.0.113.9".parse().unwrap(),
+            by_hop: false,
             now: Now::read(),
         };
         let mut told = Told::somebody();

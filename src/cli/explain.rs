@@ -29,7 +29,7 @@ pub(super) struct Flags {
     /// A whole request head instead, from a file or, with -, from standard input
     #[arg(long, value_name = "FILE", conflicts_with = "target")]
     request: Option<PathBuf>,
-    /// Where it would come from
+    /// Where it would come from: the client's address, or that of a hop in the settings
     #[arg(long, default_value = "127.0.0.1", value_name = "ADDRESS")]
     peer: IpAddr,
     /// Print each finding as a JSON line

@@ -11,7 +11,7 @@ mod show;
 mod upstream;
 mod variables;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -61,6 +61,8 @@ pub struct Identity {
 #[derive(Clone, Debug)]
 pub struct Live {
     pub limits: Limits,
+    /// `None`: whoever connects is the client.
+    pub hops: Option<Hops>,
     pub keys: Vec<ApiKey>,
     pub issuers: Vec<Issuer>,
     pub upstreams: Vec<Upstream>,
@@ -74,7 +76,8 @@ pub struct Limits {
     pub connections: usize,
     /// Client sockets at a time that nobody has been admitted on yet; more are closed at once.
     pub unadmitted: usize,
-    /// The same from one address, an IPv6 network of 64 bits counting as one.
+    /// The same from one address, an IPv6 network of 64 bits counting as one; those of a hop count
+    /// as their clients' as soon as these are known.
     pub unadmitted_per_address: usize,
     /// Sessions at a time; more are answered 503.
     pub sessions: usize,
@@ -110,6 +113,35 @@ impl Default for Limits {
             session: Duration::from_secs(3600),
         }
     }
+}
+
+/// Proxies in front of the edge whose word on the client is believed.
+#[derive(Clone, Debug)]
+pub struct Hops {
+    /// Where they connect from.
+    pub networks: Vec<IpNet>,
+    pub speak: Speak,
+    /// Entra tenants (GUIDs, lower case) whose principals may enter by `easyauth`; empty: all that
+    /// the platform signs in.
+    pub tenants: Vec<String>,
+}
+
+impl Hops {
+    /// Whether a hop has this address.
+    pub fn has(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        self.networks.iter().any(|network| network.contains(&ip))
+    }
+}
+
+/// How hops say who the client is. One of the two: where a hop does not read HTTP, its headers are
+/// the client's own words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speak {
+    /// In headers of the request: `X-Forwarded-For`, and those of EasyAuth.
+    Http,
+    /// In a PROXY protocol header before anything else.
+    Proxy,
 }
 
 /// How often something may happen: `count` at once, then one each `per / count`.
@@ -254,6 +286,8 @@ pub enum Way {
     Key,
     /// A token of this issuer.
     Issuer(Label),
+    /// Whom App Service or Container Apps signed in, as a hop says (EasyAuth).
+    EasyAuth,
     /// Whoever asks.
     Anyone,
 }

@@ -7,7 +7,7 @@ use humantime::format_duration;
 
 use super::{
     Credential, Enter, IdentitySource, IssuerKind, KeySource, Kind, Place, Rate, Refuse, Roots,
-    Route, RouteLimits, Service, Settings, Way,
+    Route, RouteLimits, Service, Settings, Speak, Way,
 };
 
 /// One line per thing, names first; secrets appear as `***`.
@@ -48,6 +48,7 @@ fn write(settings: &Settings, out: &mut String) -> std::fmt::Result {
         format_duration(limits.idle),
         format_duration(limits.session),
     )?;
+    hops(settings, out)?;
     clients(settings, out)?;
     issuers(settings, out)?;
     upstreams(settings, out)?;
@@ -56,6 +57,22 @@ fn write(settings: &Settings, out: &mut String) -> std::fmt::Result {
         .routes
         .iter()
         .try_for_each(|item| route(item, out))
+}
+
+fn hops(settings: &Settings, out: &mut String) -> std::fmt::Result {
+    let Some(hops) = &settings.live.hops else {
+        return writeln!(out, "hops      none: whoever connects is the client");
+    };
+    let tenants = match hops.tenants.as_slice() {
+        [] => "any".to_owned(),
+        tenants => tenants.join(" or "),
+    };
+    let speak = match hops.speak {
+        Speak::Http => format!("X-Forwarded-For and EasyAuth (tenants {tenants})"),
+        Speak::Proxy => "PROXY protocol".to_owned(),
+    };
+    let networks: Vec<_> = hops.networks.iter().map(ToString::to_string).collect();
+    writeln!(out, "hops      {} speak {speak}", networks.join(", "))
 }
 
 fn clients(settings: &Settings, out: &mut String) -> std::fmt::Result {
@@ -274,6 +291,7 @@ impl Way {
         match self {
             Way::Key => "key",
             Way::Issuer(name) => name.as_str(),
+            Way::EasyAuth => "easyauth",
             Way::Anyone => "anyone",
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderMap, Request, Response};
 use http_body_util::Empty;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -15,11 +15,13 @@ use hyper_util::rt::TokioIo;
 use tokio::time::Instant as Deadline;
 
 use super::head::{self, Held, Read, Unread};
-use super::http::{Doors, shake};
+use super::hop;
+use super::http::Doors;
 use super::probe;
 use super::refusal::Refusal;
-use crate::admission::{self, Finding, Now, Told};
-use crate::config::Refuse;
+use super::upgrade::shake;
+use crate::admission::{self, Denied, Finding, Now, Told};
+use crate::config::{Refuse, Route, Speak};
 use crate::ids::SessionId;
 
 /// What was found, and what it comes to.
@@ -70,6 +72,16 @@ async fn judge(
         note("route", true, "a probe of the edge, for anybody".to_owned());
         return Ok(Vec::new());
     }
+    let (client, by_hop) = match client(doors, peer, request.headers()) {
+        Ok((client, by_hop, text)) => {
+            note("client", true, text);
+            (client, by_hop)
+        }
+        Err(detail) => {
+            note("client", false, detail.to_owned());
+            return Err(Refused::Status(400));
+        }
+    };
     let Some(open) = doors.by_path.get(path).map(|&index| &doors.routes[index]) else {
         note("route", false, "no route has this path".to_owned());
         return Err(Refused::Status(404));
@@ -92,24 +104,45 @@ async fn judge(
     let asked = admission::Request {
         route: &open.route,
         head: &parts,
-        peer,
+        peer: client,
+        by_hop,
         now: Now::read(),
     };
     let mut told = Told::somebody();
     let decided = doors.admission.decide(asked, &mut told).await;
     findings.extend(told.findings());
-    let grant = decided.map_err(|denied| {
-        let refusal = Refusal::from(denied);
-        match open.route.refuse {
-            Refuse::Status => Refused::Status(refusal.status.as_u16()),
-            Refuse::Close => Refused::Close(refusal.close_code()),
-        }
-    })?;
+    let grant = decided.map_err(|denied| refused(&open.route, denied))?;
     let want = grant.want(&open.route.name, SessionId::random());
     let upstreams = open.upstreams.iter();
     Ok(upstreams
         .map(|upstream| format!("{}: {}", upstream.name(), upstream.preview(want)))
         .collect())
+}
+
+/// Who would ask: the client's address, whether a hop that speaks HTTP brought it, and both in
+/// words. A PROXY header cannot be told here: whom it would name is what `peer` must be.
+fn client(
+    doors: &Doors,
+    peer: IpAddr,
+    headers: &HeaderMap,
+) -> Result<(IpAddr, bool, String), &'static str> {
+    let hops = doors.hops.as_ref();
+    let by_hop = hop::at(hops, peer) == Some(Speak::Http);
+    let client = hop::resolve(hops, peer.into(), by_hop, headers)?.ip;
+    let how = match (client == peer, by_hop) {
+        (_, false) => "who connects".to_owned(),
+        (true, true) => "a hop that names nobody".to_owned(),
+        (false, true) => format!("named by the hop {peer}"),
+    };
+    Ok((client, by_hop, format!("{client}, {how}")))
+}
+
+fn refused(route: &Route, denied: Denied) -> Refused {
+    let refusal = Refusal::from(denied);
+    match route.refuse {
+        Refuse::Status => Refused::Status(refusal.status.as_u16()),
+        Refuse::Close => Refused::Close(refusal.close_code()),
+    }
 }
 
 /// The request as the listener reads it, or the status and the reason of its refusal.

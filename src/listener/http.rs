@@ -5,7 +5,6 @@
 //! every byte that was read beyond the request.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -22,21 +21,21 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant as Deadline, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::Stranger;
 use super::head::{self, Held, Unread};
+use super::hop;
 use super::probe;
 use super::refusal::{Refusal, frames, problem, raw};
-use crate::admission::{self, Admission, Now, Told};
-use crate::config::{self, Limits, Refuse};
+use super::stranger::Stranger;
+use super::upgrade::{shake, upgrade};
+use crate::admission::{Admission, Peer};
+use crate::config::{self, Hops, Limits, Refuse};
 use crate::error::Reason;
-use crate::ids::SessionId;
 use crate::label::Label;
 use crate::log::Throttle;
 use crate::metrics;
 use crate::relay::Leg;
 use crate::session::{self, Registry, Session};
-use crate::upstream::{self, Upstream};
-use crate::ws::handshake::{self, NotAnUpgrade};
+use crate::upstream::Upstream;
 
 /// After a refusal the rest of what the client sends is read and dropped for a moment, because a
 /// socket that is closed with bytes unread resets the connection and the answer may be lost.
@@ -48,6 +47,7 @@ pub struct Doors {
     pub routes: Vec<Open>,
     pub by_path: HashMap<String, usize>,
     pub admission: Admission,
+    pub hops: Option<Hops>,
     pub limits: Limits,
     pub sessions: Arc<Semaphore>,
     pub registry: Registry,
@@ -68,7 +68,10 @@ pub struct Open {
 /// The connection that a request came on.
 #[derive(Clone, Copy)]
 pub struct Asked {
-    pub peer: SocketAddr,
+    /// The client; until the head is read, where a hop speaks HTTP, that hop.
+    pub peer: Peer,
+    /// The socket's peer is a hop that speaks HTTP: its headers say who the client is.
+    pub by_hop: bool,
     pub accepted: Instant,
     /// The head must be whole by then.
     pub deadline: Deadline,
@@ -83,7 +86,7 @@ pub struct Begun {
 
 /// Serves the one request of a connection; if it is an admitted upgrade, the connection is taken
 /// apart by `leg` for the session that begins.
-pub async fn serve<S>(
+pub(super) async fn serve<S>(
     io: S,
     asked: Asked,
     stranger: Stranger,
@@ -109,8 +112,11 @@ where
     let service = service_fn(|request| {
         let (doors, course, stranger) = (doors.clone(), course.clone(), stranger.clone());
         Box::pin(async move {
-            *lock(&course) = Course::Asked(route(&doors, &request).map(|o| o.route.name.clone()));
-            let (mut response, become_of) = answer(&doors, asked, &stranger, request).await;
+            let name = route(&doors, &request).map(|open| open.route.name.clone());
+            let hops = doors.hops.as_ref();
+            let peer = hop::resolve(hops, asked.peer, asked.by_hop, request.headers());
+            *lock(&course) = Course::Asked(name, peer.unwrap_or(asked.peer));
+            let (mut response, become_of) = answer(&doors, asked, peer, &stranger, request).await;
             *lock(&course) = become_of;
             // One request per connection. hyper's own switch for it would also write `close` into
             // the Connection header of a 101, which strict clients refuse.
@@ -146,7 +152,7 @@ where
             // Whether the client hears why is its own business.
             let _ = timeout(LINGER, io.write_all(&frames)).await;
         }
-        (Ok(()), Course::Unasked | Course::Asked(_) | Course::Answered) => {}
+        (Ok(()), Course::Unasked | Course::Asked(..) | Course::Answered) => {}
         (Err(error), course) => not_served(doors, asked, &error, course),
     }
     linger(io).await;
@@ -159,8 +165,8 @@ enum Course {
     /// No request that can be parsed.
     #[default]
     Unasked,
-    /// For this route, if one has its path.
-    Asked(Option<Label>),
+    /// For this route, if one has its path, and by this client.
+    Asked(Option<Label>, Peer),
     /// Refused, which has been counted, or a probe.
     Answered,
     /// After the `101` a session begins.
@@ -204,11 +210,11 @@ async fn not_asked<S: AsyncRead + AsyncWrite + Unpin>(
 
 /// hyper could not serve a request that had passed the judge, or the client went.
 fn not_served(doors: &Doors, asked: Asked, error: &hyper::Error, course: Course) {
-    let route = match course {
-        Course::Unasked => None,
-        Course::Asked(route) => route,
+    let (route, peer) = match course {
+        Course::Unasked => (None, asked.peer),
+        Course::Asked(route, peer) => (route, peer),
         Course::Answered | Course::Refused(_) => return,
-        Course::Opened(parts) => Some(parts.route),
+        Course::Opened(parts) => (Some(parts.route), parts.peer),
     };
     let (reason, detail) = if error.is_parse() {
         (Reason::BadRequest, "the head is malformed")
@@ -218,7 +224,7 @@ fn not_served(doors: &Doors, asked: Asked, error: &hyper::Error, course: Course)
     doors.metrics.refused(route.as_ref(), reason);
     tracing::debug!(
         route = route.map(tracing::field::display),
-        peer = %asked.peer,
+        %peer,
         %reason,
         detail,
         "request refused"
@@ -230,13 +236,23 @@ type Answer = (Response<Full<Bytes>>, Course);
 async fn answer(
     doors: &Doors,
     asked: Asked,
+    peer: Result<Peer, &'static str>,
     stranger: &Stranger,
     request: Request<Incoming>,
 ) -> Answer {
     if let Some(response) = probe::answer(doors, &request) {
         return (response, Course::Answered);
     }
-    let Some(open) = route(doors, &request) else {
+    let open = route(doors, &request);
+    let asked = match peer {
+        Ok(peer) => Asked { peer, ..asked },
+        Err(detail) => {
+            let refusal = Refusal::new(Reason::BadRequest, detail);
+            note_refusal(doors, asked, &refusal, open.map(|open| &open.route.name));
+            return (problem(&refusal), Course::Answered);
+        }
+    };
+    let Some(open) = open else {
         let refusal = Refusal::new(Reason::NotFound, "no route has this path");
         note_refusal(doors, asked, &refusal, None);
         return (problem(&refusal), Course::Answered);
@@ -267,78 +283,9 @@ async fn answer(
     }
 }
 
-/// The `101` that a well-formed upgrade request would get.
-pub(super) fn shake<B>(
-    route: &config::Route,
-    request: &Request<B>,
-) -> Result<Response<Full<Bytes>>, Refusal> {
-    let wrong = |wrong: NotAnUpgrade| Refusal::with_status(wrong.status(), wrong.sentence());
-    let mut response = handshake::accept(request).map_err(wrong)?;
-    if let Some(name) = admission::subprotocol(request.headers(), &route.subprotocols)? {
-        let headers = response.headers_mut();
-        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, name);
-    }
-    Ok(response.map(|()| Full::default()))
-}
-
 fn route<'a, B>(doors: &'a Doors, request: &Request<B>) -> Option<&'a Open> {
     let index = doors.by_path.get(request.uri().path())?;
     doors.routes.get(*index)
-}
-
-/// From a request on a route to a session that may begin.
-async fn upgrade(
-    doors: &Doors,
-    open: &Open,
-    asked: Asked,
-    stranger: &Stranger,
-    request: Request<Incoming>,
-) -> Result<session::Parts, Refusal> {
-    let (head, _) = request.into_parts();
-    let wanted = admission::Request {
-        route: &open.route,
-        head: &head,
-        peer: asked.peer.ip(),
-        now: Now::read(),
-    };
-    let grant = doors.admission.decide(wanted, &mut Told::nobody()).await?;
-    drop(head);
-    stranger.admitted();
-    let permit = doors.sessions.clone().try_acquire_owned().map_err(|_| {
-        doors.metrics.limit_hit("sessions");
-        Refusal::new(Reason::Busy, "all sessions of this edge are in use")
-    })?;
-    open.metrics
-        .dropped_parameters
-        .increment(grant.dropped_parameters());
-    let id = SessionId::random();
-    let dialled = upstream::dial_first(&open.upstreams, grant.want(&open.route.name, id)).await;
-    let upstream = dialled.map_err(|(name, failure)| {
-        if let Some(left_out) = open.dial_warnings.pass(Instant::now()) {
-            tracing::warn!(
-                route = %open.route.name,
-                upstream = %name,
-                reason = %failure.reason,
-                status = failure.status.map(|status| status.as_u16()),
-                detail = failure.detail,
-                left_out,
-                "upstream failed"
-            );
-        }
-        Refusal::from(failure)
-    })?;
-    Ok(session::Parts {
-        route: open.route.name.clone(),
-        grant,
-        peer: asked.peer,
-        accepted: asked.accepted,
-        permit,
-        entry: doors.registry.enter(id),
-        limits: doors.limits,
-        metrics: doors.metrics.clone(),
-        route_metrics: open.metrics.clone(),
-        upstream,
-    })
 }
 
 /// One counter, one log line.
@@ -383,6 +330,7 @@ mod tests {
         let metrics = Arc::new(Metrics::new());
         let nothing = config::Live {
             limits: Limits::default(),
+            hops: None,
             keys: Vec::new(),
             issuers: Vec::new(),
             upstreams: Vec::new(),
@@ -392,6 +340,7 @@ mod tests {
             routes: Vec::new(),
             by_path: HashMap::new(),
             admission: Admission::new(&nothing, &metrics).unwrap(),
+            hops: None,
             limits: Limits::default(),
             sessions: Arc::new(Semaphore::new(1)),
             registry: Registry::default(),
@@ -399,7 +348,8 @@ mod tests {
             stop: CancellationToken::new(),
         });
         let asked = Asked {
-            peer: SocketAddr::from(([127, 0, 0, 1], 1)),
+            peer: std::net::SocketAddr::from(([127, 0, 0, 1], 1)).into(),
+            by_hop: false,
             accepted: Instant::now(),
             deadline: Deadline::now() + Duration::from_secs(5),
         };

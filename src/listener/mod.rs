@@ -1,28 +1,34 @@
-//! Takes connections: permits, deadlines, TLS; what is asked on them is [`http`]'s business.
+//! Takes connections: permits, deadlines, hops, TLS; what is asked on them is [`http`]'s business.
 //!
 //! One task per connection, on the thread that accepted it; it stays there to the session's end.
 
 pub mod admin;
 pub mod explain;
 pub mod head;
+mod hop;
 pub mod http;
 mod probe;
+mod proxy;
 mod refusal;
+mod stranger;
 pub mod tls;
+mod upgrade;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant as Deadline, timeout_at};
 use tokio_util::task::TaskTracker;
 
 use self::http::{Begun, Doors};
-use crate::admission::{Address, Slot, Slots};
+use self::stranger::Stranger;
+use crate::admission::{Address, Slots};
+use crate::config::Speak;
 use crate::log::Throttle;
 use crate::metrics::Held;
 use crate::relay::Leg;
@@ -81,32 +87,6 @@ pub struct Public {
     pub accept_warnings: Throttle,
 }
 
-/// A connection's place among those that nobody has been admitted on. It is given up with the
-/// grant, not with the session: a slow upstream must not make strangers of those who were let in.
-#[derive(Clone)]
-pub struct Stranger(Arc<Mutex<Option<Place>>>);
-
-/// In all, and of its address.
-type Place = (OwnedSemaphorePermit, Slot<Address>);
-
-impl Stranger {
-    fn new(in_all: OwnedSemaphorePermit, of_address: Slot<Address>) -> Stranger {
-        Stranger(Arc::new(Mutex::new(Some((in_all, of_address)))))
-    }
-
-    /// With nothing to give up.
-    #[cfg(test)]
-    fn of_a_test() -> Stranger {
-        Stranger(Arc::default())
-    }
-
-    /// Somebody was admitted on the connection.
-    pub fn admitted(&self) {
-        let place = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        drop(place);
-    }
-}
-
 /// Accepts connections until told to stop, then waits for those that are left.
 pub async fn serve(listener: TcpListener, public: Arc<Public>) {
     let tasks = TaskTracker::new();
@@ -139,19 +119,22 @@ pub async fn serve(listener: TcpListener, public: Arc<Public>) {
             metrics.limit_hit("unadmitted");
             continue;
         };
-        let of_address = public.doors.limits.unadmitted_per_address;
-        let Some(address) = public.addresses.take(Address::of(peer.ip()), of_address) else {
+        let per_address = public.doors.limits.unadmitted_per_address;
+        let stranger = Stranger::new(stranger, public.addresses.clone(), per_address);
+        // A hop is not one client: its connections are counted when it is known whose they are.
+        let hop = hop::at(public.doors.hops.as_ref(), peer.ip());
+        if hop.is_none() && !stranger.count_at(Address::of(peer.ip())) {
             metrics.limit_hit("unadmitted_per_address");
             continue;
-        };
+        }
         let public = public.clone();
         tasks.spawn(async move {
             let _permit = permit;
             let _gauge = Held::new(&public.doors.metrics.connections);
             // Up to the 101 a connection needs many times what it needs afterwards; boxed, that is
             // gone before the session begins.
-            let stranger = Stranger::new(stranger, address);
-            if let Some(begun) = Box::pin(connection(socket, peer, &public, stranger)).await {
+            let begun = Box::pin(connection(socket, peer, hop, &public, stranger));
+            if let Some(begun) = begun.await {
                 begun.session.run(begun.client, begun.upstream).await;
             }
         });
@@ -163,16 +146,25 @@ pub async fn serve(listener: TcpListener, public: Arc<Public>) {
 
 /// From an accepted socket to a session, if it comes to one.
 async fn connection(
-    socket: TcpStream,
-    peer: SocketAddr,
+    mut socket: TcpStream,
+    mut peer: SocketAddr,
+    hop: Option<Speak>,
     public: &Public,
     stranger: Stranger,
 ) -> Option<Begun> {
     let accepted = Instant::now();
     let deadline = Deadline::now() + public.doors.limits.handshake;
     upstream::set_options(&socket);
+    if hop == Some(Speak::Proxy) {
+        peer = behind(&mut socket, peer, deadline, public).await?;
+        if !stranger.count_at(Address::of(peer.ip())) {
+            public.doors.metrics.limit_hit("unadmitted_per_address");
+            return None;
+        }
+    }
     let asked = http::Asked {
-        peer,
+        peer: peer.into(),
+        by_hop: hop == Some(Speak::Http),
         accepted,
         deadline,
     };
@@ -193,6 +185,27 @@ async fn connection(
         Err(_) => {
             public.doors.metrics.tls_failures.increment(1);
             tracing::debug!(%peer, "TLS handshake took too long");
+            None
+        }
+    }
+}
+
+/// The client behind a hop that speaks the PROXY protocol; the hop itself if it names nobody.
+async fn behind(
+    socket: &mut TcpStream,
+    hop: SocketAddr,
+    deadline: Deadline,
+    public: &Public,
+) -> Option<SocketAddr> {
+    let read = tokio::select! {
+        read = timeout_at(deadline, proxy::read(socket)) => read,
+        () = public.doors.stop.cancelled() => return None,
+    };
+    match read.unwrap_or(Err(proxy::Wrong::Late)) {
+        Ok(client) => Some(client.unwrap_or(hop)),
+        Err(error) => {
+            public.doors.metrics.proxy_failures.increment(1);
+            tracing::debug!(peer = %hop, %error, "PROXY header failed");
             None
         }
     }

@@ -22,6 +22,7 @@ const fn family(name: &'static str, kind: Kind, help: &'static str) -> Family {
 pub(super) const CONNECTIONS: &str = "tonegate_connections";
 pub(super) const CONNECTIONS_TOTAL: &str = "tonegate_connections_total";
 pub(super) const ACCEPT_ERRORS: &str = "tonegate_accept_errors_total";
+pub(super) const PROXY_FAILURES: &str = "tonegate_proxy_header_failures_total";
 pub(super) const TLS_FAILURES: &str = "tonegate_tls_handshake_failures_total";
 pub(super) const LIMIT_HITS: &str = "tonegate_limit_hits_total";
 pub(super) const REQUESTS: &str = "tonegate_requests_total";
@@ -42,13 +43,18 @@ pub(super) const READY: &str = "tonegate_ready";
 pub(super) const BUILD: &str = "tonegate_build_info";
 
 /// Every family that `/metrics` can show.
-pub const FAMILIES: [Family; 21] = [
+pub const FAMILIES: [Family; 22] = [
     family(CONNECTIONS, Kind::Gauge, "Open client sockets."),
     family(CONNECTIONS_TOTAL, Kind::Counter, "Client sockets accepted."),
     family(
         ACCEPT_ERRORS,
         Kind::Counter,
         "Accepts that failed, mostly for want of file descriptors.",
+    ),
+    family(
+        PROXY_FAILURES,
+        Kind::Counter,
+        "Connections of hops whose PROXY header was missing, malformed or late.",
     ),
     family(
         TLS_FAILURES,

@@ -6,7 +6,6 @@
 
 mod registry;
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::net::TcpStream;
@@ -14,7 +13,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 pub use self::registry::{Entry, Registry};
 
-use crate::admission::{Grant, Subject};
+use crate::admission::{Grant, Peer, Subject};
 use crate::config::Limits;
 use crate::error::{Reason, Side};
 use crate::ids::SessionId;
@@ -27,7 +26,8 @@ use crate::upstream::{Ask, Dialled, Stream};
 pub struct Parts {
     pub route: Label,
     pub grant: Grant,
-    pub peer: SocketAddr,
+    /// The client, also where a hop brought it.
+    pub peer: Peer,
     /// When the client's socket was accepted.
     pub accepted: Instant,
     pub permit: OwnedSemaphorePermit,
@@ -45,7 +45,7 @@ pub struct Session {
     subject: Subject,
     ask: Ask,
     expires: Option<SystemTime>,
-    peer: SocketAddr,
+    peer: Peer,
     upstream_name: Label,
     started: Instant,
     limits: Limits,
@@ -246,6 +246,7 @@ mod tests {
             route: &live.routes[0],
             head: &head,
             peer: "127.0.0.1".parse().unwrap(),
+            by_hop: false,
             now: Now::read(),
         };
         admission.decide(asked, &mut Told::nobody()).await.unwrap()
@@ -260,7 +261,7 @@ mod tests {
         let route = Label::new("open").unwrap();
         let (session, leg) = Session::open(Parts {
             grant: grant(&metrics).await,
-            peer: address,
+            peer: address.into(),
             accepted: Instant::now(),
             permit: permits.clone().try_acquire_owned().unwrap(),
             entry: registry.enter(SessionId::random()),

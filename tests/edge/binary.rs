@@ -68,6 +68,11 @@ impl Served {
         served
     }
 
+    /// Where clients connect.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     pub async fn metrics_page(&self) -> String {
         use tokio::io::AsyncWriteExt as _;
         let mut tcp = tokio::net::TcpStream::connect(&self.admin).await.unwrap();

@@ -26,6 +26,7 @@ async fn explain_tells_each_check_and_what_would_be_asked_upstream() {
         .collect();
     let all = [
         "head",
+        "client",
         "route",
         "upgrade",
         "network",

@@ -1,14 +1,14 @@
 //! A world for one test: certificates, a simulated upstream, an edge before it, callers.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsStream;
 use tokio_util::sync::CancellationToken;
@@ -261,8 +261,23 @@ impl World {
 
     /// A bare connection to the edge: TCP, and TLS where the world has it.
     pub async fn connect(&self) -> Stream {
-        let tcp = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
+        self.over(self.tcp("127.0.0.1").await).await
+    }
+
+    /// A TCP connection to the edge from an address of loopback.
+    pub async fn tcp(&self, from: &str) -> TcpStream {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket
+            .bind((from.parse::<Ipv4Addr>().unwrap(), 0).into())
+            .unwrap();
+        let edge = (Ipv4Addr::LOCALHOST, self.port).into();
+        let tcp = socket.connect(edge).await.unwrap();
         tcp.set_nodelay(true).unwrap();
+        tcp
+    }
+
+    /// TLS over it where the world has it.
+    pub async fn over(&self, tcp: TcpStream) -> Stream {
         if !self.tls {
             return Stream::Plain(tcp);
         }

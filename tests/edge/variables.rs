@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 use tonegate::app::Edge;
-use tonegate::config::{Environment, Settings};
+use tonegate::config::{Environment, Settings, Speak};
 use tonegate::secret::Digest;
 use tonegate::sim::frame;
 
@@ -172,6 +172,7 @@ async fn b12_b17_each_variable_means_what_it_meant() {
         ("RATE_LIMIT_WINDOW_MS", "90000".to_owned()),
         ("TONEGATE_MANAGED_IDENTITY", "true".to_owned()),
         ("MAX_CONNECTIONS", "50".to_owned()),
+        ("TRUST_PROXY", "10.0.0.0/8, 127.0.0.1".to_owned()),
     ]);
     let settings = settings(&variables).unwrap();
     let upstream = &settings.live.upstreams[0];
@@ -186,6 +187,8 @@ async fn b12_b17_each_variable_means_what_it_meant() {
     assert_eq!(route.origins, [ORIGIN, "https://app.example.com"]);
     let rate = route.limits.upgrades_per_address.unwrap();
     assert_eq!((rate.count, rate.per.as_secs()), (100, 90));
+    let hops = settings.live.hops.as_ref().unwrap();
+    assert_eq!((hops.networks.len(), hops.speak), (2, Speak::Http));
     let limits = settings.live.limits;
     assert_eq!((limits.sessions, limits.connections), (50, 1050));
 }
@@ -253,6 +256,11 @@ async fn b17_b23_a_bad_value_is_an_error_and_never_a_default() {
         ),
         ("TONEGATE_MODELS", "a&b", "TONEGATE_MODELS: "),
         ("TONEGATE_CERTIFICATE", "a.pem", "TONEGATE_CERTIFICATE"),
+        ("TRUST_PROXY", "1", "TRUST_PROXY: "),
+        ("TRUST_PROXY", "true", "TRUST_PROXY: "),
+        ("TRUST_PROXY", "0.0.0.0/0", "TRUST_PROXY: "),
+        ("TRUST_PROXY", "loopback", "TRUST_PROXY: "),
+        ("TONEGATE_ADMIT", "easyauth", "TONEGATE_ADMIT: "),
     ] {
         let mut variables = enough(&world);
         variables.retain(|(other, _)| *other != name);

@@ -23,6 +23,7 @@ MISTAKES = [
     (["server"], "lisen", "127.0.0.1:1", "an unknown key"),
     (["server"], "workers", "two", "a text for a number"),
     (["server"], "listen", "localhost", "no port"),
+    (["hops"], "speak", "smtp", "no language of hops"),
     (["limits"], "idle", "soon", "no duration"),
     (["limits"], "client_message", -1, "a negative size"),
     (["upstreams", "voice"], "kind", "http", "an unknown kind"),

@@ -63,6 +63,7 @@ macro_rules! one_of {
 one_of!(kind, "voice-live", "relay");
 one_of!(issuer_kind, "entra", "oidc");
 one_of!(key_header, "api-key", "authorization");
+one_of!(speak, "http", "proxy");
 one_of!(refuse, "status", "close");
 one_of!(default, "model", "agent");
 

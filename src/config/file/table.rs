@@ -20,6 +20,7 @@ use crate::config::Rate;
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct File {
     pub server: Server,
+    pub hops: Hops,
     pub limits: Limits,
     pub keys: Vec<Key>,
     pub issuers: BTreeMap<String, Issuer>,
@@ -46,6 +47,16 @@ pub(in crate::config) struct Server {
 pub(in crate::config) struct Tls {
     pub certificate: Option<PathBuf>,
     pub key: Option<PathBuf>,
+}
+
+/// `[hops]`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Hops {
+    pub networks: Vec<String>,
+    #[schemars(schema_with = "schema::speak")]
+    pub speak: Option<String>,
+    pub tenants: Vec<String>,
 }
 
 /// `[limits]`

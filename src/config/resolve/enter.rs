@@ -1,7 +1,7 @@
 //! Who may enter a route, and where a credential may sit.
 
 use super::route::{At, Known};
-use crate::config::{Enter, Place, Route, Way};
+use crate::config::{Enter, Place, Route, Speak, Way};
 
 pub(super) fn enter(at: &mut At<'_>, known: &Known<'_>) -> Enter {
     let written = at.written;
@@ -53,11 +53,22 @@ fn ways(at: &mut At<'_>, key: &str, names: &[String], known: &Known<'_>) -> Vec<
             }
             ("key", _) => Way::Key,
             ("anyone", _) => Way::Anyone,
+            ("easyauth", _) if known.hops.is_none_or(|hops| hops.speak == Speak::Proxy) => {
+                at.add(
+                    key,
+                    "\"easyauth\" needs [hops] with speak = \"http\": from anybody else its \
+                     headers are the client's own words",
+                );
+                continue;
+            }
+            ("easyauth", _) => Way::EasyAuth,
             (_, Some(issuer)) => Way::Issuer(issuer.name.clone()),
             (other, None) => {
                 at.add(
                     key,
-                    format!("{other:?} must be \"key\", \"anyone\" or one of [issuers]"),
+                    format!(
+                        "{other:?} must be \"key\", \"easyauth\", \"anyone\" or one of [issuers]"
+                    ),
                 );
                 continue;
             }

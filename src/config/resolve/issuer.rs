@@ -7,6 +7,7 @@ use jsonwebtoken::Algorithm;
 use super::Problems;
 use crate::config::file::{self, File};
 use crate::config::{Issuer, IssuerKind, KeySource};
+use crate::ids::is_guid;
 
 /// The public cloud of Microsoft Entra ID.
 const ENTRA: &str = "https://login.microsoftonline.com";
@@ -178,13 +179,4 @@ fn algorithms(at: &str, written: &file::Issuer, problems: &mut Problems) -> Vec<
         }
     }
     algorithms
-}
-
-/// `11111111-2222-3333-4444-555555555555`.
-fn is_guid(text: &str) -> bool {
-    let parts: Vec<&str> = text.split('-').collect();
-    parts.iter().map(|part| part.len()).eq([8, 4, 4, 4, 12])
-        && parts
-            .iter()
-            .all(|part| part.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }

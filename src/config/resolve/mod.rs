@@ -2,8 +2,10 @@
 
 mod credential;
 mod enter;
-mod from;
+mod hop;
 mod issuer;
+mod network;
+mod origin;
 mod relay;
 mod route;
 mod upstream;
@@ -24,10 +26,12 @@ const CONNECTIONS_MAX: usize = 1_000_000;
 /// Judges a whole file; all problems are told at once.
 pub(super) fn resolve(file: File, variables: &Environment) -> Result<Settings, Unusable> {
     let mut problems = Problems(Vec::new());
+    let hops = hop::hops(&file, &mut problems);
     let keys = keys(&file, &mut problems);
     let issuers = issuer::issuers(&file, &mut problems);
     let upstreams = upstream::upstreams(&file, variables, &mut problems);
     let known = route::Known {
+        hops: hops.as_ref(),
         keys: &keys,
         issuers: &issuers,
         upstreams: &upstreams,
@@ -41,6 +45,7 @@ pub(super) fn resolve(file: File, variables: &Environment) -> Result<Settings, U
             boot,
             live: Live {
                 limits,
+                hops,
                 keys,
                 issuers,
                 upstreams,
@@ -313,6 +318,52 @@ mod tests {
             "[limits]\nping = \"0s\"\n[server]",
             "limits.ping",
         ),
+        (
+            "[server]",
+            "[hops]\nnetworks = [\"10.0.0.0/8\"]\n[server]",
+            "hops.speak",
+        ),
+        (
+            "[server]",
+            "[hops]\nnetworks = [\"10.0.0.1/8\"]\nspeak = \"http\"\n[server]",
+            "hops.networks",
+        ),
+        (
+            "[server]",
+            "[hops]\nnetworks = [\"::/0\"]\nspeak = \"http\"\n[server]",
+            "hops.networks",
+        ),
+        (
+            "[server]",
+            "[hops]\nspeak = \"proxy\"\n[server]",
+            "hops.speak",
+        ),
+        (
+            "[server]",
+            "[hops]\nnetworks = [\"10.0.0.1\"]\nspeak = \"both\"\n[server]",
+            "hops.speak",
+        ),
+        (
+            "[server]",
+            "[hops]\nnetworks = [\"10.0.0.1\"]\nspeak = \"http\"\ntenants = [\"x\"]\n[server]",
+            "hops.tenants",
+        ),
+        (
+            "[server]",
+            "[hops]\nnetworks = [\"10.0.0.1\"]\nspeak = \"proxy\"\n\
+             tenants = [\"11111111-2222-3333-4444-555555555555\"]\n[server]",
+            "hops.tenants",
+        ),
+        (
+            "[server]",
+            "[hops]\ntenants = [\"11111111-2222-3333-4444-555555555555\"]\n[server]",
+            "hops.tenants",
+        ),
+        (
+            "admit = [\"key\"]",
+            "admit = [\"easyauth\"]",
+            "routes.browser.admit",
+        ),
         ("ba7816bf", "zz", "keys.kiosk.sha256"),
         ("\"kiosk\"", "\"ki osk\"", "keys.ki osk"),
         ("admit = [\"key\"]", "", "routes.browser.admit"),
@@ -402,6 +453,30 @@ mod tests {
             let text = problems(&GOOD.replace(from, to));
             assert!(text.contains(named), "{from} -> {to} gave: {text}");
         }
+    }
+
+    #[test]
+    fn a31_easyauth_needs_hops_that_speak_http() {
+        let text = GOOD.replace("[\"key\"]", "[\"easyauth\"]");
+        let with = |hops: &str| problems(&text.replace("[server]", &format!("{hops}\n[server]")));
+        let listed = "[hops]\nnetworks = [\"10.0.0.0/8\"]\nspeak = ";
+        assert_eq!(with(&format!("{listed}\"http\"")), "");
+        for hops in [
+            "",
+            "[hops]\nspeak = \"http\"",
+            &format!("{listed}\"proxy\""),
+        ] {
+            let told = with(hops);
+            assert!(
+                told.contains("routes.browser.admit") && told.contains("easyauth"),
+                "{hops} gave: {told}"
+            );
+        }
+        // An issuer by that name would make two things of one word.
+        let issuer = "[issuers.easyauth]\nkind = \"oidc\"\nissuer = \"https://a.example\"\n\
+                      audience = [\"a\"]";
+        let told = with(&format!("{listed}\"http\"\n{issuer}"));
+        assert!(told.contains("issuers.easyauth"), "{told}");
     }
 
     #[test]

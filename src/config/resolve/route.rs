@@ -4,17 +4,19 @@ use std::collections::HashSet;
 use std::fmt::Display;
 
 use super::enter::{accept, cookie, cookies, enter};
-use super::from::{networks, origins};
+use super::network::networks;
+use super::origin::origins;
 use super::{Problems, relay};
 use crate::config::file::{self, File};
 use crate::config::{
-    ApiKey, Enter, Issuer, Kind, Pass, Refuse, Route, RouteLimits, Upstream, VOICE_LIVE_AUDIENCES,
-    Way,
+    ApiKey, Enter, Hops, Issuer, Kind, Pass, Refuse, Route, RouteLimits, Upstream,
+    VOICE_LIVE_AUDIENCES, Way,
 };
 use crate::label::Label;
 
 /// What routes may refer to.
 pub(super) struct Known<'a> {
+    pub(super) hops: Option<&'a Hops>,
     pub(super) keys: &'a [ApiKey],
     pub(super) issuers: &'a [Issuer],
     pub(super) upstreams: &'a [Upstream],
@@ -85,6 +87,13 @@ fn route(at: &mut At<'_>, name: Label, kind: Kind, known: &Known<'_>) -> Route {
             .find(|upstream| upstream.name == *name);
         upstream.is_some_and(|upstream| upstream.credential.identity.is_some())
     };
+    let nets = |at: &mut At<'_>, key: &str, texts: &[String]| {
+        networks(
+            &format!("routes.{}.{key}", written.name),
+            texts,
+            at.problems,
+        )
+    };
     Route {
         own_token: upstreams.iter().all(own),
         agent_first: agent_first(at),
@@ -93,8 +102,8 @@ fn route(at: &mut At<'_>, name: Label, kind: Kind, known: &Known<'_>) -> Route {
         cookie: cookie(at),
         origins: origins(at),
         without_origin: written.without_origin.unwrap_or(true),
-        allow: networks(at, "allow", &written.allow),
-        deny: networks(at, "deny", &written.deny),
+        allow: nets(at, "allow", &written.allow),
+        deny: nets(at, "deny", &written.deny),
         limits: limits(&written.limits),
         // Where no model is named there is nothing to hold messages for.
         lock_models: written
@@ -265,8 +274,13 @@ fn agents(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
 
 /// A route that nobody can enter was meant for somebody.
 fn openable(at: &mut At<'_>, route: &Route) {
-    let anyone = route.enter.ways().contains(&Way::Anyone);
-    if route.accept.is_empty() && !anyone {
+    // What a hop says of the client sits in headers of its own.
+    let placeless = |way: &Way| matches!(way, Way::Anyone | Way::EasyAuth);
+    let without_place = match &route.enter {
+        Enter::Any(ways) => ways.iter().any(placeless),
+        Enter::All(ways) => ways.iter().all(placeless),
+    };
+    if route.accept.is_empty() && !without_place {
         at.add(
             "accept",
             "names no place for a credential, so nobody could enter",

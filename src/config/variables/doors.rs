@@ -60,6 +60,26 @@ impl Reader<'_> {
         put(table, "server", Value::Table(server));
     }
 
+    /// Express's setting names a number of proxies or any at all; both believe whoever connects.
+    pub(super) fn hops(&mut self, table: &mut Table) {
+        let networks = self.list("TRUST_PROXY");
+        match networks.as_slice() {
+            [] => return,
+            [word] if matches!(word.as_str(), "false" | "0") => return,
+            [word] if word == "true" || word.parse::<u32>().is_ok() => {
+                let text = "TRUST_PROXY: would believe whoever connects; name the networks that \
+                            your proxies are in, such as TRUST_PROXY=10.0.0.0/8";
+                self.problems.push(text.to_owned());
+                return;
+            }
+            _ => {}
+        }
+        let mut hops = Table::new();
+        put(&mut hops, "networks", texts(&networks));
+        put(&mut hops, "speak", literal("http"));
+        put(table, "hops", Value::Table(hops));
+    }
+
     pub(super) fn limits(&mut self, table: &mut Table) {
         let mut limits = Table::new();
         if let Some(sessions) = self.number("MAX_CONNECTIONS") {
@@ -114,9 +134,11 @@ impl Reader<'_> {
                     let issuers = Table::from_iter([("entra".to_owned(), Value::Table(entra))]);
                     put(table, "issuers", Value::Table(issuers));
                 }
-                "anyone" => {}
+                // What EasyAuth needs is judged with the route.
+                "easyauth" | "anyone" => {}
                 _ => {
-                    let text = "TONEGATE_ADMIT: must be key, entra or anyone, or some of them";
+                    let text = "TONEGATE_ADMIT: must be key, entra, easyauth or anyone, or some of \
+                                them";
                     self.problems.push(text.to_owned());
                 }
             }

@@ -14,7 +14,7 @@ use self::reader::Reader;
 use super::env::Environment;
 
 /// Told instead of the names that the settings have in a file.
-const NAMES: [(&str, &str); 14] = [
+const NAMES: [(&str, &str); 16] = [
     ("server.tls.certificate", "TONEGATE_CERTIFICATE"),
     ("server.tls.key", "TONEGATE_PRIVATE_KEY"),
     ("limits", "MAX_CONNECTIONS or MAX_FRAME_BYTES"),
@@ -25,6 +25,8 @@ const NAMES: [(&str, &str); 14] = [
     ("upstreams.azure.url", "TONEGATE_UPSTREAM_URL"),
     ("upstreams.azure.credential", "AZURE_SPEECH_KEY"),
     ("upstreams.azure.api_version", "API_VERSION"),
+    ("hops.networks", "TRUST_PROXY"),
+    ("routes.ws.admit", "TONEGATE_ADMIT"),
     ("routes.ws.origins", "ALLOWED_ORIGINS"),
     ("routes.ws.models", "TONEGATE_MODELS"),
     ("routes.ws.agents", "AGENT_ID or FOUNDRY_AGENT_NAME"),
@@ -48,6 +50,7 @@ pub(super) fn write(variables: &Environment) -> Written {
     };
     let mut table = Table::new();
     reader.server(&mut table);
+    reader.hops(&mut table);
     reader.limits(&mut table);
     let admit = reader.admit(&mut table);
     reader.upstream(&mut table, &admit);

@@ -1,0 +1,97 @@
+//! From a well-formed request on a route to a session that may begin: admission, permit, upstream.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::{Request, Response, header};
+use http_body_util::Full;
+use hyper::body::Incoming;
+
+use super::http::{Asked, Doors, Open};
+use super::refusal::Refusal;
+use super::stranger::Stranger;
+use crate::admission::{self, Address, Now, Told};
+use crate::config;
+use crate::error::Reason;
+use crate::ids::SessionId;
+use crate::session;
+use crate::upstream;
+use crate::ws::handshake::{self, NotAnUpgrade};
+
+/// The `101` that a well-formed upgrade request would get.
+pub(super) fn shake<B>(
+    route: &config::Route,
+    request: &Request<B>,
+) -> Result<Response<Full<Bytes>>, Refusal> {
+    let wrong = |wrong: NotAnUpgrade| Refusal::with_status(wrong.status(), wrong.sentence());
+    let mut response = handshake::accept(request).map_err(wrong)?;
+    if let Some(name) = admission::subprotocol(request.headers(), &route.subprotocols)? {
+        let headers = response.headers_mut();
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, name);
+    }
+    Ok(response.map(|()| Full::default()))
+}
+
+/// From a request on a route to a session that may begin.
+pub(super) async fn upgrade(
+    doors: &Doors,
+    open: &Open,
+    asked: Asked,
+    stranger: &Stranger,
+    request: Request<Incoming>,
+) -> Result<session::Parts, Refusal> {
+    // A hop's connections are at nobody's address until their heads say whose they are.
+    if asked.by_hop && !stranger.count_at(Address::of(asked.peer.ip)) {
+        doors.metrics.limit_hit("unadmitted_per_address");
+        return Err(Refusal::new(
+            Reason::Busy,
+            "too many requests of this address wait for their admission",
+        ));
+    }
+    let (head, _) = request.into_parts();
+    let wanted = admission::Request {
+        route: &open.route,
+        head: &head,
+        peer: asked.peer.ip,
+        by_hop: asked.by_hop,
+        now: Now::read(),
+    };
+    let grant = doors.admission.decide(wanted, &mut Told::nobody()).await?;
+    drop(head);
+    stranger.admitted();
+    let permit = doors.sessions.clone().try_acquire_owned().map_err(|_| {
+        doors.metrics.limit_hit("sessions");
+        Refusal::new(Reason::Busy, "all sessions of this edge are in use")
+    })?;
+    open.metrics
+        .dropped_parameters
+        .increment(grant.dropped_parameters());
+    let id = SessionId::random();
+    let dialled = upstream::dial_first(&open.upstreams, grant.want(&open.route.name, id)).await;
+    let upstream = dialled.map_err(|(name, failure)| {
+        if let Some(left_out) = open.dial_warnings.pass(Instant::now()) {
+            tracing::warn!(
+                route = %open.route.name,
+                upstream = %name,
+                reason = %failure.reason,
+                status = failure.status.map(|status| status.as_u16()),
+                detail = failure.detail,
+                left_out,
+                "upstream failed"
+            );
+        }
+        Refusal::from(failure)
+    })?;
+    Ok(session::Parts {
+        route: open.route.name.clone(),
+        grant,
+        peer: asked.peer,
+        accepted: asked.accepted,
+        permit,
+        entry: doors.registry.enter(id),
+        limits: doors.limits,
+        metrics: doors.metrics.clone(),
+        route_metrics: open.metrics.clone(),
+        upstream,
+    })
+}
