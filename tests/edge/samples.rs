@@ -151,7 +151,7 @@ fn adapt(issued: &Issued, file: &str, path: &str) -> PathBuf {
             "resource" | "url" => text.push_str(&peer),
             "roots" if !line.starts_with('#') => {}
             "sha256" => text.push_str(&format!("sha256 = \"{}\"", Digest::of(KEY).to_hex())),
-            "tenants" => text.push_str(&format!(
+            "tenants" if line.contains(TENANT) => text.push_str(&format!(
                 "{line}\nauthority = \"{}\"\nroots = \"ca.pem\"",
                 issued.provider.base()
             )),
