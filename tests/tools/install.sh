@@ -9,6 +9,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 tools=$PWD/.tools
 sdk=$PWD/tests/sdk
+relay=$PWD/loadtest/compare/node
 mkdir -p "$tools/bin" "$tools/stamps" "$tools/logs"
 PATH=$PATH:/usr/sbin:/sbin   # where Debian puts nginx
 
@@ -136,15 +137,18 @@ install_node() {
   "$tools/bin/node" --version
 }
 
-install_voicelive_node() {
-  local home=$tools/voicelive-node
-  rm -rf "$home"
-  mkdir -p "$home"
-  cp "$sdk/node/package.json" "$sdk/node/package-lock.json" "$home/"
-  cd "$home"
+# node_home DIRECTORY SOURCE: what the lock file in SOURCE names, and nothing else.
+node_home() {
+  rm -rf "$1"
+  mkdir -p "$1"
+  cp "$2/package.json" "$2/package-lock.json" "$1/"
+  cd "$1"
   # npm's first line asks env(1) for `node`.
   PATH=$tools/bin:$PATH "$tools/bin/npm" ci --ignore-scripts --no-audit --no-fund
 }
+
+install_voicelive_node() { node_home "$tools/voicelive-node" "$sdk/node"; }
+install_node_relay() { node_home "$tools/node-relay" "$relay"; }
 
 install_cargo_deny() {
   cargo install cargo-deny --locked --version "$CARGO_DENY" --root "$tools" --target-dir "$tools/cargo-deny.build"
@@ -152,12 +156,13 @@ install_cargo_deny() {
 }
 
 servers
-python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
-  || fail "the Voice Live SDK needs Python >= 3.10, this one is $(python3 --version)"
+python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+  || fail "the far ends of the tests need Python >= 3.11, this one is $(python3 --version)"
 step voicelive-py "$(cksum <"$sdk/requirements.txt")" "$tools/voicelive-py/bin/python" install_voicelive_py
 step k6 "$K6" "$tools/bin/k6" install_k6
 step node "$NODE_WHEEL" "$tools/bin/node" install_node
 step voicelive-node "$(cksum <"$sdk/node/package-lock.json")" "$tools/bin/node" install_voicelive_node
+step node-relay "$(cksum <"$relay/package-lock.json")" "$tools/bin/node" install_node_relay
 if [ "${1:-}" = check ]; then
   step cargo-deny "$CARGO_DENY" "$tools/bin/cargo-deny" install_cargo_deny
 fi
