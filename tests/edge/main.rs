@@ -13,6 +13,7 @@ mod program;
 mod tape;
 
 mod admission;
+mod beside;
 mod binary;
 mod bounds;
 mod close;
