@@ -16,6 +16,7 @@ mod admission;
 mod beside;
 mod binary;
 mod bounds;
+mod browser;
 mod close;
 mod endings;
 mod explained;

