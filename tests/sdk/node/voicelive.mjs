@@ -1,4 +1,6 @@
-// Holds one conversation through Microsoft's own Voice Live client for Node, unmodified.
+// Holds one conversation through Microsoft's own Voice Live client for Node, unmodified, or with
+// --browser through its build for browsers, which puts its credential into the query and needs the
+// native WebSocket (Node below 22 has it behind --experimental-websocket).
 //
 // Streams PCM in 20 ms appends, asks for the reply, and compares its bytes with those sent (the
 // model at the far end is expected to say back what it heard). Prints one JSON line; exit 0 only
@@ -8,6 +10,7 @@ import { createHash } from "node:crypto";
 import { createRequire } from "node:module";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
+import { CHUNK, RATE, pseudoSpeech } from "./speech.mjs";
 
 // tests/tools/install.sh puts the SDK below .tools/, away from the sources.
 const require = createRequire(new URL("../../../.tools/voicelive-node/package.json", import.meta.url));
@@ -17,17 +20,15 @@ for (const name of ["HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"]) {
   delete process.env[name];
   delete process.env[name.toLowerCase()];
 }
-const { VoiceLiveClient } = require("@azure/ai-voicelive");
 const { AzureKeyCredential } = require("@azure/core-auth");
-
-const RATE = 24_000;
-const CHUNK = (RATE / 50) * 2; // 20 ms of 16-bit samples
 
 function settings() {
   const { values } = parseArgs({
     options: {
       endpoint: { type: "string" }, // https://localhost:PORT
       key: { type: "string" },
+      token: { type: "string" }, // instead of a key: what an Entra credential would get
+      browser: { type: "boolean", default: false },
       model: { type: "string", default: "gpt-realtime" },
       seconds: { type: "string", default: "2" }, // how much is said
       "turn-detection": { type: "string", default: "none" }, // or server_vad
@@ -35,26 +36,9 @@ function settings() {
       timeout: { type: "string", default: "60" }, // seconds for the whole conversation
     },
   });
-  if (!values.endpoint || !values.key) throw new Error("--endpoint and --key are needed");
+  if (!values.endpoint || !values.key === !values.token) throw new Error("--endpoint and either --key or --token are needed");
   if (!["none", "server_vad"].includes(values["turn-detection"])) throw new Error("--turn-detection: none or server_vad");
   return values;
-}
-
-// Noise on a 150 Hz pitch under a 4 Hz envelope that never falls silent. Whole numbers only, and
-// the same ones as in voicelive.py: both clients say the same bytes. No stretch of it occurs twice,
-// so a reply that lost or repeated a piece cannot pass for whole.
-function pseudoSpeech(seconds) {
-  const count = Math.trunc(seconds * 50) * (CHUNK / 2);
-  const bytes = Buffer.alloc(count * 2);
-  let state = 1;
-  for (let n = 0; n < count; n++) {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    const noise = (state >>> 18) - 8192;
-    const pitch = Math.abs((n % 160) - 80) * 200 - 8000;
-    const envelope = 64 + Math.trunc((Math.abs((n % 6000) - 3000) * 192) / 3000);
-    bytes.writeInt16LE(((noise + pitch) * envelope) >> 8, n * 2);
-  }
-  return bytes;
 }
 
 // Counts the events, keeps the audio, and lets the conversation wait for an event by its type.
@@ -144,14 +128,35 @@ function verdict(ear, { said, speech, vad }) {
   };
 }
 
+// Packages are told apart by conditions of the resolver, and Node's own never says `browser`.
+async function sdk(browser) {
+  if (!browser) return require("@azure/ai-voicelive");
+  const main = new URL("../../../.tools/voicelive-node/node_modules/@azure/ai-voicelive/dist/browser/index.js", import.meta.url);
+  return import(main);
+}
+
+// What azure-identity would hand over, without asking anybody.
+function credential(args) {
+  if (args.key) return new AzureKeyCredential(args.key);
+  return { getToken: async () => ({ token: args.token, expiresOnTimestamp: Date.now() + 600_000 }) };
+}
+
+// The SDK keeps the peer's close code to itself; its socket knows it.
+function closeCode(session) {
+  const socket = session._connectionManager._websocket._ws;
+  return new Promise((resolve) => {
+    if (socket.once) socket.once("close", (code) => resolve(code));
+    else socket.addEventListener("close", (event) => resolve(event.code));
+  });
+}
+
 async function run(args) {
   const ear = new Ear();
-  const client = new VoiceLiveClient(args.endpoint, new AzureKeyCredential(args.key));
+  const { VoiceLiveClient } = await sdk(args.browser);
+  const client = new VoiceLiveClient(args.endpoint, credential(args));
   const session = await client.startSession(args.model, { sessionHandlers: ear.handlers() });
   const spoken = await converse(session, ear, args);
-  // The SDK keeps the peer's close code to itself; its socket knows it.
-  const socket = session._connectionManager._websocket._ws;
-  const closed = new Promise((resolve) => socket.once("close", (code) => resolve(code)));
+  const closed = closeCode(session);
   await session.disconnect();
   const result = { ...verdict(ear, spoken), close: await closed };
   if (result.close !== 1000) result.ok = false;
