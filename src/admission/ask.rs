@@ -2,12 +2,32 @@
 
 use std::sync::Arc;
 
+use super::credential::Shown;
 use super::query::{Mode, Query};
 use super::{Denied, Entered};
 use crate::config::{ApiKey, Kind, Model, Parameter, Pass, Route};
 use crate::error::Reason;
 use crate::label::Label;
 use crate::upstream::{About, Ask, Generation, Transport};
+
+/// A refusal for want of any credential, in the words of the old proxy, which its users look for:
+/// to clients that say `mode=`, as only its clients do.
+pub(super) fn in_old_words(denied: Denied, route: &Route, query: &Query, shown: &Shown) -> Denied {
+    let nothing = shown.key.is_none() && shown.bearer.is_none() && shown.principal.is_none();
+    let asked = denied.reason == Reason::Unauthenticated && route.kind == Kind::VoiceLive;
+    let detail = match query.mode {
+        Some(Mode::Agent) if nothing && asked && route.agents.is_empty() => NO_AGENT,
+        Some(Mode::Agent) if nothing && asked => NO_TOKEN,
+        Some(Mode::Standard) if nothing && asked => {
+            "Standard mode requires either token parameter (MSAL) or AZURE_SPEECH_KEY in .env"
+        }
+        _ => denied.detail,
+    };
+    Denied { detail, ..denied }
+}
+
+const NO_AGENT: &str = "Agent mode requires agentId and projectName";
+const NO_TOKEN: &str = "Agent mode requires token parameter (MSAL)";
 
 /// Models that the route and the key allow both.
 pub(super) fn allowed(route: &Route, key: Option<&ApiKey>) -> Arc<[Model]> {
@@ -49,8 +69,7 @@ fn about(route: &Route, entered: &Entered<'_>, query: &Query) -> Result<About, D
         // The old proxy had its agent from the client or from its environment.
         let nothing = query.agent.is_none() && query.project.is_none();
         return Err(if nothing {
-            let words = "Agent mode requires agentId and projectName";
-            Denied::new(Reason::BadRequest, words)
+            Denied::new(Reason::BadRequest, NO_AGENT)
         } else {
             forbidden("no agents are offered here")
         });
@@ -116,11 +135,7 @@ fn relay(route: &Route, entered: &Entered<'_>, query: &Query) -> Result<About, D
 fn agent(route: &Route, entered: &Entered<'_>, query: &Query) -> Result<About, Denied> {
     let token = entered.token.as_ref();
     if !route.own_token && !token.is_some_and(|token| token.for_voice_live) {
-        // The words of the old proxy, which its users look for.
-        return Err(Denied::new(
-            Reason::Unauthenticated,
-            "Agent mode requires token parameter (MSAL)",
-        ));
+        return Err(Denied::new(Reason::Unauthenticated, NO_TOKEN));
     }
     let of_key = |agent: &&Label| {
         let key = entered.key;

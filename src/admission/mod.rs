@@ -272,6 +272,7 @@ impl Admission {
         let shown = credential::lift(asked, &query);
         let shown = told.hear("credential", shown, Shown::describe)?;
         let entered = self.identify(asked, &shown).await;
+        let entered = entered.map_err(|denied| ask::in_old_words(denied, route, &query, &shown));
         let entered = told.hear("identity", entered, |entered| entered.subject().to_string())?;
         let ask = ask(route, &entered, &query);
         let ask = told.hear("request", ask, |ask| format!("{ask}"))?;

@@ -448,10 +448,24 @@ fn b06_b11_modes_and_the_words_of_the_old_proxy() {
     assert_eq!(reason(refused(&route, "mode=other")), Reason::BadRequest);
     // A route without agents has no use for their names.
     assert_eq!(refused(&route, "agentId=a&projectName=p"), model);
+    // To the old clients that show nothing, in the old words; to others in ours.
+    let bare = |route: &Route, query: &str| {
+        let target = format!("/ws?{query}");
+        decide(&admission, route, &target, &[]).unwrap_err().detail
+    };
+    let old = "Standard mode requires either token parameter (MSAL) or AZURE_SPEECH_KEY in .env";
+    assert_eq!(bare(&route, "mode=standard"), old);
+    assert_eq!(bare(&route, "mode=agent"), words);
+    assert!(bare(&route, "").starts_with("a key is needed"));
     route.agents = vec![label("asst_1"), label("helper")];
     route.projects = vec![label("p")];
     let denied = refused(&route, "mode=agent").unwrap_err();
-    assert_eq!(denied.detail, "Agent mode requires token parameter (MSAL)");
+    let words = "Agent mode requires token parameter (MSAL)";
+    assert_eq!(
+        (denied.reason, denied.detail),
+        (Reason::Unauthenticated, words)
+    );
+    assert_eq!(bare(&route, "mode=agent"), words);
     assert_eq!(
         reason(refused(&route, "agentName=helper")),
         Reason::Unauthenticated

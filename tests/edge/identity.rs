@@ -11,7 +11,7 @@ use tonegate::sim::issuer::mint::Mint;
 use tonegate::sim::platform::{Asked, Desk, Options, Platform};
 
 use crate::harness::{KEY, UPSTREAM_KEY, Wish, World, folder, within};
-use crate::sdk::tool;
+use crate::program::tool;
 use crate::tokens::{Issued, TENANT, VOICE_LIVE};
 
 /// A platform that gives tokens while this lives.

@@ -19,6 +19,7 @@ mod binary;
 mod bounds;
 mod browser;
 mod close;
+mod deployed;
 mod easyauth;
 mod endings;
 mod explained;

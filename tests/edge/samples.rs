@@ -16,7 +16,7 @@ use tonegate::sim::voice_live::Service;
 
 use crate::binary::run;
 use crate::harness::{KEY, UPSTREAM_KEY, Wish, within};
-use crate::sdk::tool;
+use crate::program::tool;
 use crate::tokens::{Issued, TENANT, VOICE_LIVE};
 
 /// What a client shows.

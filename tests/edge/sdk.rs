@@ -4,6 +4,7 @@
 use serde_json::Value;
 use tokio::process::Command;
 use tonegate::sim::issuer::mint::Mint;
+use tonegate::sim::voice_live::Service;
 use tonegate::sim::voice_live::connection::Connection;
 
 use crate::harness::{KEY, PATIENCE, UPSTREAM_KEY, Wish, World};
@@ -113,33 +114,45 @@ async fn b09_azure_ai_voicelive_for_browsers_converses_with_a_token() {
     converses_with_a_token(VOICELIVE_BROWSER).await;
 }
 
-/// Where OpenAI's clients go.
-const OPENAI: &str = r#"
+/// Where OpenAI's clients go: a relay, to a service that speaks as OpenAI does.
+fn openai() -> Wish {
+    let upstream = format!(
+        "[upstreams.openai]\nkind = \"relay\"\nurl = \"UPSTREAM/v1/realtime\"\n\
+         roots = \"ca.pem\"\n\
+         credential = {{ key = \"{UPSTREAM_KEY}\", header = \"authorization\" }}\n"
+    );
+    let route = r#"
 [[routes]]
 name = "openai"
+kind = "relay"
 paths = ["/v1/realtime"]
-kind = "voice-live"
 admit = ["key"]
-accept = ["header", "query", "subprotocol"]
+accept = ["header", "subprotocol"]
 models = ["gpt-realtime"]
-upstreams = ["voice"]
+upstreams = ["openai"]
 "#;
+    Wish {
+        service: Service::OpenAi,
+        more: upstream + route,
+        ..Wish::default()
+    }
+}
 
 #[tokio::test]
 async fn openais_clients_converse_with_keys_in_a_header_and_in_a_subprotocol() {
-    let wish = Wish {
-        more: OPENAI.to_owned(),
-        ..Wish::default()
-    };
-    let world = World::with(wish).await;
+    let world = World::with(openai()).await;
     for (client, protocol) in [
         (OPENAI_PYTHON, None),
         (OPENAI_NODE, Some("")),
         (OPENAI_BROWSER, Some("realtime")),
     ] {
         let told = converse(&world, client, &["--key", KEY]).await;
-        proves(&world, &told).await;
+        let seen = proves(&world, &told).await;
         assert_eq!(told["protocol"].as_str(), protocol, "{told}");
+        assert_eq!(seen.target, "/v1/realtime?model=gpt-realtime");
+        // The key that the client showed is not the one that goes on.
+        let own = format!("Bearer {UPSTREAM_KEY}");
+        assert_eq!(seen.header("authorization").collect::<Vec<_>>(), [own]);
     }
     let admitted = "tonegate_requests_total{route=\"openai\",result=\"admitted\"}";
     assert_eq!(world.count(admitted), 3);

@@ -1,9 +1,8 @@
 """Holds one conversation through OpenAI's own realtime client, unmodified.
 
-Speaks only what the realtime services of OpenAI and of Azure share: streams PCM in 20 ms appends,
-asks for the reply, and compares its bytes with those sent (the model at the far end is expected to
-say back what it heard). Prints one JSON line; exit 0 only when every byte came back. The caller
-names the certificate authority in SSL_CERT_FILE.
+Streams PCM in 20 ms appends, asks for the reply, and compares its bytes with those sent (the model
+at the far end is expected to say back what it heard). Prints one JSON line; exit 0 only when every
+byte came back. The caller names the certificate authority in SSL_CERT_FILE.
 """
 
 import argparse
@@ -19,8 +18,7 @@ from websockets.exceptions import ConnectionClosed
 
 from speech import CHUNK, RATE, pseudo_speech
 
-# The younger name is OpenAI's, the older one Voice Live's.
-AUDIO = ("response.output_audio.delta", "response.audio.delta")
+AUDIO = ("response.output_audio.delta",)
 
 
 def arguments():
@@ -58,12 +56,11 @@ class Conversation:
             await self.connection.input_audio_buffer.append(audio=audio)
 
 
+FORMAT = {"type": "audio/pcm", "rate": RATE}
 SETTINGS = {
-    "modalities": ["text", "audio"],
-    "input_audio_format": "pcm16",
-    "input_audio_sampling_rate": RATE,
-    "output_audio_format": "pcm16",
-    "turn_detection": None,
+    "type": "realtime",
+    "output_modalities": ["audio"],
+    "audio": {"input": {"format": FORMAT, "turn_detection": None}, "output": {"format": FORMAT}},
 }
 
 
@@ -73,7 +70,7 @@ async def run(args):
     async with client.realtime.connect(model=args.model) as connection:
         talk = Conversation(connection)
         await talk.until("session.created")
-        await connection.send({"type": "session.update", "session": SETTINGS})
+        await connection.session.update(session=SETTINGS)
         await talk.until("session.updated")
         said = pseudo_speech(args.seconds)
         await talk.say(said)

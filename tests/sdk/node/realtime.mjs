@@ -2,10 +2,9 @@
 // through its class for browsers, which puts the key into a subprotocol and needs the native
 // WebSocket (Node below 22 has it behind --experimental-websocket).
 //
-// Speaks only what the realtime services of OpenAI and of Azure share: streams PCM in 20 ms appends,
-// asks for the reply, and compares its bytes with those sent (the model at the far end is expected
-// to say back what it heard). Prints one JSON line; exit 0 only when every byte came back. The caller
-// names the certificate authority in NODE_EXTRA_CA_CERTS.
+// Streams PCM in 20 ms appends, asks for the reply, and compares its bytes with those sent (the model
+// at the far end is expected to say back what it heard). Prints one JSON line; exit 0 only when every
+// byte came back. The caller names the certificate authority in NODE_EXTRA_CA_CERTS.
 
 import { createHash } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -15,8 +14,7 @@ import { CHUNK, RATE, pseudoSpeech } from "./speech.mjs";
 // tests/tools/install.sh puts the SDK below .tools/, away from the sources.
 const sdk = (name) => import(new URL(`../../../.tools/openai-node/node_modules/openai/${name}`, import.meta.url));
 
-// The younger name is OpenAI's, the older one Voice Live's.
-const AUDIO = ["response.output_audio.delta", "response.audio.delta"];
+const AUDIO = ["response.output_audio.delta"];
 
 function settings() {
   const { values } = parseArgs({
@@ -85,12 +83,11 @@ async function run(args) {
   const realtime = await dial(args);
   const ear = new Ear(realtime);
   await ear.until("session.created");
+  const format = { type: "audio/pcm", rate: RATE };
   const session = {
-    modalities: ["text", "audio"],
-    input_audio_format: "pcm16",
-    input_audio_sampling_rate: RATE,
-    output_audio_format: "pcm16",
-    turn_detection: null,
+    type: "realtime",
+    output_modalities: ["audio"],
+    audio: { input: { format, turn_detection: null }, output: { format } },
   };
   realtime.send({ type: "session.update", session });
   await ear.until("session.updated");
