@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+use tonegate::config::Dtmf;
 use tonegate::error::Reason;
 use tonegate::metrics::Flow;
 use tonegate::relay::{Leg, Order, Patience, Relay, Terms};
@@ -30,6 +31,7 @@ async fn forward(batch: &[u8], rounds: usize) {
         client_message_max: 1 << 20,
         upstream_message_max: 1 << 24,
         locked: None,
+        dtmf: Dtmf::Off,
         order: Arc::new(Order::default()),
         flow: Flow::unread(),
     };

@@ -24,6 +24,7 @@ use rustls::Connection;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio_rustls::{client, server};
+use tonegate::config::Dtmf;
 use tonegate::error::Reason;
 use tonegate::metrics::Flow;
 use tonegate::relay::{Leg, Order, Patience, Relay, Terms};
@@ -82,6 +83,7 @@ fn terms() -> Terms {
         client_message_max: 1 << 20,
         upstream_message_max: 1 << 24,
         locked: None,
+        dtmf: Dtmf::Off,
         order: Arc::new(Order::default()),
         flow: Flow::unread(),
     }

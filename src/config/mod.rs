@@ -246,6 +246,7 @@ pub struct Route {
     pub models: Vec<Model>,
     /// Whether a message of the client that names a model off the list ends the session.
     pub lock_models: bool,
+    pub dtmf: Dtmf,
     /// Agents that may be asked for, and the projects they are in; the first are the defaults.
     pub agents: Vec<Label>,
     pub projects: Vec<Label>,
@@ -322,6 +323,16 @@ pub enum Refuse {
     Status,
     /// `101`, an error message, a close code: browsers show scripts no status.
     Close,
+}
+
+/// What is done about keys in the audio of the client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dtmf {
+    /// Nobody listens.
+    #[default]
+    Off,
+    /// They are heard and counted; what crosses is the same.
+    Observe,
 }
 
 /// Bounds of one route; `None`: none of its own.

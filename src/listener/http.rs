@@ -338,6 +338,7 @@ async fn upgrade(
         permit,
         entry: doors.registry.enter(),
         limits: doors.limits,
+        dtmf: open.route.dtmf,
         metrics: doors.metrics.clone(),
         route_metrics: open.metrics.clone(),
         upstream,

@@ -1,9 +1,21 @@
 //! Looks at frames as they pass, and counts.
 //!
 //! The tap is shown every data frame before it goes on. It cannot fail, wait or alter anything:
-//! it has no way to say more than numbers. Only the first bytes of a message are unmasked, into
-//! the tap's own scratch; payloads stay as they lie.
+//! it has no way to say more than numbers, and keys where somebody asks for them. Of most messages
+//! only the first bytes are unmasked, into the tap's own scratch. On a route that observes keys,
+//! audio of the client is unmasked and decoded while it passes (`ear`), and what the service says
+//! of its format is read (`told`). Payloads stay as they lie.
 
+mod ear;
+mod format;
+mod samples;
+mod told;
+
+pub use self::told::Told;
+
+use self::ear::Ear;
+use self::told::Service;
+use crate::dtmf::Event;
 use crate::wire::voice_live::{self, Kind, PEEK};
 use crate::ws::frame::{Header, OpCode};
 use crate::ws::mask;
@@ -17,6 +29,10 @@ pub struct Counts {
     pub bytes: u64,
     /// Messages that carry audio.
     pub audio_messages: u64,
+    /// Keys heard in the audio, where somebody listens.
+    pub keys: u64,
+    /// Messages with audio that could not be listened to.
+    pub unheard: u64,
 }
 
 impl Counts {
@@ -26,6 +42,8 @@ impl Counts {
             messages: self.messages - earlier.messages,
             bytes: self.bytes - earlier.bytes,
             audio_messages: self.audio_messages - earlier.audio_messages,
+            keys: self.keys - earlier.keys,
+            unheard: self.unheard - earlier.unheard,
         }
     }
 }
@@ -34,6 +52,7 @@ impl Counts {
 #[derive(Debug)]
 pub struct Tap {
     counts: Counts,
+    look: Look,
     /// The start of the current message, unmasked, until it tells what the message is.
     peeked: [u8; PEEK],
     peeked_length: usize,
@@ -45,12 +64,25 @@ pub struct Tap {
     /// Payload bytes of the current frame still to come.
     left: u64,
     fin: bool,
+    /// The current message is text.
+    text: bool,
+}
+
+/// What is looked at beyond the first bytes.
+#[derive(Debug)]
+enum Look {
+    Nothing,
+    /// The audio of a client, for keys.
+    Audio(Box<Ear>),
+    /// What a service says of that audio.
+    Service(Box<Service>),
 }
 
 impl Default for Tap {
     fn default() -> Tap {
         Tap {
             counts: Counts::default(),
+            look: Look::Nothing,
             peeked: [0; PEEK],
             peeked_length: 0,
             undecided: false,
@@ -58,11 +90,51 @@ impl Default for Tap {
             offset: 0,
             left: 0,
             fin: false,
+            text: false,
         }
     }
 }
 
 impl Tap {
+    /// A tap that also listens for keys in what a client appends.
+    pub fn on_client() -> Tap {
+        Tap {
+            look: Look::Audio(Box::new(Ear::new())),
+            ..Tap::default()
+        }
+    }
+
+    /// A tap that also reads what a service says of its client's audio.
+    pub fn on_service() -> Tap {
+        Tap {
+            look: Look::Service(Box::default()),
+            ..Tap::default()
+        }
+    }
+
+    /// What a service said of its client's audio since this was last asked.
+    pub fn told(&mut self) -> Option<Told> {
+        match &mut self.look {
+            Look::Service(service) => service.take(),
+            Look::Nothing | Look::Audio(_) => None,
+        }
+    }
+
+    /// The service has spoken.
+    pub fn learn(&mut self, told: Told) {
+        if let Look::Audio(ear) = &mut self.look {
+            ear.learn(told);
+        }
+    }
+
+    /// Keys in the latest message, as soon as it is whole and until the next one begins.
+    pub fn events(&self) -> &[Event] {
+        match &self.look {
+            Look::Audio(ear) => ear.events(),
+            Look::Nothing | Look::Service(_) => &[],
+        }
+    }
+
     pub fn counts(&self) -> &Counts {
         &self.counts
     }
@@ -70,8 +142,14 @@ impl Tap {
     /// A data frame begins.
     pub fn frame(&mut self, header: &Header) {
         if header.opcode != OpCode::Continuation {
-            self.undecided = header.opcode == OpCode::Text;
+            self.text = header.opcode == OpCode::Text;
+            self.undecided = self.text;
             self.peeked_length = 0;
+            match &mut self.look {
+                Look::Nothing => {}
+                Look::Audio(ear) => ear.begin(),
+                Look::Service(service) => service.begin(),
+            }
         }
         self.mask = header.mask;
         self.offset = 0;
@@ -89,6 +167,13 @@ impl Tap {
         if self.undecided {
             self.peek(bytes);
         }
+        if self.text {
+            match &mut self.look {
+                Look::Nothing => {}
+                Look::Audio(ear) => ear.read(bytes, self.mask, self.offset),
+                Look::Service(service) => service.read(bytes),
+            }
+        }
         self.offset += length;
         self.left = self.left.saturating_sub(length);
         if self.left == 0 {
@@ -100,6 +185,14 @@ impl Tap {
         if self.fin {
             self.counts.messages += 1;
             self.undecided = false;
+            match &mut self.look {
+                Look::Nothing => {}
+                Look::Audio(ear) => {
+                    ear.end();
+                    (self.counts.keys, self.counts.unheard) = ear.counts();
+                }
+                Look::Service(service) => service.end(),
+            }
         }
     }
 
@@ -124,55 +217,4 @@ impl Tap {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn header(opcode: OpCode, fin: bool, length: usize, mask: Option<[u8; 4]>) -> Header {
-        Header {
-            fin,
-            opcode,
-            mask,
-            length: length as u64,
-            size: 2,
-        }
-    }
-
-    #[test]
-    fn finds_audio_however_the_message_is_cut_fragmented_and_masked() {
-        let text = br#"{"type":"input_audio_buffer.append","audio":"AAAABBBB"}"#;
-        for key in [None, Some([1, 2, 250, 4])] {
-            for cut in 0..text.len() {
-                let mut tap = Tap::default();
-                for (i, part) in [&text[..cut], &text[cut..]].into_iter().enumerate() {
-                    let opcode = [OpCode::Text, OpCode::Continuation][i];
-                    tap.frame(&header(opcode, i == 1, part.len(), key));
-                    let mut wire = part.to_vec();
-                    if let Some(key) = key {
-                        mask::apply(&mut wire, key, 0);
-                    }
-                    wire.chunks(7).for_each(|chunk| tap.payload(chunk));
-                }
-                assert_eq!(tap.counts().audio_messages, 1, "cut at {cut}");
-                assert_eq!(tap.counts().messages, 1);
-                assert_eq!(tap.counts().bytes, text.len() as u64);
-            }
-        }
-    }
-
-    #[test]
-    fn counts_empty_binary_and_other_messages_without_taking_them_for_audio() {
-        let mut tap = Tap::default();
-        tap.frame(&header(OpCode::Text, true, 0, None));
-        tap.frame(&header(OpCode::Binary, true, 4, None));
-        tap.payload(b"{\"au");
-        let other = br#"{"type":"session.update"}"#;
-        tap.frame(&header(OpCode::Text, true, other.len(), None));
-        tap.payload(other);
-        let counts = Counts {
-            messages: 3,
-            bytes: 4 + other.len() as u64,
-            audio_messages: 0,
-        };
-        assert_eq!(*tap.counts(), counts);
-    }
-}
+mod tests;

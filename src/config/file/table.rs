@@ -175,6 +175,7 @@ pub(in crate::config) struct Route {
     #[serde(default)]
     pub models: Vec<String>,
     pub lock_models: Option<bool>,
+    pub dtmf: Option<String>,
     #[serde(default)]
     pub agents: Vec<String>,
     #[serde(default)]

@@ -9,7 +9,8 @@ use super::Problems;
 use super::enter::{accept, cookie, cookies, enter};
 use crate::config::file::{self, File};
 use crate::config::{
-    ApiKey, Enter, Issuer, Pass, Refuse, Route, RouteLimits, Upstream, VOICE_LIVE_AUDIENCES, Way,
+    ApiKey, Dtmf, Enter, Issuer, Pass, Refuse, Route, RouteLimits, Upstream, VOICE_LIVE_AUDIENCES,
+    Way,
 };
 use crate::label::Label;
 
@@ -84,6 +85,7 @@ fn route(at: &mut At<'_>, name: Label, known: &Known<'_>) -> Route {
         deny: networks(at, "deny", &written.deny),
         limits: limits(&written.limits),
         lock_models: written.lock_models.unwrap_or(true),
+        dtmf: dtmf(at),
         subprotocols: subprotocols(at),
         refuse: refuse(at),
         upstreams: upstreams(at, known),
@@ -207,6 +209,17 @@ fn refuse(at: &mut At<'_>) -> Refuse {
                 format!("{other:?} must be \"status\" or \"close\""),
             );
             Refuse::Status
+        }
+    }
+}
+
+fn dtmf(at: &mut At<'_>) -> Dtmf {
+    match at.written.dtmf.as_deref() {
+        None | Some("off") => Dtmf::Off,
+        Some("observe") => Dtmf::Observe,
+        Some(other) => {
+            at.add("dtmf", format!("{other:?} must be \"off\" or \"observe\""));
+            Dtmf::Off
         }
     }
 }
