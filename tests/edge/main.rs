@@ -29,6 +29,7 @@ mod metrics;
 mod modes;
 mod nginx;
 mod noise;
+mod observe;
 mod places;
 mod refuse;
 mod relay;
