@@ -69,8 +69,8 @@
 //! * `unsafe` is in `dtmf/simd`, nowhere else.
 //! * No session changes thread: one runtime per worker, and what all of them share (registry,
 //!   slots, permits, metrics) is shared by design, not by lock around the media path.
-//! * Digits are in the events of [`tap`], which nobody takes until the gate is there; what leaves the
-//!   process is their number.
+//! * No digit leaves the process, in a log line, a metric or an error: the events of [`tap`] hold
+//!   them, and what is told is their number.
 //! * A payload is not copied, parsed or encoded between the two TLS sessions. Control frames and
 //!   unfinished headers, 131 bytes at the most, are held until they can be judged. On a route with
 //!   a lock on models a message of the client is held until it is whole and looked at

@@ -52,7 +52,7 @@ impl Counts {
 #[derive(Debug)]
 pub struct Tap {
     counts: Counts,
-    look: Look,
+    look: Option<Look>,
     /// The start of the current message, unmasked, until it tells what the message is.
     peeked: [u8; PEEK],
     peeked_length: usize,
@@ -64,25 +64,50 @@ pub struct Tap {
     /// Payload bytes of the current frame still to come.
     left: u64,
     fin: bool,
-    /// The current message is text.
+    /// The current message is text. Only those that look at it ask.
     text: bool,
 }
 
 /// What is looked at beyond the first bytes.
 #[derive(Debug)]
 enum Look {
-    Nothing,
     /// The audio of a client, for keys.
     Audio(Box<Ear>),
     /// What a service says of that audio.
     Service(Box<Service>),
 }
 
+impl Look {
+    fn begin(&mut self) {
+        match self {
+            Look::Audio(ear) => ear.begin(),
+            Look::Service(service) => service.begin(),
+        }
+    }
+
+    fn read(&mut self, bytes: &[u8], mask: Option<[u8; 4]>, offset: u64) {
+        match self {
+            Look::Audio(ear) => ear.read(bytes, mask, offset),
+            Look::Service(service) => service.read(bytes),
+        }
+    }
+
+    fn end(&mut self, counts: &mut Counts) {
+        match self {
+            Look::Audio(ear) => {
+                ear.end();
+                (counts.keys, counts.unheard) = ear.counts();
+            }
+            Look::Service(service) => service.end(),
+        }
+    }
+}
+
 impl Default for Tap {
     fn default() -> Tap {
         Tap {
             counts: Counts::default(),
-            look: Look::Nothing,
+            look: None,
             peeked: [0; PEEK],
             peeked_length: 0,
             undecided: false,
@@ -99,7 +124,7 @@ impl Tap {
     /// A tap that also listens for keys in what a client appends.
     pub fn on_client() -> Tap {
         Tap {
-            look: Look::Audio(Box::new(Ear::new())),
+            look: Some(Look::Audio(Box::new(Ear::new()))),
             ..Tap::default()
         }
     }
@@ -107,7 +132,7 @@ impl Tap {
     /// A tap that also reads what a service says of its client's audio.
     pub fn on_service() -> Tap {
         Tap {
-            look: Look::Service(Box::default()),
+            look: Some(Look::Service(Box::default())),
             ..Tap::default()
         }
     }
@@ -115,14 +140,14 @@ impl Tap {
     /// What a service said of its client's audio since this was last asked.
     pub fn told(&mut self) -> Option<Told> {
         match &mut self.look {
-            Look::Service(service) => service.take(),
-            Look::Nothing | Look::Audio(_) => None,
+            Some(Look::Service(service)) => service.take(),
+            Some(Look::Audio(_)) | None => None,
         }
     }
 
     /// The service has spoken.
     pub fn learn(&mut self, told: Told) {
-        if let Look::Audio(ear) = &mut self.look {
+        if let Some(Look::Audio(ear)) = &mut self.look {
             ear.learn(told);
         }
     }
@@ -130,8 +155,8 @@ impl Tap {
     /// Keys in the latest message, as soon as it is whole and until the next one begins.
     pub fn events(&self) -> &[Event] {
         match &self.look {
-            Look::Audio(ear) => ear.events(),
-            Look::Nothing | Look::Service(_) => &[],
+            Some(Look::Audio(ear)) => ear.events(),
+            Some(Look::Service(_)) | None => &[],
         }
     }
 
@@ -142,19 +167,16 @@ impl Tap {
     /// A data frame begins.
     pub fn frame(&mut self, header: &Header) {
         if header.opcode != OpCode::Continuation {
-            self.text = header.opcode == OpCode::Text;
-            self.undecided = self.text;
+            self.undecided = header.opcode == OpCode::Text;
             self.peeked_length = 0;
-            match &mut self.look {
-                Look::Nothing => {}
-                Look::Audio(ear) => ear.begin(),
-                Look::Service(service) => service.begin(),
-            }
         }
         self.mask = header.mask;
         self.offset = 0;
         self.left = header.length;
         self.fin = header.fin;
+        if self.look.is_some() {
+            self.look_at_frame(header.opcode);
+        }
         if self.left == 0 {
             self.end_frame();
         }
@@ -162,17 +184,13 @@ impl Tap {
 
     /// Payload bytes of the current frame pass.
     pub fn payload(&mut self, bytes: &[u8]) {
+        if self.look.is_some() {
+            self.look_at_payload(bytes);
+        }
         let length = bytes.len() as u64;
         self.counts.bytes += length;
         if self.undecided {
             self.peek(bytes);
-        }
-        if self.text {
-            match &mut self.look {
-                Look::Nothing => {}
-                Look::Audio(ear) => ear.read(bytes, self.mask, self.offset),
-                Look::Service(service) => service.read(bytes),
-            }
         }
         self.offset += length;
         self.left = self.left.saturating_sub(length);
@@ -185,14 +203,31 @@ impl Tap {
         if self.fin {
             self.counts.messages += 1;
             self.undecided = false;
-            match &mut self.look {
-                Look::Nothing => {}
-                Look::Audio(ear) => {
-                    ear.end();
-                    (self.counts.keys, self.counts.unheard) = ear.counts();
-                }
-                Look::Service(service) => service.end(),
-            }
+        }
+    }
+
+    /// A frame begins, and maybe a message with it.
+    #[cold] // for those that look at nothing, which pay for one comparison
+    fn look_at_frame(&mut self, opcode: OpCode) {
+        let Some(look) = &mut self.look else { return };
+        if opcode != OpCode::Continuation {
+            self.text = opcode == OpCode::Text;
+            look.begin();
+        }
+        if self.fin && self.left == 0 {
+            look.end(&mut self.counts);
+        }
+    }
+
+    /// Payload bytes are about to pass, and maybe the message's last.
+    #[cold]
+    fn look_at_payload(&mut self, bytes: &[u8]) {
+        let Some(look) = &mut self.look else { return };
+        if self.text {
+            look.read(bytes, self.mask, self.offset);
+        }
+        if self.fin && self.left <= bytes.len() as u64 {
+            look.end(&mut self.counts);
         }
     }
 
