@@ -100,6 +100,18 @@ mod tests {
         assert!(cuts > 12_000);
     }
 
+    #[test]
+    fn nothing_may_follow_padding_wherever_the_text_is_cut() {
+        let mut long = vec![b'A'; BASE64_PIECE];
+        long[BASE64_PIECE - 1] = b'=';
+        for start in [&b"AA=="[..], b"AAA=", &long] {
+            assert!(decode(&[start]).is_some());
+            assert_eq!(decode(&[start, b"AAAA"]), None);
+            assert_eq!(decode(&[start, b"A", b"AAA"]), None);
+            assert_eq!(decode(&[&[start, b"AAAA"].concat()]), None);
+        }
+    }
+
     proptest! {
         #[test]
         fn takes_what_the_plain_decoder_takes_and_nothing_else(

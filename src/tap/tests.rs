@@ -150,7 +150,7 @@ fn b06_every_cut_of_a_message_in_both_key_orders_hears_what_plain_decoding_hears
         let escaped = messages[1].replace('/', r"\/").replace('+', r"\u002b");
         assert_ne!(escaped, messages[1]);
         let [first, second] = messages;
-        for (message, piece) in [(first, 4096), (second, usize::MAX), (escaped, 3000)] {
+        for (message, piece) in [(first, 4099), (second, usize::MAX), (escaped, 3001)] {
             let bytes = message.as_bytes();
             for cut in
                 (0..bytes.len()).filter(|cut| cut % 41 == 0 || bytes.len() - cut < 60 || *cut < 70)

@@ -65,6 +65,18 @@ pub struct Finder {
 /// Where in the message the next byte stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum At {
+    /// Between words.
+    Gap(Gap),
+    Text(Text, Escape),
+    Scalar,
+    Nested(Nested),
+    /// Nothing more is of use.
+    Over,
+}
+
+/// What comes next between words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gap {
     Start,
     /// A key, or the end of an empty object.
     First,
@@ -73,13 +85,8 @@ enum At {
     Value,
     /// A comma, or the end of the object.
     Next,
-    Text(Text, Escape),
-    Scalar,
-    Nested(Nested),
-    /// Behind the object.
+    /// Nothing: the object is whole.
     Whole,
-    /// Nothing more is of use.
-    Over,
 }
 
 /// Which string.
@@ -126,7 +133,7 @@ static FOREIGN: [u8; 1] = [0xff];
 impl Default for Finder {
     fn default() -> Finder {
         Finder {
-            at: At::Start,
+            at: At::Gap(Gap::Start),
             word: [0; WORD],
             length: 0,
             message: None,
@@ -144,7 +151,7 @@ impl Finder {
 
     /// What the message was, if it is whole and says something about audio.
     pub fn end(&self) -> Option<Message> {
-        self.message.filter(|_| self.at == At::Whole)
+        self.message.filter(|_| self.at == At::Gap(Gap::Whole))
     }
 
     /// The next thing of use in `input`, which is left with what lies behind it. `None`: all of
@@ -168,17 +175,18 @@ impl Finder {
                     match input.iter().position(ends) {
                         Some(end) => {
                             *input = &input[end..];
-                            self.at = At::Next;
+                            self.at = At::Gap(Gap::Next);
                         }
                         None => *input = &[],
                     }
                 }
-                _ if matches!(byte, b' ' | b'\t' | b'\r' | b'\n') => *input = &input[1..],
                 // The brace belongs to what is handed out.
-                At::Value if byte == b'{' || byte == b'[' => self.at = self.open(byte),
-                at => {
+                At::Gap(Gap::Value) if byte == b'{' || byte == b'[' => self.at = self.open(byte),
+                At::Gap(gap) => {
                     *input = &input[1..];
-                    self.at = self.token(at, byte);
+                    if !matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
+                        self.at = self.token(gap, byte);
+                    }
                 }
             }
         }
@@ -186,17 +194,17 @@ impl Finder {
     }
 
     /// What follows a byte between words.
-    fn token(&mut self, at: At, byte: u8) -> At {
-        match (at, byte) {
-            (At::Start, b'{') => At::First,
-            (At::First | At::Key, b'"') => {
+    fn token(&mut self, gap: Gap, byte: u8) -> At {
+        match (gap, byte) {
+            (Gap::Start, b'{') => At::Gap(Gap::First),
+            (Gap::First | Gap::Key, b'"') => {
                 self.length = 0;
                 At::Text(Text::Key, Escape::No)
             }
-            (At::Colon, b':') => At::Value,
-            (At::Value, _) => self.value(byte),
-            (At::Next, b',') => At::Key,
-            (At::First | At::Next, b'}') => At::Whole,
+            (Gap::Colon, b':') => At::Gap(Gap::Value),
+            (Gap::Value, _) => self.value(byte),
+            (Gap::Next, b',') => At::Gap(Gap::Key),
+            (Gap::First | Gap::Next, b'}') => At::Gap(Gap::Whole),
             _ => At::Over,
         }
     }
@@ -248,14 +256,14 @@ impl Finder {
     /// The next run of a string.
     fn text<'a>(&mut self, text: Text, escape: Escape, input: &mut &'a [u8]) -> Option<Part<'a>> {
         let (run, escape) = unescape(escape, input);
-        self.at = escape.map_or(At::Next, |escape| At::Text(text, escape));
+        self.at = escape.map_or(At::Gap(Gap::Next), |escape| At::Text(text, escape));
         match text {
             Text::Audio if !run.is_empty() => return Some(Part::Audio(run)),
             Text::Audio | Text::Other => {}
             Text::Key => {
                 self.spell(run);
                 if escape.is_none() {
-                    self.at = At::Colon;
+                    self.at = At::Gap(Gap::Colon);
                 }
             }
             Text::Type => {
@@ -317,7 +325,11 @@ impl Finder {
         }
         let (run, rest) = bytes.split_at(at);
         *input = rest;
-        self.at = if ended { At::Next } else { At::Nested(nested) };
+        self.at = if ended {
+            At::Gap(Gap::Next)
+        } else {
+            At::Nested(nested)
+        };
         nested.session.then_some(Part::Session(run))
     }
 }
