@@ -35,7 +35,8 @@
 //!    it. TLS session and socket are taken apart ([`relay::Leg`]).
 //! 5. [`session`] owns the legs and every guard: permit, slot, gauges, registry entry.
 //! 6. [`relay`] moves frames: one task, two pumps, no queue and no buffer of its own. [`ws`] finds
-//!    frame boundaries in place, [`tap`] looks at the frames and counts.
+//!    frame boundaries in place, [`tap`] looks at the frames and counts, and where a route observes
+//!    keys it listens to the client's audio with [`dtmf`].
 //! 7. The first ending wins. Its `Reason` and `Side` are the close code, the log line and the
 //!    metric label.
 //!
@@ -72,6 +73,8 @@
 //! * `unsafe` is in `dtmf/simd`, nowhere else.
 //! * No session changes thread: one runtime per worker, and what all of them share (registry,
 //!   slots, permits, metrics) is shared by design, not by lock around the media path.
+//! * No digit leaves the process, in a log line, a metric or an error: the events of [`tap`] hold
+//!   them, and what is told is their number.
 //! * A payload is not copied, parsed or encoded between the two TLS sessions. Control frames and
 //!   unfinished headers, 131 bytes at the most, are held until they can be judged. On a route with
 //!   a lock on models a message of the client is held until it is whole and looked at
@@ -81,7 +84,7 @@
 //! # Tour
 //!
 //! Read [`error`] for the endings, then [`listener::http`], [`admission`], [`relay`], [`ws::scan`].
-//! [`dtmf`] stands for itself: `tonegate dtmf` is its only user until the gate is there.
+//! [`dtmf`] stands for itself; [`tap`] feeds it from calls, `tonegate dtmf` from files.
 
 pub mod cli;
 

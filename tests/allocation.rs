@@ -19,16 +19,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bytes::{Bytes, BytesMut};
 use rustls::Connection;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tokio_rustls::{client, server};
+use tonegate::audio::SampleRate;
+use tonegate::config::Dtmf;
+use tonegate::dtmf::tone;
 use tonegate::error::Reason;
-use tonegate::metrics::Flow;
+use tonegate::label::Label;
+use tonegate::metrics::{Flow, Metrics};
 use tonegate::relay::{Leg, Order, Patience, Relay, Terms};
 use tonegate::sim::certificate::Authority;
-use tonegate::sim::frame::{BINARY, Frame};
+use tonegate::sim::frame::{BINARY, Frame, TEXT};
 use tonegate::sim::stream;
 
 /// Counts what this thread allocates; each test has its thread, and the relay runs on it.
@@ -82,6 +88,7 @@ fn terms() -> Terms {
         client_message_max: 1 << 20,
         upstream_message_max: 1 << 24,
         locked: None,
+        dtmf: Dtmf::Off,
         order: Arc::new(Order::default()),
         flow: Flow::unread(),
     }
@@ -93,27 +100,30 @@ fn message(length: usize, mask: Option<[u8; 4]>) -> BytesMut {
     wire
 }
 
-/// Sends `rounds` messages up and down through a plain relay; allocations of the last half.
-async fn plain(length: usize, rounds: usize) -> u64 {
+/// Sends messages up and down through a plain relay, one after the other and over again; what the
+/// second half allocates.
+async fn plain(terms: Terms, up: &[BytesMut], down: &[BytesMut], rounds: usize) -> u64 {
     let (mut client, client_end) = UnixStream::pair().unwrap();
     let (mut upstream, upstream_end) = UnixStream::pair().unwrap();
     let relay = Relay::new(
         Leg::plain(client_end, Bytes::new()),
         Leg::plain(upstream_end, Bytes::new()),
-        terms(),
+        terms,
     );
     let relay = tokio::spawn(relay);
-    let (up, down) = (message(length, Some([1, 2, 3, 4])), message(length, None));
-    let mut got = vec![0; up.len().max(down.len())];
+    let mut got = vec![0; 64 * 1024];
     let mut before = 0;
-    for round in 0..rounds {
+    for (round, (up, down)) in up.iter().cycle().zip(down.iter().cycle()).enumerate() {
         if round == rounds / 2 {
             before = count();
         }
-        client.write_all(&up).await.unwrap();
+        if round == rounds {
+            break;
+        }
+        client.write_all(up).await.unwrap();
         upstream.read_exact(&mut got[..up.len()]).await.unwrap();
         assert!(got[..up.len()] == up[..]);
-        upstream.write_all(&down).await.unwrap();
+        upstream.write_all(down).await.unwrap();
         client.read_exact(&mut got[..down.len()]).await.unwrap();
         assert!(got[..down.len()] == down[..]);
     }
@@ -125,9 +135,51 @@ async fn plain(length: usize, rounds: usize) -> u64 {
 #[tokio::test]
 async fn a_forwarded_frame_allocates_nothing() {
     for length in [0, 5, 1000, 30_000] {
-        let allocations = plain(length, 200).await;
+        let (up, down) = (message(length, Some([1, 2, 3, 4])), message(length, None));
+        let allocations = plain(terms(), &[up], &[down], 200).await;
         assert_eq!(allocations, 0, "messages of {length} bytes");
     }
+}
+
+/// A whole message of this text.
+fn said(text: String, mask: Option<[u8; 4]>) -> BytesMut {
+    let mut wire = BytesMut::new();
+    Frame::whole(TEXT, text).encode(mask, &mut wire);
+    wire
+}
+
+#[tokio::test]
+async fn b06_nor_does_one_with_keys_on_a_route_that_observes_them() {
+    let metrics = Metrics::new();
+    let route = Label::new("r").unwrap();
+    let audio = tone::sequence("42#", SampleRate::Hz24000, &tone::Pace::default()).unwrap();
+    let appends: Vec<BytesMut> = audio
+        .chunks(480)
+        .enumerate()
+        .map(|(i, samples)| {
+            let bytes: Vec<u8> = samples.iter().flat_map(|s| s.to_le_bytes()).collect();
+            let audio = BASE64_STANDARD.encode(bytes);
+            let text = if i % 2 == 0 {
+                format!(r#"{{"type":"input_audio_buffer.append","audio":"{audio}"}}"#)
+            } else {
+                format!(r#"{{"audio": "{audio}", "type": "input_audio_buffer.append"}}"#)
+            };
+            said(text, Some([1, 2, 3, 4]))
+        })
+        .collect();
+    let delta = BASE64_STANDARD.encode(vec![7; 12_000]);
+    let delta = format!(r#"{{"type":"response.audio.delta","delta":"{delta}"}}"#);
+    let terms = Terms {
+        dtmf: Dtmf::Observe,
+        flow: metrics.route(&route).flow,
+        ..terms()
+    };
+    // Three keys in each pass.
+    let rounds = 10 * appends.len();
+    let allocations = plain(terms, &appends, &[said(delta, None)], rounds).await;
+    assert_eq!(allocations, 0);
+    let counted = r#"tonegate_dtmf_keys_total{route="r"} 30"#;
+    assert!(metrics.render().lines().any(|line| line == counted));
 }
 
 /// A TLS session over a pipe, both ends.

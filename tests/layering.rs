@@ -142,7 +142,7 @@ fn a_planted_import_is_seen() {
         ("relay/mod.rs", "use crate::admission::Grant;"),
         ("sim/mod.rs", "use crate::ws::Role;"),
         ("listener/http.rs", "let x = crate::sim::frame::TEXT;"),
-        ("tap.rs", "use super::relay::Leg;"),
+        ("label.rs", "use super::relay::Leg;"),
     ] {
         let clean = files[Path::new(path)].clone();
         files.insert(path.into(), format!("{clean}\n{line}\n"));
@@ -219,10 +219,10 @@ fn packages_and_powers_stay_where_they_belong() {
     let mut files = tree();
     assert_eq!(containment_violations(&files), Vec::<String>::new());
     for rule in CONTAINMENT {
-        let clean = files[Path::new("tap.rs")].clone();
-        files.insert("tap.rs".into(), format!("{clean}\n{};\n", rule.word));
+        let clean = files[Path::new("label.rs")].clone();
+        files.insert("label.rs".into(), format!("{clean}\n{};\n", rule.word));
         assert_eq!(containment_violations(&files).len(), 1, "{}", rule.word);
-        files.insert("tap.rs".into(), clean);
+        files.insert("label.rs".into(), clean);
     }
 }
 
@@ -278,7 +278,7 @@ fn long_files(files: &Tree) -> Vec<String> {
 fn files_stay_under_400_production_lines() {
     let mut files = tree();
     assert_eq!(long_files(&files), Vec::<String>::new());
-    files.insert("tap.rs".into(), "// a line\n".repeat(401));
+    files.insert("label.rs".into(), "// a line\n".repeat(401));
     assert_eq!(long_files(&files).len(), 1);
 }
 
@@ -329,9 +329,9 @@ fn every_dependency_serves_in_the_product_or_is_named() {
     names.push("unheard_of".to_owned());
     assert_eq!(idle_packages(&files, &names), ["unheard_of"]);
     // A module of ours by the name of a package does not stand in for it.
-    files.insert("tap.rs".into(), "use crate::unheard_of::X;".to_owned());
+    files.insert("label.rs".into(), "use crate::unheard_of::X;".to_owned());
     assert_eq!(idle_packages(&files, &names), ["unheard_of"]);
-    files.insert("tap.rs".into(), "use unheard_of::X;".to_owned());
+    files.insert("label.rs".into(), "use unheard_of::X;".to_owned());
     assert_eq!(idle_packages(&files, &names), Vec::<String>::new());
     // What serves in the product must not be named as serving elsewhere only.
     let map = files[Path::new("lib.rs")].clone() + "//! unheard_of serves only in `sim`.\n";

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+use tonegate::config::Dtmf;
 use tonegate::error::{Reason, Side};
 use tonegate::label::Label;
 use tonegate::metrics::Flow;
@@ -38,6 +39,7 @@ fn locked(room: usize) -> Locked {
         client_message_max: 1 << 20,
         upstream_message_max: 1 << 24,
         locked: Some(Arc::from([Label::new("gpt-4o").unwrap()])),
+        dtmf: Dtmf::Off,
         order: order.clone(),
         flow: Flow::unread(),
     };

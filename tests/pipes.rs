@@ -9,6 +9,7 @@ use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, WriteHalf, duplex, split};
 use tokio::sync::Mutex;
+use tonegate::config::Dtmf;
 use tonegate::error::{Reason, Side};
 use tonegate::metrics::Flow;
 use tonegate::relay::{Ending, Leg, Order, Patience, Relay, Terms};
@@ -25,6 +26,7 @@ fn terms(order: &Arc<Order>) -> Terms {
         client_message_max: 1 << 20,
         upstream_message_max: 1 << 24,
         locked: None,
+        dtmf: Dtmf::Off,
         order: order.clone(),
         flow: Flow::unread(),
     }

@@ -21,6 +21,7 @@ mod api_key;
 mod ask;
 mod credential;
 mod easyauth;
+mod identify;
 mod jwks;
 mod jwt;
 mod limit;
@@ -49,16 +50,16 @@ pub use self::told::{Finding, Told};
 use self::api_key::Keys as ApiKeys;
 use self::ask::{allowed, ask};
 use self::credential::Shown;
-use self::easyauth::Principal;
+use self::identify::Entered;
 use self::jwt::{Tokens, Verified};
 use self::limit::{Limits, Taken};
 use self::query::Query;
-use crate::config::{ApiKey, Enter, Kind, Live, Model, Route, Way};
+use crate::config::{Kind, Live, Model, Route};
 use crate::error::Reason;
 use crate::ids::SessionId;
 use crate::label::Label;
 use crate::metrics;
-use crate::secret::{Digest, Secret};
+use crate::secret::Secret;
 use crate::upstream::{Ask, Caller, Unusable, Want};
 
 /// A refusal. The detail is one fixed sentence for the problem document and the log.
@@ -203,14 +204,6 @@ pub struct Examined {
     pub for_voice_live: bool,
 }
 
-/// What the credentials came to.
-#[derive(Default)]
-struct Entered<'a> {
-    key: Option<&'a ApiKey>,
-    token: Option<Arc<Verified>>,
-    principal: Option<Principal>,
-}
-
 impl Admission {
     pub fn new(live: &Live, metrics: &metrics::Shared) -> Result<Admission, Unusable> {
         Ok(Admission {
@@ -295,116 +288,7 @@ impl Admission {
             _slots: slots,
         })
     }
-
-    async fn identify(&self, asked: Request<'_>, shown: &Shown) -> Result<Entered<'_>, Denied> {
-        let mut entered = Entered::default();
-        match &asked.route.enter {
-            Enter::Any(ways) => {
-                // A credential that is shown must be good even where none is needed: who sends a
-                // wrong one is better told than let in as somebody else.
-                let token = shown.bearer.as_ref().filter(|secret| jwt::is_token(secret));
-                let issuers = issuers(ways);
-                if let (Some(token), false) = (token, issuers.is_empty()) {
-                    let verified = self.tokens.verify(token, &issuers, asked.now.wall);
-                    entered.token = Some(verified.await?);
-                    return Ok(entered);
-                }
-                if let Some(secret) = shown.key.as_ref().or(shown.bearer.as_ref()) {
-                    if ways.contains(&Way::Key) {
-                        entered.key = Some(self.keys.find(secret, &asked.route.name)?);
-                        return Ok(entered);
-                    }
-                    if !issuers.is_empty() {
-                        return Err(Denied::invalid_token("the credential is not a token"));
-                    }
-                }
-                // Where a key or a token is shown, the client itself says who it is.
-                if let Some(principal) = &shown.principal {
-                    entered.principal = Some(principal.judge(&self.tenants)?);
-                } else if !ways.contains(&Way::Anyone) {
-                    return Err(missing(ways, "or"));
-                }
-            }
-            Enter::All(ways) => {
-                let (tokens, keys) = if shown.bearer.as_ref().is_some_and(jwt::is_token) {
-                    (shown.bearer.as_ref(), shown.key.as_ref())
-                } else {
-                    (None, shown.key.as_ref().or(shown.bearer.as_ref()))
-                };
-                if ways.is_empty() {
-                    return Err(missing(ways, "and"));
-                }
-                if ways.contains(&Way::EasyAuth) {
-                    let no_principal = Denied::new(Reason::Unauthenticated, NO_PRINCIPAL);
-                    let principal = shown.principal.as_ref().ok_or(no_principal)?;
-                    entered.principal = Some(principal.judge(&self.tenants)?);
-                }
-                if ways.contains(&Way::Key) {
-                    let key = keys.ok_or(missing(ways, "and"))?;
-                    entered.key = Some(self.keys.find(key, &asked.route.name)?);
-                }
-                let issuers = issuers(ways);
-                if !issuers.is_empty() {
-                    let token = tokens.ok_or(missing(ways, "and"))?;
-                    let verified = self.tokens.verify(token, &issuers, asked.now.wall);
-                    entered.token = Some(verified.await?);
-                }
-            }
-        }
-        Ok(entered)
-    }
 }
-
-impl Entered<'_> {
-    fn subject(&self) -> Subject {
-        match (&self.token, &self.principal, self.key) {
-            (Some(token), _, _) => Subject::Token {
-                issuer: token.issuer.clone(),
-                tenant: token.tenant.clone(),
-                name: token.subject.clone(),
-            },
-            (None, Some(principal), _) => Subject::EasyAuth {
-                tenant: principal.tenant.clone(),
-                name: principal.name.clone(),
-            },
-            (None, None, Some(key)) => Subject::Key(key.name.clone()),
-            (None, None, None) => Subject::Anyone,
-        }
-    }
-
-    fn identity(&self) -> Option<Digest> {
-        let token = self.token.as_ref().map(|token| token.identity());
-        let principal = || self.principal.as_ref().map(Principal::identity);
-        token.or_else(principal).or(self.key.map(|key| key.digest))
-    }
-}
-
-fn issuers(ways: &[Way]) -> Vec<&Label> {
-    ways.iter()
-        .filter_map(|way| match way {
-            Way::Issuer(name) => Some(name),
-            Way::Key | Way::EasyAuth | Way::Anyone => None,
-        })
-        .collect()
-}
-
-/// What none of was shown; `joined` is how the route wants them: "or", "and".
-fn missing(ways: &[Way], joined: &str) -> Denied {
-    let hop = ways.contains(&Way::EasyAuth);
-    let detail = match (ways.contains(&Way::Key), issuers(ways).is_empty(), joined) {
-        (_, _, "or") if hop && ways.len() > 1 => {
-            "a credential is needed, and none that this route admits was shown"
-        }
-        (true, false, "and") => "a key and a token are needed, in places that this route accepts",
-        (true, false, _) => "a key or a token is needed, in a place that this route accepts",
-        (false, false, _) => "a token is needed, in a place that this route accepts",
-        (false, true, _) if hop => NO_PRINCIPAL,
-        (_, true, _) => "a key is needed, in a place that this route accepts",
-    };
-    Denied::new(Reason::Unauthenticated, detail)
-}
-
-const NO_PRINCIPAL: &str = "a principal is needed that a hop in front has signed in";
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,8 @@
 //! The checks without tokens: those are in `jwt`, and through real sockets in `tests/edge`.
 
 use super::*;
-use crate::config::{self, Place, Rate, Refuse, RouteLimits};
+use crate::config::{self, ApiKey, Dtmf, Enter, Place, Rate, Refuse, RouteLimits, Way};
+use crate::secret::Digest;
 
 fn label(name: &str) -> Label {
     Label::new(name).unwrap()
@@ -61,6 +62,7 @@ fn route(ways: &[Way], accept: &[Place]) -> Route {
         limits: RouteLimits::default(),
         models: vec![label("gpt-realtime"), label("gpt-4o")],
         lock_models: true,
+        dtmf: Dtmf::Off,
         agents: Vec::new(),
         projects: Vec::new(),
         own_token: false,

@@ -7,8 +7,11 @@
 //! Not here: JSON (that is `wire`), resampling (that is `relay`), any opinion about what the samples
 //! mean (that is `dtmf`).
 
+mod decode;
 pub mod g711;
 pub mod wav;
+
+pub use self::decode::Decoder;
 
 use base64::Engine as _;
 use base64::engine::GeneralPurposeConfig;

@@ -6,6 +6,7 @@
 
 mod env;
 mod file;
+mod limits;
 mod resolve;
 mod show;
 mod upstream;
@@ -20,6 +21,7 @@ use jsonwebtoken::Algorithm;
 
 pub use self::env::{Environment, log_filter};
 pub use self::file::Unusable;
+pub use self::limits::{Limits, Rate};
 pub use self::upstream::{
     ApiVersions, Credential, IdentitySource, KeyHeader, Kind, ManagedIdentity, Roots, Service,
     Target, Upstream, VOICE_LIVE_AUDIENCES,
@@ -69,52 +71,6 @@ pub struct Live {
     pub routes: Vec<Route>,
 }
 
-/// Bounds of the whole edge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Client sockets at a time; more are closed at once.
-    pub connections: usize,
-    /// Client sockets at a time that nobody has been admitted on yet; more are closed at once.
-    pub unadmitted: usize,
-    /// The same from one address, an IPv6 network of 64 bits counting as one; those of a hop count
-    /// as their clients' as soon as these are known.
-    pub unadmitted_per_address: usize,
-    /// Sessions at a time; more are answered 503.
-    pub sessions: usize,
-    /// Longest message of a client in bytes.
-    pub client_message: u64,
-    /// Longest message of an upstream in bytes.
-    pub upstream_message: u64,
-    /// From the accepted socket to the whole request head.
-    pub handshake: Duration,
-    /// Silence on a leg before it is pinged; twice that and it is lost.
-    pub ping: Duration,
-    /// Longest time without a data frame.
-    pub idle: Duration,
-    /// Longest duration of a session.
-    pub session: Duration,
-}
-
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
-            // Two sockets a session plus room for handshakes, under the usual descriptor limit
-            // of 20,000 and more; `serve` warns if the process may not open that many.
-            connections: 9_000,
-            // A burst of reconnects fits; behind it TLS handshakes would only queue up.
-            unadmitted: 2_000,
-            unadmitted_per_address: 500,
-            sessions: 8_000,
-            client_message: 1 << 20,
-            upstream_message: 16 << 20,
-            handshake: Duration::from_secs(10),
-            ping: Duration::from_secs(20),
-            idle: Duration::from_secs(600),
-            session: Duration::from_secs(3600),
-        }
-    }
-}
-
 /// Proxies in front of the edge whose word on the client is believed.
 #[derive(Clone, Debug)]
 pub struct Hops {
@@ -142,13 +98,6 @@ pub enum Speak {
     Http,
     /// In a PROXY protocol header before anything else.
     Proxy,
-}
-
-/// How often something may happen: `count` at once, then one each `per / count`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
-    pub count: u32,
-    pub per: Duration,
 }
 
 /// A key that applications present; only its digest is known here.
@@ -236,6 +185,7 @@ pub struct Route {
     pub models: Vec<Model>,
     /// Whether a message of the client that names a model off the list ends the session.
     pub lock_models: bool,
+    pub dtmf: Dtmf,
     /// Agents that may be asked for, and the projects they are in; the first are the defaults.
     pub agents: Vec<Label>,
     pub projects: Vec<Label>,
@@ -328,6 +278,16 @@ pub enum Refuse {
     Status,
     /// `101`, an error message, a close code: browsers show scripts no status.
     Close,
+}
+
+/// What is done about keys in the audio of the client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dtmf {
+    /// Nobody listens.
+    #[default]
+    Off,
+    /// They are heard and counted; what crosses is the same.
+    Observe,
 }
 
 /// Bounds of one route; `None`: none of its own.

@@ -6,8 +6,8 @@ use bytesize::ByteSize;
 use humantime::format_duration;
 
 use super::{
-    Credential, Enter, IdentitySource, IssuerKind, KeySource, Kind, Place, Rate, Refuse, Roots,
-    Route, RouteLimits, Service, Settings, Speak, Way,
+    Credential, Dtmf, Enter, IdentitySource, IssuerKind, KeySource, Kind, Place, Rate, Refuse,
+    Roots, Route, RouteLimits, Service, Settings, Speak, Way,
 };
 
 /// One line per thing, names first; secrets appear as `***`.
@@ -236,9 +236,10 @@ fn route(route: &Route, out: &mut String) -> std::fmt::Result {
     };
     writeln!(
         out,
-        "          origins {origins}, without origin {without}, models locked {}, refuses by \
-         {refuse}",
+        "          origins {origins}, without origin {without}, models locked {}, dtmf {}, \
+         refuses by {refuse}",
         if route.lock_models { "yes" } else { "no" },
+        route.dtmf.word(),
     )?;
     for (name, networks) in [("allow", &route.allow), ("deny", &route.deny)] {
         if !networks.is_empty() {
@@ -293,6 +294,16 @@ impl Way {
             Way::Issuer(name) => name.as_str(),
             Way::EasyAuth => "easyauth",
             Way::Anyone => "anyone",
+        }
+    }
+}
+
+impl Dtmf {
+    /// The word in the settings.
+    pub fn word(self) -> &'static str {
+        match self {
+            Dtmf::Off => "off",
+            Dtmf::Observe => "observe",
         }
     }
 }

@@ -90,6 +90,7 @@ pub(super) async fn upgrade(
         permit,
         entry: doors.registry.enter(id),
         limits: doors.limits,
+        dtmf: open.route.dtmf,
         metrics: doors.metrics.clone(),
         route_metrics: open.metrics.clone(),
         upstream,

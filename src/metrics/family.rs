@@ -36,6 +36,8 @@ pub(super) const SESSION_SECONDS: &str = "tonegate_session_seconds";
 pub(super) const MESSAGES: &str = "tonegate_messages_total";
 pub(super) const AUDIO_MESSAGES: &str = "tonegate_audio_messages_total";
 pub(super) const PAYLOAD_BYTES: &str = "tonegate_payload_bytes_total";
+pub(super) const DTMF_KEYS: &str = "tonegate_dtmf_keys_total";
+pub(super) const DTMF_UNHEARD: &str = "tonegate_dtmf_unheard_messages_total";
 pub(super) const KEY_FETCHES: &str = "tonegate_issuer_key_fetches_total";
 pub(super) const IDENTITY_FETCHES: &str = "tonegate_identity_token_fetches_total";
 pub(super) const LOG_DROPS: &str = "tonegate_log_lines_dropped_total";
@@ -43,7 +45,7 @@ pub(super) const READY: &str = "tonegate_ready";
 pub(super) const BUILD: &str = "tonegate_build_info";
 
 /// Every family that `/metrics` can show.
-pub const FAMILIES: [Family; 22] = [
+pub const FAMILIES: [Family; 24] = [
     family(CONNECTIONS, Kind::Gauge, "Open client sockets."),
     family(CONNECTIONS_TOTAL, Kind::Counter, "Client sockets accepted."),
     family(
@@ -116,6 +118,16 @@ pub const FAMILIES: [Family; 22] = [
         PAYLOAD_BYTES,
         Kind::Counter,
         "Payload bytes forwarded, by route and direction.",
+    ),
+    family(
+        DTMF_KEYS,
+        Kind::Counter,
+        "Keys heard in the audio of clients, by route.",
+    ),
+    family(
+        DTMF_UNHEARD,
+        Kind::Counter,
+        "Audio messages that could not be listened to for keys, by route.",
     ),
     family(
         KEY_FETCHES,

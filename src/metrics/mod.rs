@@ -94,6 +94,8 @@ impl Metrics {
             flow: Flow {
                 up: direction(Direction::Up),
                 down: direction(Direction::Down),
+                keys: metrics::counter!(DTMF_KEYS, vec![tag("route", route)]),
+                unheard: metrics::counter!(DTMF_UNHEARD, vec![tag("route", route)]),
             },
             sessions: metrics::gauge!(SESSIONS, vec![tag("route", route)]),
             session_seconds: metrics::histogram!(SESSION_SECONDS, vec![tag("route", route)]),
@@ -208,6 +210,8 @@ pub struct Route {
 pub struct Flow {
     pub up: FlowDirection,
     pub down: FlowDirection,
+    keys: Counter,
+    unheard: Counter,
 }
 
 impl Flow {
@@ -221,6 +225,17 @@ impl Flow {
         Flow {
             up: direction(),
             down: direction(),
+            keys: Counter::noop(),
+            unheard: Counter::noop(),
+        }
+    }
+
+    /// Keys that were heard, and audio messages that could not be listened to.
+    pub fn add_heard(&self, keys: u64, unheard: u64) {
+        for (counter, count) in [(&self.keys, keys), (&self.unheard, unheard)] {
+            if count > 0 {
+                counter.increment(count);
+            }
         }
     }
 }

@@ -4,11 +4,9 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::policy::Lock;
 use super::pump::{Input, Pump, queue_control};
 use super::tls::Leg;
 use super::watch::Progress;
-use crate::ws::Role;
 use crate::ws::frame::{self, CONTROL_PAYLOAD_MAX, Close, OpCode};
 
 /// One leg with what comes in on it and how far its goodbye is.
@@ -29,10 +27,10 @@ pub(super) struct End<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> End<S> {
-    pub(super) fn new(leg: Leg<S>, sender: Role, max_message: u64, lock: Option<Lock>) -> End<S> {
+    pub(super) fn new(leg: Leg<S>, pump: Pump) -> End<S> {
         End {
             leg,
-            pump: Pump::new(sender, max_message, lock),
+            pump,
             want_ping: false,
             told: false,
             hurried: false,

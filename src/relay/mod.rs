@@ -46,12 +46,12 @@ pub use self::watch::{CLOSE_WAIT, Patience, SHUT_WAIT};
 
 use self::end::End;
 use self::policy::Lock;
-use self::pump::Input;
+use self::pump::{Input, Pump};
 use self::watch::Watch;
-use crate::config::Model;
+use crate::config::{Dtmf, Model};
 use crate::error::{Reason, Side};
 use crate::metrics::Flow;
-use crate::tap::Counts;
+use crate::tap::{Counts, Tap};
 use crate::ws::{Role, Violation};
 
 /// Turns of the loop before other sessions of the thread get theirs. Each turn moves at most one
@@ -67,6 +67,7 @@ pub struct Terms {
     pub upstream_message_max: u64,
     /// Models that messages of the client may name; `None`: messages are not looked at.
     pub locked: Option<Arc<[Model]>>,
+    pub dtmf: Dtmf,
     pub order: Arc<Order>,
     /// Counters of the session's route.
     pub flow: Flow,
@@ -127,14 +128,24 @@ where
     pub fn new(client: Leg<C>, upstream: Leg<U>, terms: Terms) -> Relay<C, U> {
         let now = Instant::now();
         let watch = Watch::new(terms.patience, now);
+        let (client_tap, upstream_tap) = match terms.dtmf {
+            Dtmf::Off => (Tap::default(), Tap::default()),
+            Dtmf::Observe => (Tap::on_client(), Tap::on_service()),
+        };
         Relay {
             client: End::new(
                 client,
-                Role::Client,
-                terms.client_message_max,
-                terms.locked.map(Lock::new),
+                Pump::new(
+                    Role::Client,
+                    terms.client_message_max,
+                    terms.locked.map(Lock::new),
+                    client_tap,
+                ),
             ),
-            upstream: End::new(upstream, Role::Server, terms.upstream_message_max, None),
+            upstream: End::new(
+                upstream,
+                Pump::new(Role::Server, terms.upstream_message_max, None, upstream_tap),
+            ),
             timer: Box::pin(tokio::time::sleep_until(watch.next())),
             watch,
             order: terms.order,
@@ -195,6 +206,9 @@ where
         let (client, upstream) = (&mut self.client, &mut self.upstream);
         let up = client.carry(upstream, true, cx, buffer);
         let down = upstream.carry(client, true, cx, buffer);
+        if let Some(told) = upstream.pump.tap_mut().told() {
+            client.pump.tap_mut().learn(told);
+        }
         up || down
     }
 
@@ -291,6 +305,7 @@ where
         for (direction, i) in [(&self.flow.up, 0), (&self.flow.down, 1)] {
             let new = now[i].since(&self.counted[i]);
             direction.add(new.messages, new.bytes, new.audio_messages);
+            self.flow.add_heard(new.keys, new.unheard);
         }
         self.counted = now;
     }

@@ -45,11 +45,11 @@ pub(super) struct Pump {
 impl Pump {
     /// A pump for what `sender` sends, in messages of at most `max_message` bytes, each of which
     /// the lock lets through, if there is one.
-    pub(super) fn new(sender: Role, max_message: u64, lock: Option<Lock>) -> Pump {
+    pub(super) fn new(sender: Role, max_message: u64, lock: Option<Lock>, tap: Tap) -> Pump {
         let held_max = 2 * usize::try_from(max_message).unwrap_or(usize::MAX / 4);
         Pump {
             scan: Scanner::new(sender, max_message),
-            tap: Tap::default(),
+            tap,
             lock,
             held_max: held_max + buffer::READ_BUFFER,
             input: Input::Open,
@@ -64,6 +64,10 @@ impl Pump {
 
     pub(super) fn tap(&self) -> &Tap {
         &self.tap
+    }
+
+    pub(super) fn tap_mut(&mut self) -> &mut Tap {
+        &mut self.tap
     }
 
     /// A number that grows whenever data crosses.

@@ -14,7 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 pub use self::registry::{Entry, Registry};
 
 use crate::admission::{Grant, Peer, Subject};
-use crate::config::Limits;
+use crate::config::{Dtmf, Limits};
 use crate::error::{Reason, Side};
 use crate::ids::SessionId;
 use crate::label::Label;
@@ -33,6 +33,7 @@ pub struct Parts {
     pub permit: OwnedSemaphorePermit,
     pub entry: Entry,
     pub limits: Limits,
+    pub dtmf: Dtmf,
     pub metrics: metrics::Shared,
     pub route_metrics: metrics::Route,
     pub upstream: Dialled,
@@ -49,6 +50,7 @@ pub struct Session {
     upstream_name: Label,
     started: Instant,
     limits: Limits,
+    dtmf: Dtmf,
     metrics: metrics::Shared,
     route_metrics: metrics::Route,
     entry: Entry,
@@ -79,6 +81,7 @@ impl Session {
             upstream_name: parts.upstream.upstream.clone(),
             started: Instant::now(),
             limits: parts.limits,
+            dtmf: parts.dtmf,
             metrics: parts.metrics,
             share: Some(Share {
                 grant: parts.grant,
@@ -118,6 +121,7 @@ impl Session {
             },
             client_message_max: self.limits.client_message,
             upstream_message_max: self.limits.upstream_message,
+            dtmf: self.dtmf,
             locked: self.share.as_ref().and_then(|share| share.grant.locked()),
             order: self.entry.order(),
             flow: self.route_metrics.flow.clone(),
@@ -180,6 +184,7 @@ impl Session {
             up_messages = ending.up.messages,
             up_bytes = ending.up.bytes,
             up_audio_messages = ending.up.audio_messages,
+            up_keys = ending.up.keys,
             down_messages = ending.down.messages,
             down_bytes = ending.down.bytes,
             down_audio_messages = ending.down.audio_messages,
@@ -266,6 +271,7 @@ mod tests {
             permit: permits.clone().try_acquire_owned().unwrap(),
             entry: registry.enter(SessionId::random()),
             limits: Limits::default(),
+            dtmf: Dtmf::Off,
             route_metrics: metrics.route(&route),
             metrics: metrics.clone(),
             upstream: Dialled {

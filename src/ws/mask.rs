@@ -19,9 +19,9 @@ pub fn apply(bytes: &mut [u8], key: [u8; 4], offset: u64) {
 
 /// The key as it applies from `offset` on.
 fn rotate(key: [u8; 4], offset: u64) -> [u8; 4] {
-    let mut turned = key;
-    turned.rotate_left((offset % 4) as usize);
-    turned
+    let bits = 8 * (offset % 4) as u32;
+    // As a number, for turning four bytes as a slice is a call.
+    u32::from_le_bytes(key).rotate_right(bits).to_le_bytes()
 }
 
 #[cfg(test)]

@@ -37,6 +37,7 @@ mod metrics;
 mod modes;
 mod nginx;
 mod noise;
+mod observe;
 mod places;
 mod proxy;
 mod refuse;

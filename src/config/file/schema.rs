@@ -64,6 +64,7 @@ one_of!(kind, "voice-live", "relay");
 one_of!(issuer_kind, "entra", "oidc");
 one_of!(key_header, "api-key", "authorization");
 one_of!(speak, "http", "proxy");
+one_of!(dtmf, "off", "observe");
 one_of!(refuse, "status", "close");
 one_of!(default, "model", "agent");
 

@@ -222,6 +222,9 @@ pub(in crate::config) struct Route {
     pub models: Vec<String>,
     pub lock_models: Option<bool>,
     #[serde(default)]
+    #[schemars(schema_with = "schema::dtmf")]
+    pub dtmf: Option<String>,
+    #[serde(default)]
     pub agents: Vec<String>,
     #[serde(default)]
     pub projects: Vec<String>,

@@ -268,6 +268,7 @@ fn key_routes(keys: &[ApiKey], routes: &[Route], problems: &mut Problems) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Dtmf;
     use crate::config::Place;
 
     const GOOD: &str = r#"
@@ -419,6 +420,11 @@ mod tests {
             "url = \"wss://h/p\"",
             "upstreams.voice.url",
         ),
+        (
+            "admit = [\"key\"]",
+            "admit = [\"key\"]\ndtmf = \"listen\"",
+            "routes.browser.dtmf",
+        ),
         ("resource = \"my-resource\"", "", "upstreams.voice"),
         (
             "{ key = \"upstream-secret\" }",
@@ -442,7 +448,14 @@ mod tests {
         let upstream = &settings.live.upstreams[0];
         assert_eq!(upstream.host, "my-resource.services.ai.azure.com");
         assert_eq!((upstream.port, upstream.roots.is_some()), (443, true));
-        assert_eq!(settings.live.routes[0].accept, [Place::Header]);
+        let route = &settings.live.routes[0];
+        assert_eq!(route.accept, [Place::Header]);
+        assert_eq!(route.dtmf, Dtmf::Off);
+        assert!(settings.describe().contains(", dtmf off,"));
+        let observed = GOOD.replace("admit =", "dtmf = \"observe\"\nadmit =");
+        let settings = Settings::read_text("edge.toml", &observed).unwrap();
+        assert_eq!(settings.live.routes[0].dtmf, Dtmf::Observe);
+        assert!(settings.describe().contains(", dtmf observe,"));
     }
 
     #[test]

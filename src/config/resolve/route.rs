@@ -9,7 +9,7 @@ use super::origin::origins;
 use super::{Problems, relay};
 use crate::config::file::{self, File};
 use crate::config::{
-    ApiKey, Enter, Hops, Issuer, Kind, Pass, Refuse, Route, RouteLimits, Upstream,
+    ApiKey, Dtmf, Enter, Hops, Issuer, Kind, Pass, Refuse, Route, RouteLimits, Upstream,
     VOICE_LIVE_AUDIENCES, Way,
 };
 use crate::label::Label;
@@ -110,6 +110,7 @@ fn route(at: &mut At<'_>, name: Label, kind: Kind, known: &Known<'_>) -> Route {
             .lock_models
             .unwrap_or(kind == Kind::VoiceLive || !written.models.is_empty()),
         parameters: relay::parameters(at),
+        dtmf: dtmf(at),
         subprotocols: subprotocols(at),
         refuse: refuse(at),
         upstreams,
@@ -192,6 +193,17 @@ fn refuse(at: &mut At<'_>) -> Refuse {
                 format!("{other:?} must be \"status\" or \"close\""),
             );
             Refuse::Status
+        }
+    }
+}
+
+fn dtmf(at: &mut At<'_>) -> Dtmf {
+    match at.written.dtmf.as_deref() {
+        None | Some("off") => Dtmf::Off,
+        Some("observe") => Dtmf::Observe,
+        Some(other) => {
+            at.add("dtmf", format!("{other:?} must be \"off\" or \"observe\""));
+            Dtmf::Off
         }
     }
 }

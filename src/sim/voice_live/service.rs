@@ -216,7 +216,7 @@ fn name_output(event: &mut Value) {
             fields.values_mut().for_each(name_output);
         }
         Value::Array(items) => items.iter_mut().for_each(name_output),
-        _ => {}
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 

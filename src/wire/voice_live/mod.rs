@@ -4,8 +4,12 @@
 //! `input_audio_buffer.append` (up) and `response.audio.delta` (down). Key order differs by SDK:
 //! the Node one writes `type` first, the Python one writes `{"audio": "…", "type": …}`.
 
+mod finder;
+mod input;
 mod model;
 
+pub use self::finder::{Finder, Message, Part};
+pub use self::input::{Coding, Input};
 pub use self::model::names_other;
 
 /// What the first bytes of a message tell.

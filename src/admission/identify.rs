@@ -1,0 +1,136 @@
+//! Who it is that asks: the key by its digest, the token by its issuer's signature, the principal by
+//! the hop that signed it in.
+
+use std::sync::Arc;
+
+use super::credential::Shown;
+use super::easyauth::Principal;
+use super::jwt::{self, Verified};
+use super::{Admission, Denied, Request, Subject};
+use crate::config::{ApiKey, Enter, Way};
+use crate::error::Reason;
+use crate::label::Label;
+use crate::secret::Digest;
+
+/// What the credentials came to.
+#[derive(Default)]
+pub(super) struct Entered<'a> {
+    pub(super) key: Option<&'a ApiKey>,
+    pub(super) token: Option<Arc<Verified>>,
+    pub(super) principal: Option<Principal>,
+}
+
+impl Admission {
+    pub(super) async fn identify(
+        &self,
+        asked: Request<'_>,
+        shown: &Shown,
+    ) -> Result<Entered<'_>, Denied> {
+        let mut entered = Entered::default();
+        match &asked.route.enter {
+            Enter::Any(ways) => {
+                // A credential that is shown must be good even where none is needed: who sends a
+                // wrong one is better told than let in as somebody else.
+                let token = shown.bearer.as_ref().filter(|secret| jwt::is_token(secret));
+                let issuers = issuers(ways);
+                if let (Some(token), false) = (token, issuers.is_empty()) {
+                    let verified = self.tokens.verify(token, &issuers, asked.now.wall);
+                    entered.token = Some(verified.await?);
+                    return Ok(entered);
+                }
+                if let Some(secret) = shown.key.as_ref().or(shown.bearer.as_ref()) {
+                    if ways.contains(&Way::Key) {
+                        entered.key = Some(self.keys.find(secret, &asked.route.name)?);
+                        return Ok(entered);
+                    }
+                    if !issuers.is_empty() {
+                        return Err(Denied::invalid_token("the credential is not a token"));
+                    }
+                }
+                // Where a key or a token is shown, the client itself says who it is.
+                if let Some(principal) = &shown.principal {
+                    entered.principal = Some(principal.judge(&self.tenants)?);
+                } else if !ways.contains(&Way::Anyone) {
+                    return Err(missing(ways, "or"));
+                }
+            }
+            Enter::All(ways) => {
+                let (tokens, keys) = if shown.bearer.as_ref().is_some_and(jwt::is_token) {
+                    (shown.bearer.as_ref(), shown.key.as_ref())
+                } else {
+                    (None, shown.key.as_ref().or(shown.bearer.as_ref()))
+                };
+                if ways.is_empty() {
+                    return Err(missing(ways, "and"));
+                }
+                if ways.contains(&Way::EasyAuth) {
+                    let no_principal = Denied::new(Reason::Unauthenticated, NO_PRINCIPAL);
+                    let principal = shown.principal.as_ref().ok_or(no_principal)?;
+                    entered.principal = Some(principal.judge(&self.tenants)?);
+                }
+                if ways.contains(&Way::Key) {
+                    let key = keys.ok_or(missing(ways, "and"))?;
+                    entered.key = Some(self.keys.find(key, &asked.route.name)?);
+                }
+                let issuers = issuers(ways);
+                if !issuers.is_empty() {
+                    let token = tokens.ok_or(missing(ways, "and"))?;
+                    let verified = self.tokens.verify(token, &issuers, asked.now.wall);
+                    entered.token = Some(verified.await?);
+                }
+            }
+        }
+        Ok(entered)
+    }
+}
+
+impl Entered<'_> {
+    pub(super) fn subject(&self) -> Subject {
+        match (&self.token, &self.principal, self.key) {
+            (Some(token), _, _) => Subject::Token {
+                issuer: token.issuer.clone(),
+                tenant: token.tenant.clone(),
+                name: token.subject.clone(),
+            },
+            (None, Some(principal), _) => Subject::EasyAuth {
+                tenant: principal.tenant.clone(),
+                name: principal.name.clone(),
+            },
+            (None, None, Some(key)) => Subject::Key(key.name.clone()),
+            (None, None, None) => Subject::Anyone,
+        }
+    }
+
+    pub(super) fn identity(&self) -> Option<Digest> {
+        let token = self.token.as_ref().map(|token| token.identity());
+        let principal = || self.principal.as_ref().map(Principal::identity);
+        token.or_else(principal).or(self.key.map(|key| key.digest))
+    }
+}
+
+fn issuers(ways: &[Way]) -> Vec<&Label> {
+    ways.iter()
+        .filter_map(|way| match way {
+            Way::Issuer(name) => Some(name),
+            Way::Key | Way::EasyAuth | Way::Anyone => None,
+        })
+        .collect()
+}
+
+/// What none of was shown; `joined` is how the route wants them: "or", "and".
+fn missing(ways: &[Way], joined: &str) -> Denied {
+    let hop = ways.contains(&Way::EasyAuth);
+    let detail = match (ways.contains(&Way::Key), issuers(ways).is_empty(), joined) {
+        (_, _, "or") if hop && ways.len() > 1 => {
+            "a credential is needed, and none that this route admits was shown"
+        }
+        (true, false, "and") => "a key and a token are needed, in places that this route accepts",
+        (true, false, _) => "a key or a token is needed, in a place that this route accepts",
+        (false, false, _) => "a token is needed, in a place that this route accepts",
+        (false, true, _) if hop => NO_PRINCIPAL,
+        (_, true, _) => "a key is needed, in a place that this route accepts",
+    };
+    Denied::new(Reason::Unauthenticated, detail)
+}
+
+const NO_PRINCIPAL: &str = "a principal is needed that a hop in front has signed in";

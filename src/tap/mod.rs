@@ -1,0 +1,256 @@
+//! Looks at frames as they pass, and counts.
+//!
+//! The tap is shown every data frame before it goes on. It cannot fail, wait or alter anything:
+//! it has no way to say more than numbers, and keys where somebody asks for them. Of most messages
+//! only the first bytes are unmasked, into the tap's own scratch. On a route that observes keys,
+//! audio of the client is unmasked and decoded while it passes (`ear`), and what the service says
+//! of its format is read (`told`). Payloads stay as they lie.
+
+mod ear;
+mod format;
+mod samples;
+mod told;
+
+pub use self::told::Told;
+
+use self::ear::Ear;
+use self::told::Service;
+use crate::dtmf::Event;
+use crate::wire::voice_live::{self, Kind, PEEK};
+use crate::ws::frame::{Header, OpCode};
+use crate::ws::mask;
+
+/// What has crossed in one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Whole messages, text and binary.
+    pub messages: u64,
+    /// Payload bytes of data frames.
+    pub bytes: u64,
+    /// Messages that carry audio.
+    pub audio_messages: u64,
+    /// Keys heard in the audio, where somebody listens.
+    pub keys: u64,
+    /// Messages with audio that could not be listened to.
+    pub unheard: u64,
+}
+
+impl Counts {
+    /// What came since `earlier`.
+    pub fn since(&self, earlier: &Counts) -> Counts {
+        Counts {
+            messages: self.messages - earlier.messages,
+            bytes: self.bytes - earlier.bytes,
+            audio_messages: self.audio_messages - earlier.audio_messages,
+            keys: self.keys - earlier.keys,
+            unheard: self.unheard - earlier.unheard,
+        }
+    }
+}
+
+/// Follows one direction of one session.
+#[derive(Debug)]
+pub struct Tap {
+    counts: Counts,
+    look: Option<Look>,
+    /// The start of the current message, unmasked, until it tells what the message is.
+    peeked: [u8; PEEK],
+    peeked_length: usize,
+    /// The current message may still turn out to be audio.
+    undecided: bool,
+    mask: Option<[u8; 4]>,
+    /// Payload bytes of the current frame that have passed.
+    offset: u64,
+    /// Payload bytes of the current frame still to come.
+    left: u64,
+    fin: bool,
+    /// The current message is text. Only those that look at it ask.
+    text: bool,
+}
+
+/// What is looked at beyond the first bytes.
+#[derive(Debug)]
+enum Look {
+    /// The audio of a client, for keys.
+    Audio(Box<Ear>),
+    /// What a service says of that audio.
+    Service(Box<Service>),
+}
+
+impl Look {
+    fn begin(&mut self) {
+        match self {
+            Look::Audio(ear) => ear.begin(),
+            Look::Service(service) => service.begin(),
+        }
+    }
+
+    fn read(&mut self, bytes: &[u8], mask: Option<[u8; 4]>, offset: u64) {
+        match self {
+            Look::Audio(ear) => ear.read(bytes, mask, offset),
+            Look::Service(service) => service.read(bytes),
+        }
+    }
+
+    fn end(&mut self, counts: &mut Counts) {
+        match self {
+            Look::Audio(ear) => {
+                ear.end();
+                (counts.keys, counts.unheard) = ear.counts();
+            }
+            Look::Service(service) => service.end(),
+        }
+    }
+}
+
+impl Default for Tap {
+    fn default() -> Tap {
+        Tap {
+            counts: Counts::default(),
+            look: None,
+            peeked: [0; PEEK],
+            peeked_length: 0,
+            undecided: false,
+            mask: None,
+            offset: 0,
+            left: 0,
+            fin: false,
+            text: false,
+        }
+    }
+}
+
+impl Tap {
+    /// A tap that also listens for keys in what a client appends.
+    pub fn on_client() -> Tap {
+        Tap {
+            look: Some(Look::Audio(Box::new(Ear::new()))),
+            ..Tap::default()
+        }
+    }
+
+    /// A tap that also reads what a service says of its client's audio.
+    pub fn on_service() -> Tap {
+        Tap {
+            look: Some(Look::Service(Box::default())),
+            ..Tap::default()
+        }
+    }
+
+    /// What a service said of its client's audio since this was last asked.
+    pub fn told(&mut self) -> Option<Told> {
+        match &mut self.look {
+            Some(Look::Service(service)) => service.take(),
+            Some(Look::Audio(_)) | None => None,
+        }
+    }
+
+    /// The service has spoken.
+    pub fn learn(&mut self, told: Told) {
+        if let Some(Look::Audio(ear)) = &mut self.look {
+            ear.learn(told);
+        }
+    }
+
+    /// Keys in the latest message, as soon as it is whole and until the next one begins.
+    pub fn events(&self) -> &[Event] {
+        match &self.look {
+            Some(Look::Audio(ear)) => ear.events(),
+            Some(Look::Service(_)) | None => &[],
+        }
+    }
+
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// A data frame begins.
+    #[inline] // a header just parsed is in registers; read back from memory it costs 20 ns
+    pub fn frame(&mut self, header: &Header) {
+        if header.opcode != OpCode::Continuation {
+            self.undecided = header.opcode == OpCode::Text;
+            self.peeked_length = 0;
+        }
+        self.mask = header.mask;
+        self.offset = 0;
+        self.left = header.length;
+        self.fin = header.fin;
+        if self.look.is_some() {
+            self.look_at_frame(header.opcode);
+        }
+        if self.left == 0 {
+            self.end_frame();
+        }
+    }
+
+    /// Payload bytes of the current frame pass.
+    pub fn payload(&mut self, bytes: &[u8]) {
+        if self.look.is_some() {
+            self.look_at_payload(bytes);
+        }
+        let length = bytes.len() as u64;
+        self.counts.bytes += length;
+        if self.undecided {
+            self.peek(bytes);
+        }
+        self.offset += length;
+        self.left = self.left.saturating_sub(length);
+        if self.left == 0 {
+            self.end_frame();
+        }
+    }
+
+    fn end_frame(&mut self) {
+        if self.fin {
+            self.counts.messages += 1;
+            self.undecided = false;
+        }
+    }
+
+    /// A frame begins, and maybe a message with it.
+    #[cold] // for those that look at nothing, which pay for one comparison
+    fn look_at_frame(&mut self, opcode: OpCode) {
+        let Some(look) = &mut self.look else { return };
+        if opcode != OpCode::Continuation {
+            self.text = opcode == OpCode::Text;
+            look.begin();
+        }
+        if self.fin && self.left == 0 {
+            look.end(&mut self.counts);
+        }
+    }
+
+    /// Payload bytes are about to pass, and maybe the message's last.
+    #[cold]
+    fn look_at_payload(&mut self, bytes: &[u8]) {
+        let Some(look) = &mut self.look else { return };
+        if self.text {
+            look.read(bytes, self.mask, self.offset);
+        }
+        if self.fin && self.left <= bytes.len() as u64 {
+            look.end(&mut self.counts);
+        }
+    }
+
+    fn peek(&mut self, bytes: &[u8]) {
+        let from = self.peeked_length;
+        let more = bytes.len().min(PEEK - from);
+        let fresh = &mut self.peeked[from..from + more];
+        fresh.copy_from_slice(&bytes[..more]);
+        if let Some(key) = self.mask {
+            mask::apply(fresh, key, self.offset);
+        }
+        self.peeked_length += more;
+        match voice_live::peek(&self.peeked[..self.peeked_length]) {
+            Some(Kind::Audio) => {
+                self.counts.audio_messages += 1;
+                self.undecided = false;
+            }
+            Some(Kind::Other) => self.undecided = false,
+            None => self.undecided = self.peeked_length < PEEK,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
