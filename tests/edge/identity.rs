@@ -238,7 +238,8 @@ async fn b11_credentials_go_in_the_old_proxys_order_and_agents_get_no_key() {
     let edges = format!("Bearer {}", Desk::token(1));
     let by_key = ("api-key", KEY);
     let by_token = ("Authorization", own.as_str());
-    let expected: [(&str, (&str, &str), (&str, &str)); 4] = [
+    type Header<'a> = (&'a str, &'a str);
+    let expected: [(&str, Header, Header); 4] = [
         ("/ws", by_token, ("authorization", &own)),
         ("/ws", by_key, ("api-key", UPSTREAM_KEY)),
         ("/ws?mode=agent", by_token, ("authorization", &own)),

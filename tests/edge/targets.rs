@@ -255,123 +255,128 @@ async fn b15_a_relay_passes_the_callers_own_token_on_where_it_is_told_to() {
     drop(caller);
 }
 
-#[test]
-fn what_has_no_effect_or_hides_a_secret_is_no_setting() {
-    const GOOD: &str = "[server]\nlisten = \"127.0.0.1:0\"\n\
+const GOOD: &str = "[server]\nlisten = \"127.0.0.1:0\"\n\
         [upstreams.target]\nkind = \"relay\"\nurl = \"wss://a.example/v1?x=1\"\n\
         credential = { none = true }\n\
         [upstreams.voice]\nkind = \"voice-live\"\nresource = \"res\"\ncredential = { key = \"k\" }\n\
         [[routes]]\nname = \"r\"\nkind = \"relay\"\npaths = [\"/r\"]\nadmit = [\"anyone\"]\n\
         upstreams = [\"target\"]\n";
+
+const URL: &str = "url = \"wss://a.example/v1?x=1\"";
+const UPSTREAMS: &str = "upstreams = [\"target\"]";
+const NONE: &str = "credential = { none = true }";
+
+/// A text of [`GOOD`], what stands there instead, and what the message names.
+const MISTAKES: &[(&str, &str, &str)] = &[
+    (
+        URL,
+        "url = \"wss://a.example/?api-key=s\"",
+        "upstreams.target.url",
+    ),
+    (
+        URL,
+        "url = \"wss://u:p@a.example/\"",
+        "upstreams.target.url",
+    ),
+    (URL, "url = \"https://a.example/\"", "upstreams.target.url"),
+    (URL, "url = \"ws://a.example/\"", "upstreams.target.url"),
+    (NONE, "", "upstreams.target.credential"),
+    (
+        NONE,
+        "credential = { none = true, caller = true }",
+        "upstreams.target.credential",
+    ),
+    (
+        NONE,
+        "credential = { none = true, scope = \"x/.default\" }",
+        "credential.scope",
+    ),
+    (
+        NONE,
+        "credential = { key = \"k\", header = \"x\" }",
+        "credential.header",
+    ),
+    (
+        NONE,
+        "credential = { managed_identity = true, scope = \"x\" }",
+        "credential.scope",
+    ),
+    (
+        NONE,
+        "credential = { none = true }\nheaders = { Authorization = \"x\" }",
+        "headers.Authorization",
+    ),
+    (
+        NONE,
+        "credential = { none = true }\nheaders = { x-tonegate-a = \"x\" }",
+        "headers.x-tonegate-a",
+    ),
+    (
+        NONE,
+        "credential = { none = true }\nheaders = { a = \"x\\ny\" }",
+        "headers.a",
+    ),
+    (
+        NONE,
+        "credential = { none = true }\nweb_rtc_api_version = \"1\"",
+        "web_rtc_api_version",
+    ),
+    (
+        NONE,
+        "credential = { none = true }\nsubprotocol = \"a b\"",
+        "subprotocol",
+    ),
+    (UPSTREAMS, "upstreams = [\"voice\"]", "routes.r.upstreams"),
+    (
+        UPSTREAMS,
+        "upstreams = [\"target\"]\nagents = [\"a\"]",
+        "routes.r.agents",
+    ),
+    (
+        UPSTREAMS,
+        "upstreams = [\"target\"]\nlock_models = true",
+        "routes.r.lock_models",
+    ),
+    (
+        UPSTREAMS,
+        "upstreams = [\"target\"]\nparameters = { token = [] }",
+        "routes.r.parameters",
+    ),
+    (
+        UPSTREAMS,
+        "upstreams = [\"target\"]\nparameters = { x = [] }",
+        "fixed in the url",
+    ),
+    (
+        UPSTREAMS,
+        "upstreams = [\"target\"]\nparameters = { model = [] }",
+        "routes.r.parameters",
+    ),
+    (
+        "kind = \"relay\"\npaths",
+        "kind = \"http\"\npaths",
+        "routes.r.kind",
+    ),
+    (
+        "kind = \"voice-live\"",
+        "kind = \"voice-live\"\nidentity_headers = true",
+        "upstreams.voice.identity_headers",
+    ),
+    (
+        "credential = { key = \"k\" }",
+        "credential = { none = true }",
+        "upstreams.voice.credential",
+    ),
+];
+
+#[test]
+fn what_has_no_effect_or_hides_a_secret_is_no_setting() {
     let problems = |text: &str| match Settings::read_text("edge.toml", text) {
         Ok(_) => String::new(),
         Err(error) => error.to_string(),
     };
     assert_eq!(problems(GOOD), "");
-    let url = "url = \"wss://a.example/v1?x=1\"";
-    let upstreams = "upstreams = [\"target\"]";
-    let none = "credential = { none = true }";
-    for (from, to, named) in [
-        (
-            url,
-            "url = \"wss://a.example/?api-key=s\"",
-            "upstreams.target.url",
-        ),
-        (
-            url,
-            "url = \"wss://u:p@a.example/\"",
-            "upstreams.target.url",
-        ),
-        (url, "url = \"https://a.example/\"", "upstreams.target.url"),
-        (url, "url = \"ws://a.example/\"", "upstreams.target.url"),
-        (none, "", "upstreams.target.credential"),
-        (
-            none,
-            "credential = { none = true, caller = true }",
-            "upstreams.target.credential",
-        ),
-        (
-            none,
-            "credential = { none = true, scope = \"x/.default\" }",
-            "credential.scope",
-        ),
-        (
-            none,
-            "credential = { key = \"k\", header = \"x\" }",
-            "credential.header",
-        ),
-        (
-            none,
-            "credential = { managed_identity = true, scope = \"x\" }",
-            "credential.scope",
-        ),
-        (
-            none,
-            "credential = { none = true }\nheaders = { Authorization = \"x\" }",
-            "headers.Authorization",
-        ),
-        (
-            none,
-            "credential = { none = true }\nheaders = { x-tonegate-a = \"x\" }",
-            "headers.x-tonegate-a",
-        ),
-        (
-            none,
-            "credential = { none = true }\nheaders = { a = \"x\\ny\" }",
-            "headers.a",
-        ),
-        (
-            none,
-            "credential = { none = true }\nweb_rtc_api_version = \"1\"",
-            "web_rtc_api_version",
-        ),
-        (
-            none,
-            "credential = { none = true }\nsubprotocol = \"a b\"",
-            "subprotocol",
-        ),
-        (upstreams, "upstreams = [\"voice\"]", "routes.r.upstreams"),
-        (
-            upstreams,
-            "upstreams = [\"target\"]\nagents = [\"a\"]",
-            "routes.r.agents",
-        ),
-        (
-            upstreams,
-            "upstreams = [\"target\"]\nlock_models = true",
-            "routes.r.lock_models",
-        ),
-        (
-            upstreams,
-            "upstreams = [\"target\"]\nparameters = { token = [] }",
-            "routes.r.parameters",
-        ),
-        (
-            upstreams,
-            "upstreams = [\"target\"]\nparameters = { x = [] }",
-            "fixed in the url",
-        ),
-        (
-            upstreams,
-            "upstreams = [\"target\"]\nparameters = { model = [] }",
-            "routes.r.parameters",
-        ),
-        (
-            "kind = \"relay\"\npaths",
-            "kind = \"http\"\npaths",
-            "routes.r.kind",
-        ),
-        (
-            "kind = \"voice-live\"",
-            "kind = \"voice-live\"\nidentity_headers = true",
-            "upstreams.voice.identity_headers",
-        ),
-        (
-            "credential = { key = \"k\" }",
-            "credential = { none = true }",
-            "upstreams.voice.credential",
-        ),
-    ] {
+    for (from, to, named) in MISTAKES {
         assert!(GOOD.contains(from), "{from}");
         let text = problems(&GOOD.replacen(from, to, 1));
         assert!(text.contains(named), "{from} -> {to} gave: {text}");
