@@ -54,3 +54,34 @@ pub struct Rate {
     pub count: u32,
     pub per: Duration,
 }
+
+/// Bounds of one route; `None`: none of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RouteLimits {
+    pub sessions: Option<usize>,
+    pub upgrades: Option<Rate>,
+    /// Per address, an IPv6 network of 64 bits counting as one.
+    pub sessions_per_address: Option<usize>,
+    pub upgrades_per_address: Option<Rate>,
+    /// Per key or per subject of a token.
+    pub sessions_per_identity: Option<usize>,
+    pub upgrades_per_identity: Option<Rate>,
+    /// Instead of those of the whole edge.
+    pub client_message: Option<u64>,
+    pub upstream_message: Option<u64>,
+    pub idle: Option<Duration>,
+    pub session: Option<Duration>,
+}
+
+impl RouteLimits {
+    /// The bounds of a session on this route, where those of the whole edge are `usual`.
+    pub fn over(&self, usual: Limits) -> Limits {
+        Limits {
+            client_message: self.client_message.unwrap_or(usual.client_message),
+            upstream_message: self.upstream_message.unwrap_or(usual.upstream_message),
+            idle: self.idle.unwrap_or(usual.idle),
+            session: self.session.unwrap_or(usual.session),
+            ..usual
+        }
+    }
+}

@@ -21,7 +21,7 @@ use jsonwebtoken::Algorithm;
 
 pub use self::env::{Environment, log_filter};
 pub use self::file::Unusable;
-pub use self::limits::{Limits, Rate};
+pub use self::limits::{Limits, Rate, RouteLimits};
 pub use self::upstream::{
     ApiVersions, Credential, IdentitySource, KeyHeader, Kind, ManagedIdentity, Roots, Service,
     Target, Upstream, VOICE_LIVE_AUDIENCES,
@@ -288,19 +288,6 @@ pub enum Dtmf {
     Off,
     /// They are heard and counted; what crosses is the same.
     Observe,
-}
-
-/// Bounds of one route; `None`: none of its own.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct RouteLimits {
-    pub sessions: Option<usize>,
-    pub upgrades: Option<Rate>,
-    /// Per address, an IPv6 network of 64 bits counting as one.
-    pub sessions_per_address: Option<usize>,
-    pub upgrades_per_address: Option<Rate>,
-    /// Per key or per subject of a token.
-    pub sessions_per_identity: Option<usize>,
-    pub upgrades_per_identity: Option<Rate>,
 }
 
 impl Settings {

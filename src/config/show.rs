@@ -252,10 +252,16 @@ fn route(route: &Route, out: &mut String) -> std::fmt::Result {
 
 fn route_limits(limits: &RouteLimits, out: &mut String) -> std::fmt::Result {
     let count = |limit: Option<usize>| limit.map(|limit| limit.to_string());
+    let size = |bytes: u64| ByteSize::b(bytes).display().iec().to_string();
+    let time = |duration| format_duration(duration).to_string();
     let told = [
         ("sessions", count(limits.sessions)),
         ("sessions per address", count(limits.sessions_per_address)),
         ("sessions per identity", count(limits.sessions_per_identity)),
+        ("client message", limits.client_message.map(size)),
+        ("upstream message", limits.upstream_message.map(size)),
+        ("idle", limits.idle.map(time)),
+        ("session", limits.session.map(time)),
         ("upgrades", limits.upgrades.map(rate)),
         (
             "upgrades per address",

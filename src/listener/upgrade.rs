@@ -89,7 +89,7 @@ pub(super) async fn upgrade(
         accepted: asked.accepted,
         permit,
         entry: doors.registry.enter(id),
-        limits: doors.limits,
+        limits: open.route.limits.over(doors.limits),
         dtmf: open.route.dtmf,
         metrics: doors.metrics.clone(),
         route_metrics: open.metrics.clone(),

@@ -5,6 +5,9 @@
 
 use std::f64::consts::TAU;
 
+use crate::audio::SampleRate;
+use crate::dtmf::tone::{self, NotAKey};
+
 /// The pitch of the voice in hertz, and how far it glides: enough that no two syllables are alike.
 const PITCH: (f64, f64) = (120.0, 25.0);
 
@@ -32,6 +35,15 @@ pub fn speech(seconds: f64, rate: u32) -> Vec<u8> {
         pcm.extend_from_slice(&(sample as i16).to_le_bytes());
     }
     pcm
+}
+
+/// pcm16 of a telephone whose `keys` are pressed: 100 ms each, and as long between them.
+pub fn keys(keys: &str, rate: SampleRate) -> Result<Vec<u8>, NotAKey> {
+    let samples = tone::sequence(keys, rate, &tone::Pace::default())?;
+    Ok(samples
+        .iter()
+        .flat_map(|sample| sample.to_le_bytes())
+        .collect())
 }
 
 /// pcm16 silence.

@@ -39,8 +39,7 @@ async fn b30_the_autobahn_cases_end_as_they_do_without_the_edge() {
     let (_echo, port) = echo(&authority).await;
     let wish = Wish {
         // The cases send more than voice does, and binary, and whatever pleases them.
-        limits: "client_message = \"16MiB\"\nupstream_message = \"16MiB\"".to_owned(),
-        route: "lock_models = false".to_owned(),
+        route: "lock_models = false\nlimits = { client_message = \"16MiB\" }".to_owned(),
         upstreams_first: vec!["echo"],
         more: format!(
             "[upstreams.echo]\nkind = \"voice-live\"\nurl = \"wss://localhost:{port}\"\n\

@@ -245,3 +245,25 @@ async fn networks_are_denied_and_allowed_by_route() {
         }
     }
 }
+
+/// What a route says goes before what `[limits]` says.
+#[tokio::test]
+async fn a_routes_own_bounds_of_messages_and_time_hold() {
+    let wish = Wish {
+        limits: "client_message = \"1MiB\"\nsession = \"60m\"".to_owned(),
+        route: "limits = { client_message = \"1KiB\", session = \"2s\" }".to_owned(),
+        ..Wish::default()
+    };
+    let world = World::with(wish).await;
+    let mut caller = world.call("sim-echo").await;
+    let fits = text(&"x".repeat(1024));
+    caller.send(fits.clone()).await;
+    assert_eq!(caller.next().await, Some(fits));
+    caller.send(text(&"x".repeat(1025))).await;
+    assert_eq!(caller.closed().await, (Some(1009), "too_large".to_owned()));
+    let mut caller = world.call("sim-echo").await;
+    assert_eq!(
+        caller.closed().await,
+        (Some(4450), "max_duration".to_owned())
+    );
+}

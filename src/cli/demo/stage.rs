@@ -168,6 +168,7 @@ kind   = "voice-live"
 admit  = ["key"]
 accept = ["header", "query"]
 models = ["gpt-realtime"]
+dtmf   = "observe"
 upstreams = ["voice"]
 "#,
         key.to_hex()

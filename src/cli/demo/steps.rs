@@ -9,6 +9,8 @@ use crate::sim::client::{Client, Error};
 
 /// Seconds of speech in the conversation, spoken as fast as it was recorded.
 const SPEECH: f64 = 1.0;
+/// What the caller presses after it has spoken.
+const KEYS: &str = "823#";
 /// The books must be closed this soon after the client has gone.
 const BOOKS_WAIT: Duration = Duration::from_secs(3);
 
@@ -90,7 +92,27 @@ async fn conversation(stage: &Stage, show: &Show) -> bool {
             turn.messages_sent, turn.messages_received, turn.audio_received
         ),
     );
-    goodbye(client, stage, show).await && books(stage, show, turn.messages_sent).await
+    let Some(pressed) = keys(&mut client, show).await else {
+        return false;
+    };
+    let sent = turn.messages_sent + pressed;
+    goodbye(client, stage, show).await && books(stage, show, sent).await
+}
+
+/// The caller presses keys in the middle of the call. Returns the messages that took.
+async fn keys(client: &mut Client, show: &Show) -> Option<u64> {
+    match client.press(KEYS).await {
+        Ok(turn) => {
+            let pressed = KEYS.len();
+            let detail = format!("{pressed} pressed in the audio, which came back unchanged");
+            show.passed("keys", turn.done, &detail);
+            Some(turn.messages_sent)
+        }
+        Err(error) => {
+            show.failed("keys", &error.to_string());
+            None
+        }
+    }
 }
 
 async fn goodbye(client: Client, stage: &Stage, show: &Show) -> bool {
@@ -123,10 +145,14 @@ async fn goodbye(client: Client, stage: &Stage, show: &Show) -> bool {
 /// The edge's own books agree with what the client counted, and nothing is left open.
 async fn books(stage: &Stage, show: &Show, messages_up: u64) -> bool {
     const STEP: &str = "metrics";
-    let line =
-        format!("tonegate_messages_total{{route=\"browser\",direction=\"up\"}} {messages_up}\n");
+    let heard = KEYS.len();
+    let lines = [
+        format!("tonegate_messages_total{{route=\"browser\",direction=\"up\"}} {messages_up}\n"),
+        format!("tonegate_dtmf_keys_total{{route=\"browser\"}} {heard}\n"),
+    ];
+    let agrees = |page: String| lines.iter().all(|line| page.contains(line));
     let closed = tokio::time::timeout(BOOKS_WAIT, async {
-        while stage.sessions() != 0 || !stage.metrics_page().contains(&line) {
+        while stage.sessions() != 0 || !agrees(stage.metrics_page()) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     });
@@ -140,7 +166,7 @@ async fn books(stage: &Stage, show: &Show, messages_up: u64) -> bool {
     show.passed(
         STEP,
         Instant::now(),
-        &format!("{messages_up} messages counted, no session left"),
+        &format!("{messages_up} messages and {heard} keys counted, no session left"),
     );
     true
 }

@@ -13,7 +13,7 @@ use serde::Deserialize as _;
 use toml::{Table, Value};
 
 pub(super) use self::schema::text as schema;
-pub(super) use self::table::{Credential, File, Issuer, Route, RouteLimits, Upstream};
+pub(super) use self::table::{Credential, File, Issuer, Route, Upstream};
 use super::env::{self, Environment};
 
 /// Why the settings cannot be used. The text is for the operator and holds no secret.

@@ -268,6 +268,16 @@ pub(in crate::config) struct RouteLimits {
     #[serde(deserialize_with = "rate")]
     #[schemars(schema_with = "schema::rate")]
     pub upgrades_per_identity: Option<Rate>,
+    #[schemars(schema_with = "schema::size")]
+    pub client_message: Option<ByteSize>,
+    #[schemars(schema_with = "schema::size")]
+    pub upstream_message: Option<ByteSize>,
+    #[serde(deserialize_with = "duration")]
+    #[schemars(schema_with = "schema::duration")]
+    pub idle: Option<Duration>,
+    #[serde(deserialize_with = "duration")]
+    #[schemars(schema_with = "schema::duration")]
+    pub session: Option<Duration>,
 }
 
 fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {

@@ -159,6 +159,12 @@ fn boot(file: &File, problems: &mut Problems) -> Option<Boot> {
     })
 }
 
+const BOUND: &str = "must be more than 0 and at most 24 hours";
+
+fn is_bound(duration: Duration) -> bool {
+    !duration.is_zero() && duration <= Duration::from_secs(24 * 3600)
+}
+
 fn limits(file: &File, problems: &mut Problems) -> Limits {
     let set = &file.limits;
     let usual = Limits::default();
@@ -202,8 +208,8 @@ fn limits(file: &File, problems: &mut Problems) -> Limits {
         ("limits.session", limits.session),
     ];
     for (at, duration) in durations {
-        if duration.is_zero() || duration > Duration::from_secs(24 * 3600) {
-            problems.add(at, "must be more than 0 and at most 24 hours");
+        if !is_bound(duration) {
+            problems.add(at, BOUND);
         }
     }
     if limits.client_message == 0 || limits.upstream_message == 0 {

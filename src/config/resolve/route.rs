@@ -104,7 +104,7 @@ fn route(at: &mut At<'_>, name: Label, kind: Kind, known: &Known<'_>) -> Route {
         without_origin: written.without_origin.unwrap_or(true),
         allow: nets(at, "allow", &written.allow),
         deny: nets(at, "deny", &written.deny),
-        limits: limits(&written.limits),
+        limits: limits(at),
         // Where no model is named there is nothing to hold messages for.
         lock_models: written
             .lock_models
@@ -152,7 +152,17 @@ fn is_path_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'.' | b'_' | b'~')
 }
 
-fn limits(written: &file::RouteLimits) -> RouteLimits {
+fn limits(at: &mut At<'_>) -> RouteLimits {
+    let written = &at.written.limits;
+    for (key, duration) in [("idle", written.idle), ("session", written.session)] {
+        if duration.is_some_and(|duration| !super::is_bound(duration)) {
+            at.add(&format!("limits.{key}"), super::BOUND);
+        }
+    }
+    let sizes = [written.client_message, written.upstream_message];
+    if sizes.iter().flatten().any(|size| size.0 == 0) {
+        at.add("limits", "message sizes must not be 0");
+    }
     RouteLimits {
         sessions: written.sessions,
         upgrades: written.upgrades,
@@ -160,6 +170,10 @@ fn limits(written: &file::RouteLimits) -> RouteLimits {
         upgrades_per_address: written.upgrades_per_address,
         sessions_per_identity: written.sessions_per_identity,
         upgrades_per_identity: written.upgrades_per_identity,
+        client_message: written.client_message.map(|size| size.0),
+        upstream_message: written.upstream_message.map(|size| size.0),
+        idle: written.idle,
+        session: written.session,
     }
 }
 

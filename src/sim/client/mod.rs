@@ -8,6 +8,7 @@ pub mod turn;
 
 use super::signal;
 use super::stream::{Security, Stream};
+use crate::audio::SampleRate;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use std::io;
@@ -170,12 +171,23 @@ impl Client {
     /// Says `seconds` of speech and a pause, and listens until `response.done`. The answer must be
     /// what was said, byte for byte, from where the last answer ended to inside the pause.
     pub async fn converse(&mut self, seconds: f64) -> Result<Conversation, Error> {
+        self.say_all(signal::speech(seconds, RATE)).await
+    }
+
+    /// The same with the tones of a telephone's keys instead of speech.
+    pub async fn press(&mut self, keys: &str) -> Result<Conversation, Error> {
+        let tones = signal::keys(keys, SampleRate::Hz24000);
+        self.say_all(tones.map_err(|_| Error::Unusable("these are no keys"))?)
+            .await
+    }
+
+    async fn say_all(&mut self, speech: Vec<u8>) -> Result<Conversation, Error> {
+        let seconds = speech.len() as f64 / 2.0 / f64::from(RATE);
         let mut received = 0;
         if !self.configured {
             received += self.configure().await?;
         }
         let configured_by = u64::from(received > 0);
-        let speech = signal::speech(seconds, RATE);
         self.unanswered.extend_from_slice(&speech);
         let least = self.unanswered.len();
         let pause = signal::silence(PAUSE_SECONDS, RATE);
