@@ -2,6 +2,7 @@
 //! Round trips count from the scheduled moment, so a stall shows in every message it delayed, and
 //! the generator's own lateness is reported beside them.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
-use super::message::{Message, SIZE_MIN};
+use super::message::{Message, Recording, SIZE_MIN};
 use super::{Common, GRACE, Meter, gather};
 use crate::Result;
 use crate::report::{Counts, histogram, percentiles};
@@ -28,6 +29,9 @@ pub struct Flags {
     size: u64,
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     interval_ms: u64,
+    /// Say what is in this WAV file, over and over, instead of noise; `tonegate tone` makes one
+    #[arg(long, value_name = "FILE")]
+    audio: Option<PathBuf>,
 }
 
 struct Shared {
@@ -78,6 +82,10 @@ impl Shared {
 }
 
 pub async fn run(flags: Flags) -> Result<(Counts, Value)> {
+    let recording = match &flags.audio {
+        Some(path) => Some(Recording::new(&std::fs::read(path)?, flags.size as usize)?),
+        None => None,
+    };
     let dialler = flags.common.dialler().await?;
     let sockets = flags.common.open(&dialler).await?;
     let count = sockets.len();
@@ -97,7 +105,10 @@ pub async fn run(flags: Flags) -> Result<(Counts, Value)> {
     });
     let mut tasks = JoinSet::new();
     for (index, socket) in sockets.into_iter().enumerate() {
-        let message = Message::new(index, flags.size as usize);
+        let mut message = Message::new(index, flags.size as usize);
+        if let Some(recording) = &recording {
+            message = message.says(recording);
+        }
         tasks.spawn(caller(shared.clone(), index, socket, message));
     }
     let cost = pace(&shared, &flags).await;
