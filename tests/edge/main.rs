@@ -19,6 +19,7 @@ mod binary;
 mod bounds;
 mod browser;
 mod close;
+mod demo;
 mod deployed;
 mod easyauth;
 mod endings;
