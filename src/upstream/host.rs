@@ -125,6 +125,8 @@ impl Host {
 }
 
 /// What every media socket gets: no delay for small frames, and an end for peers that are gone.
+/// No TCP_USER_TIMEOUT (RFC 5482): it would also end a peer that reads slowly and keeps its window
+/// shut for a while; whether one that takes nothing is lost is for the clock of its session to say.
 ///
 /// Failing to set an option is not worth a call; the deadlines of the session hold anyway.
 pub fn set_options(socket: &TcpStream) {
@@ -135,6 +137,4 @@ pub fn set_options(socket: &TcpStream) {
         .with_interval(Duration::from_secs(10))
         .with_retries(3);
     let _ = socket.set_tcp_keepalive(&keepalive);
-    #[cfg(target_os = "linux")]
-    let _ = socket.set_tcp_user_timeout(Some(Duration::from_secs(30)));
 }
