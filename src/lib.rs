@@ -30,7 +30,9 @@
 //!    asks [`admission`] for a `Grant`: network, rate, origin, query, credential, identity, wish,
 //!    limits. Its lack is an HTTP status with a problem document, or an error message and a close
 //!    frame.
-//! 3. [`upstream`] dials before the `101`, so that a refusal there is still an HTTP status.
+//! 3. [`upstream`] dials before the `101`, so that a refusal there is still an HTTP status. It shows
+//!    the caller's own token, a key, or a token of the platform for the edge itself, which one future
+//!    per identity keeps fresh.
 //! 4. `101`. hyper gives the socket back; what had been read beyond the head was kept apart from
 //!    it. TLS session and socket are taken apart ([`relay::Leg`]).
 //! 5. [`session`] owns the legs and every guard: permit, slot, gauges, registry entry.
@@ -58,8 +60,8 @@
 //! | 1 | `audio`, `wire`, `ws` |
 //! | 0 | `error`, `ids`, `label`, `secret` |
 //!
-//! `sim`, the simulated peers, imports nothing of ours, and only `cli`, tests, benches and the
-//! load test import it: an independent peer on purpose.
+//! `sim`, the simulated peers, imports nothing of ours but the generator of tones (`dtmf`, `audio`),
+//! and only `cli`, tests, benches and the load test import it: an independent peer on purpose.
 //!
 //! # What is not there
 //!

@@ -1,6 +1,6 @@
 //! Dials upstream: from an admitted request to an upgraded connection, or a reason why not.
 //!
-//! The URL is built from settings and validated values only; the [`credential`] goes in a header,
+//! The URL is built from settings and validated values only; the `credential` goes in a header,
 //! after the certificate was verified; headers of the client are never copied. An answer other
 //! than a correct `101` is never a tunnel, and redirects are not followed.
 
