@@ -39,9 +39,10 @@ const STOP_WAIT: Duration = Duration::from_secs(6);
 /// Why the edge cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum Failed {
-    #[error("cannot listen on {address}: {error}")]
+    #[error("cannot listen on {address} ({setting}): {error}")]
     Bind {
         address: SocketAddr,
+        setting: &'static str,
         error: io::Error,
     },
     #[error(transparent)]
@@ -66,11 +67,15 @@ impl Edge {
     /// Binds and builds everything before anything is served.
     pub fn start(settings: &Settings) -> Result<Edge, Failed> {
         let boot = &settings.boot;
-        let bind = |address, count| {
-            listener::bind(address, count).map_err(|error| Failed::Bind { address, error })
+        let bind = |setting, address, count| {
+            listener::bind(address, count).map_err(|error| Failed::Bind {
+                address,
+                setting,
+                error,
+            })
         };
-        let public_sockets = bind(boot.listen, boot.workers)?;
-        let admin_socket = bind(boot.admin, 1)?.remove(0);
+        let public_sockets = bind("server.listen", boot.listen, boot.workers)?;
+        let admin_socket = bind("server.admin", boot.admin, 1)?.remove(0);
         let (public_address, admin_address) =
             (public_sockets[0].local_addr()?, admin_socket.local_addr()?);
         let doors = Arc::new(doors(settings)?);
@@ -147,8 +152,16 @@ impl Edge {
             tracing::warn!("the public listener speaks plain text: plain_text = true");
         }
         for route in &settings.live.routes {
-            if route.enter.ways().contains(&Way::Anyone) {
+            let ways = route.enter.ways();
+            if ways.contains(&Way::Anyone) {
                 tracing::warn!(route = %route.name, "this route admits anyone");
+            }
+            let tenants = settings.live.hops.as_ref().map(|hops| hops.tenants.len());
+            if ways.contains(&Way::EasyAuth) && tenants == Some(0) {
+                tracing::warn!(
+                    route = %route.name,
+                    "this route admits everybody whom the platform signs in, of whatever tenant"
+                );
             }
         }
     }

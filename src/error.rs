@@ -19,7 +19,7 @@ pub enum Side {
 }
 
 impl Side {
-    /// The word used in logs, metrics and the admin view.
+    /// The word used in logs and metrics.
     pub fn word(self) -> &'static str {
         match self {
             Side::Client => "client",
@@ -43,7 +43,7 @@ pub enum Direction {
 }
 
 impl Direction {
-    /// The word used in logs, metrics and the admin view.
+    /// The word used in logs and metrics.
     pub fn word(self) -> &'static str {
         match self {
             Direction::Up => "up",
@@ -148,7 +148,7 @@ impl Reason {
         }
     }
 
-    /// The word used in logs, metrics and the admin view.
+    /// The word used in logs and metrics.
     pub fn word(self) -> &'static str {
         self.row().word
     }

@@ -11,6 +11,7 @@
 //! | *client*, *upstream* | who dials us; whom we dial. Each is a *leg* |
 //! | [`Side`](error::Side) | blame: client, upstream, edge (ourselves) |
 //! | [`Direction`](error::Direction) | movement: up is from the client to the upstream |
+//! | *caller* | the client as its own credential names it |
 //! | *hop* | a proxy in front of us, listed in the settings: its word on the client is believed |
 //! | *session* | our object, from a [`Grant`](admission::Grant) to an [`Ending`](relay::Ending) |
 //! | *call* | the telephony fact |
@@ -27,7 +28,7 @@
 //!    who the client is, completes TLS within a deadline.
 //! 2. [`listener::head`] reads the raw request head and judges it; only then hyper parses it.
 //!    [`listener::http`] hears from a hop that speaks HTTP who the client is, matches the route and
-//!    asks [`admission`] for a `Grant`: network, rate, origin, query, credential, identity, wish,
+//!    asks [`admission`] for a `Grant`: network, rate, origin, query, credential, identity, ask,
 //!    limits. Its lack is an HTTP status with a problem document, or an error message and a close
 //!    frame.
 //! 3. [`upstream`] dials before the `101`, so that a refusal there is still an HTTP status. It shows

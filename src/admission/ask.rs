@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::credential::Shown;
 use super::query::{Mode, Query};
 use super::{Denied, Entered};
-use crate::config::{ApiKey, Kind, Model, Parameter, Pass, Route};
+use crate::config::{ApiKey, Kind, Model, Parameter, Pass, Route, Way};
 use crate::error::Reason;
 use crate::label::Label;
 use crate::upstream::{About, Ask, Generation, Transport};
@@ -18,9 +18,11 @@ pub(super) fn in_old_words(denied: Denied, route: &Route, query: &Query, shown: 
     let detail = match query.mode {
         Some(Mode::Agent) if nothing && asked && route.agents.is_empty() => NO_AGENT,
         Some(Mode::Agent) if nothing && asked => NO_TOKEN,
-        Some(Mode::Standard) if nothing && asked => {
-            "Standard mode requires either token parameter (MSAL) or AZURE_SPEECH_KEY in .env"
+        // The old one named the operator's own .env here, where the remedy is not any more.
+        Some(Mode::Standard) if nothing && asked && route.enter.ways().contains(&Way::Key) => {
+            "Standard mode requires token parameter: a key of this edge"
         }
+        Some(Mode::Standard) if nothing && asked => "Standard mode requires token parameter (MSAL)",
         _ => denied.detail,
     };
     Denied { detail, ..denied }
@@ -162,12 +164,16 @@ fn agent(route: &Route, entered: &Entered<'_>, query: &Query) -> Result<About, D
         generation: generation.unwrap_or(usual),
         agent: agent.clone(),
         project: project.clone(),
-        more: more(route, query)?,
+        more: more(route, entered, query)?,
     })
 }
 
 /// What clients may add to an agent: values of a list, or their own where the route passes them.
-fn more(route: &Route, query: &Query) -> Result<Vec<(&'static str, Label)>, Denied> {
+fn more(
+    route: &Route,
+    entered: &Entered<'_>,
+    query: &Query,
+) -> Result<Vec<(&'static str, Label)>, Denied> {
     let passes = |pass, detail| {
         route
             .pass
@@ -188,6 +194,12 @@ fn more(route: &Route, query: &Query) -> Result<Vec<(&'static str, Label)>, Deni
             Pass::Conversation,
             "clients may not go on with conversations here",
         )?;
+        // With the edge's own token all callers are one to Azure.
+        let own = entered.token.as_ref();
+        if route.own_token && !own.is_some_and(|token| token.for_voice_live) {
+            let detail = "conversations are gone on with by the caller's own token only";
+            return Err(forbidden(detail));
+        }
         more.push(("conversation-id", conversation.clone()));
     }
     if let Some(identity) = &query.identity {

@@ -268,7 +268,7 @@ impl Admission {
         let entered = entered.map_err(|denied| ask::in_old_words(denied, route, &query, &shown));
         let entered = told.hear("identity", entered, |entered| entered.subject().to_string())?;
         let ask = ask(route, &entered, &query);
-        let ask = told.hear("request", ask, |ask| format!("{ask}"))?;
+        let ask = told.hear("ask", ask, |ask| format!("{ask}"))?;
         let slots = self
             .limits
             .of_session(asked, entered.key, entered.identity());

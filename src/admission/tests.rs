@@ -455,7 +455,7 @@ fn b06_b11_modes_and_the_words_of_the_old_proxy() {
         let target = format!("/ws?{query}");
         decide(&admission, route, &target, &[]).unwrap_err().detail
     };
-    let old = "Standard mode requires either token parameter (MSAL) or AZURE_SPEECH_KEY in .env";
+    let old = "Standard mode requires token parameter: a key of this edge";
     assert_eq!(bare(&route, "mode=standard"), old);
     assert_eq!(bare(&route, "mode=agent"), words);
     assert!(bare(&route, "").starts_with("a key is needed"));
@@ -517,7 +517,7 @@ fn explain_hears_every_check_up_to_the_one_that_refuses() {
         "query",
         "credential",
         "identity",
-        "request",
+        "ask",
         "limits",
     ];
     assert_eq!(checks(&all), order);

@@ -27,7 +27,10 @@ pub(super) fn run(flags: &Flags) -> anyhow::Result<()> {
     println!("#   {key}");
     println!("[[keys]]");
     println!("name   = \"{}\"", flags.name);
-    println!("sha256 = \"{}\"", Digest::of(&key).to_hex());
+    let digest = Digest::of(&key).to_hex();
+    println!("sha256 = \"{digest}\"");
+    println!("# or, in a .env file:");
+    println!("#   TONEGATE_KEY_SHA256={digest}");
     Ok(())
 }
 

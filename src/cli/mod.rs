@@ -43,9 +43,9 @@ enum Verb {
     Explain(explain::Flags),
     /// Make an API key for a client, with the lines for the settings
     Key(key::Flags),
-    /// Find the keys that were pressed in recordings
+    /// Find the DTMF keys that were pressed in recordings
     Dtmf(dtmf::Flags),
-    /// Make a recording of keys
+    /// Make a recording of DTMF keys
     Tone(tone::Flags),
     /// Run a simulated peer
     #[command(subcommand)]

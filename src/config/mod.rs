@@ -271,6 +271,16 @@ pub enum Pass {
     Version,
 }
 
+impl Pass {
+    /// As the settings and the upstream name it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Pass::Conversation => "conversation-id",
+            Pass::Version => "agent-version",
+        }
+    }
+}
+
 /// How a client is told that it may not enter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refuse {

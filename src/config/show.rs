@@ -6,8 +6,8 @@ use bytesize::ByteSize;
 use humantime::format_duration;
 
 use super::{
-    Credential, Dtmf, Enter, IdentitySource, IssuerKind, KeySource, Kind, Place, Rate, Refuse,
-    Roots, Route, RouteLimits, Service, Settings, Speak, Way,
+    Credential, Dtmf, Enter, IdentitySource, IssuerKind, KeyHeader, KeySource, Kind, Place, Rate,
+    Refuse, Roots, Route, RouteLimits, Service, Settings, Speak, Way,
 };
 
 /// One line per thing, names first; secrets appear as `***`.
@@ -151,6 +151,21 @@ fn upstreams(settings: &Settings, out: &mut String) -> std::fmt::Result {
             format_duration(upstream.connect),
             format_duration(upstream.total),
         )?;
+        if let Service::Relay(to) = &upstream.service {
+            let names: Vec<_> = to.headers.iter().map(|(name, _)| name.as_str()).collect();
+            writeln!(
+                out,
+                "          model in {}, subprotocol {}, headers {}, identity headers {}",
+                to.model_parameter,
+                to.subprotocol.as_deref().unwrap_or("none"),
+                if names.is_empty() {
+                    "none".to_owned()
+                } else {
+                    names.join(", ")
+                },
+                if to.identity_headers { "yes" } else { "no" },
+            )?;
+        }
     }
     Ok(())
 }
@@ -162,15 +177,22 @@ fn credential(credential: &Credential) -> String {
         words.push("the caller's token".to_owned());
     }
     if credential.key.is_some() {
-        words.push("key ***".to_owned());
+        words.push(match credential.header {
+            KeyHeader::ApiKey => "key *** in api-key".to_owned(),
+            KeyHeader::Authorization => "key *** in Authorization".to_owned(),
+        });
     }
     if let Some(identity) = &credential.identity {
+        let who = match &identity.client_id {
+            Some(id) => format!(" ({id})"),
+            None => String::new(),
+        };
         let from = match &identity.source {
             IdentitySource::Imds { .. } => "the metadata service",
             IdentitySource::AppService { .. } => "App Service",
             IdentitySource::Workload { .. } => "workload identity",
         };
-        words.push(format!("a token of {from} for {}", identity.scope));
+        words.push(format!("a token of {from}{who} for {}", identity.scope));
     }
     if words.is_empty() {
         words.push("no credential".to_owned());
@@ -197,11 +219,18 @@ fn route(route: &Route, out: &mut String) -> std::fmt::Result {
     if !route.agents.is_empty() {
         writeln!(
             out,
-            "          agents {} in projects {}, identities {}, resources {}",
+            "          agents {} in projects {}, identities {}, resources {}, pass {}, default {}",
             list(&route.agents, "none"),
             list(&route.projects, "none"),
             list(&route.identities, "none"),
             list(&route.resources, "none"),
+            if route.pass.is_empty() {
+                "none".to_owned()
+            } else {
+                let names: Vec<_> = route.pass.iter().map(|pass| pass.word()).collect();
+                names.join(", ")
+            },
+            if route.agent_first { "agent" } else { "model" },
         )?;
     }
     if route.kind == Kind::Relay {

@@ -83,7 +83,11 @@ async fn judge(
         }
     };
     let Some(open) = doors.by_path.get(path).map(|&index| &doors.routes[index]) else {
-        note("route", false, "no route has this path".to_owned());
+        let text = match probe::has(path) {
+            true => "no route has this path: a probe of the edge, but not for an upgrade",
+            false => "no route has this path",
+        };
+        note("route", false, text.to_owned());
         return Err(Refused::Status(404));
     };
     note("route", true, open.route.name.to_string());

@@ -50,6 +50,11 @@ pub(super) fn answer<B>(doors: &Doors, request: &Request<B>) -> Option<Response<
     Some(response)
 }
 
+/// Whether it is a path of these, whatever is asked for there.
+pub(super) fn has(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz" | "/health" | "/")
+}
+
 fn health(doors: &Doors, draining: bool) -> String {
     let now = humantime::format_rfc3339_millis(SystemTime::now());
     json!({

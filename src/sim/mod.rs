@@ -2,7 +2,7 @@
 //!
 //! They are independent peers on purpose. Nothing here shares a frame reader, a handshake or a
 //! message parser with the product, so a misreading of RFC 6455 or of the Voice Live wire on our
-//! side cannot be mirrored here and pass unseen. For the same reason they are strict: what a real
+//! side cannot be mirrored here and pass unseen; only the generator of tones is the product's own. For the same reason they are strict: what a real
 //! service would merely tolerate is written down as a [`voice_live::connection::Violation`].
 //!
 //! Only `cli`, tests, benches and the load test import this module. It opens sockets, therefore it

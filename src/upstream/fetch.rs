@@ -70,7 +70,10 @@ impl Document {
         let name = uri.host()?.trim_start_matches('[').trim_end_matches(']');
         let path = uri.path_and_query()?.as_str().parse().ok()?;
         let usual = if roots.is_some() { 443 } else { 80 };
-        let host = Host::new(name, uri.port_u16().unwrap_or(usual), roots);
+        let authority = uri.authority()?;
+        let is_written = authority.as_str().len() > authority.host().len();
+        let port = uri.port_u16().or((!is_written).then_some(usual))?;
+        let host = Host::new(name, port, roots);
         Some(host.map(|host| Document { host, path }))
     }
 

@@ -295,7 +295,9 @@ impl Upstream {
             "ws"
         };
         let authority = self.host.authority().to_str().unwrap_or_default();
-        let target = self.target(want.ask).unwrap_or_default();
+        let Some(target) = self.target(want.ask) else {
+            return "nothing: it does not serve what was asked for".to_owned();
+        };
         let credential = self.wallet.preview(want);
         format!("{scheme}://{authority}{target} with {credential}")
     }

@@ -35,7 +35,7 @@ async fn explain_tells_each_check_and_what_would_be_asked_upstream() {
         "query",
         "credential",
         "identity",
-        "request",
+        "ask",
         "limits",
     ];
     assert_eq!(checks, all);
@@ -64,7 +64,7 @@ async fn explain_ends_at_the_check_that_refuses_with_the_status_that_the_edge_gi
         ),
         (good.replace("model=", "model=a&model="), "query"),
         (good.replace(KEY, "wrong"), "identity"),
-        (good.replace("sim-echo", "other"), "request"),
+        (good.replace("sim-echo", "other"), "ask"),
     ];
     for (head, check) in &cases {
         let file = world.folder.join("request.http");

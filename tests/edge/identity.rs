@@ -228,7 +228,8 @@ async fn b11_credentials_go_in_the_old_proxys_order_and_agents_get_no_key() {
         ),
         upstream_takes_any: true,
         variables: Some(given.imds()),
-        route: "agents = [\"helper\"]\nprojects = [\"support\"]".to_owned(),
+        route: "agents = [\"helper\"]\nprojects = [\"support\"]\npass = [\"conversation-id\"]"
+            .to_owned(),
         ..Wish::default()
     };
     let issued = Issued::with(wish, VOICE_LIVE, "").await;
@@ -239,7 +240,15 @@ async fn b11_credentials_go_in_the_old_proxys_order_and_agents_get_no_key() {
     let by_key = ("api-key", KEY);
     let by_token = ("Authorization", own.as_str());
     type Header<'a> = (&'a str, &'a str);
-    let expected: [(&str, Header, Header); 4] = [
+    // To Azure all callers with the edge's token are one, whose conversations are not anybody's.
+    let target = "/ws?mode=agent&conversationId=conv_1";
+    issued
+        .world
+        .refused(target, &[by_key])
+        .await
+        .is(403, "forbidden");
+    let expected: [(&str, Header, Header); 5] = [
+        (target, by_token, ("authorization", &own)),
         ("/ws", by_token, ("authorization", &own)),
         ("/ws", by_key, ("api-key", UPSTREAM_KEY)),
         ("/ws?mode=agent", by_token, ("authorization", &own)),
@@ -257,6 +266,34 @@ async fn b11_credentials_go_in_the_old_proxys_order_and_agents_get_no_key() {
         drop(caller);
         issued.world.settles().await;
     }
+}
+
+/// A token that is revoked in the middle of a crowd: all of it waits for the one fetch.
+#[tokio::test]
+async fn b20_a_crowd_whose_token_is_refused_waits_for_one_new_one() {
+    let given = Given::usual().await;
+    let world = World::with(wish(given.imds(), 2)).await;
+    given.asked(|asked| asked.given.len() == 1).await;
+    let calls = (0..100).map(|_| world.try_call("sim-echo"));
+    let answers = futures_util::future::join_all(calls).await;
+    let refused = answers.iter().filter(|answer| answer.is_err()).count();
+    assert_eq!((answers.len(), refused), (100, 0));
+    assert_eq!(given.desk.asked().given.len(), 2);
+}
+
+#[tokio::test]
+async fn b20_the_same_token_again_is_not_tried_again() {
+    let options = Options {
+        repeats: true,
+        ..Options::loopback()
+    };
+    let given = Given::with(options).await;
+    let world = World::with(wish(given.imds(), 2)).await;
+    given.asked(|asked| asked.given.len() == 1).await;
+    let refused = world.try_call("sim-echo").await.err().unwrap();
+    refused.is(502, "upstream_unauthorized");
+    assert_eq!(given.desk.asked().given.len(), 2);
+    assert_eq!(world.upstream_total(), 1);
 }
 
 /// The stand-ins are faithful as far as Microsoft's own library can tell.

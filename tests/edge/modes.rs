@@ -1,6 +1,7 @@
 //! The URL and the headers that the upstream sees, for every mode and parameter of the old proxy and
 //! of its successor.
 
+use tonegate::config::Settings;
 use tonegate::sim::frame;
 
 use crate::harness::{KEY, UPSTREAM_KEY, Wish, World, text};
@@ -186,4 +187,51 @@ async fn b10_the_large_frames_of_an_avatars_negotiation_cross() {
     let back = caller.next().await.unwrap();
     assert_eq!(back.opcode, frame::TEXT);
     assert!(back.payload == sdp.as_bytes());
+}
+
+/// Whom a caller is to Azure must not depend on which upstream had room.
+#[test]
+fn b11_upstreams_of_agents_are_alike() {
+    let text = |first: &str, second: &str, pass: &str| {
+        format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\n\
+             [issuers.users]\nkind = \"entra\"\ntenants = [\"{TENANT}\"]\n\
+             audience = [\"{VOICE_LIVE}\"]\n\
+             [upstreams.a]\nkind = \"voice-live\"\nresource = \"aa\"\ncredential = {{ {first} }}\n\
+             [upstreams.b]\nkind = \"voice-live\"\nresource = \"bb\"\ncredential = {{ {second} }}\n\
+             [[routes]]\nname = \"r\"\nkind = \"voice-live\"\npaths = [\"/ws\"]\n\
+             admit = [\"users\"]\nagents = [\"x\"]\nprojects = [\"p\"]\npass = [{pass}]\n\
+             upstreams = [\"a\", \"b\"]\n"
+        )
+    };
+    let problems = |text: &str| match Settings::read_text("edge.toml", text) {
+        Ok(_) => String::new(),
+        Err(error) => error.to_string(),
+    };
+    let (own, both) = (
+        "managed_identity = true",
+        "caller = true, managed_identity = true",
+    );
+    let (caller, passing) = ("caller = true", "\"conversation-id\"");
+    for (first, second, pass) in [
+        (caller, caller, passing),
+        (own, own, "\"agent-version\""),
+        (both, both, passing),
+    ] {
+        assert_eq!(
+            problems(&text(first, second, pass)),
+            "",
+            "{first} | {second}"
+        );
+    }
+    for (first, second, pass, named) in [
+        (caller, own, "", "routes.r.upstreams"),
+        (caller, both, "", "routes.r.upstreams"),
+        (both, own, "", "routes.r.upstreams"),
+        (own, own, passing, "routes.r.pass"),
+        (caller, "key = \"k\"", "", "routes.r.agents"),
+    ] {
+        let told = problems(&text(first, second, pass));
+        assert!(told.contains(named), "{first} | {second}: {told}");
+    }
 }

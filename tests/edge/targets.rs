@@ -229,6 +229,22 @@ async fn a_subprotocol_that_the_target_does_not_choose_is_no_101() {
     assert_eq!(world.upstream_total(), 1);
 }
 
+/// A URL may have a query and no path.
+#[tokio::test]
+async fn a_target_without_a_path_is_asked_for_its_root() {
+    let upstream = "url = \"UPSTREAM?x=1\"\ncredential = { none = true }";
+    let wish = Wish {
+        upstream_takes_any: true,
+        ..wish(Service::OpenAi, upstream, "models = [\"sim-echo\"]")
+    };
+    let world = World::with(wish).await;
+    // The simulator has nothing there, which is seen only if it was asked.
+    let refused = world.refused("/v1/realtime", &[("api-key", KEY)]).await;
+    refused.is(502, "upstream_refused");
+    let seen = world.upstream_saw(|_| true).await;
+    assert_eq!(seen.target, "/?x=1&model=sim-echo");
+}
+
 /// Voice Live gets a caller's token only if it is for Voice Live; whoever names a target of his own
 /// knows whose tokens that takes.
 #[tokio::test]
@@ -268,6 +284,61 @@ const NONE: &str = "credential = { none = true }";
 
 /// A text of [`GOOD`], what stands there instead, and what the message names.
 const MISTAKES: &[(&str, &str, &str)] = &[
+    (
+        URL,
+        "url = \"wss://a.example:99999/\"",
+        "upstreams.target.url",
+    ),
+    (
+        URL,
+        "url = \"wss://a.example/?API-version=1\"\napi_version = \"2\"",
+        "routes.r.api_versions",
+    ),
+    (
+        NONE,
+        "credential = { none = true }\nmodel_parameter = \"api-version\"",
+        "model_parameter",
+    ),
+    (
+        NONE,
+        "credential = { none = true }\nmodel_parameter = \"token\"",
+        "model_parameter",
+    ),
+    (
+        UPSTREAMS,
+        "upstreams = [\"target\"]\nparameters = { mode = [] }",
+        "routes.r.parameters",
+    ),
+    (
+        UPSTREAMS,
+        "upstreams = [\"target\"]\nparameters = { conversationId = [] }",
+        "routes.r.parameters",
+    ),
+    (
+        UPSTREAMS,
+        "upstreams = [\"target\"]\nparameters = { client_secret = [] }",
+        "routes.r.parameters",
+    ),
+    (
+        UPSTREAMS,
+        "upstreams = [\"targt\"]",
+        "did you mean \"target\"?",
+    ),
+    (
+        "admit = [\"anyone\"]",
+        "admit = [\"key\"]\n[[keys]]\nname = \"k\"\nsha256 = \"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"\nmodels = [\"m\"]\n[[routes]]\nname = \"s\"\nkind = \"relay\"\npaths = [\"/s\"]\nadmit = [\"key\"]",
+        "routes.s.models",
+    ),
+    (
+        "credential = { key = \"k\" }",
+        "credential = { managed_identity = true, client_id = \"x\" }",
+        "credential.client_id",
+    ),
+    (
+        "credential = { key = \"k\" }",
+        "credential = { managed_identity = true, header = \"api-key\" }",
+        "credential.header",
+    ),
     (
         URL,
         "url = \"wss://a.example/?api-key=s\"",

@@ -148,14 +148,29 @@ fn without_value(message: &str) -> String {
         "not a duration",
         "not a rate",
     ];
+    if message.starts_with("invalid socket address syntax") {
+        return wanted("socket address").to_owned();
+    }
     if SAFE.iter().any(|start| message.starts_with(start)) || !message.contains(['"', '`']) {
         return message.to_owned();
     }
-    match message.rsplit_once(", expected ") {
-        Some((_, expected)) if !expected.contains(['"', '`']) => {
-            format!("this is something else than {expected}")
-        }
-        _ => "this cannot be used here".to_owned(),
+    let expected = message
+        .rsplit_once(", expected ")
+        .map_or("", |(_, expected)| expected);
+    wanted(expected).to_owned()
+}
+
+/// What a value must be, by what the parser expected.
+fn wanted(expected: &str) -> &'static str {
+    match expected {
+        "usize" | "u32" | "u16" | "integer overflow" => "must be a whole number",
+        "parsable string" => "must be a size such as \"64KiB\" or \"16MiB\"",
+        "socket address" => "must be an address and a port, such as \"0.0.0.0:8443\"",
+        "a sequence" => "must be a list, such as [\"key\"]",
+        "a string" | "path string" => "must be a text in quotes",
+        "a boolean" => "must be true or false",
+        "a map" => "must be a table, such as { key = \"…\" }",
+        _ => "cannot be used here",
     }
 }
 

@@ -153,7 +153,7 @@ pub(in crate::config) struct Upstream {
     pub model_parameter: Option<String>,
     pub subprotocol: Option<String>,
     #[serde(default)]
-    pub headers: BTreeMap<String, String>,
+    pub headers: Headers,
     #[serde(default)]
     pub identity_headers: bool,
     pub credential: Option<Credential>,
@@ -166,6 +166,17 @@ pub(in crate::config) struct Upstream {
     pub total: Option<Duration>,
     #[serde(default)]
     pub plain_text: bool,
+}
+
+/// `headers = { X-Fleet = "…" }`. Keys of gateways stand in such, so nothing prints them.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub(in crate::config) struct Headers(pub BTreeMap<String, String>);
+
+impl std::fmt::Debug for Headers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Headers(***)")
+    }
 }
 
 /// `credential = { key = "…" }`, `{ key_file = "…" }`, `{ caller = true }`,

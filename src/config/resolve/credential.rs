@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use super::Problems;
+use super::upstream::port;
 use crate::config::env::Environment;
 use crate::config::file;
 use crate::config::{Credential, IdentitySource, KeyHeader, Kind, ManagedIdentity};
+use crate::ids::is_guid;
 use crate::label::Label;
 use crate::secret::Secret;
 
@@ -43,6 +45,12 @@ pub(super) fn credential(
             None
         }
     };
+    if written.header.is_some() && key.is_none() {
+        problems.add(
+            format!("{at}.header"),
+            "has a use with key or key_file only",
+        );
+    }
     let any = written.caller || key.is_some() || identity.is_some();
     if any == written.none {
         problems.add(
@@ -77,7 +85,10 @@ pub(super) fn credential(
 fn key(at: &str, written: &file::Credential, problems: &mut Problems) -> Option<Option<Secret>> {
     let text = match (&written.key, &written.key_file) {
         (Some(key), None) => key.clone(),
-        (None, Some(path)) => problems.read(at, path)?.trim_end().to_owned(),
+        (None, Some(path)) => {
+            let text = problems.read(&format!("{at}.key_file"), path)?;
+            text.trim_end().to_owned()
+        }
         (None, None) => return Some(None),
         (Some(_), Some(_)) => {
             problems.add(at, "key and key_file exclude each other");
@@ -120,6 +131,10 @@ fn identity(
         problems.add(format!("{at}.scope"), what);
     }
     let client_id = match &written.client_id {
+        Some(id) if !is_guid(id) => {
+            problems.add(format!("{at}.client_id"), "must be a GUID");
+            return None;
+        }
         Some(id) => Some(problems.label(&format!("{at}.client_id"), id)?),
         None => None,
     };
@@ -180,7 +195,8 @@ fn app_service(
     };
     let uri: Result<http::Uri, _> = endpoint.parse();
     let fits = uri.is_ok_and(|uri| {
-        uri.scheme_str() == Some("http") && uri.host().is_some() && uri.query().is_none()
+        let port = uri.authority().and_then(|authority| port(authority, 80));
+        uri.scheme_str() == Some("http") && port.is_some() && uri.query().is_none()
     });
     if !fits || !header.bytes().all(|b| b.is_ascii_graphic()) {
         let what = "IDENTITY_ENDPOINT must be http://host[:port]/path, and IDENTITY_HEADER \
@@ -206,7 +222,9 @@ fn base(
     let base = base.trim_end_matches('/');
     let scheme = usual.split_inclusive("//").next().unwrap_or_default();
     let bare = |rest: &str| !rest.is_empty() && !rest.contains(['/', '?', '#', '@']);
-    if !base.strip_prefix(scheme).is_some_and(bare) || base.parse::<http::Uri>().is_err() {
+    let uri = base.parse::<http::Uri>().ok();
+    let port = uri.and_then(|uri| port(uri.authority()?, 80));
+    if !base.strip_prefix(scheme).is_some_and(bare) || port.is_none() {
         problems.add(at, format!("{name} must be {scheme}host[:port]"));
         return None;
     }

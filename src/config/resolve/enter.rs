@@ -1,7 +1,8 @@
 //! Who may enter a route, and where a credential may sit.
 
-use super::route::{At, Known};
+use super::route::{At, Known, nearest};
 use crate::config::{Enter, Place, Route, Speak, Way};
+use crate::label::Label;
 
 pub(super) fn enter(at: &mut At<'_>, known: &Known<'_>) -> Enter {
     let written = at.written;
@@ -47,7 +48,7 @@ fn ways(at: &mut At<'_>, key: &str, names: &[String], known: &Known<'_>) -> Vec<
     for name in names {
         let issuer = known.issuers.iter().find(|i| i.name.as_str() == name);
         let way = match (name.as_str(), issuer) {
-            ("key", _) if known.keys.is_empty() => {
+            ("key", _) if known.file.keys.is_empty() => {
                 at.add(key, "asks for a key, but there are no [[keys]]");
                 continue;
             }
@@ -63,11 +64,18 @@ fn ways(at: &mut At<'_>, key: &str, names: &[String], known: &Known<'_>) -> Vec<
             }
             ("easyauth", _) => Way::EasyAuth,
             (_, Some(issuer)) => Way::Issuer(issuer.name.clone()),
+            // What is wrong with it has been told.
+            (other, None) if known.file.issuers.contains_key(other) => match Label::new(other) {
+                Some(name) => Way::Issuer(name),
+                None => continue,
+            },
             (other, None) => {
+                let nearest = nearest(other, known.file.issuers.keys());
                 at.add(
                     key,
                     format!(
-                        "{other:?} must be \"key\", \"easyauth\", \"anyone\" or one of [issuers]"
+                        "{other:?} must be \"key\", \"easyauth\", \"anyone\" or one of \
+                         [issuers]{nearest}"
                     ),
                 );
                 continue;

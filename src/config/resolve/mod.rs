@@ -6,6 +6,7 @@ mod hop;
 mod issuer;
 mod network;
 mod origin;
+mod reach;
 mod relay;
 mod route;
 mod upstream;
@@ -31,6 +32,7 @@ pub(super) fn resolve(file: File, variables: &Environment) -> Result<Settings, U
     let issuers = issuer::issuers(&file, &mut problems);
     let upstreams = upstream::upstreams(&file, variables, &mut problems);
     let known = route::Known {
+        file: &file,
         hops: hops.as_ref(),
         keys: &keys,
         issuers: &issuers,
@@ -95,7 +97,13 @@ impl Problems {
     fn read(&mut self, at: &str, path: &Path) -> Option<String> {
         // The name of the file is not told: where somebody wrote a secret instead, it is one.
         std::fs::read_to_string(path)
-            .map_err(|error| self.add(at, format!("the file cannot be read: {error}")))
+            .map_err(|error| {
+                let what = format!(
+                    "the file cannot be read ({error}); paths are relative to the file of the \
+                     settings, in variables to the working directory"
+                );
+                self.add(at, what);
+            })
             .ok()
     }
 }
@@ -114,6 +122,9 @@ fn boot(file: &File, problems: &mut Problems) -> Option<Boot> {
             "server.admin",
             "must be a loopback address: it asks for no credential",
         );
+    }
+    if admin.port() != 0 && admin.port() == listen.port() {
+        problems.add("server.admin", "has the port of server.listen");
     }
     let identity = match &server.tls {
         Some(tls) => {
@@ -260,6 +271,26 @@ fn keys(file: &File, problems: &mut Problems) -> Vec<ApiKey> {
 /// A key that names a route which is not there was meant to open something.
 fn key_routes(keys: &[ApiKey], routes: &[Route], problems: &mut Problems) {
     for key in keys {
+        let opens = |route: &&Route| key.routes.is_empty() || key.routes.contains(&route.name);
+        for (list, names, of) in [
+            (
+                "models",
+                &key.models,
+                (|route| &route.models) as fn(&Route) -> &Vec<Label>,
+            ),
+            ("agents", &key.agents, |route| &route.agents),
+        ] {
+            for name in names {
+                if !routes
+                    .iter()
+                    .filter(opens)
+                    .any(|route| of(route).contains(name))
+                {
+                    let what = format!("no route that the key opens has {name}");
+                    problems.add(format!("keys.{}.{list}", key.name), what);
+                }
+            }
+        }
         for name in &key.routes {
             if !routes.iter().any(|route| route.name == *name) {
                 problems.add(

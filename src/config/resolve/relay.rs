@@ -2,15 +2,28 @@
 
 use super::route::{At, Known};
 use super::upstream::{is_credential, is_fixed};
-use crate::config::{Kind, Parameter, Route, Service};
+use crate::config::{ApiKey, Kind, Parameter, Route, Service, Way};
 use crate::label::Label;
 
-/// Parameters that mean something to the edge itself.
-const KNOWN: [&str; 5] = [
+/// Parameters that mean something to the edge itself, on whatever route (`admission/query`).
+const KNOWN: [&str; 18] = [
+    "mode",
     "model",
     "deployment",
-    "api-version",
-    "apiVersion",
+    "agentId",
+    "agent-id",
+    "agentName",
+    "agent-name",
+    "projectName",
+    "agent-project-name",
+    "conversationId",
+    "conversation-id",
+    "agentVersion",
+    "agent-version",
+    "agentAuthenticationIdentityClientId",
+    "agent-authentication-identity-client-id",
+    "foundryResourceOverride",
+    "foundry-resource-override",
     "transport",
 ];
 
@@ -26,8 +39,9 @@ pub(super) fn parameters(at: &mut At<'_>) -> Vec<Parameter> {
             let what = format!("{name} carries a secret; credentials go in headers");
             at.add("parameters", what);
         }
-        if KNOWN.contains(&name.as_str()) {
-            let what = format!("{name} is judged by models or api_versions");
+        let version = ["apiVersion", "api-version"].contains(&name.as_str());
+        if version || KNOWN.contains(&name.as_str()) {
+            let what = format!("{name} means something to the edge itself and goes no further");
             at.add("parameters", what);
         }
         let values = at.labels("parameters", values);
@@ -53,11 +67,27 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
             at.add("upstreams", what);
         }
         if let Service::Relay(target) = &upstream.service {
-            let names = route.parameters.iter().map(|parameter| &parameter.name);
-            let model = (!route.models.is_empty()).then_some(&target.model_parameter);
-            for name in names.chain(model).filter(|name| is_fixed(target, name)) {
+            let names = route
+                .parameters
+                .iter()
+                .map(|parameter| parameter.name.as_str());
+            for name in names.filter(|name| is_fixed(target, name)) {
                 let what = format!("{name} is fixed in the url of {}", upstream.name);
                 at.add("parameters", what);
+            }
+            let versioned = target.api_version.is_some() || !route.api_versions.is_empty();
+            for (key, name, is_set) in [
+                (
+                    "models",
+                    target.model_parameter.as_str(),
+                    !route.models.is_empty(),
+                ),
+                ("api_versions", "api-version", versioned),
+            ] {
+                if is_set && is_fixed(target, name) {
+                    let what = format!("{name} is fixed in the url of {}", upstream.name);
+                    at.add(key, what);
+                }
             }
             let clash = route.parameters.iter().any(|parameter| {
                 parameter.name == target.model_parameter && !route.models.is_empty()
@@ -72,11 +102,11 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
             at.add("parameters", "has a use with kind = \"relay\" only");
         }
         Kind::VoiceLive => {}
-        Kind::Relay => of_voice_live(at, route),
+        Kind::Relay => of_voice_live(at, route, known),
     }
 }
 
-fn of_voice_live(at: &mut At<'_>, route: &Route) {
+fn of_voice_live(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
     let written = [
         ("agents", !route.agents.is_empty()),
         ("projects", !route.projects.is_empty()),
@@ -87,6 +117,18 @@ fn of_voice_live(at: &mut At<'_>, route: &Route) {
     ];
     for (key, _) in written.iter().filter(|(_, is_written)| *is_written) {
         at.add(key, "has a use with kind = \"voice-live\" only");
+    }
+    // Whoever may ask for some models only could ask for any where none are told apart.
+    let bound = |key: &&ApiKey| {
+        let opens = key.routes.is_empty() || key.routes.contains(&route.name);
+        opens && !key.models.is_empty()
+    };
+    if route.models.is_empty()
+        && route.enter.ways().contains(&Way::Key)
+        && let Some(key) = known.keys.iter().find(bound)
+    {
+        let what = format!("missing; the key {} may ask for some models only", key.name);
+        at.add("models", what);
     }
     if route.lock_models && route.models.is_empty() {
         at.add("lock_models", "has no use without models");

@@ -6,16 +6,16 @@ use std::fmt::Display;
 use super::enter::{accept, cookie, cookies, enter};
 use super::network::networks;
 use super::origin::origins;
+use super::reach::{agents, callers, openable};
 use super::{Problems, relay};
 use crate::config::file::{self, File};
-use crate::config::{
-    ApiKey, Dtmf, Enter, Hops, Issuer, Kind, Pass, Refuse, Route, RouteLimits, Upstream,
-    VOICE_LIVE_AUDIENCES, Way,
-};
+use crate::config::{ApiKey, Dtmf, Hops, Issuer, Kind, Pass, Refuse, Route, RouteLimits, Upstream};
 use crate::label::Label;
 
 /// What routes may refer to.
 pub(super) struct Known<'a> {
+    /// As it was written: what is in it and not below has been told as wrong.
+    pub(super) file: &'a File,
     pub(super) hops: Option<&'a Hops>,
     pub(super) keys: &'a [ApiKey],
     pub(super) issuers: &'a [Issuer],
@@ -231,10 +231,26 @@ fn upstreams(at: &mut At<'_>, known: &Known<'_>) -> Vec<Label> {
     for name in &written.upstreams {
         match known.upstreams.iter().find(|u| u.name.as_str() == name) {
             Some(upstream) => names.push(upstream.name.clone()),
-            None => at.add("upstreams", format!("there is no usable upstream {name:?}")),
+            // What is wrong with it has been told.
+            None if known.file.upstreams.contains_key(name) => {}
+            None => {
+                let nearest = nearest(name, known.file.upstreams.keys());
+                at.add(
+                    "upstreams",
+                    format!("there is no upstream {name:?}{nearest}"),
+                );
+            }
         }
     }
     names
+}
+
+/// A question after the name that was perhaps meant.
+pub(super) fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a String>) -> String {
+    let likeness = |other: &String| strsim::jaro_winkler(name, other);
+    let best = names.max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    let close = best.filter(|best| likeness(best) > 0.7);
+    close.map_or_else(String::new, |best| format!("; did you mean {best:?}?"))
 }
 
 fn agent_first(at: &mut At<'_>) -> bool {
@@ -269,108 +285,4 @@ fn pass(at: &mut At<'_>) -> Vec<Pass> {
         }
     }
     pass
-}
-
-/// Agents take tokens only, and an agent is found in a project.
-fn agents(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
-    if route.agents.is_empty() {
-        if !route.projects.is_empty() {
-            at.add("projects", "has no use without agents");
-        }
-        return;
-    }
-    if route.projects.is_empty() {
-        at.add("projects", "missing; agents are found in a project");
-    }
-    let without = known
-        .upstreams
-        .iter()
-        .find(|u| route.upstreams.contains(&u.name) && !u.credential.serves_agents());
-    if let Some(upstream) = without {
-        at.add(
-            "agents",
-            format!(
-                "Voice Live takes no key for agents; set credential = {{ caller = true }} or \
-                 {{ managed_identity = true }} for the upstream {}",
-                upstream.name
-            ),
-        );
-    }
-}
-
-/// A route that nobody can enter was meant for somebody.
-fn openable(at: &mut At<'_>, route: &Route) {
-    // What a hop says of the client sits in headers of its own.
-    let placeless = |way: &Way| matches!(way, Way::Anyone | Way::EasyAuth);
-    let without_place = match &route.enter {
-        Enter::Any(ways) => ways.iter().any(placeless),
-        Enter::All(ways) => ways.iter().all(placeless),
-    };
-    if route.accept.is_empty() && !without_place {
-        at.add(
-            "accept",
-            "names no place for a credential, so nobody could enter",
-        );
-    }
-    if !route.without_origin && route.origins.is_empty() {
-        at.add(
-            "origins",
-            "missing; with without_origin = false and no origins nobody could enter",
-        );
-    }
-    let tokens = route
-        .enter
-        .ways()
-        .iter()
-        .any(|way| matches!(way, Way::Issuer(_)));
-    if !route.agents.is_empty() && !tokens && !route.own_token {
-        at.add(
-            "agents",
-            "are asked with the caller's token, but admit names no issuer",
-        );
-    }
-}
-
-/// Where nothing but the caller's token can be shown upstream, every way in must bring one that
-/// Voice Live takes.
-fn callers(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
-    let takes = |name: &Label| {
-        let issuer = known.issuers.iter().find(|issuer| issuer.name == *name);
-        // Whom a relay's upstream takes tokens of is for whoever set it up to know.
-        issuer.is_some_and(|issuer| {
-            if route.kind == Kind::Relay {
-                return true;
-            }
-            let ours = |audience: &String| VOICE_LIVE_AUDIENCES.contains(&audience.as_str());
-            issuer.audience.iter().all(ours)
-        })
-    };
-    let brings = |way: &Way| matches!(way, Way::Issuer(name) if takes(name));
-    let ways = route.enter.ways();
-    let enough = match route.enter {
-        Enter::Any(_) => ways.iter().all(brings),
-        Enter::All(_) => ways.iter().any(brings),
-    };
-    let only = known.upstreams.iter().find(|upstream| {
-        let credential = &upstream.credential;
-        let alone = credential.key.is_none() && credential.identity.is_none();
-        route.upstreams.contains(&upstream.name) && credential.caller && alone
-    });
-    if let (Some(upstream), false) = (only, enough || ways.is_empty()) {
-        at.add(
-            "upstreams",
-            format!(
-                "{} is shown the caller's own token and nothing else, so callers may enter with \
-                 a token only{}",
-                upstream.name,
-                match route.kind {
-                    Kind::Relay => String::new(),
-                    Kind::VoiceLive => format!(
-                        ", of an issuer whose audience is {} or {}",
-                        VOICE_LIVE_AUDIENCES[0], VOICE_LIVE_AUDIENCES[2]
-                    ),
-                }
-            ),
-        );
-    }
 }

@@ -9,7 +9,6 @@ use super::credential::credential;
 use crate::config::env::Environment;
 use crate::config::file::{self, File};
 use crate::config::{ApiVersions, Kind, Service, Target, Upstream};
-use crate::label::Label;
 
 pub(super) fn upstreams(
     file: &File,
@@ -74,7 +73,7 @@ fn voice_live(at: &str, written: &file::Upstream, problems: &mut Problems) -> Op
     let of_relays = [
         ("model_parameter", written.model_parameter.is_some()),
         ("subprotocol", written.subprotocol.is_some()),
-        ("headers", !written.headers.is_empty()),
+        ("headers", !written.headers.0.is_empty()),
         ("identity_headers", written.identity_headers),
     ];
     only_for(at, "relay", &of_relays, problems);
@@ -105,6 +104,11 @@ fn relay(
     let mut label = |key: &str, text: &str| problems.label(&format!("{at}.{key}"), text);
     let model_parameter = written.model_parameter.as_deref().unwrap_or("model");
     let model_parameter = label("model_parameter", model_parameter)?;
+    if is_credential(model_parameter.as_str()) || model_parameter.as_str() == "api-version" {
+        let what = "must be a name of its own, such as \"model\" or \"deployment\"";
+        problems.add(format!("{at}.model_parameter"), what);
+    }
+    let mut label = |key: &str, text: &str| problems.label(&format!("{at}.{key}"), text);
     let api_version = match &written.api_version {
         Some(version) => Some(label("api_version", version)?),
         None => None,
@@ -157,7 +161,7 @@ fn headers(
         "cookie",
     ];
     let mut headers = Vec::new();
-    for (name, value) in &written.headers {
+    for (name, value) in &written.headers.0 {
         let at = format!("{at}.headers.{name}");
         let lower = name.to_ascii_lowercase();
         let own = OWN.contains(&lower.as_str())
@@ -166,7 +170,11 @@ fn headers(
                 .any(|start| lower.starts_with(start));
         match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
             _ if own => problems.add(at, "is written by the edge itself"),
-            (Ok(name), Ok(value)) => headers.push((name, value)),
+            (Ok(name), Ok(mut value)) => {
+                // Keys of gateways stand in such headers.
+                value.set_sensitive(true);
+                headers.push((name, value));
+            }
             _ => problems.add(at, "is not a header"),
         }
     }
@@ -267,15 +275,21 @@ fn parse_url(text: &str, kind: Kind) -> Result<Address, &'static str> {
         .trim_start_matches('[')
         .trim_end_matches(']');
     let usual = if secure { 443 } else { 80 };
+    let port = port(authority, usual).ok_or("has a port that is none")?;
+    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let slash = if path.starts_with('/') { "" } else { "/" };
     Ok(Address {
         secure,
         host: host.to_owned(),
-        port: authority.port_u16().unwrap_or(usual),
-        path: uri
-            .path_and_query()
-            .map_or("/", |path| path.as_str())
-            .to_owned(),
+        port,
+        path: format!("{slash}{path}"),
     })
+}
+
+/// The port, or the usual one where none is written; `None` if what is written is none.
+pub(super) fn port(authority: &http::uri::Authority, usual: u16) -> Option<u16> {
+    let written = authority.as_str().len() > authority.host().len();
+    authority.port_u16().or((!written).then_some(usual))
 }
 
 /// URLs end up in logs of servers and proxies.
@@ -285,24 +299,30 @@ fn holds_credential(query: &str) -> bool {
 
 /// Whether a parameter of this name carries a secret.
 pub(super) fn is_credential(name: &str) -> bool {
-    const SECRET: [&str; 11] = [
-        "token",
-        "access_token",
+    const WHOLE: [&str; 7] = [
         "authorization",
-        "api-key",
-        "apikey",
-        "api_key",
         "key",
         "code",
         "sig",
-        "agent-access-token",
-        "subscription-key",
+        "auth",
+        "pwd",
+        "credential",
     ];
-    SECRET.contains(&name.to_ascii_lowercase().as_str())
+    const PART: [&str; 6] = [
+        "token",
+        "secret",
+        "password",
+        "signature",
+        "apikey",
+        "subscriptionkey",
+    ];
+    let name = name.to_ascii_lowercase();
+    let bare = name.replace(['-', '_', '.'], "");
+    WHOLE.contains(&name.as_str()) || PART.iter().any(|part| bare.contains(part))
 }
 
-/// Whether the fixed part of a relay's query has a parameter of this name.
-pub(super) fn is_fixed(target: &Target, name: &Label) -> bool {
+/// Whether the fixed part of a relay's query has a parameter of this name, in whatever case.
+pub(super) fn is_fixed(target: &Target, name: &str) -> bool {
     let query = target.path.split_once('?').map_or("", |(_, query)| query);
-    form_urlencoded::parse(query.as_bytes()).any(|(fixed, _)| fixed == name.as_str())
+    form_urlencoded::parse(query.as_bytes()).any(|(fixed, _)| fixed.eq_ignore_ascii_case(name))
 }

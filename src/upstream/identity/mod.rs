@@ -63,6 +63,14 @@ struct Kept {
     ends: Instant,
 }
 
+impl State {
+    /// The fetch that has begun, or was asked for, and has not ended.
+    fn under_way(&self) -> Option<u64> {
+        let last = self.begun.max(self.wanted);
+        (last > self.ended).then_some(last)
+    }
+}
+
 /// A token in its header.
 #[derive(Clone, Debug)]
 pub(super) struct Token {
@@ -154,10 +162,11 @@ impl Identity {
             if let Some(token) = good(&state) {
                 return Ok(token);
             }
-            let under_way = state.ended == 0 || state.begun > state.ended;
-            match under_way {
-                true => state.ended + 1,
-                false => return Err(none),
+            match state.under_way() {
+                Some(number) => number,
+                // The first is begun as soon as the edge runs.
+                None if state.ended == 0 => 1,
+                None => return Err(none),
             }
         };
         self.wait_for(number).await.ok_or(none)
@@ -172,22 +181,21 @@ impl Identity {
             if newer.is_some() {
                 return newer;
             }
-            let now = Instant::now();
-            let last = state.replaced;
-            let under_way = state.begun > state.ended;
-            if !under_way && last.is_some_and(|last| now < last + REFUSED_PAUSE) {
-                return None;
+            match state.under_way() {
+                // It may bring the very token that was refused, but hardly: it was asked for because
+                // that one was refused or about to end.
+                Some(number) => number,
+                None => {
+                    let now = Instant::now();
+                    let last = state.replaced;
+                    if last.is_some_and(|last| now < last + REFUSED_PAUSE) {
+                        return None;
+                    }
+                    state.replaced = Some(now);
+                    state.wanted = state.begun + 1;
+                    state.wanted
+                }
             }
-            state.replaced = Some(now);
-            // One that has begun may bring the very token that was refused, but hardly: it began
-            // because that one was about to end.
-            let number = if under_way {
-                state.begun
-            } else {
-                state.begun + 1
-            };
-            state.wanted = state.wanted.max(number);
-            number
         };
         self.wanted.notify_one();
         let token = self.wait_for(number).await;

@@ -4,6 +4,7 @@
 //! Container Apps, and Entra's token endpoint for a Kubernetes service account that it trusts
 //! (workload identity). What they answer differs in detail only.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -123,7 +124,7 @@ impl Source {
                 client_id,
                 scope,
                 file,
-            } => assertion(client_id, scope, file)?,
+            } => assertion(client_id, scope, &read_file(file).await?),
         };
         let answer = self.document.ask(asking).await?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -131,11 +132,24 @@ impl Source {
     }
 }
 
+/// The token of the service account, read off the thread that keeps the edge going: a file may be a
+/// pipe that nobody writes to.
+async fn read_file(path: &Path) -> Result<Secret, Failed> {
+    let path = path.to_owned();
+    let read = tokio::task::spawn_blocking(move || {
+        let mut text = String::new();
+        let file = std::fs::File::open(path)?;
+        file.take(TOKEN_MAX as u64).read_to_string(&mut text)?;
+        Ok::<_, std::io::Error>(Secret::new(text))
+    });
+    let read = read
+        .await
+        .map_err(|_| Failed::File(std::io::ErrorKind::Other))?;
+    read.map_err(|error| Failed::File(error.kind()))
+}
+
 /// The request of RFC 7523, section 2.2.
-fn assertion(client_id: &Label, scope: &str, file: &Path) -> Result<Asking, Failed> {
-    // A file of some KiB in memory, which the platform put there.
-    let assertion = std::fs::read_to_string(file).map_err(|error| Failed::File(error.kind()))?;
-    let assertion = Secret::new(assertion);
+fn assertion(client_id: &Label, scope: &str, assertion: &Secret) -> Asking {
     let body = form_urlencoded::Serializer::new(String::new())
         .append_pair("grant_type", "client_credentials")
         .append_pair("client_id", client_id.as_str())
@@ -147,11 +161,11 @@ fn assertion(client_id: &Label, scope: &str, file: &Path) -> Result<Asking, Fail
         .append_pair("client_assertion", assertion.expose().trim())
         .finish();
     let form = HeaderValue::from_static("application/x-www-form-urlencoded");
-    Ok(Asking {
+    Asking {
         method: Method::POST,
         headers: vec![(header::CONTENT_TYPE, form)],
         body: Bytes::from(body),
-    })
+    }
 }
 
 /// What all three answer. Numbers come as numbers or as texts.
