@@ -293,7 +293,7 @@ fn note_refusal(doors: &Doors, asked: Asked, refusal: &Refusal, route: Option<&L
     doors.metrics.refused(route, refusal.reason);
     tracing::debug!(
         route = route.map(tracing::field::display),
-        peer = %asked.peer,
+        client = %asked.peer,
         reason = %refusal.reason,
         status = refusal.status.as_u16(),
         detail = refusal.detail,

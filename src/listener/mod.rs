@@ -179,12 +179,12 @@ async fn connection(
         Ok(Ok(stream)) => http::serve(stream, asked, stranger, &public.doors, tls::leg).await,
         Ok(Err(error)) => {
             public.doors.metrics.tls_failures.increment(1);
-            tracing::debug!(%peer, error = %error.kind(), "TLS handshake failed");
+            tracing::debug!(client = %peer, error = %error.kind(), "TLS handshake failed");
             None
         }
         Err(_) => {
             public.doors.metrics.tls_failures.increment(1);
-            tracing::debug!(%peer, "TLS handshake took too long");
+            tracing::debug!(client = %peer, "TLS handshake took too long");
             None
         }
     }
@@ -205,7 +205,7 @@ async fn behind(
         Ok(client) => Some(client.unwrap_or(hop)),
         Err(error) => {
             public.doors.metrics.proxy_failures.increment(1);
-            tracing::debug!(peer = %hop, %error, "PROXY header failed");
+            tracing::debug!(%hop, %error, "PROXY header failed");
             None
         }
     }

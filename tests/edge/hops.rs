@@ -268,7 +268,7 @@ async fn b23_the_log_names_the_client_behind_the_hop() {
     assert_eq!(status(&world, HOP, &named).await, 101);
     for message in ["session started", "session ended"] {
         let line = served.until(|line| line["message"] == message).await;
-        assert_eq!(line["peer"], "203.0.113.9:5000", "{line}");
+        assert_eq!(line["client"], "203.0.113.9:5000", "{line}");
     }
     let refused = |target, headers| ask(&world, HOP, target, headers);
     for (target, headers, peer) in [
@@ -283,21 +283,21 @@ async fn b23_the_log_names_the_client_behind_the_hop() {
         let line = served
             .until(|line| line["message"] == "request refused")
             .await;
-        assert_eq!(line["peer"], peer, "{line}");
+        assert_eq!(line["client"], peer, "{line}");
     }
     // A list that is none names nobody, and its text is not told.
     assert!(refused(TARGET, &[(NAME, "canary")]).await.is_err());
     let line = served
         .until(|line| line["message"] == "request refused")
         .await;
-    assert!(line["peer"].as_str().unwrap().starts_with(HOP), "{line}");
+    assert!(line["client"].as_str().unwrap().starts_with(HOP), "{line}");
     // Who claims an address from somewhere else is told by its own.
     assert_eq!(status(&world, STRANGER, &named).await, 101);
     let line = served
         .until(|line| line["message"] == "session started")
         .await;
     assert!(
-        line["peer"].as_str().unwrap().starts_with(STRANGER),
+        line["client"].as_str().unwrap().starts_with(STRANGER),
         "{line}"
     );
     let (code, printed) = served.end(Signal::TERM).await;

@@ -216,7 +216,7 @@ async fn dial(world: &World, served: &mut Served, keys: &str) {
     caller.close(1000, "").await;
     caller.closed().await;
     let ended = |line: &Value| line["message"] == "session ended";
-    assert_eq!(served.until(ended).await["up_keys"], 6);
+    assert_eq!(served.until(ended).await["up_dtmf_keys"], 6);
 }
 
 /// What the edge said from the start of each session to its end, without what is another in
@@ -233,7 +233,7 @@ fn sessions(printed: &str) -> Vec<Vec<Value>> {
         for field in [
             "timestamp",
             "session",
-            "peer",
+            "client",
             "upgrade_ms",
             "dial_ms",
             "duration_ms",

@@ -417,13 +417,13 @@ async fn b23_limits_and_log_know_the_client_and_not_its_hop() {
         assert_eq!(status(&world, true, &v2(client, &[]), &[]).await, 101);
         for message in ["session started", "session ended"] {
             let line = served.until(|line| line["message"] == message).await;
-            assert_eq!(line["peer"], client, "{line}");
+            assert_eq!(line["client"], client, "{line}");
         }
         assert_eq!(status(&world, true, &v1(client), &[]).await, 429);
         let line = served
             .until(|line| line["message"] == "request refused")
             .await;
-        assert_eq!(line["peer"], client, "{line}");
+        assert_eq!(line["client"], client, "{line}");
     }
     let mut tcp = world.tcp(HOP).await;
     tcp.write_all(b"canary").await.unwrap();
@@ -431,7 +431,7 @@ async fn b23_limits_and_log_know_the_client_and_not_its_hop() {
     let line = served
         .until(|line| line["message"] == "PROXY header failed")
         .await;
-    assert!(line["peer"].as_str().unwrap().starts_with(HOP), "{line}");
+    assert!(line["hop"].as_str().unwrap().starts_with(HOP), "{line}");
     let (code, printed) = served.end(Signal::TERM).await;
     assert_eq!(code, 0);
     assert!(!printed.contains("canary"));
