@@ -1,6 +1,6 @@
 //! Environment variables: the only place that reads them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Variables: those of the process, and below them those of a file.
 #[derive(Clone, Default)]
@@ -47,6 +47,21 @@ impl Environment {
         of_process
             .map(lossy)
             .or_else(|| self.more.get(name).cloned())
+    }
+
+    /// The names of all variables that are set, empty or not.
+    pub(super) fn names(&self) -> BTreeSet<String> {
+        let mut names: BTreeSet<String> = self.more.keys().cloned().collect();
+        if self.of_process {
+            let of_process = std::env::vars_os().map(|(name, _)| name);
+            names.extend(of_process.map(|name| name.to_string_lossy().into_owned()));
+        }
+        names
+    }
+
+    /// Those that do not come from the process.
+    pub(super) fn names_of_file(&self) -> impl Iterator<Item = &str> {
+        self.more.keys().map(String::as_str)
     }
 }
 
