@@ -42,11 +42,8 @@ enum Line {
 }
 
 impl Log {
-    /// Starts logging to standard error for the whole process. `filter` is in the form of
-    /// `tracing`, as in `tonegate=debug`; `None` means `info`.
-    pub fn start(filter: Option<&str>) -> Result<Log, String> {
-        let filter = EnvFilter::try_new(filter.unwrap_or("info"))
-            .map_err(|error| format!("the log filter cannot be used: {error}"))?;
+    /// Starts logging to standard error for the whole process.
+    pub fn start(filter: EnvFilter) -> Result<Log, String> {
         let (lines, queue) = sync_channel(QUEUE);
         std::thread::Builder::new()
             .name("log".to_owned())
@@ -80,6 +77,15 @@ impl Log {
             std::thread::sleep(Duration::from_millis(5));
         }
     }
+}
+
+/// What is logged, in the form of `tracing`; `None` means `info`. It comes from `TONEGATE_LOG`.
+pub fn filter(text: Option<&str>) -> Result<EnvFilter, String> {
+    let text = text.unwrap_or("info");
+    let filter = EnvFilter::try_new(text).ok().filter(|_| text.is_ascii());
+    // The parser's own words may hold what stands there.
+    let wrong = "TONEGATE_LOG: must be a filter such as tonegate=debug or warn";
+    filter.ok_or_else(|| wrong.to_owned())
 }
 
 fn write_lines(queue: &Receiver<Line>, mut out: impl Write) {
@@ -179,6 +185,23 @@ mod tests {
         let mut out = Vec::new();
         write_lines(&receiver, &mut out);
         assert_eq!(out, b"line\nline\n");
+    }
+
+    #[test]
+    fn a_filter_that_cannot_be_used_is_told_by_its_name() {
+        for bad in [
+            "tonegate=loud",
+            "tonegate=debug=info",
+            "[",
+            "tonegate=debug,\u{fffd}",
+        ] {
+            let error = filter(Some(bad)).map(|_| ()).unwrap_err();
+            assert!(error.starts_with("TONEGATE_LOG: "), "{bad}: {error}");
+            assert!(error.contains("tonegate=debug"), "{bad}: {error}");
+        }
+        for good in [None, Some("warn"), Some("info,tonegate=debug"), Some("off")] {
+            assert!(filter(good).is_ok(), "{good:?}");
+        }
     }
 
     #[test]

@@ -18,8 +18,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 use clap::{Args, Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
 
-use crate::config::{Environment, Settings};
+use crate::config::{self, Environment, Settings};
+use crate::log;
 
 /// One binary in front of Azure voice: TLS, admission, and a WebSocket relay that forwards media
 /// as the bytes it came in.
@@ -62,27 +64,38 @@ struct Config {
     /// from variables, by the names of the old Node proxy
     #[arg(long, short, value_name = "FILE")]
     config: Vec<PathBuf>,
-    /// A file of NAME=value lines; variables of the process go before them
+    /// A file of NAME=value lines; variables of the process go before them. With --config they only
+    /// stand in for ${NAME}
     #[arg(long, value_name = "FILE")]
     env_file: Option<PathBuf>,
 }
 
 impl Config {
-    fn read(&self) -> anyhow::Result<Settings> {
-        let variables = match &self.env_file {
-            None => Environment::process(),
-            Some(path) => {
-                let name = path.display();
-                let text =
-                    std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
-                Environment::with_file(&text).map_err(|problem| anyhow!("{name}: {problem}"))?
-            }
+    fn variables(&self) -> anyhow::Result<Environment> {
+        let Some(path) = &self.env_file else {
+            return Ok(Environment::process());
         };
-        if !self.config.is_empty() {
-            return Ok(Settings::read_in(&self.config, &variables)?);
-        }
-        Settings::of_variables(&variables)
-            .context("without --config the settings come from variables")
+        let name = path.display();
+        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
+        Environment::with_file(&text).map_err(|problem| anyhow!("{name}: {problem}"))
+    }
+
+    /// The settings, and what is logged with them: whoever only checks them is told of a filter
+    /// that cannot be used, too.
+    fn read_all(&self) -> anyhow::Result<(Settings, EnvFilter)> {
+        let variables = self.variables()?;
+        let settings = if self.config.is_empty() {
+            Settings::of_variables(&variables)
+                .context("without --config the settings come from variables")?
+        } else {
+            Settings::read_in(&self.config, &variables)?
+        };
+        let filter = log::filter(config::log_filter(&variables).as_deref());
+        Ok((settings, filter.map_err(anyhow::Error::msg)?))
+    }
+
+    fn read(&self) -> anyhow::Result<Settings> {
+        Ok(self.read_all()?.0)
     }
 }
 

@@ -5,12 +5,12 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app::Edge;
-use crate::config::{self, Settings};
+use crate::config::Settings;
 use crate::log::Log;
 
 pub(super) fn run(config: &super::Config) -> anyhow::Result<()> {
-    let settings = config.read()?;
-    let log = Log::start(config::log_filter().as_deref()).map_err(|error| anyhow!(error))?;
+    let (settings, filter) = config.read_all()?;
+    let log = Log::start(filter).map_err(|error| anyhow!(error))?;
     for notice in &settings.notices {
         tracing::warn!("{notice}");
     }

@@ -1,6 +1,6 @@
 //! Environment variables: the only place that reads them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Variables: those of the process, and below them those of a file.
 #[derive(Clone, Default)]
@@ -41,8 +41,27 @@ impl Environment {
     }
 
     fn raw(&self, name: &str) -> Option<String> {
-        let of_process = self.of_process.then(|| std::env::var(name).ok()).flatten();
-        of_process.or_else(|| self.more.get(name).cloned())
+        // One that is not UTF-8 is set all the same, and no other stands in for it.
+        let lossy = |value: std::ffi::OsString| value.to_string_lossy().into_owned();
+        let of_process = self.of_process.then(|| std::env::var_os(name)).flatten();
+        of_process
+            .map(lossy)
+            .or_else(|| self.more.get(name).cloned())
+    }
+
+    /// The names of all variables that are set, empty or not.
+    pub(super) fn names(&self) -> BTreeSet<String> {
+        let mut names: BTreeSet<String> = self.more.keys().cloned().collect();
+        if self.of_process {
+            let of_process = std::env::vars_os().map(|(name, _)| name);
+            names.extend(of_process.map(|name| name.to_string_lossy().into_owned()));
+        }
+        names
+    }
+
+    /// Those that do not come from the process.
+    pub(super) fn names_of_file(&self) -> impl Iterator<Item = &str> {
+        self.more.keys().map(String::as_str)
     }
 }
 
@@ -52,9 +71,11 @@ impl std::fmt::Debug for Environment {
     }
 }
 
-/// Reads `NAME=value` lines as Node's dotenv does: `export` before it, quotes around the value and a
-/// comment behind it may stand there. Nothing is substituted: keys have dollar signs. The error
-/// names the line and not what stands in it.
+/// Reads `NAME=value` lines. They mean what they mean to Node's dotenv: `export` before the name,
+/// quotes around the value and a comment behind it may stand there, which docker alone takes as
+/// they are. What dotenv reads in a way of its own, or dotenv and docker each in another, is
+/// refused: a value must not change with whoever reads it. Nothing is substituted: keys have dollar
+/// signs. The error names the line and not what stands in it.
 fn parse(text: &str) -> Result<BTreeMap<String, String>, String> {
     let mut variables = BTreeMap::new();
     for (i, line) in text.lines().enumerate() {
@@ -74,9 +95,8 @@ fn parse(text: &str) -> Result<BTreeMap<String, String>, String> {
                 "line {number}: the name must be letters, digits and _"
             ));
         }
-        let value = value_of(value.trim()).ok_or_else(|| {
-            format!("line {number}: {name} has a quote that does not end, or text behind it")
-        })?;
+        let value =
+            value_of(value).map_err(|problem| format!("line {number}: {name} has {problem}"))?;
         if variables.insert(name.to_owned(), value).is_some() {
             return Err(format!("line {number}: {name} stands twice"));
         }
@@ -84,19 +104,46 @@ fn parse(text: &str) -> Result<BTreeMap<String, String>, String> {
     Ok(variables)
 }
 
-fn value_of(text: &str) -> Option<String> {
-    let Some(quote) = text.chars().next().filter(|c| matches!(c, '"' | '\'')) else {
-        // A comment begins behind white space; a # inside a value is part of it.
-        let end = text
-            .char_indices()
-            .find(|&(at, c)| c == '#' && text[..at].ends_with(char::is_whitespace))
-            .map_or(text.len(), |(at, _)| at);
-        let end = if text.starts_with('#') { 0 } else { end };
-        return Some(text[..end].trim_end().to_owned());
+/// What stands behind the `=`; the error says what the value has.
+fn value_of(written: &str) -> Result<String, &'static str> {
+    let text = written.trim();
+    if text.contains('\r') {
+        return Err("a carriage return inside, where dotenv begins a line");
+    }
+    let quote = match text.chars().next() {
+        Some('`') => return Err("a backtick before it, which is a quote to dotenv only"),
+        Some(quote @ ('"' | '\'')) => quote,
+        _ => return unquoted(written),
     };
-    let (value, rest) = text[1..].split_once(quote)?;
+    let (value, rest) = text[1..]
+        .split_once(quote)
+        .ok_or("a quote that does not end")?;
+    if value.ends_with('\\') {
+        return Err("a \\ before a quote, which dotenv may read on over");
+    }
+    if quote == '"' && (value.contains("\\n") || value.contains("\\r")) {
+        return Err("a \\n or \\r in double quotes, which is an end of line to dotenv only");
+    }
     let rest = rest.trim_start();
-    (rest.is_empty() || rest.starts_with('#')).then(|| value.to_owned())
+    if !rest.is_empty() && !rest.starts_with('#') {
+        return Err("text behind the quote that ends it");
+    }
+    Ok(value.to_owned())
+}
+
+/// A comment begins behind white space.
+fn unquoted(written: &str) -> Result<String, &'static str> {
+    let value = match written.split_once('#') {
+        Some((value, _)) if value.ends_with(char::is_whitespace) => value,
+        Some(_) => {
+            return Err(
+                "a # without white space before it, which begins a comment to dotenv and \
+                        not to docker; put the value in quotes",
+            );
+        }
+        None => written,
+    };
+    Ok(value.trim().to_owned())
 }
 
 /// Replaces every `${NAME}` in `text`; `$${` stands for a literal `${`. `Ok(None)`: there is
@@ -105,10 +152,9 @@ pub(super) fn expand(text: &str, variables: &Environment) -> Result<Option<Strin
     expand_with(text, |name| variables.raw(name))
 }
 
-/// The log filter of the process, if the operator set one: `TONEGATE_LOG`, as in
-/// `tonegate=debug`.
-pub fn log_filter() -> Option<String> {
-    std::env::var("TONEGATE_LOG").ok()
+/// The log filter, if the operator set one: `TONEGATE_LOG`, as in `tonegate=debug`.
+pub fn log_filter(variables: &Environment) -> Option<String> {
+    variables.get("TONEGATE_LOG")
 }
 
 fn expand_with(
@@ -146,39 +192,50 @@ mod tests {
     use super::*;
 
     #[test]
-    fn b17_b26_an_env_file_is_read_as_the_old_proxy_read_it() {
+    fn b17_b26_an_env_file_means_what_it_meant_to_dotenv_or_is_refused() {
+        for (bad, line, told) in [
+            ("CANARY", 1, "must be NAME=value"),
+            ("A=1\nCANARY", 2, "must be NAME=value"),
+            ("1A=CANARY", 1, "the name"),
+            ("A=\"CANARY", 1, "A has a quote that does not end"),
+            ("A='CANARY' CANARY", 1, "A has text behind the quote"),
+            ("A=1\nA=CANARY", 2, "A stands twice"),
+            // What dotenv takes for a comment and docker does not.
+            ("A=CANARY#b", 1, "A has a # without"),
+            ("A=#CANARY", 1, "A has a # without"),
+            ("\nA=CANARY#b # c", 2, "A has a # without"),
+            ("A=`CANARY`", 1, "A has a backtick"),
+            ("A=\"CANARY\\nb\"", 1, "A has a \\n or"),
+            ("A=\"CANARY\\rb\"", 1, "A has a \\n or"),
+            ("A=\"CANARY\\\" # b\"", 1, "A has a \\ before a quote"),
+            ("A='CANARY\\' # b'", 1, "A has a \\ before a quote"),
+            ("A=CANARY\rB=CANARY", 1, "A has a carriage return"),
+        ] {
+            let error = parse(bad).unwrap_err();
+            let start = format!("line {line}: {told}");
+            assert!(error.starts_with(&start), "{start}: {error}");
+            assert!(!error.contains("CANARY"), "{error}");
+        }
         let text = "\u{feff}# a comment\n\nPORT=8080\n export KEY = \"a#b $x\" # why\nEMPTY=\n\
-                    HASH=a#b\nNOTE=a b # c\nSINGLE='x\"y'\r\nLATE= # nothing\nEQUALS=a=b==\n";
+                    NOTE=a b # c#d\nSINGLE='x\"y\\n'\r\nLATE= # nothing\nEQUALS=a=b==\n\
+                    SLASH=a\\nb\nTICK=a`b\n";
         let parsed = parse(text).unwrap();
         let expected = [
             ("EMPTY", ""),
             ("EQUALS", "a=b=="),
-            ("HASH", "a#b"),
             ("KEY", "a#b $x"),
             ("LATE", ""),
             ("NOTE", "a b"),
             ("PORT", "8080"),
-            ("SINGLE", "x\"y"),
+            ("SINGLE", "x\"y\\n"),
+            ("SLASH", "a\\nb"),
+            ("TICK", "a`b"),
         ];
         let parsed: Vec<_> = parsed
             .iter()
             .map(|(k, v)| (k.as_str(), v.as_str()))
             .collect();
         assert_eq!(parsed, expected);
-        for bad in [
-            "CANARY",
-            "A=1\nCANARY",
-            "1A=CANARY",
-            "A=\"CANARY",
-            "A='CANARY' CANARY",
-            "A=1\nA=CANARY",
-        ] {
-            let error = parse(bad).unwrap_err();
-            assert!(
-                error.contains("line ") && !error.contains("CANARY"),
-                "{error}"
-            );
-        }
     }
 
     #[test]

@@ -16,8 +16,8 @@ use serde_json::json;
 
 use self::stage::Stage;
 use super::serve::signalled;
-use crate::config;
-use crate::log::Log;
+use crate::config::{self, Environment};
+use crate::log::{self, Log};
 
 #[derive(Args)]
 pub(super) struct Flags {
@@ -31,8 +31,9 @@ pub(super) struct Flags {
 
 pub(super) fn run(flags: &Flags) -> anyhow::Result<()> {
     // The steps tell the story; log lines of single sessions would only interrupt it.
-    let filter = config::log_filter().unwrap_or_else(|| "warn".to_owned());
-    let log = Log::start(Some(&filter)).map_err(anyhow::Error::msg)?;
+    let filter = config::log_filter(&Environment::process());
+    let filter = log::filter(Some(filter.as_deref().unwrap_or("warn")));
+    let log = filter.and_then(Log::start).map_err(anyhow::Error::msg)?;
     let mut show = Show::new(flags.json);
     let stage = Stage::set(&mut show)?;
     let passed = stage.block_on(steps::all(&stage, &mut show));

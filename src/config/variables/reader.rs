@@ -36,26 +36,24 @@ impl Reader<'_> {
         }
     }
 
-    /// A whole number of at least 1. The old proxies took their default for a bad one; a limit that
-    /// somebody set and that does not hold is worse than no start.
-    pub(super) fn number(&mut self, name: &str) -> Option<i64> {
+    /// A whole number from 1 to `most`. The old proxies took their default for a bad one; a limit
+    /// that somebody set and that does not hold is worse than no start.
+    pub(super) fn number(&mut self, name: &str, most: u32) -> Option<u32> {
         let text = self.get(name)?;
-        let number = text.parse().ok().filter(|&number: &i64| number > 0);
+        let number = text
+            .parse()
+            .ok()
+            .filter(|number| (1..=most).contains(number));
         if number.is_none() {
-            self.problems
-                .push(format!("{name}: must be a whole number of at least 1"));
+            let text = format!("{name}: must be a whole number from 1 to {most}");
+            self.problems.push(text);
         }
         number
     }
 
     /// Each choice is what to add to a `.env` file.
     pub(super) fn missing(&mut self, what: &str, choices: &[&str]) {
-        let choices: Vec<_> = choices
-            .iter()
-            .map(|lines| format!("      {}", lines.replace('\n', "\n      ")))
-            .collect();
-        let choices = choices.join("\n    or\n");
-        self.problems.push(format!("{what}; add\n{choices}"));
+        self.problems.push(to_add(what, choices));
     }
 
     /// What stands between commas.
@@ -69,6 +67,17 @@ impl Reader<'_> {
     }
 }
 
+/// What is missing, with the lines to add. Their comments stand on lines of their own: docker takes
+/// whatever is behind a value as part of it.
+pub(super) fn to_add(what: &str, choices: &[&str]) -> String {
+    let choices: Vec<_> = choices
+        .iter()
+        .map(|lines| format!("      {}", lines.replace('\n', "\n      ")))
+        .collect();
+    let choices = choices.join("\n    or\n");
+    format!("{what}; add\n{choices}")
+}
+
 pub(super) fn put(table: &mut Table, key: &str, value: Value) {
     table.insert(key.to_owned(), value);
 }
@@ -80,4 +89,9 @@ pub(super) fn literal(text: &str) -> Value {
 
 pub(super) fn texts(items: &[String]) -> Value {
     Value::Array(items.iter().map(|item| literal(item)).collect())
+}
+
+/// Whether this way in is admitted.
+pub(super) fn admits(admit: &[String], way: &str) -> bool {
+    admit.iter().any(|admitted| admitted == way)
 }
