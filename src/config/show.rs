@@ -216,6 +216,35 @@ fn route(route: &Route, out: &mut String) -> std::fmt::Result {
         list(&route.models, "none"),
         list(&route.upstreams, "nowhere"),
     )?;
+    asked(route, out)?;
+    let none = || "none".to_owned();
+    let origins = match route.origins.as_slice() {
+        [] => none(),
+        origins => origins.join(", "),
+    };
+    let without = if route.without_origin { "yes" } else { "no" };
+    let refuse = match route.refuse {
+        Refuse::Status => "status",
+        Refuse::Close => "close",
+    };
+    writeln!(
+        out,
+        "          origins {origins}, without origin {without}, models locked {}, dtmf {}, \
+         refuses by {refuse}",
+        if route.lock_models { "yes" } else { "no" },
+        route.dtmf.word(),
+    )?;
+    for (name, networks) in [("allow", &route.allow), ("deny", &route.deny)] {
+        if !networks.is_empty() {
+            let networks: Vec<_> = networks.iter().map(ToString::to_string).collect();
+            writeln!(out, "          {name} {}", networks.join(", "))?;
+        }
+    }
+    route_limits(&route.limits, out)
+}
+
+/// What may be asked for beside a model.
+fn asked(route: &Route, out: &mut String) -> std::fmt::Result {
     if !route.agents.is_empty() {
         writeln!(
             out,
@@ -253,30 +282,7 @@ fn route(route: &Route, out: &mut String) -> std::fmt::Result {
             "          api-version {versions}, WebRTC control {web_rtc}"
         )?;
     }
-    let none = || "none".to_owned();
-    let origins = match route.origins.as_slice() {
-        [] => none(),
-        origins => origins.join(", "),
-    };
-    let without = if route.without_origin { "yes" } else { "no" };
-    let refuse = match route.refuse {
-        Refuse::Status => "status",
-        Refuse::Close => "close",
-    };
-    writeln!(
-        out,
-        "          origins {origins}, without origin {without}, models locked {}, dtmf {}, \
-         refuses by {refuse}",
-        if route.lock_models { "yes" } else { "no" },
-        route.dtmf.word(),
-    )?;
-    for (name, networks) in [("allow", &route.allow), ("deny", &route.deny)] {
-        if !networks.is_empty() {
-            let networks: Vec<_> = networks.iter().map(ToString::to_string).collect();
-            writeln!(out, "          {name} {}", networks.join(", "))?;
-        }
-    }
-    route_limits(&route.limits, out)
+    Ok(())
 }
 
 fn route_limits(limits: &RouteLimits, out: &mut String) -> std::fmt::Result {

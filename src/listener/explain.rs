@@ -83,10 +83,7 @@ async fn judge(
         }
     };
     let Some(open) = doors.by_path.get(path).map(|&index| &doors.routes[index]) else {
-        let text = match probe::has(path) {
-            true => "no route has this path: a probe of the edge, but not for an upgrade",
-            false => "no route has this path",
-        };
+        let text = probe::why_not(path).unwrap_or("no route has this path");
         note("route", false, text.to_owned());
         return Err(Refused::Status(404));
     };

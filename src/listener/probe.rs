@@ -50,9 +50,10 @@ pub(super) fn answer<B>(doors: &Doors, request: &Request<B>) -> Option<Response<
     Some(response)
 }
 
-/// Whether it is a path of these, whatever is asked for there.
-pub(super) fn has(path: &str) -> bool {
-    matches!(path, "/healthz" | "/readyz" | "/health" | "/")
+/// Why an upgrade at one of these paths leads nowhere.
+pub(super) fn why_not(path: &str) -> Option<&'static str> {
+    let probe = matches!(path, "/healthz" | "/readyz" | "/health" | "/");
+    probe.then_some("no route has this path: a probe of the edge, but not for an upgrade")
 }
 
 fn health(doors: &Doors, draining: bool) -> String {

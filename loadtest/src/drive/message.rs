@@ -80,7 +80,7 @@ impl Recording {
             .chunks_exact(room(size))
             .map(|piece| STANDARD.encode(piece).into_bytes())
             .collect();
-        if pieces.is_empty() || room(size) % 2 != 0 {
+        if pieces.is_empty() || !room(size).is_multiple_of(2) {
             return Err(
                 "the recording must fill a message, and a message hold whole samples".into(),
             );

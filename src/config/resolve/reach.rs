@@ -38,10 +38,8 @@ pub(super) fn agents(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
         let first = all.next();
         all.all(|other| Some(other) == first)
     };
-    let (caller, identity): (fn(&Upstream) -> bool, fn(&Upstream) -> bool) = (
-        |upstream| upstream.credential.caller,
-        |upstream| upstream.credential.identity.is_some(),
-    );
+    let caller: fn(&Upstream) -> bool = |upstream| upstream.credential.caller;
+    let identity: fn(&Upstream) -> bool = |upstream| upstream.credential.identity.is_some();
     if !alike(caller) || !alike(identity) {
         at.add(
             "upstreams",
