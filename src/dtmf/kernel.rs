@@ -27,6 +27,7 @@
 //! overflow, so every order gives the same integer. [`SUM_SHIFT`] brings that into 16 bits for good.
 
 use super::FREQUENCIES_HZ;
+use super::roots::Roots;
 use crate::audio::SampleRate;
 use std::f64::consts::TAU;
 use std::sync::LazyLock;
@@ -68,44 +69,6 @@ pub struct Measures {
     pub energy: [u32; HOPS_MAX],
     /// The roots of that and of what is left of it when it has gone through a high-pass.
     pub roots: [Roots; HOPS_MAX],
-}
-
-/// Square roots of half a hop's energy, `all` of it and `high`: the same sum over
-/// `(x[n] - x[n-2]) / 8`, a high-pass with gain `sin²(2 pi f / 8000)`, -28 dB at 50 Hz, -9 at 440, -6
-/// at 697, -2 at 1209, so that hum does not drown what it is to show. Rounded, either fits 16 bits,
-/// and half a unit is 1 % of the least that is not silence. IEEE roots are exact, hence the same
-/// everywhere. In one word, since it is written and read as one: `high` above `all`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(transparent)]
-pub struct Roots(u32);
-
-impl Roots {
-    /// Of nothing.
-    pub const NONE: Self = Self(0);
-
-    /// Of these sums.
-    fn of(all: u32, high: u32) -> Self {
-        let root = |sum: u32| (((sum >> 1) as f32).sqrt() + 0.5) as u32;
-        Self(root(all) | (root(high) << 16))
-    }
-
-    #[cfg(test)]
-    pub(super) const fn new(all: u16, high: u16) -> Self {
-        Self(all as u32 | ((high as u32) << 16))
-    }
-
-    /// `[all, high]`.
-    #[inline(always)]
-    pub const fn parts(self) -> [u16; 2] {
-        [self.0 as u16, (self.0 >> 16) as u16]
-    }
-
-    /// The energies of which these are the roots.
-    #[inline(always)]
-    pub fn squares(self) -> [f32; 2] {
-        self.parts()
-            .map(|root| 2.0 * f32::from(root) * f32::from(root))
-    }
 }
 
 impl Measures {
@@ -214,17 +177,17 @@ static SIXTH: Decimator = Decimator {
 
 /// Windowed twiddles as the wide kernels read them: one row for two distances from the centre,
 /// in it for each tone `[cos near, cos far, -sin near, -sin far]`.
-pub type Twiddles = [[[i16; 4]; 8]; HOP / 2];
+pub type Twiddles = [[[i16; 4]; 8]; ROWS.len()];
 
 /// Which pair of distances a row is for, nearest first: row `r` has distances `2 * ROWS[r]` and one
 /// more. It is the order in which the unpack instructions of AVX2 leave folded samples.
-pub const ROWS: [usize; HOP / 2] = [
+pub const ROWS: [usize; 20] = [
     0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 10, 11, 12, 13, 16, 17, 14, 15, 18, 19,
 ];
 
 /// Built once: 20 rows of 64 bytes, 1,280 bytes for all rates together.
 pub static TWIDDLES: LazyLock<Twiddles> = LazyLock::new(|| {
-    let mut rows = [[[0; 4]; 8]; HOP / 2];
+    let mut rows = [[[0; 4]; 8]; ROWS.len()];
     for (row, pair) in rows.iter_mut().zip(ROWS) {
         for (tone, hz) in row.iter_mut().zip(FREQUENCIES_HZ) {
             for far in 0..2 {
