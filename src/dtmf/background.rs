@@ -11,7 +11,8 @@
 //! that a train of keys leaves the background as it was.
 
 use super::digit::WINDOW_PURITY;
-use super::kernel::Roots;
+use super::roots::Roots;
+use std::hint::select_unpredictable;
 
 /// Looks in one stretch, one each 20 ms: 60 ms.
 const STRETCH_LOOKS: u8 = 3;
@@ -43,120 +44,92 @@ const WINDOW_SWING: f32 = 4.0;
 /// Energy of a hop: `[all, high-passed]`, as [`Roots`] has them.
 pub(super) type Energies = [f32; 2];
 
-/// One of the two energies, as roots.
-#[derive(Clone, Copy, Debug)]
-struct Level {
-    /// The least of each finished stretch: a ring.
-    least: [u16; STRETCHES],
-    /// The least of the stretch under way.
-    now: u16,
-    /// Least and most of the last looks that were alike, and their number.
-    alike: [u16; 2],
-    looks: u8,
-}
-
-impl Level {
-    const NONE: Self = Self {
-        least: [0; STRETCHES],
-        now: u16::MAX,
-        alike: [0; 2],
-        looks: 0,
-    };
-
-    /// Takes in the mean root of 20 ms. Returns whether enough looks are alike.
-    #[inline(always)]
-    fn look(&mut self, mean: u16) -> bool {
-        self.now = self.now.min(mean);
-        let alike = [self.alike[0].min(mean), self.alike[1].max(mean)];
-        let [low, top] = alike.map(u32::from);
-        let level = (self.looks > 0) & (QUICK_STEADY[1] * top <= QUICK_STEADY[0] * low);
-        self.alike = if level { alike } else { [mean; 2] };
-        self.looks = if level {
-            self.looks.saturating_add(1)
-        } else {
-            1
-        };
-        self.looks >= QUICK_LOOKS
-    }
-
-    /// Ends the stretch under way, number `at`. Places that are not filled yet are as the first. Returns
-    /// the least of all stretches if they differ by little, else zero.
-    #[inline(never)]
-    fn finish(&mut self, at: u8) -> u16 {
-        if at == 0 {
-            self.least = [self.now; STRETCHES];
-        }
-        self.least[usize::from(at) % STRETCHES] = self.now;
-        self.now = u16::MAX;
-        let low = self.least.iter().copied().fold(u16::MAX, u16::min);
-        let top = self.least.iter().copied().fold(0, u16::max);
-        let steady = at + 1 >= KNOWN && square(top) <= STEADY * square(low);
-        if steady { low } else { 0 }
-    }
-}
-
-/// The energy of a root.
-#[inline(always)]
-fn square(root: u16) -> f32 {
-    2.0 * f32::from(root) * f32::from(root)
-}
-
-/// The last 360 ms of quiet moments.
+/// The last 360 ms of quiet moments. Both energies go side by side, as [`Roots`], and what is not the
+/// same in every look is chosen without a branch: noise would have half of them guessed wrong.
 #[derive(Clone, Debug)]
 pub(super) struct Background {
-    levels: [Level; 2],
-    /// What was found slowly and quickly, as roots; zero where nothing was.
-    slow: [u16; 2],
-    quick: [u16; 2],
-    /// What [`Background::excuse`] says.
-    excuse: f32,
+    /// The least of each finished stretch, newest first, and of the one under way.
+    least: [Roots; STRETCHES],
+    now: Roots,
+    /// Least and most of the last looks that were alike, and their number as far as it matters.
+    low: Roots,
+    top: Roots,
+    looks: [u8; 2],
     /// Looks in the stretch under way, and stretches finished, as far as it matters how many.
     age: u8,
     stretches: u8,
+    /// What was found slowly and quickly; nothing where nothing was.
+    slow: Roots,
+    quick: Roots,
+    /// What [`Background::excuse`] says.
+    excuse: f32,
 }
 
 impl Background {
     pub(super) const fn new() -> Self {
         Self {
-            levels: [Level::NONE; 2],
-            slow: [0; 2],
-            quick: [0; 2],
-            excuse: 0.0,
+            least: [Roots::NONE; STRETCHES],
+            now: Roots::MOST,
+            low: Roots::NONE,
+            top: Roots::NONE,
+            looks: [0; 2],
             age: 0,
             stretches: 0,
+            slow: Roots::NONE,
+            quick: Roots::NONE,
+            excuse: 0.0,
         }
     }
 
     /// Takes in 20 ms, given as its hops. The mean of their roots is below the root of the mean, by
     /// 10 % at most under two beating tones; [`Limits`](super::evidence::Limits) allow for it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn look(&mut self, hops: [Roots; 4]) {
-        let mean = |i: usize| {
-            let sum: u32 = hops.iter().map(|roots| u32::from(roots.parts()[i])).sum();
-            (sum >> 2) as u16
+        let mean = Roots::mean(hops);
+        self.now = self.now.min(mean);
+        let (low, top) = (self.low.min(mean), self.top.max(mean));
+        let level = |i: usize| {
+            let (low, top) = (u32::from(low.parts()[i]), u32::from(top.parts()[i]));
+            QUICK_STEADY[1] * top <= QUICK_STEADY[0] * low
         };
-        let [all, high] = &mut self.levels;
-        let known = all.look(mean(0)) & high.look(mean(1));
-        let quick = if known {
-            [all.alike[0], high.alike[0]]
-        } else {
-            [0; 2]
-        };
+        let level = [level(0), level(1)];
+        self.low = low.or(level, mean);
+        self.top = top.or(level, mean);
+        for (looks, level) in self.looks.iter_mut().zip(level) {
+            *looks = select_unpredictable(level, QUICK_LOOKS.min(*looks + 1), 1);
+        }
+        let known = (self.looks[0] == QUICK_LOOKS) & (self.looks[1] == QUICK_LOOKS);
+        self.quick = select_unpredictable(known, self.low, Roots::NONE);
         self.age += 1;
         if self.age == STRETCH_LOOKS {
-            self.age = 0;
-            self.slow = [all.finish(self.stretches), high.finish(self.stretches)];
-            self.stretches += 1;
-            if self.stretches == 2 * STRETCHES as u8 {
-                self.stretches = STRETCHES as u8; // the same place in the ring
-            }
+            self.finish();
         }
-        self.quick = quick;
-        let low = |roots: [u16; 2]| {
-            let [all, high] = roots.map(square);
+        let low = |roots: Roots| {
+            let [all, high] = roots.squares();
             (all - WHITE_OVER_HIGH * high).max(0.0)
         };
-        self.excuse = WINDOW_PURITY * 2.0 * WINDOW_SWING * low(self.slow).max(low(quick));
+        self.excuse = WINDOW_PURITY * 2.0 * WINDOW_SWING * low(self.slow).max(low(self.quick));
+    }
+
+    /// Ends the stretch under way. The slow way then knows the least of all stretches if they differ by
+    /// little; those that are not there yet are as the first.
+    #[inline(always)]
+    fn finish(&mut self) {
+        // All move on: in a ring, the processor would have to guess which load meets the store.
+        let mut least = [self.now; STRETCHES];
+        if self.stretches > 0 {
+            least[1..].copy_from_slice(&self.least[..STRETCHES - 1]);
+        }
+        self.least = least;
+        self.now = Roots::MOST;
+        self.age = 0;
+        self.stretches = KNOWN.min(self.stretches + 1);
+        let low = least.into_iter().fold(Roots::MOST, Roots::min);
+        let top = least.into_iter().fold(Roots::NONE, Roots::max);
+        let (low_energy, top_energy) = (low.squares(), top.squares());
+        let known = self.stretches == KNOWN;
+        let steady = [0, 1].map(|i| known & (top_energy[i] <= STEADY * low_energy[i]));
+        self.slow = low.or(steady, Roots::NONE);
     }
 
     /// What a window's pair need not account for, as it is there without it.
@@ -168,11 +141,11 @@ impl Background {
     /// Energy a hop of the background under a pair that has these energies itself; zero where it is
     /// unknown or unsteady. What was found quickly is newer, but only good for what is low.
     pub(super) fn under(&self, tones: Energies) -> Energies {
-        let quick = self.quick.map(square);
+        let quick = self.quick.squares();
         if quick[0] > 0.0 && quick[1] <= QUICK_HIGH * tones[1] {
             quick
         } else {
-            self.slow.map(square)
+            self.slow.squares()
         }
     }
 }

@@ -23,7 +23,8 @@
 
 use super::background::Background;
 use super::evidence::{ENERGY_PER_POWER, Evidence, Limits};
-use super::kernel::{Decimator, FULL_SCALE, HOP, HOPS_MAX, Measures, Roots, power};
+use super::kernel::{Decimator, FULL_SCALE, HOP, HOPS_MAX, Measures, power};
+use super::roots::Roots;
 use super::run::{Key, presence};
 use super::trail::Trail;
 use super::{Digit, Event, Setting};
@@ -114,23 +115,40 @@ impl Judge {
     }
 
     /// Takes the next windows, `count` of them.
-    #[inline]
+    #[inline(always)]
     pub(super) fn step(&mut self, measures: &Measures, count: usize, emit: &mut impl FnMut(Event)) {
         let surplus = self.surplus(measures);
-        let excuse = self.background.excuse();
-        let nothing = !self.is_busy() & surplus.iter().all(|surplus| surplus + excuse < 0.0);
-        if nothing & (count == BLOCK) & self.hop.is_multiple_of(BLOCK as u32) {
+        let whole = count == BLOCK && self.hop.is_multiple_of(BLOCK as u32);
+        if whole && !self.is_busy() && self.is_nothing(&surplus) {
             // What is done for most of a call: nothing stands out in a whole block.
             self.hop += BLOCK as u32;
             self.idle = self.idle.saturating_add(BLOCK as u8);
             *self.block(0) = measures.roots;
             self.learn();
+            let [rows, columns] = &measures.loudest;
+            self.loudest = [rows[BLOCK - 1], columns[BLOCK - 1]];
         } else {
-            for (at, surplus) in surplus.into_iter().enumerate().take(count) {
-                self.window(measures, at, surplus, emit);
-            }
+            self.windows(measures, &surplus[..count], emit);
         }
-        self.loudest = measures.loudest.map(|tones| tones[count - 1]);
+    }
+
+    /// Whether no window has a pair that stands out.
+    #[inline(always)]
+    fn is_nothing(&self, surplus: &[f32; HOPS_MAX]) -> bool {
+        let excuse = self.background.excuse();
+        let mut above = false;
+        for surplus in surplus {
+            above |= surplus + excuse >= 0.0;
+        }
+        !above
+    }
+
+    #[inline(never)]
+    fn windows(&mut self, measures: &Measures, surplus: &[f32], emit: &mut impl FnMut(Event)) {
+        for (at, &surplus) in surplus.iter().enumerate() {
+            self.window(measures, at, surplus, emit);
+        }
+        self.loudest = measures.loudest.map(|tones| tones[surplus.len() - 1]);
     }
 
     #[inline(never)]
@@ -202,13 +220,13 @@ impl Judge {
     fn surplus(&self, measures: &Measures) -> [f32; HOPS_MAX] {
         let floor = self.power_min();
         let [rows, columns] = &measures.loudest;
-        let energy = measures.roots.map(|roots| roots.squares()[0]);
-        let [first, second, third, _] = energy;
-        let before = [self.energy_of(0).squares()[0], first, second, third];
+        let [first, second, third, _] = measures.roots;
+        let earlier = [self.energy_of(0), first, second, third];
         std::array::from_fn(|at| {
             let (row, column) = (rows[at] as f32, columns[at] as f32);
+            let energy = measures.roots[at].squares()[0] + earlier[at].squares()[0];
             let tones = 2.0 * ENERGY_PER_POWER * (row + column);
-            let surplus = tones - WINDOW_PURITY * (energy[at] + before[at]);
+            let surplus = tones - WINDOW_PURITY * energy;
             let pair = (rows[at] >= floor)
                 & (columns[at] >= floor)
                 & (column >= WINDOW_TWIST[0] * row)

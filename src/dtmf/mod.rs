@@ -22,7 +22,7 @@
 //! [`goertzel`] is the textbook and derives the block form from it. [`kernel`] is that form, plain:
 //! the oracle. `simd` and `wide` (with the filters in `taps`) are the same for wider machines. `digit` has the
 //! debounce rule as a table (`trail` and `run` its memory), `evidence` every threshold with its reason, `background` what hum and
-//! noise excuse. [`tone`] is the generator.
+//! noise excuse, told by the energies in `roots`. [`tone`] is the generator.
 //!
 //! Not here: reading files and base64 (`audio`), what the digits mean (`gate`).
 
@@ -31,6 +31,7 @@ mod digit;
 mod evidence;
 pub mod goertzel;
 pub mod kernel;
+mod roots;
 mod run;
 mod simd;
 #[cfg(target_arch = "x86_64")]
@@ -246,7 +247,7 @@ impl Detector {
                 let mut measures = Measures::default();
                 self.width
                     .hear(filter, &mut self.tail, now, quiet, &mut measures);
-                self.judge.step(&measures, hops, &mut emit);
+                self.width.step(&mut self.judge, &measures, hops, &mut emit);
                 continue;
             }
             samples = self.fill(filter, samples);

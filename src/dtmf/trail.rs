@@ -2,7 +2,8 @@
 //! [`evidence`](super::evidence) weighs. Whether a run is a key is for [`digit`](super::digit) to say.
 
 use super::evidence::Sums;
-use super::kernel::{Roots, power};
+use super::kernel::power;
+use super::roots::Roots;
 use super::run::{NONE, PAIR_HYSTERESIS, Run, presence, root};
 
 /// Windows that are remembered: 50 ms, the shortest key and an interruption.

@@ -11,7 +11,7 @@
 #[cfg(doc)]
 use super::kernel::{self, Twiddles};
 use super::kernel::{Decimator, HOP, HOPS_MAX, Measures, SILENT, SUM_SHIFT, TWIDDLES, Tail};
-use super::simd::memory::{load, load_half, load_row, quarter, store, store_half};
+use super::simd::memory::{collect, load, load_half, load_row, quarter, store, store_half};
 use super::taps::{by_1, by_2, by_3, by_6, round};
 use std::arch::x86_64::*;
 
@@ -67,73 +67,64 @@ fn nothing() -> Hop {
 /// [`kernel::ROWS`].
 pub(super) type Folded = [__m256i; 5];
 
-/// Hops that have come in, before anything is summed across.
-struct Taken<const HOPS: usize> {
-    folded: [Folded; HOPS],
-    energies: [[__m256i; HOPS]; 2],
+/// What is left of a hop that has come in, before anything is summed across.
+#[derive(Clone, Copy)]
+pub(super) struct Taken {
+    folded: Folded,
+    /// Of all, and high-passed.
+    energies: [__m256i; 2],
 }
 
-impl<const HOPS: usize> Taken<HOPS> {
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    /// All places hold `any` value until they are taken. Zeros would do, but the compiler then calls
-    /// a function to clear a kilobyte.
-    fn new(any: __m256i) -> Self {
-        Self {
-            folded: [[any; 5]; HOPS],
-            energies: [[any; HOPS]; 2],
+#[inline]
+#[target_feature(enable = "avx2")]
+fn take_in(before: &Hop, now: &Hop) -> Taken {
+    Taken {
+        folded: fold(before, now),
+        energies: energies(before, now),
+    }
+}
+
+/// Energies, their roots, and tones unless no window is loud enough for any.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn sum<const HOPS: usize>(
+    hops: &[Taken; HOPS],
+    before: &mut u32,
+    quiet: u32,
+    tones: impl Fn(&[Taken; HOPS], &mut Measures),
+    into: &mut Measures,
+) {
+    let total = |i: usize| {
+        gather(four(hops, |hop| hop.energies[i]), |a, b| {
+            _mm256_add_epi32(a, b)
+        })
+    };
+    let (all, high) = (total(0), total(1));
+    let both = _mm256_add_epi32(
+        _mm256_permute2x128_si256::<0x20>(all, high),
+        _mm256_permute2x128_si256::<0x31>(all, high),
+    );
+    let all = _mm256_castsi256_si128(both);
+    store_half(&mut into.energy, all);
+    let root = _mm256_sqrt_ps(_mm256_cvtepi32_ps(_mm256_srli_epi32::<1>(both)));
+    let root = _mm256_cvttps_epi32(_mm256_add_ps(root, _mm256_set1_ps(0.5)));
+    let high = _mm_slli_epi32::<16>(_mm256_extracti128_si256::<1>(root));
+    let roots = _mm_or_si128(_mm256_castsi256_si128(root), high);
+    store_half(&mut into.roots, roots);
+
+    // Mostly each hop is loud by itself, and then so is each window.
+    let least = _mm_set1_epi32(quiet as i32);
+    let louder = _mm_cmpeq_epi32(_mm_max_epu32(all, least), all);
+    if HOPS == HOPS_MAX && _mm_movemask_epi8(louder) == 0xffff {
+        tones(hops, into);
+    } else {
+        let loud = into.loud(HOPS, *before, quiet);
+        if loud != [false; HOPS_MAX] {
+            tones(hops, into);
+            into.hush(HOPS, loud);
         }
     }
-
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn take(&mut self, at: usize, before: &Hop, now: &Hop) {
-        let [all, high] = energies(before, now);
-        self.energies[0][at] = all;
-        self.energies[1][at] = high;
-        self.folded[at] = fold(before, now);
-    }
-
-    /// Energies, their roots, and tones unless no window is loud enough for any.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    fn measure(
-        &self,
-        before: &mut u32,
-        quiet: u32,
-        tones: impl Fn(&[Folded; HOPS], &mut Measures),
-        into: &mut Measures,
-    ) {
-        let total = |sums| {
-            let sums = gather(four(sums), |a, b| _mm256_add_epi32(a, b));
-            let other = _mm256_permute2x128_si256::<1>(sums, sums);
-            _mm256_castsi256_si128(_mm256_add_epi32(sums, other))
-        };
-        let [all, high] = self.energies.map(total);
-        let both = _mm256_set_m128i(high, all);
-        let root = _mm256_sqrt_ps(_mm256_cvtepi32_ps(_mm256_srli_epi32::<1>(both)));
-        let root = _mm256_cvttps_epi32(_mm256_add_ps(root, _mm256_set1_ps(0.5)));
-        let high = _mm_slli_epi32::<16>(_mm256_extracti128_si256::<1>(root));
-        store_half(&mut into.energy, all);
-        store_half(
-            &mut into.roots,
-            _mm_or_si128(_mm256_castsi256_si128(root), high),
-        );
-
-        // Mostly each hop is loud by itself, and then so is each window.
-        let least = _mm_set1_epi32(quiet as i32);
-        let louder = _mm_cmpeq_epi32(_mm_max_epu32(all, least), all);
-        if HOPS == HOPS_MAX && _mm_movemask_epi8(louder) == 0xffff {
-            tones(&self.folded, into);
-        } else {
-            let loud = into.loud(HOPS, *before, quiet);
-            if loud != [false; HOPS_MAX] {
-                tones(&self.folded, into);
-                into.hush(HOPS, loud);
-            }
-        }
-        *before = into.energy[HOPS - 1];
-    }
+    *before = into.energy[HOPS - 1];
 }
 
 /// [`kernel::is_silent`] of a hop.
@@ -162,19 +153,19 @@ pub(super) fn hear<const HOPS: usize>(
     tail: &mut Tail,
     now: &[i16],
     quiet: u32,
-    tones: impl Fn(&[Folded; HOPS], &mut Measures),
+    tones: impl Fn(&[Taken; HOPS], &mut Measures),
     into: &mut Measures,
 ) {
     match filter.factor {
-        1 => through::<HOPS, 0, 8>(tail, now, quiet, |from| by_1(from), tones, into),
-        2 => through::<HOPS, 8, 24>(tail, now, quiet, |from| by_2(from), tones, into),
+        1 => through::<HOPS, 0, 8, 40>(tail, now, quiet, |from| by_1(from), tones, into),
+        2 => through::<HOPS, 8, 24, 80>(tail, now, quiet, |from| by_2(from), tones, into),
         3 => {
             let taps = load(part(filter.taps, 0));
-            through::<HOPS, 13, 37>(tail, now, quiet, |from| by_3(taps, from), tones, into);
+            through::<HOPS, 13, 37, 120>(tail, now, quiet, |from| by_3(taps, from), tones, into);
         }
         _ => {
             let taps = [load(part(filter.taps, 0)), load(part(filter.taps, 16))];
-            through::<HOPS, 26, 74>(tail, now, quiet, |from| by_6(taps, from), tones, into);
+            through::<HOPS, 26, 74, 240>(tail, now, quiet, |from| by_6(taps, from), tones, into);
         }
     }
 }
@@ -183,16 +174,19 @@ pub(super) fn hear<const HOPS: usize>(
 /// `HISTORY` held ones. The compiler knows all lengths and then checks no bounds.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn through<const HOPS: usize, const HISTORY: usize, const SPAN: usize>(
+fn through<const HOPS: usize, const HISTORY: usize, const SPAN: usize, const WHOLE: usize>(
     tail: &mut Tail,
     now: &[i16],
     quiet: u32,
     eight: impl Fn(&[i16; SPAN]) -> __m256i,
-    tones: impl Fn(&[Folded; HOPS], &mut Measures),
+    tones: impl Fn(&[Taken; HOPS], &mut Measures),
     into: &mut Measures,
 ) {
-    let step = SPAN - HISTORY;
-    let now = &now[..HOPS * 5 * step];
+    let step = const {
+        assert!(5 * (SPAN - HISTORY) == WHOLE);
+        SPAN - HISTORY
+    };
+    let now = &now[..HOPS * WHOLE];
     let mut first = [0; SPAN];
     first[..HISTORY].copy_from_slice(&tail.held[..HISTORY]);
     first[HISTORY..].copy_from_slice(&now[..step]);
@@ -200,52 +194,37 @@ fn through<const HOPS: usize, const HISTORY: usize, const SPAN: usize>(
 
     let mut silent = [false; HOPS];
     for (at, silent) in silent.iter_mut().enumerate() {
-        *silent = is_silent(&now[at * 5 * step..][..5 * step]);
+        *silent = is_silent(part::<WHOLE>(now, at * WHOLE));
     }
-    let eight = |n: usize| match n {
-        0 => eight(&first),
-        n => eight(part(now, step * n - HISTORY)),
-    };
-    if silent == [false; HOPS] {
-        pass::<HOPS, false>(tail, quiet, silent, eight, tones, into);
-    } else if silent != [true; HOPS] || tail.hop.iter().fold(0, |all, x| all | x) != 0 {
-        pass::<HOPS, true>(tail, quiet, silent, eight, tones, into);
-    } else {
-        tail.energy = 0;
-    }
-}
-
-/// The same, `eight` making number `n` of the eights. Without a branch unless hops are `MIXED`, some
-/// of them silent: the compiler then sees that all of the fold is written, and does not clear it.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn pass<const HOPS: usize, const MIXED: bool>(
-    tail: &mut Tail,
-    quiet: u32,
-    silent: [bool; HOPS],
-    eight: impl Fn(usize) -> __m256i,
-    tones: impl Fn(&[Folded; HOPS], &mut Measures),
-    into: &mut Measures,
-) {
-    let mut before = load_hop(&tail.hop);
-    let mut taken = Taken::<HOPS>::new(before.first);
-    for (at, silent) in silent.into_iter().enumerate() {
-        let eight = |n: usize| eight(5 * at + n);
-        let hop = if MIXED && silent {
-            nothing()
-        } else {
-            let middle = eight(2);
-            Hop {
-                first: round(eight(0), eight(1)),
-                middle: _mm256_castsi256_si128(round(middle, middle)),
-                last: round(eight(3), eight(4)),
-            }
+    let filtered = |at: usize| {
+        let all: &[i16; WHOLE] = part(now, at * WHOLE);
+        let first = match at {
+            0 => &first,
+            at => part(now, at * WHOLE - HISTORY),
         };
-        taken.take(at, &before, &hop);
-        before = hop;
+        let later = |n: usize| eight(part(all, step * n - HISTORY));
+        let middle = later(2);
+        Hop {
+            first: round(eight(first), later(1)),
+            middle: _mm256_castsi256_si128(round(middle, middle)),
+            last: round(later(3), later(4)),
+        }
+    };
+    if silent == [true; HOPS] && tail.hop.iter().fold(0, |all, x| all | x) == 0 {
+        tail.energy = 0;
+        return;
     }
+    let mut before = load_hop(&tail.hop);
+    let take = |at: usize| {
+        let hop = if silent[at] { nothing() } else { filtered(at) };
+        let taken = take_in(&before, &hop);
+        before = hop;
+        taken
+    };
+    collect(take, |taken| {
+        sum(taken, &mut tail.energy, quiet, tones, into)
+    });
     store_hop(&mut tail.hop, &before);
-    taken.measure(&mut tail.energy, quiet, tones, into);
 }
 
 /// [`kernel::measure`] of one hop that is filtered already.
@@ -255,14 +234,12 @@ pub(super) fn measure(
     tail: &mut Tail,
     now: &[i16; HOP],
     quiet: u32,
-    tones: impl Fn(&[Folded; 1], &mut Measures),
+    tones: impl Fn(&[Taken; 1], &mut Measures),
     into: &mut Measures,
 ) {
-    let before = load_hop(&tail.hop);
-    let mut taken = Taken::new(before.first);
-    taken.take(0, &before, &load_hop(now));
+    let taken = [take_in(&load_hop(&tail.hop), &load_hop(now))];
     tail.hop = *now;
-    taken.measure(&mut tail.energy, quiet, tones, into);
+    sum(&taken, &mut tail.energy, quiet, tones, into);
 }
 
 /// Four vectors become one: lane `i` of either half is what `both` makes of the half of vector `i`.
@@ -277,12 +254,14 @@ fn gather(v: [__m256i; HOPS_MAX], both: impl Fn(__m256i, __m256i) -> __m256i) ->
     )
 }
 
-/// With zeros for hops that are not there.
+/// What `of` finds in each of the hops, with zeros for those that are not there.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn four<const HOPS: usize>(hops: [__m256i; HOPS]) -> [__m256i; HOPS_MAX] {
+fn four<T, const HOPS: usize>(hops: &[T; HOPS], of: impl Fn(&T) -> __m256i) -> [__m256i; HOPS_MAX] {
     let mut all = [_mm256_setzero_si256(); HOPS_MAX];
-    all[..HOPS].copy_from_slice(&hops);
+    for (all, hop) in all.iter_mut().zip(hops) {
+        *all = of(hop);
+    }
     all
 }
 
@@ -346,26 +325,24 @@ fn finish<const HOPS: usize>(packed: [__m256i; HOPS], into: &mut Measures) {
     for (tones, packed) in into.tones.iter_mut().zip(packed) {
         store(tones, packed);
     }
-    let powers = packed.map(|packed| _mm256_madd_epi16(packed, packed));
-    let loudest = gather(four(powers), |a, b| _mm256_max_epi32(a, b));
+    let powers = four(&packed, |&packed| _mm256_madd_epi16(packed, packed));
+    let loudest = gather(powers, |a, b| _mm256_max_epi32(a, b));
     store(&mut into.loudest, loudest);
 }
 
 /// [`kernel::tones`] of each hop, and the loudest.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn tones_256<const HOPS: usize>(hops: &[Folded; HOPS], into: &mut Measures) {
+pub(super) fn tones_256<const HOPS: usize>(hops: &[Taken; HOPS], into: &mut Measures) {
     let half = _mm256_set1_epi32(1 << (SUM_SHIFT - 1));
     let mut sums = [[half; 2]; HOPS];
-    for (four, rows) in TWIDDLES.as_chunks::<4>().0.iter().enumerate() {
-        for (at, row) in rows.iter().enumerate() {
-            let row = row.as_flattened();
-            let (low, high) = (load(part(row, 0)), load(part(row, 16)));
-            for (sums, folded) in sums.iter_mut().zip(hops) {
-                let samples = _mm256_set1_epi64x(quarter(&folded[four], at));
-                sums[0] = _mm256_add_epi32(sums[0], _mm256_madd_epi16(samples, low));
-                sums[1] = _mm256_add_epi32(sums[1], _mm256_madd_epi16(samples, high));
-            }
+    for (at, row) in TWIDDLES.iter().enumerate() {
+        let row = row.as_flattened();
+        let (low, high) = (load(part(row, 0)), load(part(row, 16)));
+        for (sums, hop) in sums.iter_mut().zip(hops) {
+            let samples = _mm256_set1_epi64x(quarter(&hop.folded, at));
+            sums[0] = _mm256_add_epi32(sums[0], _mm256_madd_epi16(samples, low));
+            sums[1] = _mm256_add_epi32(sums[1], _mm256_madd_epi16(samples, high));
         }
     }
     let shift = |sums| _mm256_srai_epi32::<{ SUM_SHIFT as i32 }>(sums);
@@ -377,15 +354,13 @@ pub(super) fn tones_256<const HOPS: usize>(hops: &[Folded; HOPS], into: &mut Mea
 
 /// The same, eight tones in one register.
 #[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
-pub(super) fn tones_512<const HOPS: usize>(hops: &[Folded; HOPS], into: &mut Measures) {
+pub(super) fn tones_512<const HOPS: usize>(hops: &[Taken; HOPS], into: &mut Measures) {
     let mut sums = [_mm512_set1_epi32(1 << (SUM_SHIFT - 1)); HOPS];
-    for (four, rows) in TWIDDLES.as_chunks::<4>().0.iter().enumerate() {
-        for (at, row) in rows.iter().enumerate() {
-            let row = load_row(row);
-            for (sum, folded) in sums.iter_mut().zip(hops) {
-                let samples = _mm512_set1_epi64(quarter(&folded[four], at));
-                *sum = _mm512_dpwssd_epi32(*sum, samples, row);
-            }
+    for (at, row) in TWIDDLES.iter().enumerate() {
+        let row = load_row(row);
+        for (sum, hop) in sums.iter_mut().zip(hops) {
+            let samples = _mm512_set1_epi64(quarter(&hop.folded, at));
+            *sum = _mm512_dpwssd_epi32(*sum, samples, row);
         }
     }
     let packed = sums.map(|sum| _mm512_cvtepi32_epi16(_mm512_srai_epi32::<SUM_SHIFT>(sum)));
