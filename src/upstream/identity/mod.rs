@@ -236,6 +236,66 @@ fn renewal(lasts: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::IdentitySource;
+    use crate::metrics::Metrics;
+    use futures_util::FutureExt as _;
+    use std::pin::pin;
+    use std::sync::Arc;
+
+    fn identity() -> Identity {
+        let settings = ManagedIdentity {
+            source: IdentitySource::Imds {
+                base: "http://127.0.0.1:1".to_owned(),
+            },
+            client_id: None,
+            scope: "https://ai.azure.com/.default".to_owned(),
+        };
+        let name = Label::new("voice").unwrap();
+        Identity::new(name, settings, Arc::new(Metrics::new())).unwrap()
+    }
+
+    fn fetched(text: &'static str) -> Result<Fetched, source::Failed> {
+        Ok(Fetched {
+            header: HeaderValue::from_static(text),
+            lasts: Duration::from_secs(3600),
+        })
+    }
+
+    /// Between the wish for a fetch and its beginning whoever comes waits for it, too.
+    #[tokio::test]
+    async fn b20_a_fetch_that_was_asked_for_is_waited_for_before_it_begins() {
+        let identity = identity();
+        let number = identity.begin();
+        identity.note(number, fetched("Bearer old"));
+        let old = identity.token().await.unwrap();
+        let mut first = pin!(identity.after(old.number));
+        let mut second = pin!(identity.after(old.number));
+        assert!((&mut first).now_or_never().is_none());
+        assert!((&mut second).now_or_never().is_none());
+        let number = identity.begin();
+        identity.note(number, fetched("Bearer new"));
+        for token in [first.await, second.await] {
+            assert_eq!(token.unwrap().header, "Bearer new");
+        }
+        // Refused as well: not again so soon.
+        assert!(identity.after(number).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn b20_after_a_failure_nobody_waits_and_a_token_that_is_good_is_kept() {
+        let identity = identity();
+        let mut first = pin!(identity.token());
+        assert!((&mut first).now_or_never().is_none());
+        let number = identity.begin();
+        identity.note(number, Err(source::Failed::LATE));
+        assert!(first.await.is_err());
+        assert!(identity.token().await.is_err());
+        let number = identity.begin();
+        identity.note(number, fetched("Bearer good"));
+        let number = identity.begin();
+        identity.note(number, Err(source::Failed::LATE));
+        assert_eq!(identity.token().await.unwrap().header, "Bearer good");
+    }
 
     #[test]
     fn b20_tokens_are_renewed_long_before_their_end() {
