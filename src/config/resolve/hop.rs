@@ -4,7 +4,6 @@ use super::Problems;
 use super::network::networks;
 use crate::config::file::File;
 use crate::config::{Hops, Speak};
-use crate::ids::is_guid;
 
 /// `None`: nobody is believed.
 pub(super) fn hops(file: &File, problems: &mut Problems) -> Option<Hops> {
@@ -49,17 +48,7 @@ pub(super) fn hops(file: &File, problems: &mut Problems) -> Option<Hops> {
             "has no use with speak = \"proxy\": identity headers are the client's own words then",
         );
     }
-    let mut tenants = Vec::new();
-    for tenant in &written.tenants {
-        if is_guid(tenant) {
-            tenants.push(tenant.to_ascii_lowercase());
-        } else {
-            problems.add(
-                "hops.tenants",
-                format!("{tenant:?} must be a GUID, as Entra shows the tenant's id"),
-            );
-        }
-    }
+    let tenants = problems.tenants("hops.tenants", &written.tenants);
     Some(Hops {
         networks,
         speak,

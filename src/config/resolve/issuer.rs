@@ -7,7 +7,6 @@ use jsonwebtoken::Algorithm;
 use super::Problems;
 use crate::config::file::{self, File};
 use crate::config::{Issuer, IssuerKind, KeySource};
-use crate::ids::is_guid;
 
 /// The public cloud of Microsoft Entra ID.
 const ENTRA: &str = "https://login.microsoftonline.com";
@@ -76,17 +75,7 @@ fn kind(at: &str, written: &file::Issuer, problems: &mut Problems) -> Option<Iss
             let authority = written.authority.as_deref().unwrap_or(ENTRA);
             let authority = authority.trim_end_matches('/').to_owned();
             let authority = https(&format!("{at}.authority"), &authority, problems)?;
-            let mut tenants = Vec::new();
-            for tenant in &written.tenants {
-                if is_guid(tenant) {
-                    tenants.push(tenant.to_ascii_lowercase());
-                } else {
-                    problems.add(
-                        format!("{at}.tenants"),
-                        format!("{tenant:?} must be a GUID, as Entra shows the tenant's id"),
-                    );
-                }
-            }
+            let tenants = problems.tenants(&format!("{at}.tenants"), &written.tenants);
             if written.tenants.is_empty() {
                 problems.add(
                     format!("{at}.tenants"),

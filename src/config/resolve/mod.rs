@@ -18,6 +18,7 @@ use std::time::Duration;
 use super::env::Environment;
 use super::file::{File, Unusable};
 use super::{ApiKey, Boot, Identity, Limits, Live, Roots, Route, Settings};
+use crate::ids::is_guid;
 use crate::label::Label;
 use crate::secret::{Digest, Secret};
 
@@ -83,6 +84,16 @@ impl Problems {
             .iter()
             .filter_map(|name| self.label(at, name))
             .collect()
+    }
+
+    /// Ids of Entra tenants, lower case; those that are ids.
+    fn tenants(&mut self, at: &str, written: &[String]) -> Vec<String> {
+        for tenant in written.iter().filter(|tenant| !is_guid(tenant)) {
+            let what = format!("{tenant:?} must be a GUID, as Entra shows the tenant's id");
+            self.add(at, what);
+        }
+        let ids = written.iter().filter(|tenant| is_guid(tenant));
+        ids.map(|tenant| tenant.to_ascii_lowercase()).collect()
     }
 
     fn roots(&mut self, at: &str, written: Option<&str>) -> Option<Roots> {

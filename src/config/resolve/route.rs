@@ -7,6 +7,7 @@ use super::enter::{accept, cookie, cookies, enter};
 use super::network::networks;
 use super::origin::origins;
 use super::reach::{agents, callers, openable};
+use super::upstream::is_subprotocol;
 use super::{Problems, relay};
 use crate::config::file::{self, File};
 use crate::config::{ApiKey, Dtmf, Hops, Issuer, Kind, Pass, Refuse, Route, RouteLimits, Upstream};
@@ -181,18 +182,11 @@ fn subprotocols(at: &mut At<'_>) -> Vec<String> {
     let Some(written) = &at.written.subprotocols else {
         return vec!["realtime".to_owned()];
     };
-    for name in written {
-        // A token of RFC 9110, as far as subprotocols in use go.
-        let fits = !name.is_empty()
-            && name
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'+'));
-        if !fits {
-            at.add(
-                "subprotocols",
-                format!("{name:?} must be letters, digits and - . _ +"),
-            );
-        }
+    for name in written.iter().filter(|name| !is_subprotocol(name)) {
+        at.add(
+            "subprotocols",
+            format!("{name:?} must be letters, digits and - . _ +"),
+        );
     }
     written.clone()
 }

@@ -113,10 +113,10 @@ fn relay(
         Some(version) => Some(label("api_version", version)?),
         None => None,
     };
-    if let Some(name) = &written.subprotocol
-        && (name.is_empty() || !name.bytes().all(is_token))
+    if let Some(name) = written.subprotocol.as_deref()
+        && !is_subprotocol(name)
     {
-        let what = "must be one token, such as \"realtime\"";
+        let what = format!("{name:?} must be letters, digits and - . _ +");
         problems.add(format!("{at}.subprotocol"), what);
     }
     Some(Service::Relay(Target {
@@ -136,9 +136,10 @@ fn only_for(at: &str, kind: &str, written: &[(&str, bool)], problems: &mut Probl
     }
 }
 
-/// A character of a token (RFC 9110, 5.6.2), as far as subprotocols in use go.
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'+')
+/// A subprotocol: a token (RFC 9110, 5.6.2), as far as those in use go.
+pub(super) fn is_subprotocol(name: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'+');
+    !name.is_empty() && name.bytes().all(fits)
 }
 
 /// Fixed headers. Those that make the request what it is, or carry a credential, are the edge's.
