@@ -130,7 +130,7 @@ impl Edge {
     {
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
-            // Name look-ups only.
+            // Name look-ups, and the token file of a service account.
             .max_blocking_threads(4)
             .build()?;
         let running = self.running.token();
