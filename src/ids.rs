@@ -1,4 +1,8 @@
-//! Identifiers: those that the edge makes up itself, and the form of Microsoft's.
+//! Identifiers: those that the edge makes up itself, those that calls bring, and the form of
+//! Microsoft's.
+//!
+//! What a call brings becomes part of keys in the store, so each has a grammar that holds no
+//! separator: no two inputs can build one key.
 
 use std::fmt;
 
@@ -31,6 +35,98 @@ impl fmt::Debug for SessionId {
     }
 }
 
+/// Names one call in media URLs, in the store and in logs: 1 to 64 characters of `a-z A-Z 0-9 _ -`,
+/// chosen by whoever answers the call.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct CallId(Box<str>);
+
+impl CallId {
+    /// Takes `text` if it fits the grammar.
+    pub fn new(text: &str) -> Option<CallId> {
+        let fits = (1..=64).contains(&text.len())
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+        fits.then(|| CallId(text.into()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A telephone number in the one form that keys are built of: E.164 with its plus, 2 to 15 digits,
+/// the first not 0. A person's, so it is not printed.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct PhoneNumber(Box<str>);
+
+impl PhoneNumber {
+    /// Takes `text` if it is canonical: `+15551234567`. Spaces, `00`, `tel:` and the like are not
+    /// guessed at: two spellings of one number would be two keys.
+    pub fn new(text: &str) -> Option<PhoneNumber> {
+        let digits = text.strip_prefix('+')?.as_bytes();
+        let fits = (2..=15).contains(&digits.len())
+            && digits.iter().all(u8::is_ascii_digit)
+            && digits[0] != b'0';
+        fits.then(|| PhoneNumber(text.into()))
+    }
+
+    /// The number itself: for keys in the store, not for logs.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for PhoneNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PhoneNumber(_)")
+    }
+}
+
+/// An id that another system gave a call: ACS' connection and correlation ids, the id in a SIP
+/// header. 1 to 128 characters of `a-z A-Z 0-9 _ - . @ ~`, so without the separator of keys.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct ForeignId(Box<str>);
+
+impl ForeignId {
+    /// Takes `text` if it fits the grammar.
+    pub fn new(text: &str) -> Option<ForeignId> {
+        let fits = (1..=128).contains(&text.len())
+            && text.bytes().all(|b| {
+                b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'@' | b'~')
+            });
+        fits.then(|| ForeignId(text.into()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ForeignId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ForeignId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 /// Whether a text is a GUID as Microsoft writes them: `11111111-2222-3333-4444-555555555555`.
 pub fn is_guid(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
@@ -43,6 +139,52 @@ pub fn is_guid(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a16_what_calls_bring_holds_no_separator() {
+        assert!(CallId::new("7f0c-AB_9").is_some());
+        for bad in [
+            "",
+            "a:b",
+            "a/b",
+            "a.b",
+            "{a}",
+            "a b",
+            "a\r\n",
+            "é",
+            &"x".repeat(65),
+        ] {
+            assert!(CallId::new(bad).is_none(), "{bad:?}");
+        }
+        assert!(PhoneNumber::new("+15551234567").is_some());
+        for bad in [
+            "15551234567",
+            "+1",
+            "+0155512345",
+            "+1555 1234",
+            "+1555:823",
+            "+1234567890123456",
+            "0015551234567",
+            "+１５５５",
+            "anonymous",
+        ] {
+            assert!(PhoneNumber::new(bad).is_none(), "{bad:?}");
+        }
+        assert!(ForeignId::new("abc-xyz-123").is_some());
+        for bad in [
+            "",
+            "a:b",
+            "a*b",
+            "a b",
+            "a\n",
+            "[a]",
+            "?",
+            "{a}",
+            &"x".repeat(129),
+        ] {
+            assert!(ForeignId::new(bad).is_none(), "{bad:?}");
+        }
+    }
 
     #[test]
     fn is_24_hex_digits_and_differs_each_time() {

@@ -7,6 +7,7 @@
 mod env;
 mod file;
 mod limits;
+mod phone;
 mod resolve;
 mod show;
 mod upstream;
@@ -22,6 +23,10 @@ use jsonwebtoken::Algorithm;
 pub use self::env::{Environment, log_filter};
 pub use self::file::Unusable;
 pub use self::limits::{Limits, Rate, RouteLimits};
+pub use self::phone::{
+    Ani, Bridge, Calls, CodeLength, Dialled, Feeds, Flow, Gate, KnownBy, Phone, Prompts,
+    VoiceSession,
+};
 pub use self::upstream::{
     ApiVersions, Credential, IdentitySource, KeyHeader, Kind, ManagedIdentity, Roots, Service,
     Target, Upstream, VOICE_LIVE_AUDIENCES,
