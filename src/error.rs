@@ -64,6 +64,7 @@ pub enum Reason {
     Busy,
     RateLimited,
     KeysUnavailable,
+    StoreUnavailable,
     Draining,
     UpstreamUnreachable,
     UpstreamRefused,
@@ -71,6 +72,11 @@ pub enum Reason {
     UpstreamBusy,
     UpstreamTimeout,
     UpstreamClosed,
+    CodeWrong,
+    LockedOut,
+    GateExpired,
+    FormatMismatch,
+    Superseded,
     Idle,
     MaxDuration,
     LeaseExpired,
@@ -99,7 +105,7 @@ pub struct Row {
 /// public Voice Live clients try again; 1008 and 1009 do not. The README prints the same table,
 /// and a test compares the two.
 #[rustfmt::skip]
-const TABLE: [(Reason, &str, u16, u16, &str); 22] = [
+const TABLE: [(Reason, &str, u16, u16, &str); 28] = [
     (Reason::BadRequest, "bad_request", 400, 0, "the request is malformed"),
     (Reason::Protocol, "protocol", 0, 1002, "a frame broke RFC 6455"),
     (Reason::Unauthenticated, "unauthenticated", 401, 1008, "no valid credential was given"),
@@ -109,6 +115,7 @@ const TABLE: [(Reason, &str, u16, u16, &str); 22] = [
     (Reason::Busy, "busy", 503, 1013, "a concurrency limit is reached"),
     (Reason::RateLimited, "rate_limited", 429, 1013, "too many requests"),
     (Reason::KeysUnavailable, "keys_unavailable", 503, 1013, "the keys of a token's issuer cannot be had"),
+    (Reason::StoreUnavailable, "store_unavailable", 503, 1013, "the session store cannot be asked"),
     (Reason::Draining, "draining", 503, 1001, "the edge is shutting down"),
     (Reason::UpstreamUnreachable, "upstream_unreachable", 502, 1011, "the upstream cannot be reached"),
     (Reason::UpstreamRefused, "upstream_refused", 502, 1011, "the upstream refused the upgrade"),
@@ -116,6 +123,11 @@ const TABLE: [(Reason, &str, u16, u16, &str); 22] = [
     (Reason::UpstreamBusy, "upstream_busy", 503, 1013, "the upstream is at capacity"),
     (Reason::UpstreamTimeout, "upstream_timeout", 504, 1011, "the upstream did not answer in time"),
     (Reason::UpstreamClosed, "upstream_closed", 0, 1011, "the upstream ended the session"),
+    (Reason::CodeWrong, "code_wrong", 0, 4403, "the caller does not know the code"),
+    (Reason::LockedOut, "locked_out", 0, 4403, "too many codes were tried"),
+    (Reason::GateExpired, "gate_expired", 0, 4408, "no code was entered in time"),
+    (Reason::FormatMismatch, "format_mismatch", 0, 1003, "the media is not of the format that was agreed on"),
+    (Reason::Superseded, "superseded", 0, 4409, "the call came again on another connection"),
     (Reason::Idle, "idle", 0, 1001, "no message crossed for too long"),
     (Reason::MaxDuration, "max_duration", 0, 4450, "the session reached its longest duration"),
     (Reason::LeaseExpired, "lease_expired", 0, 4440, "the credential of the session ended"),
@@ -160,6 +172,7 @@ impl Reason {
             Reason::Busy
                 | Reason::RateLimited
                 | Reason::KeysUnavailable
+                | Reason::StoreUnavailable
                 | Reason::Draining
                 | Reason::UpstreamBusy
         )

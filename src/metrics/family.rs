@@ -38,6 +38,10 @@ pub(super) const AUDIO_MESSAGES: &str = "tonegate_audio_messages_total";
 pub(super) const PAYLOAD_BYTES: &str = "tonegate_payload_bytes_total";
 pub(super) const DTMF_KEYS: &str = "tonegate_dtmf_keys_total";
 pub(super) const DTMF_UNHEARD: &str = "tonegate_dtmf_unheard_messages_total";
+pub(super) const GATES: &str = "tonegate_gates_total";
+pub(super) const GATE_SECONDS: &str = "tonegate_gate_seconds";
+pub(super) const GATE_DIGITS: &str = "tonegate_gate_digits_total";
+pub(super) const CALL_DROPS: &str = "tonegate_call_messages_dropped_total";
 pub(super) const KEY_FETCHES: &str = "tonegate_issuer_key_fetches_total";
 pub(super) const IDENTITY_FETCHES: &str = "tonegate_identity_token_fetches_total";
 pub(super) const LOG_DROPS: &str = "tonegate_log_lines_dropped_total";
@@ -45,7 +49,7 @@ pub(super) const READY: &str = "tonegate_ready";
 pub(super) const BUILD: &str = "tonegate_build_info";
 
 /// Every family that `/metrics` can show.
-pub const FAMILIES: [Family; 24] = [
+pub const FAMILIES: [Family; 28] = [
     family(CONNECTIONS, Kind::Gauge, "Open client sockets."),
     family(CONNECTIONS_TOTAL, Kind::Counter, "Client sockets accepted."),
     family(
@@ -128,6 +132,26 @@ pub const FAMILIES: [Family; 24] = [
         DTMF_UNHEARD,
         Kind::Counter,
         "Audio messages that could not be listened to for keys, by route.",
+    ),
+    family(
+        GATES,
+        Kind::Counter,
+        "Gates of phone calls that were decided, by route and result: authorised, rejected, expired, or left by the caller.",
+    ),
+    family(
+        GATE_SECONDS,
+        Kind::Histogram,
+        "From the first frame of a gated call to the decision, by route.",
+    ),
+    family(
+        GATE_DIGITS,
+        Kind::Counter,
+        "Digits that gates were given, by route and feed: in_band, message, callback.",
+    ),
+    family(
+        CALL_DROPS,
+        Kind::Counter,
+        "Messages of phone calls that went no further, by route and kind.",
     ),
     family(
         KEY_FETCHES,

@@ -24,6 +24,8 @@ use crate::label::Label;
 const SECONDS_SHORT: [f64; 12] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0,
 ];
+/// Bounds in seconds: what callers take to dial a code, up to the longest deadlines.
+const SECONDS_GATE: [f64; 9] = [1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 20.0, 30.0, 60.0];
 /// Bounds in seconds: from an aborted session to the longest one.
 const SECONDS_LONG: [f64; 10] = [
     1.0, 5.0, 15.0, 60.0, 180.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0,
@@ -46,6 +48,10 @@ impl Metrics {
     pub fn new() -> Metrics {
         let recorder = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Full(SESSION_SECONDS.to_owned()), &SECONDS_LONG)
+            .and_then(|builder| {
+                let gate = Matcher::Full(GATE_SECONDS.to_owned());
+                builder.set_buckets_for_metric(gate, &SECONDS_GATE)
+            })
             .and_then(|builder| builder.set_buckets(&SECONDS_SHORT))
             .expect("the bounds above are neither empty nor unsorted")
             .build_recorder();
@@ -160,6 +166,35 @@ impl Metrics {
         metrics::with_local_recorder(&self.recorder, || {
             metrics::counter!(IDENTITY_FETCHES, tags).increment(1);
         });
+    }
+
+    /// Counts the end of a gate: `authorised`, `rejected`, `expired`, `left`.
+    pub fn gate_ended(&self, route: &Label, result: &'static str, after: Duration) {
+        let tags = vec![tag("route", route), word("result", result)];
+        metrics::with_local_recorder(&self.recorder, || {
+            metrics::counter!(GATES, tags).increment(1);
+            metrics::histogram!(GATE_SECONDS, vec![tag("route", route)]).record(after);
+        });
+    }
+
+    /// Counts digits that a gate was given by a feed.
+    pub fn gate_digits(&self, route: &Label, feed: &'static str, count: u64) {
+        let tags = vec![tag("route", route), word("feed", feed)];
+        self.add(GATE_DIGITS, tags, count);
+    }
+
+    /// Counts messages of a phone call that went no further.
+    pub fn call_drops(&self, route: &Label, kind: &'static str, count: u64) {
+        let tags = vec![tag("route", route), word("kind", kind)];
+        self.add(CALL_DROPS, tags, count);
+    }
+
+    fn add(&self, name: &'static str, tags: Vec<Tag>, count: u64) {
+        if count > 0 {
+            metrics::with_local_recorder(&self.recorder, || {
+                metrics::counter!(name, tags).increment(count);
+            });
+        }
     }
 
     /// Counts that a limit was hit; `limit` is its name in the settings.
@@ -304,6 +339,9 @@ mod tests {
         metrics.limit_hit("connections");
         metrics.keys_fetched(&upstream, "ok");
         metrics.identity_fetched(&upstream, "failed");
+        metrics.gate_ended(&route, "authorised", Duration::from_secs(4));
+        metrics.gate_digits(&route, "in_band", 3);
+        metrics.call_drops(&route, "unknown", 1);
         metrics.upkeep();
         let page = metrics.render();
         for family in &FAMILIES {

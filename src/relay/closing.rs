@@ -56,11 +56,16 @@ where
         };
         match other {
             Input::Open if !other_broken && !closer_broken => return false,
-            Input::Closed(_) => {
+            // Its close frame has crossed.
+            Input::Closed(_) if self.call.is_none() => {
                 self.client.told = true;
                 self.upstream.told = true;
             }
-            Input::Open | Input::Violated(_) | Input::Stopped | Input::Lost => {
+            Input::Open
+            | Input::Closed(_)
+            | Input::Violated(_)
+            | Input::Stopped
+            | Input::Lost => {
                 self.answer_for_the_other(cause);
             }
         }
@@ -90,6 +95,11 @@ where
         buffer: &mut [u8],
     ) -> bool {
         let (client, upstream) = (&mut self.client, &mut self.upstream);
+        if self.call.is_some() {
+            // Where messages are translated, what one side still says has nobody to hear it.
+            let up = client.carry(upstream, false, cx, buffer);
+            return upstream.carry(client, false, cx, buffer) || up;
+        }
         let finish_up = cause.reason == Reason::UpstreamClosed && !upstream.told;
         let up = client.carry(upstream, finish_up, cx, buffer);
         let finish_down = cause.reason == Reason::ClientClosed && !client.told;

@@ -24,6 +24,8 @@ pub(super) struct End<S> {
     shut: bool,
     /// Writing failed: the peer cannot be reached any more.
     pub(super) broken: bool,
+    /// There is no peer: the upstream of a call that is still to be let through.
+    absent: bool,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> End<S> {
@@ -36,6 +38,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> End<S> {
             hurried: false,
             shut: false,
             broken: false,
+            absent: false,
+        }
+    }
+
+    /// The end of nobody: what is meant for it is dropped, and nothing comes of it.
+    pub(super) fn absent(leg: Leg<S>, pump: Pump) -> End<S> {
+        End {
+            broken: true,
+            absent: true,
+            ..End::new(leg, pump)
         }
     }
 
@@ -45,6 +57,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> End<S> {
             sent: self.leg.sent(),
             // A leg that is broken holds nobody back: what is meant for it is dropped.
             blocked: self.leg.is_blocked() && !self.broken,
+            absent: self.absent,
         }
     }
 

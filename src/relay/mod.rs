@@ -23,8 +23,10 @@
 //! Not here: who may connect, what is logged (`session`), and bytes before the `101`.
 
 mod buffer;
+mod call;
 mod closing;
 mod end;
+mod forward;
 mod order;
 mod policy;
 mod pump;
@@ -40,10 +42,12 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep};
 
 pub use self::buffer::READ_BUFFER;
+pub use self::call::{Asked, CallTerms};
 pub use self::order::Order;
 pub use self::tls::Leg;
 pub use self::watch::{CLOSE_WAIT, Patience, SHUT_WAIT};
 
+use self::call::Call;
 use self::end::End;
 use self::policy::Lock;
 use self::pump::{Input, Pump};
@@ -109,6 +113,8 @@ enum Phase {
 pub struct Relay<C, U> {
     client: End<C>,
     upstream: End<U>,
+    /// Where a phone call is carried: its messages are heard, and others go on.
+    call: Option<Box<Call>>,
     watch: Watch,
     timer: Pin<Box<Sleep>>,
     order: Arc<Order>,
@@ -146,6 +152,7 @@ where
                 upstream,
                 Pump::new(Role::Server, terms.upstream_message_max, None, upstream_tap),
             ),
+            call: None,
             timer: Box::pin(tokio::time::sleep_until(watch.next())),
             watch,
             order: terms.order,
@@ -204,10 +211,15 @@ where
     /// its end, which then is the cause.
     fn move_frames(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> bool {
         let (client, upstream) = (&mut self.client, &mut self.upstream);
+        if let Some(call) = &mut self.call {
+            return call.carry(client, upstream, cx, buffer);
+        }
         let up = client.carry(upstream, true, cx, buffer);
         let down = upstream.carry(client, true, cx, buffer);
-        if let Some(told) = upstream.pump.tap_mut().told() {
-            client.pump.tap_mut().learn(told);
+        if let Some(told) = upstream.pump.tap_mut().and_then(Tap::told)
+            && let Some(tap) = client.pump.tap_mut()
+        {
+            tap.learn(told);
         }
         up || down
     }
@@ -267,19 +279,47 @@ where
         if let Some(reason) = self.order.poll(cx) {
             return Some(cause(Side::Edge, reason));
         }
+        self.timed(cx).map(|(by, reason)| cause(by, reason))
+    }
+
+    /// What time has brought.
+    fn timed(&mut self, cx: &mut Context<'_>) -> Option<(Side, Reason)> {
         // A timer that is set anew wakes nobody until it is polled again.
-        while self.timer.as_mut().poll(cx).is_ready() {
+        loop {
+            let next = self.watch.next();
+            let gate = self.call.as_mut().and_then(|call| call.wake_at());
+            let next = gate.map_or(next, |gate| gate.min(next));
+            if self.timer.deadline() != next {
+                self.timer.as_mut().reset(next);
+            }
+            if self.timer.as_mut().poll(cx).is_pending() {
+                return None;
+            }
+            let now = Instant::now();
+            if let Some(end) = self.call.as_mut().and_then(|call| call.tick(now)) {
+                return Some(end);
+            }
+            if now < self.watch.next() {
+                continue;
+            }
             let legs = [self.client.progress(), self.upstream.progress()];
-            let crossed = self.client.pump.crossed() + self.upstream.pump.crossed();
-            let due = self.watch.look(Instant::now(), legs, crossed);
+            let crossed = self.counts().iter().map(|c| c.bytes + c.messages).sum();
+            let due = self.watch.look(now, legs, crossed);
             self.client.want_ping |= due.ping_client;
             self.upstream.want_ping |= due.ping_upstream;
-            self.timer.as_mut().reset(self.watch.next());
-            if let Some((by, reason)) = due.end {
-                return Some(cause(by, reason));
+            if due.end.is_some() {
+                return due.end;
             }
         }
-        None
+    }
+
+    /// What has crossed: up, down.
+    fn counts(&self) -> [Counts; 2] {
+        if let Some(call) = &self.call {
+            return call.counts();
+        }
+        let of = |pump: &Pump| pump.tap().map_or_else(Counts::default, |tap| *tap.counts());
+        [of(&self.client.pump), of(&self.upstream.pump)]
     }
 
     /// Sends the pings that are due, where the stream stands between two frames. A leg that
@@ -298,10 +338,7 @@ where
 
     /// Adds to the route's counters what crossed since the last time.
     fn report(&mut self) {
-        let now = [
-            *self.client.pump.tap().counts(),
-            *self.upstream.pump.tap().counts(),
-        ];
+        let now = self.counts();
         for (direction, i) in [(&self.flow.up, 0), (&self.flow.down, 1)] {
             let new = now[i].since(&self.counted[i]);
             direction.add(new.messages, new.bytes, new.audio_messages);
@@ -322,8 +359,8 @@ where
             violation: cause.violation,
             client_close: code(self.client.pump.input()),
             upstream_close: code(self.upstream.pump.input()),
-            up: *self.client.pump.tap().counts(),
-            down: *self.upstream.pump.tap().counts(),
+            up: self.counted[0],
+            down: self.counted[1],
         }
     }
 }

@@ -35,6 +35,8 @@ pub(super) struct Progress {
     pub sent: u64,
     /// Bytes wait that its socket does not take. Meanwhile the other leg is not read.
     pub blocked: bool,
+    /// There is nobody: the upstream of a call that is still to be let through.
+    pub absent: bool,
 }
 
 /// What the clock asks for.
@@ -143,6 +145,9 @@ impl Silence {
     /// is judged by that alone: a ping would only wait with the rest.
     fn judge(&mut self, now: Progress, heard: bool) -> Verdict {
         let before = std::mem::replace(&mut self.seen, now);
+        if now.absent {
+            return Verdict::Alive;
+        }
         let takes = now.sent != before.sent;
         let stuck = now.blocked && before.blocked && !takes;
         if std::mem::replace(&mut self.stuck, stuck) && stuck {
@@ -182,7 +187,7 @@ mod tests {
         Progress {
             received,
             sent,
-            blocked: false,
+            ..Progress::default()
         }
     }
 
@@ -210,6 +215,16 @@ mod tests {
         let talking = |n| [moved(n, 0), moved(5, 18)];
         let due = watch.look(start + 80 * SECOND, talking(4), 4);
         assert_eq!(due.end, Some((Side::Upstream, Reason::UpstreamClosed)));
+    }
+
+    #[test]
+    fn nobody_is_never_lost() {
+        let nobody = Progress {
+            absent: true,
+            ..Progress::default()
+        };
+        let looks: Vec<_> = (1..9).map(|n| [moved(n, 0), nobody]).collect();
+        assert_eq!(ended(&looks), None);
     }
 
     #[test]

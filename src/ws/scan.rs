@@ -129,6 +129,11 @@ impl Scanner {
         self.payload_left == 0
     }
 
+    /// Whether all bytes released so far end with a whole message.
+    pub fn is_between_messages(&self) -> bool {
+        self.payload_left == 0 && !self.in_message
+    }
+
     /// Judges the frame at the start of `bytes`: the header of a data frame, or a whole control
     /// frame, with its length in bytes. `None`: more bytes are needed.
     fn begin(&mut self, bytes: &[u8]) -> Result<Option<(Found, usize)>, Violation> {
