@@ -39,6 +39,7 @@ pub struct Metrics {
     pub proxy_failures: Counter,
     pub tls_failures: Counter,
     pub log_drops: Counter,
+    pub store_up: Gauge,
     pub ready: Gauge,
 }
 
@@ -63,6 +64,7 @@ impl Metrics {
             proxy_failures: counter(PROXY_FAILURES),
             tls_failures: counter(TLS_FAILURES),
             log_drops: counter(LOG_DROPS),
+            store_up: gauge(STORE_UP),
             ready: gauge(READY),
             recorder,
             handle,
@@ -159,6 +161,20 @@ impl Metrics {
         let tags = vec![tag("upstream", upstream), word("result", result)];
         metrics::with_local_recorder(&self.recorder, || {
             metrics::counter!(IDENTITY_FETCHES, tags).increment(1);
+        });
+    }
+
+    /// Counts a question to the session store; `result` is `ok`, or why there was no answer.
+    pub fn store_answered(
+        &self,
+        operation: &'static str,
+        result: &'static str,
+        duration: Duration,
+    ) {
+        let tags = vec![word("operation", operation), word("result", result)];
+        metrics::with_local_recorder(&self.recorder, || {
+            metrics::counter!(STORE_OPERATIONS, tags).increment(1);
+            metrics::histogram!(STORE_SECONDS, vec![word("operation", operation)]).record(duration);
         });
     }
 
@@ -304,6 +320,7 @@ mod tests {
         metrics.limit_hit("connections");
         metrics.keys_fetched(&upstream, "ok");
         metrics.identity_fetched(&upstream, "failed");
+        metrics.store_answered("enter", "ok", Duration::from_millis(1));
         metrics.upkeep();
         let page = metrics.render();
         for family in &FAMILIES {
