@@ -54,7 +54,7 @@
 //! | 9 | `listener` |
 //! | 7 | `session` |
 //! | 6 | `relay`, `admission` |
-//! | 5 | `tap` |
+//! | 5 | `store`, `tap` |
 //! | 4 | `upstream` |
 //! | 3 | `config`, `metrics`, `log` |
 //! | 2 | `dtmf` |
@@ -68,7 +68,8 @@
 //!
 //! * Nothing in rows 0 to 2 and in `tap` knows of tokio, sockets, clocks or logging
 //!   ([`ws::handshake`] alone knows HTTP types).
-//! * rustls is named in `listener/tls`, `relay/tls`, `upstream` and `sim`, nowhere else.
+//! * rustls is named in `listener/tls`, `relay/tls`, `upstream`, `store/redis` and `sim`, nowhere else.
+//! * fred is named in `store/redis`, nowhere else.
 //! * jsonwebtoken is named in `admission/jwt`, `admission/jwks` and `config`, nowhere else. Keys of
 //!   issuers are fetched by one future each, which `app` runs: no request fetches anything.
 //! * ppp is named in `listener/proxy`, nowhere else.
@@ -99,6 +100,7 @@ pub mod admission;
 pub mod session;
 
 pub mod relay;
+pub mod store;
 pub mod tap;
 pub mod upstream;
 

@@ -10,6 +10,7 @@ mod limits;
 mod phone;
 mod resolve;
 mod show;
+mod store;
 mod upstream;
 mod variables;
 
@@ -26,6 +27,9 @@ pub use self::limits::{Limits, Rate, RouteLimits};
 pub use self::phone::{
     Ani, Bridge, Calls, CodeLength, Dialled, Feeds, Flow, Gate, KnownBy, Phone, Prompts,
     VoiceSession,
+};
+pub use self::store::{
+    Engine, KeyForms, Layout, Login, Piece, REDIS_SCOPE, Redis, Store, Template,
 };
 pub use self::upstream::{
     ApiVersions, Credential, IdentitySource, KeyHeader, Kind, ManagedIdentity, Roots, Service,
@@ -55,6 +59,8 @@ pub struct Boot {
     pub workers: usize,
     /// `None`: plain HTTP.
     pub identity: Option<Identity>,
+    /// Where session keys and the records of calls are.
+    pub store: Store,
 }
 
 /// A certificate chain with its key, as PEM.

@@ -48,6 +48,7 @@ fn write(settings: &Settings, out: &mut String) -> std::fmt::Result {
         format_duration(limits.idle),
         format_duration(limits.session),
     )?;
+    boot.store.describe(out)?;
     hops(settings, out)?;
     clients(settings, out)?;
     issuers(settings, out)?;

@@ -44,12 +44,15 @@ pub(super) const GATE_DIGITS: &str = "tonegate_gate_digits_total";
 pub(super) const CALL_DROPS: &str = "tonegate_call_messages_dropped_total";
 pub(super) const KEY_FETCHES: &str = "tonegate_issuer_key_fetches_total";
 pub(super) const IDENTITY_FETCHES: &str = "tonegate_identity_token_fetches_total";
+pub(super) const STORE_OPERATIONS: &str = "tonegate_store_operations_total";
+pub(super) const STORE_SECONDS: &str = "tonegate_store_seconds";
+pub(super) const STORE_UP: &str = "tonegate_store_up";
 pub(super) const LOG_DROPS: &str = "tonegate_log_lines_dropped_total";
 pub(super) const READY: &str = "tonegate_ready";
 pub(super) const BUILD: &str = "tonegate_build_info";
 
 /// Every family that `/metrics` can show.
-pub const FAMILIES: [Family; 28] = [
+pub const FAMILIES: [Family; 31] = [
     family(CONNECTIONS, Kind::Gauge, "Open client sockets."),
     family(CONNECTIONS_TOTAL, Kind::Counter, "Client sockets accepted."),
     family(
@@ -162,6 +165,21 @@ pub const FAMILIES: [Family; 28] = [
         IDENTITY_FETCHES,
         Kind::Counter,
         "Fetches of tokens for the edge itself by upstream and result: ok, failed.",
+    ),
+    family(
+        STORE_OPERATIONS,
+        Kind::Counter,
+        "Questions to the session store by operation and result: ok, or why there was no answer.",
+    ),
+    family(
+        STORE_SECONDS,
+        Kind::Histogram,
+        "Duration of questions to the session store, by operation.",
+    ),
+    family(
+        STORE_UP,
+        Kind::Gauge,
+        "1 while the session store can be asked.",
     ),
     family(
         LOG_DROPS,

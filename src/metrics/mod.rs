@@ -41,6 +41,7 @@ pub struct Metrics {
     pub proxy_failures: Counter,
     pub tls_failures: Counter,
     pub log_drops: Counter,
+    pub store_up: Gauge,
     pub ready: Gauge,
 }
 
@@ -69,6 +70,7 @@ impl Metrics {
             proxy_failures: counter(PROXY_FAILURES),
             tls_failures: counter(TLS_FAILURES),
             log_drops: counter(LOG_DROPS),
+            store_up: gauge(STORE_UP),
             ready: gauge(READY),
             recorder,
             handle,
@@ -195,6 +197,20 @@ impl Metrics {
                 metrics::counter!(name, tags).increment(count);
             });
         }
+    }
+
+    /// Counts a question to the session store; `result` is `ok`, or why there was no answer.
+    pub fn store_answered(
+        &self,
+        operation: &'static str,
+        result: &'static str,
+        duration: Duration,
+    ) {
+        let tags = vec![word("operation", operation), word("result", result)];
+        metrics::with_local_recorder(&self.recorder, || {
+            metrics::counter!(STORE_OPERATIONS, tags).increment(1);
+            metrics::histogram!(STORE_SECONDS, vec![word("operation", operation)]).record(duration);
+        });
     }
 
     /// Counts that a limit was hit; `limit` is its name in the settings.
@@ -342,6 +358,7 @@ mod tests {
         metrics.gate_ended(&route, "authorised", Duration::from_secs(4));
         metrics.gate_digits(&route, "in_band", 3);
         metrics.call_drops(&route, "unknown", 1);
+        metrics.store_answered("enter", "ok", Duration::from_millis(1));
         metrics.upkeep();
         let page = metrics.render();
         for family in &FAMILIES {

@@ -10,7 +10,7 @@ pub mod fetch;
 mod host;
 pub mod identity;
 mod relay;
-mod tls;
+pub mod tls;
 mod voice_live;
 
 use std::sync::Arc;

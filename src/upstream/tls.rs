@@ -40,15 +40,7 @@ impl Connector {
     pub(super) fn new(host: &str, roots: &Roots) -> Result<Connector, Unusable> {
         let name =
             ServerName::try_from(host.to_owned()).map_err(|_| Unusable::Host(host.to_owned()))?;
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let builder = ClientConfig::builder_with_provider(provider.clone())
-            .with_safe_default_protocol_versions()?;
-        let mut config = match roots {
-            Roots::System => builder.with_platform_verifier()?.with_no_client_auth(),
-            Roots::Pem(pem) => builder
-                .with_webpki_verifier(verifier(pem, provider)?)
-                .with_no_client_auth(),
-        };
+        let mut config = client_config(roots)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Connector {
             connector: TlsConnector::from(Arc::new(config)),
@@ -70,6 +62,19 @@ impl Connector {
                 None => "the connection ended in the TLS handshake",
             })
     }
+}
+
+/// How the edge is a client of TLS: 1.2 and 1.3, and the certificate must lead to `roots`.
+pub fn client_config(roots: &Roots) -> Result<ClientConfig, Unusable> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()?;
+    Ok(match roots {
+        Roots::System => builder.with_platform_verifier()?.with_no_client_auth(),
+        Roots::Pem(pem) => builder
+            .with_webpki_verifier(verifier(pem, provider)?)
+            .with_no_client_auth(),
+    })
 }
 
 fn verifier(

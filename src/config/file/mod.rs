@@ -13,7 +13,7 @@ use serde::Deserialize as _;
 use toml::{Table, Value};
 
 pub(super) use self::schema::text as schema;
-pub(super) use self::table::{Credential, File, Issuer, Route, Upstream};
+pub(super) use self::table::{Credential, File, Issuer, Route, Store, Upstream};
 use super::env::{self, Environment};
 
 /// Why the settings cannot be used. The text is for the operator and holds no secret.
@@ -196,6 +196,9 @@ fn anchor_paths(table: &mut Table, file: &Path) {
     if let Some(Value::Table(server)) = table.get_mut("server") {
         anchor(server.get_mut("tls"), "certificate");
         anchor(server.get_mut("tls"), "key");
+    }
+    if let Some(store) = table.get_mut("store") {
+        anchor_roots(store);
     }
     for kind in ["upstreams", "issuers"] {
         let Some(Value::Table(peers)) = table.get_mut(kind) else {

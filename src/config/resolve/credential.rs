@@ -116,7 +116,8 @@ fn of_identity(at: &str, written: &file::Credential, problems: &mut Problems) {
     }
 }
 
-fn identity(
+/// An identity that the platform gives to the edge; `at` is what is told to hold it.
+pub(super) fn identity(
     at: &str,
     written: &file::Credential,
     variables: &Environment,

@@ -9,6 +9,8 @@ mod origin;
 mod reach;
 mod relay;
 mod route;
+mod store;
+mod template;
 mod upstream;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -42,7 +44,7 @@ pub(super) fn resolve(file: File, variables: &Environment) -> Result<Settings, U
     let routes = route::routes(&file, &known, &mut problems);
     key_routes(&keys, &routes, &mut problems);
     let limits = limits(&file, &mut problems);
-    let boot = boot(&file, &mut problems);
+    let boot = boot(&file, variables, &mut problems);
     match (boot, problems.0.is_empty()) {
         (Some(boot), true) => Ok(Settings {
             boot,
@@ -119,8 +121,9 @@ impl Problems {
     }
 }
 
-fn boot(file: &File, problems: &mut Problems) -> Option<Boot> {
+fn boot(file: &File, variables: &Environment, problems: &mut Problems) -> Option<Boot> {
     let server = &file.server;
+    let store = store::store(&file.store, variables, problems);
     let Some(listen) = server.listen else {
         problems.add("server.listen", "missing; for example \"0.0.0.0:8443\"");
         return None;
@@ -178,6 +181,7 @@ fn boot(file: &File, problems: &mut Problems) -> Option<Boot> {
         admin,
         workers,
         identity,
+        store: store?,
     })
 }
 

@@ -19,6 +19,7 @@ use crate::config::ManagedIdentity;
 use crate::error::Reason;
 use crate::label::Label;
 use crate::metrics;
+use crate::secret::Secret;
 
 /// After a failure again after the first, and later, after failure upon failure, after the second.
 /// The metadata service may be away for 70 s while it is updated.
@@ -80,7 +81,8 @@ pub(super) struct Token {
 }
 
 impl Identity {
-    pub(super) fn new(
+    /// The identity behind `settings`; `upstream` is its name in metrics and in the log.
+    pub fn new(
         upstream: Label,
         settings: ManagedIdentity,
         metrics: metrics::Shared,
@@ -170,6 +172,14 @@ impl Identity {
             }
         };
         self.wait_for(number).await.ok_or(none)
+    }
+
+    /// A token that is good now as a peer wants it that does not speak HTTP: without its `Bearer`.
+    pub async fn secret(&self) -> Option<Secret> {
+        let token = self.token().await.ok()?;
+        let header = token.header.to_str().ok()?;
+        let bare = header.strip_prefix("Bearer ")?;
+        Some(Secret::new(bare.to_owned()))
     }
 
     /// A token in place of the one of this number, which the upstream refused; `None` if there is

@@ -1,0 +1,390 @@
+//! The embedded store: the same decisions in this process, for one edge and as long as it lives.
+//!
+//! Nothing runs in the background. What has ended is not there any more to whoever asks, and is
+//! cleared away when room is wanted.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{
+    Attempt, Enter, Entered, Facts, Keys, Needs, Policy, SessionKey, Still, Tried, Unavailable,
+    until,
+};
+use crate::config::Rate;
+use crate::ids::{CallId, ForeignId, SessionId};
+use crate::secret::Digest;
+
+/// Entries of each kind. A call has up to four, so this is room for as many calls at a time as ten
+/// edges can carry, in some 100 MB; one that is full refuses what is new.
+pub(super) const ENTRIES_MAX: usize = 100_000;
+
+/// A table that is full of what has not ended is not gone through more often.
+const SWEEP_PAUSE: Duration = Duration::from_secs(1);
+
+/// Everything, under one lock that no wait is held over.
+pub(super) struct Memory {
+    policy: Policy,
+    state: Mutex<State>,
+}
+
+struct State {
+    calls: Table<CallId, Call>,
+    live: Table<CallId, SessionId>,
+    tries: Table<CallId, Vec<(Try, Tried)>>,
+    spent: Table<Digest, SessionId>,
+    fails: Table<String, Vec<Try>>,
+    keys: Table<String, ()>,
+}
+
+/// One try of one session.
+type Try = (SessionId, u32);
+
+#[derive(Clone, Default)]
+struct Call {
+    facts: Facts,
+    owner: Option<SessionId>,
+    opened: bool,
+}
+
+impl Memory {
+    pub(super) fn new(policy: Policy, entries: usize) -> Memory {
+        Memory {
+            policy,
+            state: Mutex::new(State {
+                calls: Table::new(entries),
+                live: Table::new(entries),
+                tries: Table::new(entries),
+                spent: Table::new(entries),
+                fails: Table::new(entries),
+                keys: Table::new(entries),
+            }),
+        }
+    }
+
+    pub(super) fn enter(&self, enter: &Enter<'_>, keys: &Keys) -> Result<Entered, Unavailable> {
+        let mut state = self.state();
+        let spent_by = state.spent.get(&enter.token);
+        if spent_by.is_some_and(|owner| *owner != enter.owner) {
+            return Ok(Entered::Spent);
+        }
+        let known = state.calls.get(enter.call).cloned();
+        if known.is_none() && enter.signed.is_none() {
+            return Ok(Entered::Unknown);
+        }
+        let mut call = known.unwrap_or_default();
+        if !agree(&mut call.facts, enter) {
+            return Ok(Entered::OtherConnection);
+        }
+        let opener = state.live.get(enter.call).copied();
+        let mut consumed = None;
+        let (opened, resumed) = match (opener, wanted(enter, &call.facts, keys)) {
+            (Some(opener), _) => (true, opener != enter.owner),
+            (None, Wanted::Gate) => (false, false),
+            (None, Wanted::Nothing) => (true, false),
+            (None, Wanted::Key(key, consume)) => {
+                let Some(key) = key.filter(|key| state.has(key)) else {
+                    return Ok(Entered::NoKey);
+                };
+                consumed = consume.then_some(key);
+                (true, false)
+            }
+        };
+        // All has room before anything is written.
+        state.calls.room(enter.call)?;
+        state.live.room(enter.call)?;
+        state.spent.room(&enter.token)?;
+        if let Some(key) = consumed {
+            state.keys.remove(key.expose());
+        }
+        let ttl = self.policy.ttl;
+        if opened {
+            let opener = opener.unwrap_or(enter.owner);
+            state.live.put(enter.call.clone(), opener, ttl)?;
+        }
+        let facts = call.facts.clone();
+        call.owner = Some(enter.owner);
+        call.opened = opened;
+        state.calls.put(enter.call.clone(), call, ttl)?;
+        let left = until(enter.token_expires);
+        state.spent.put(enter.token, enter.owner, left)?;
+        Ok(match opened {
+            true => Entered::Authorised { facts, resumed },
+            false => Entered::Pending(facts),
+        })
+    }
+
+    pub(super) fn try_code(
+        &self,
+        attempt: &Attempt<'_>,
+        keys: &Keys,
+    ) -> Result<Tried, Unavailable> {
+        let mut state = self.state();
+        let Some(mut call) = state.calls.get(attempt.call).cloned() else {
+            return Ok(Tried::NotOurs);
+        };
+        if call.owner != Some(attempt.owner) {
+            return Ok(Tried::NotOurs);
+        }
+        let this = (attempt.owner, attempt.number);
+        let mut tries = state.tries.get(attempt.call).cloned().unwrap_or_default();
+        if let Some((_, before)) = tries.iter().find(|(made, _)| *made == this) {
+            return Ok(*before);
+        }
+        if state.live.get(attempt.call).is_some() {
+            return Ok(Tried::Opened);
+        }
+        let counted = Counted::of(attempt, keys);
+        let per_call = usize::try_from(attempt.per_call).unwrap_or(usize::MAX);
+        if tries.len() >= per_call || counted.iter().any(|counted| counted.is_over(&state)) {
+            return Ok(Tried::LockedOut);
+        }
+        let ttl = self.policy.ttl;
+        let hit = state.has(attempt.key);
+        let tried = if hit { Tried::Opened } else { Tried::Wrong };
+        state.tries.room(attempt.call)?;
+        state.live.room(attempt.call)?;
+        for counted in &counted {
+            state.fails.room(&counted.name)?;
+        }
+        tries.push((this, tried));
+        state.tries.put(attempt.call.clone(), tries, ttl)?;
+        if hit {
+            call.opened = true;
+            state.live.put(attempt.call.clone(), attempt.owner, ttl)?;
+            if attempt.consume {
+                state.keys.remove(attempt.key.expose());
+            }
+        } else {
+            for counted in counted {
+                counted.add(&mut state, this)?;
+            }
+        }
+        state.calls.put(attempt.call.clone(), call, ttl)?;
+        Ok(tried)
+    }
+
+    pub(super) fn give_back(&self, token: &Digest) -> Result<(), Unavailable> {
+        self.state().spent.remove(token);
+        Ok(())
+    }
+
+    pub(super) fn leave(
+        &self,
+        call: &CallId,
+        owner: SessionId,
+        resume: Duration,
+    ) -> Result<(), Unavailable> {
+        let mut state = self.state();
+        let known = state.calls.get(call);
+        if known.is_some_and(|known| known.owner == Some(owner)) {
+            state.live.keep(call, resume);
+        }
+        Ok(())
+    }
+
+    pub(super) fn look(&self, call: &CallId, owner: SessionId) -> Result<Still, Unavailable> {
+        let mut state = self.state();
+        let Some(known) = state.calls.get(call) else {
+            return Ok(Still::Gone);
+        };
+        if known.owner != Some(owner) {
+            return Ok(Still::Superseded);
+        }
+        if known.opened && state.live.get(call).is_none() {
+            return Ok(Still::Gone);
+        }
+        state.calls.keep(call, self.policy.ttl);
+        state.live.keep(call, self.policy.ttl);
+        Ok(Still::Ours)
+    }
+
+    pub(super) fn note_call(&self, call: &CallId, facts: &Facts) -> Result<(), Unavailable> {
+        let mut state = self.state();
+        let mut known = state.calls.get(call).cloned().unwrap_or_default();
+        let said = facts.clone();
+        let old = known.facts;
+        known.facts = Facts {
+            ani: said.ani.or(old.ani),
+            sip: said.sip.or(old.sip),
+            connection: said.connection.or(old.connection),
+            correlation: said.correlation.or(old.correlation),
+        };
+        state.calls.put(call.clone(), known, self.policy.ttl)
+    }
+
+    pub(super) fn put_key(&self, key: &SessionKey, ttl: Duration) -> Result<(), Unavailable> {
+        self.state().keys.put(key.expose().to_owned(), (), ttl)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Whatever panicked: what is written first makes nobody more than they were.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What must be there for a call to be opened.
+enum Wanted {
+    Nothing,
+    Gate,
+    /// A session key, if it can be named, and whether it goes with its use.
+    Key(Option<SessionKey>, bool),
+}
+
+fn wanted(enter: &Enter<'_>, facts: &Facts, keys: &Keys) -> Wanted {
+    match enter.needs {
+        Needs::Nothing => Wanted::Nothing,
+        Needs::Dialled => Wanted::Gate,
+        Needs::ApiKey { consume } => Wanted::Key(enter.asking().map(|id| keys.api(id)), consume),
+        Needs::SipKey { consume } => {
+            Wanted::Key(facts.sip.as_ref().map(|id| keys.sip(id)), consume)
+        }
+    }
+}
+
+/// Whether nobody contradicts; what the record lacks is taken from the others.
+fn agree(facts: &mut Facts, enter: &Enter<'_>) -> bool {
+    fn take<T: Clone + PartialEq>(known: &mut Option<T>, said: Option<&T>) -> bool {
+        match (&*known, said) {
+            (Some(known), Some(said)) => known == said,
+            (None, Some(said)) => {
+                *known = Some(said.clone());
+                true
+            }
+            (_, None) => true,
+        }
+    }
+    let ids = |id: Option<&ForeignId>, known: &mut Option<ForeignId>| take(known, id);
+    if let Some(signed) = enter.signed {
+        let same = take(&mut facts.ani, signed.ani.as_ref())
+            && ids(signed.sip.as_ref(), &mut facts.sip)
+            && ids(signed.connection.as_ref(), &mut facts.connection);
+        if !same {
+            return false;
+        }
+        // Two correlations of one connection are no contradiction: the first is the record's.
+        ids(signed.correlation.as_ref(), &mut facts.correlation);
+    }
+    let same = ids(enter.connection, &mut facts.connection);
+    ids(enter.correlation, &mut facts.correlation);
+    same
+}
+
+/// Failures of one kind.
+struct Counted {
+    name: String,
+    rate: Rate,
+}
+
+impl Counted {
+    fn of(attempt: &Attempt<'_>, keys: &Keys) -> Vec<Counted> {
+        let of_caller = attempt.per_ani.map(|rate| Counted {
+            name: keys.fails(attempt.counted_ani(), attempt.key),
+            rate,
+        });
+        let of_route = attempt.per_route.map(|(route, rate)| Counted {
+            name: keys.fails_of_route(route),
+            rate,
+        });
+        of_caller.into_iter().chain(of_route).collect()
+    }
+
+    fn is_over(&self, state: &State) -> bool {
+        let failed = state.fails.get(&self.name).map_or(0, Vec::len);
+        failed >= usize::try_from(self.rate.count).unwrap_or(usize::MAX)
+    }
+
+    /// The window begins with the first failure.
+    fn add(self, state: &mut State, failed: Try) -> Result<(), Unavailable> {
+        match state.fails.get_mut(&self.name) {
+            Some(fails) => {
+                fails.push(failed);
+                Ok(())
+            }
+            None => state.fails.put(self.name, vec![failed], self.rate.per),
+        }
+    }
+}
+
+impl State {
+    /// Whatever is in here has an end, so `require_ttl` has nothing to refuse.
+    fn has(&self, key: &SessionKey) -> bool {
+        self.keys.get(key.expose()).is_some()
+    }
+}
+
+/// Entries that end.
+struct Table<K, V> {
+    entries: HashMap<K, (V, Instant)>,
+    most: usize,
+    /// When what has ended was last cleared away in vain.
+    full: Option<Instant>,
+}
+
+impl<K: Eq + Hash, V> Table<K, V> {
+    fn new(most: usize) -> Table<K, V> {
+        Table {
+            entries: HashMap::new(),
+            most,
+            full: None,
+        }
+    }
+
+    fn get<Q>(&self, key: &Q) -> Option<&V>
+    where
+        K: std::borrow::Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        let (value, ends) = self.entries.get(key)?;
+        (*ends > Instant::now()).then_some(value)
+    }
+
+    fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        let (value, ends) = self.entries.get_mut(key)?;
+        (*ends > Instant::now()).then_some(value)
+    }
+
+    /// Makes sure that an entry can be put.
+    fn room(&mut self, key: &K) -> Result<(), Unavailable> {
+        if self.entries.len() < self.most || self.entries.contains_key(key) {
+            return Ok(());
+        }
+        let now = Instant::now();
+        if self.full.is_some_and(|full| now < full + SWEEP_PAUSE) {
+            return Err(Unavailable::Full);
+        }
+        self.entries.retain(|_, (_, ends)| *ends > now);
+        if self.entries.len() < self.most {
+            return Ok(());
+        }
+        self.full = Some(now);
+        Err(Unavailable::Full)
+    }
+
+    fn put(&mut self, key: K, value: V, ttl: Duration) -> Result<(), Unavailable> {
+        self.room(&key)?;
+        self.entries.insert(key, (value, Instant::now() + ttl));
+        Ok(())
+    }
+
+    /// Gives an entry another end.
+    fn keep(&mut self, key: &K, ttl: Duration) {
+        let now = Instant::now();
+        if let Some((_, ends)) = self.entries.get_mut(key)
+            && *ends > now
+        {
+            *ends = now + ttl;
+        }
+    }
+
+    fn remove<Q>(&mut self, key: &Q)
+    where
+        K: std::borrow::Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        self.entries.remove(key);
+    }
+}

@@ -1,0 +1,360 @@
+//! The session store: session keys that others write, and what the edges know of each other's calls.
+//!
+//! A decision is one question: either it was answered whole, or it was not made and the answer is
+//! [`Unavailable`], which opens nothing. What was asked once may be asked again after a lost answer:
+//! nothing counts twice, and what was consumed for a session is still there for that session.
+//!
+//! # What is in it
+//!
+//! `{call}` and the like stand for parts; braces that are doubled are in the name of the key. Before
+//! all of them stands `prefix`. The README has the same table for those who write session keys.
+//!
+//! | key | type | kept | written by | read by |
+//! | --- | --- | --- | --- | --- |
+//! | `pstn:{ani}:{code}`, `sip:{id}`, `acs:call_connection_id:{id}` | any | as its writer says | other clouds, the session API | `try_code`, `enter` |
+//! | `call:{{call}}` | hash: `ani`, `sip`, `sip_key`, `connection`, `correlation`, `owner`, `opened` | `ttl`, anew with each write and look | `note_call`, `enter` | `enter`, `try_code`, `look`, `leave` |
+//! | `live:{{call}}` | string: the session that opened the call | `ttl`, anew with each look; after `leave` for the resume window | `enter`, `try_code` | `enter`, `try_code`, `look` |
+//! | `tries:{{call}}` | hash: session and number of a try → `wrong`, `opened`, `reserved` | `ttl` | `try_code` | `try_code` |
+//! | `spent:{sha256 of a token}` | string: the session that spent it | until the token ends | `enter` | `enter` |
+//! | `fails:ani:{ani}`, `fails:key:{sha256 of a key}`, `fails:route:{route}` | set of failed tries | the window of its rate | `try_code` | `try_code` |
+//! | `used:{{session key}}` | string: the try that consumed it; in a cluster only | 60 s | `try_code`, `enter` | the same, after a lost answer |
+//!
+//! To revoke a verdict, delete `live:{{call}}`; to forget a call, its `call:{{call}}`.
+//!
+//! # Not here
+//!
+//! When to ask again, and until when: that is whoever asks. What a call's digits are: the gate.
+
+mod key;
+mod memory;
+mod redis;
+
+use std::time::{Duration, Instant, SystemTime};
+
+pub use self::key::{Keys, SessionKey};
+pub use self::redis::Unusable;
+
+use self::memory::Memory;
+use self::redis::Redis;
+use crate::config::{self, Rate};
+use crate::ids::{CallId, ForeignId, PhoneNumber, SessionId};
+use crate::label::Label;
+use crate::metrics;
+use crate::secret::Digest;
+
+/// What signalling said of a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    pub ani: Option<PhoneNumber>,
+    /// The id in a SIP header.
+    pub sip: Option<ForeignId>,
+    /// ACS' id of the connection.
+    pub connection: Option<ForeignId>,
+    pub correlation: Option<ForeignId>,
+}
+
+/// A session that wants to begin.
+#[derive(Clone, Copy, Debug)]
+pub struct Enter<'a> {
+    pub call: &'a CallId,
+    pub owner: SessionId,
+    pub token: Digest,
+    /// From when on no verifier takes the token any more, leeway included.
+    pub token_expires: SystemTime,
+    pub connection: Option<&'a ForeignId>,
+    pub correlation: Option<&'a ForeignId>,
+    /// What a signed URL says; a record that is missing is made from it.
+    pub signed: Option<&'a Facts>,
+    pub needs: Needs,
+}
+
+impl Enter<'_> {
+    /// The connection that asks, which the API's session key is named by.
+    fn asking(&self) -> Option<&ForeignId> {
+        let signed = self.signed.and_then(|facts| facts.connection.as_ref());
+        self.connection.or(signed)
+    }
+}
+
+/// What must be there beside a known call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    Nothing,
+    /// The session key of its connection.
+    ApiKey {
+        consume: bool,
+    },
+    /// The session key of its SIP id.
+    SipKey {
+        consume: bool,
+    },
+    /// A code, dialled after the `101`.
+    Dialled,
+}
+
+/// What became of it. All but the first two are refusals, which consume, spend and write nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entered {
+    /// The gate decides.
+    Pending(Facts),
+    /// `resumed`: by a verdict that still holds.
+    Authorised { facts: Facts, resumed: bool },
+    /// The token was used before.
+    Spent,
+    /// No record of the call, not yet at least.
+    Unknown,
+    /// The record is of another connection, or the signed URL says another caller.
+    OtherConnection,
+    /// No session key.
+    NoKey,
+}
+
+/// A code that a caller dialled.
+#[derive(Clone, Copy, Debug)]
+pub struct Attempt<'a> {
+    pub call: &'a CallId,
+    pub owner: SessionId,
+    /// 1 for the first code of the session, and so on: it is the same when the try is made again.
+    pub number: u32,
+    pub ani: Option<&'a PhoneNumber>,
+    pub key: &'a SessionKey,
+    pub consume: bool,
+    /// Codes that the call may try, in all of its sessions.
+    pub per_call: u32,
+    /// Failures of one caller.
+    pub per_ani: Option<Rate>,
+    /// Failures of all callers of a route.
+    pub per_route: Option<(&'a Label, Rate)>,
+    /// The number does not tell callers apart: failures count by key instead.
+    pub shared_ani: bool,
+}
+
+impl Attempt<'_> {
+    /// The number that failures count by.
+    fn counted_ani(&self) -> Option<&PhoneNumber> {
+        self.ani.filter(|_| !self.shared_ani)
+    }
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tried {
+    Opened,
+    Wrong,
+    /// Too many failures before; nothing was looked up, consumed or counted.
+    LockedOut,
+    /// The call is forgotten or another session's; nothing was looked up, consumed or counted.
+    NotOurs,
+}
+
+/// What a session's call is to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Still {
+    Ours,
+    /// Another session has taken over.
+    Superseded,
+    /// It is forgotten, or its verdict revoked.
+    Gone,
+}
+
+/// No answer, so no decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unavailable {
+    #[error("the store took too long")]
+    Timeout,
+    #[error("the store cannot be reached")]
+    Unreachable,
+    #[error("the store refused the command")]
+    Refused,
+    #[error("too many commands wait for the store, or it holds too much")]
+    Full,
+    #[error("the store holds something that is not as the edge writes it")]
+    Malformed,
+}
+
+impl Unavailable {
+    /// For metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Unavailable::Timeout => "timeout",
+            Unavailable::Unreachable => "unreachable",
+            Unavailable::Refused => "refused",
+            Unavailable::Full => "full",
+            Unavailable::Malformed => "malformed",
+        }
+    }
+}
+
+/// The session store.
+pub struct Store {
+    engine: Engine,
+    keys: Keys,
+    metrics: metrics::Shared,
+}
+
+enum Engine {
+    Memory(Memory),
+    Redis(Box<Redis>),
+}
+
+/// What all decisions follow.
+#[derive(Clone, Copy, Debug)]
+struct Policy {
+    ttl: Duration,
+    require_ttl: bool,
+}
+
+impl Store {
+    /// Prepares it; nothing is connected yet.
+    pub fn new(settings: &config::Store, metrics: metrics::Shared) -> Result<Store, Unusable> {
+        let policy = Policy {
+            ttl: settings.ttl,
+            require_ttl: settings.require_ttl,
+        };
+        let engine = match &settings.engine {
+            config::Engine::Memory => {
+                metrics.store_up.set(1.0);
+                Engine::Memory(Memory::new(policy, memory::ENTRIES_MAX))
+            }
+            config::Engine::Redis(redis) => {
+                metrics.store_up.set(0.0);
+                Engine::Redis(Box::new(Redis::new(redis, policy, metrics.clone())?))
+            }
+        };
+        Ok(Store {
+            engine,
+            keys: Keys::new(&settings.keys),
+            metrics,
+        })
+    }
+
+    /// Builds the names of session keys.
+    pub fn keys(&self) -> &Keys {
+        &self.keys
+    }
+
+    /// Keeps the connections; lives as long as the edge. Commands may come from other runtimes.
+    pub async fn run(&self) {
+        match &self.engine {
+            Engine::Memory(_) => std::future::pending().await,
+            Engine::Redis(redis) => redis.run().await,
+        }
+    }
+
+    /// Whether it can be asked.
+    pub fn is_up(&self) -> bool {
+        match &self.engine {
+            Engine::Memory(_) => true,
+            Engine::Redis(redis) => redis.is_up(),
+        }
+    }
+
+    /// Decides whether a session may begin, and takes the call over for it.
+    pub async fn enter(&self, enter: &Enter<'_>) -> Result<Entered, Unavailable> {
+        let work = async {
+            match &self.engine {
+                Engine::Memory(memory) => memory.enter(enter, &self.keys),
+                Engine::Redis(redis) => redis.enter(enter, &self.keys).await,
+            }
+        };
+        self.count("enter", work).await
+    }
+
+    /// Decides on a code. The same number again is the same try.
+    pub async fn try_code(&self, attempt: &Attempt<'_>) -> Result<Tried, Unavailable> {
+        let work = async {
+            match &self.engine {
+                Engine::Memory(memory) => memory.try_code(attempt, &self.keys),
+                Engine::Redis(redis) => redis.try_code(attempt, &self.keys).await,
+            }
+        };
+        self.count("try_code", work).await
+    }
+
+    /// The `101` did not come: the token is not spent after all.
+    pub async fn give_back(&self, token: &Digest) -> Result<(), Unavailable> {
+        let work = async {
+            match &self.engine {
+                Engine::Memory(memory) => memory.give_back(token),
+                Engine::Redis(redis) => redis.give_back(token, &self.keys).await,
+            }
+        };
+        self.count("give_back", work).await
+    }
+
+    /// The media socket is gone: if the call is still this session's, its verdict holds for `resume`.
+    pub async fn leave(
+        &self,
+        call: &CallId,
+        owner: SessionId,
+        resume: Duration,
+    ) -> Result<(), Unavailable> {
+        let work = async {
+            match &self.engine {
+                Engine::Memory(memory) => memory.leave(call, owner, resume),
+                Engine::Redis(redis) => redis.leave(call, owner, resume, &self.keys).await,
+            }
+        };
+        self.count("leave", work).await
+    }
+
+    /// What the call is to a session that runs. What is still its own is kept for another `ttl`.
+    pub async fn look(&self, call: &CallId, owner: SessionId) -> Result<Still, Unavailable> {
+        let work = async {
+            match &self.engine {
+                Engine::Memory(memory) => memory.look(call, owner),
+                Engine::Redis(redis) => redis.look(call, owner, &self.keys).await,
+            }
+        };
+        self.count("look", work).await
+    }
+
+    /// Makes a call known: whoever answers it says what signalling said. What is not said stays.
+    pub async fn note_call(&self, call: &CallId, facts: &Facts) -> Result<(), Unavailable> {
+        let work = async {
+            match &self.engine {
+                Engine::Memory(memory) => memory.note_call(call, facts),
+                Engine::Redis(redis) => redis.note_call(call, facts, &self.keys).await,
+            }
+        };
+        self.count("note_call", work).await
+    }
+
+    /// Writes a session key.
+    pub async fn put_key(&self, key: &SessionKey, ttl: Duration) -> Result<(), Unavailable> {
+        let work = async {
+            match &self.engine {
+                Engine::Memory(memory) => memory.put_key(key, ttl),
+                Engine::Redis(redis) => redis.put_key(key, ttl).await,
+            }
+        };
+        self.count("put_key", work).await
+    }
+
+    async fn count<T>(
+        &self,
+        operation: &'static str,
+        work: impl Future<Output = Result<T, Unavailable>>,
+    ) -> Result<T, Unavailable> {
+        let begun = Instant::now();
+        let answer = work.await;
+        let result = match &answer {
+            Ok(_) => "ok",
+            Err(unavailable) => unavailable.word(),
+        };
+        if matches!(&answer, Err(Unavailable::Full)) {
+            self.metrics.limit_hit("store");
+        }
+        self.metrics
+            .store_answered(operation, result, begun.elapsed());
+        answer
+    }
+}
+
+/// How long a token must be remembered: never nothing, whatever clocks say.
+fn until(expires: SystemTime) -> Duration {
+    let left = expires
+        .duration_since(SystemTime::now())
+        .unwrap_or_default();
+    left.max(Duration::from_secs(1))
+}

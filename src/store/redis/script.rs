@@ -1,0 +1,63 @@
+//! The scripts, and how Redis knows them: by the SHA-1 of their text.
+
+use aws_lc_rs::digest;
+
+/// One script.
+pub(super) struct Script {
+    pub(super) text: &'static str,
+    pub(super) sha: String,
+}
+
+impl Script {
+    fn new(text: &'static str) -> Script {
+        let sha = digest::digest(&digest::SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes());
+        let sha = sha.as_ref().iter().map(|byte| format!("{byte:02x}"));
+        Script {
+            text,
+            sha: sha.collect(),
+        }
+    }
+}
+
+/// All of them.
+pub(super) struct Scripts {
+    pub(super) enter: Script,
+    pub(super) admit: Script,
+    pub(super) spend: Script,
+    pub(super) unspend: Script,
+    pub(super) take: Script,
+    pub(super) try_code: Script,
+    pub(super) reserve: Script,
+    pub(super) count: Script,
+    pub(super) uncount: Script,
+    pub(super) settle: Script,
+    pub(super) leave: Script,
+    pub(super) look: Script,
+    pub(super) note: Script,
+}
+
+impl Scripts {
+    pub(super) fn new() -> Scripts {
+        Scripts {
+            enter: Script::new(concat!(
+                include_str!("record.lua"),
+                include_str!("enter.lua")
+            )),
+            admit: Script::new(concat!(
+                include_str!("record.lua"),
+                include_str!("admit.lua")
+            )),
+            spend: Script::new(include_str!("spend.lua")),
+            unspend: Script::new(include_str!("unspend.lua")),
+            take: Script::new(include_str!("take.lua")),
+            try_code: Script::new(include_str!("try.lua")),
+            reserve: Script::new(include_str!("reserve.lua")),
+            count: Script::new(include_str!("count.lua")),
+            uncount: Script::new(include_str!("uncount.lua")),
+            settle: Script::new(include_str!("settle.lua")),
+            leave: Script::new(include_str!("leave.lua")),
+            look: Script::new(include_str!("look.lua")),
+            note: Script::new(include_str!("note.lua")),
+        }
+    }
+}
