@@ -69,8 +69,8 @@
 //! * Nothing in rows 0 to 2 and in `tap` knows of tokio, sockets, clocks or logging
 //!   ([`ws::handshake`] alone knows HTTP types).
 //! * rustls is named in `listener/tls`, `relay/tls`, `upstream` and `sim`, nowhere else.
-//! * jsonwebtoken is named in `admission/jwt`, `admission/jwks` and `config`, nowhere else. Keys of
-//!   issuers are fetched by one future each, which `app` runs: no request fetches anything.
+//! * jsonwebtoken is named in `admission/jwt`, `admission/jwks`, `admission/media_url` and `config`,
+//!   nowhere else. Keys of issuers are fetched by one future each, which `app` runs: no request fetches anything.
 //! * ppp is named in `listener/proxy`, nowhere else.
 //! * Environment variables are read in `config/env`, nowhere else.
 //! * `unsafe` is in `dtmf/simd`, nowhere else.
