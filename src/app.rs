@@ -23,6 +23,7 @@ use crate::error::Reason;
 use crate::label::Label;
 use crate::listener::explain::Explained;
 use crate::listener::http::{Doors, Open};
+use crate::listener::paths::Paths;
 use crate::listener::{self, Public, admin, tls};
 use crate::log;
 use crate::metrics::Metrics;
@@ -274,11 +275,11 @@ fn doors(settings: &Settings) -> Result<Doors, Failed> {
         let built = Upstream::new(upstream.clone(), metrics.clone())?;
         upstreams.insert(upstream.name.clone(), Arc::new(built));
     }
-    let mut by_path = HashMap::new();
+    let mut paths = Paths::default();
     let mut routes = Vec::new();
     for route in &live.routes {
         for path in &route.paths {
-            by_path.insert(path.clone(), routes.len());
+            paths.add(path, routes.len());
         }
         routes.push(Open {
             metrics: metrics.route(&route.name),
@@ -293,7 +294,7 @@ fn doors(settings: &Settings) -> Result<Doors, Failed> {
     }
     Ok(Doors {
         routes,
-        by_path,
+        paths,
         admission: Admission::new(live, &metrics)?,
         hops: live.hops.clone(),
         limits: live.limits,

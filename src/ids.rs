@@ -43,11 +43,15 @@ pub struct CallId(Box<str>);
 impl CallId {
     /// Takes `text` if it fits the grammar.
     pub fn new(text: &str) -> Option<CallId> {
-        let fits = (1..=64).contains(&text.len())
+        CallId::fits(text).then(|| CallId(text.into()))
+    }
+
+    /// Whether `text` fits the grammar.
+    pub fn fits(text: &str) -> bool {
+        (1..=64).contains(&text.len())
             && text
                 .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
-        fits.then(|| CallId(text.into()))
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
     }
 
     pub fn as_str(&self) -> &str {

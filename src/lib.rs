@@ -70,8 +70,8 @@
 //!   ([`ws::handshake`] alone knows HTTP types).
 //! * rustls is named in `listener/tls`, `relay/tls`, `upstream`, `store/redis` and `sim`, nowhere else.
 //! * fred is named in `store/redis`, nowhere else.
-//! * jsonwebtoken is named in `admission/jwt`, `admission/jwks` and `config`, nowhere else. Keys of
-//!   issuers are fetched by one future each, which `app` runs: no request fetches anything.
+//! * jsonwebtoken is named in `admission/jwt`, `admission/jwks`, `admission/media_url` and `config`,
+//!   nowhere else. Keys of issuers are fetched by one future each, which `app` runs: no request fetches anything.
 //! * ppp is named in `listener/proxy`, nowhere else.
 //! * Environment variables are read in `config/env`, nowhere else.
 //! * `unsafe` is in `dtmf/simd`, nowhere else.

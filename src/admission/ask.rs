@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::credential::Shown;
 use super::query::{Mode, Query};
 use super::{Denied, Entered};
-use crate::config::{ApiKey, Kind, Model, Parameter, Pass, Route, Way};
+use crate::config::{ApiKey, Kind, Model, Parameter, Pass, Route, RouteKind, Way};
 use crate::error::Reason;
 use crate::label::Label;
 use crate::upstream::{About, Ask, Generation, Transport};
@@ -14,7 +14,8 @@ use crate::upstream::{About, Ask, Generation, Transport};
 /// to clients that say `mode=`, as only its clients do.
 pub(super) fn in_old_words(denied: Denied, route: &Route, query: &Query, shown: &Shown) -> Denied {
     let nothing = shown.key.is_none() && shown.bearer.is_none() && shown.principal.is_none();
-    let asked = denied.reason == Reason::Unauthenticated && route.kind == Kind::VoiceLive;
+    let asked =
+        denied.reason == Reason::Unauthenticated && matches!(route.kind, RouteKind::VoiceLive);
     let detail = match query.mode {
         Some(Mode::Agent) if nothing && asked && route.agents.is_empty() => NO_AGENT,
         Some(Mode::Agent) if nothing && asked => NO_TOKEN,
@@ -54,7 +55,7 @@ pub(super) fn ask(route: &Route, entered: &Entered<'_>, query: &Query) -> Result
         Some(_) => return Err(forbidden("the api-version is not allowed here")),
         None => None,
     };
-    let about = match route.kind {
+    let about = match route.kind.upstream() {
         Kind::VoiceLive => about(route, entered, query)?,
         Kind::Relay => relay(route, entered, query)?,
     };

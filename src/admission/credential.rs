@@ -9,7 +9,7 @@ use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderValue};
 
 use super::query::Query;
-use super::{Denied, Request, easyauth, jwt};
+use super::{Denied, Request, call, easyauth, jwt};
 use crate::config::{Enter, Place, Way};
 use crate::error::Reason;
 use crate::secret::{Digest, Secret};
@@ -24,6 +24,8 @@ pub(super) struct Shown {
     pub(super) key: Option<Secret>,
     /// From a hop that is believed.
     pub(super) principal: Option<easyauth::Document>,
+    /// On routes of calls: which one, and its secret.
+    pub(super) call: Option<call::Shown>,
 }
 
 impl Shown {
@@ -33,6 +35,10 @@ impl Shown {
             self.bearer.as_ref().map(|_| "a bearer credential"),
             self.key.as_ref().map(|_| "a key"),
             self.principal.as_ref().map(|_| "a principal of EasyAuth"),
+            self.call
+                .as_ref()
+                .and_then(|call| call.secret.as_ref())
+                .map(|_| "a call's secret"),
         ]
         .into_iter()
         .flatten()
@@ -82,6 +88,9 @@ pub(super) fn lift(asked: Request<'_>, query: &Query) -> Result<Shown, Denied> {
     let mut shown = Shown::default();
     if asked.by_hop && route.enter.ways().contains(&Way::EasyAuth) {
         shown.principal = easyauth::lift(headers)?;
+    }
+    if route.kind.phone().is_some() {
+        shown.call = Some(call::lift(asked, query)?);
     }
     for place in &route.accept {
         match place {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::credential::Shown;
 use super::easyauth::Principal;
 use super::jwt::{self, Verified};
+use super::media_url::Signed;
 use super::{Admission, Denied, Request, Subject};
 use crate::config::{ApiKey, Enter, Way};
 use crate::error::Reason;
@@ -18,6 +19,8 @@ pub(super) struct Entered<'a> {
     pub(super) key: Option<&'a ApiKey>,
     pub(super) token: Option<Arc<Verified>>,
     pub(super) principal: Option<Principal>,
+    /// What a media URL was signed for.
+    pub(super) signed: Option<Signed>,
 }
 
 impl Admission {
@@ -75,6 +78,15 @@ impl Admission {
                     let key = keys.ok_or(missing(ways, "and"))?;
                     entered.key = Some(self.keys.find(key, &asked.route.name)?);
                 }
+                if ways.contains(&Way::Call) {
+                    let no_call = Denied::new(Reason::Forbidden, "no calls are streamed here");
+                    let (call, signer) = shown
+                        .call
+                        .as_ref()
+                        .zip(self.signer.as_ref())
+                        .ok_or(no_call)?;
+                    entered.signed = Some(call.verify(signer, asked.now.wall)?);
+                }
                 let issuers = issuers(ways);
                 if !issuers.is_empty() {
                     let token = tokens.ok_or(missing(ways, "and"))?;
@@ -89,6 +101,12 @@ impl Admission {
 
 impl Entered<'_> {
     pub(super) fn subject(&self) -> Subject {
+        if let (Some(token), Some(signed)) = (&self.token, &self.signed) {
+            return Subject::Call {
+                issuer: token.issuer.clone(),
+                call: signed.call.clone(),
+            };
+        }
         match (&self.token, &self.principal, self.key) {
             (Some(token), _, _) => Subject::Token {
                 issuer: token.issuer.clone(),
@@ -105,6 +123,10 @@ impl Entered<'_> {
     }
 
     pub(super) fn identity(&self) -> Option<Digest> {
+        // All tokens of ACS are one identity: what is to be told apart is calls.
+        if let Some(signed) = &self.signed {
+            return Some(Digest::of(&format!("call\0{}", signed.call)));
+        }
         let token = self.token.as_ref().map(|token| token.identity());
         let principal = || self.principal.as_ref().map(Principal::identity);
         token.or_else(principal).or(self.key.map(|key| key.digest))
@@ -115,7 +137,7 @@ fn issuers(ways: &[Way]) -> Vec<&Label> {
     ways.iter()
         .filter_map(|way| match way {
             Way::Issuer(name) => Some(name),
-            Way::Key | Way::EasyAuth | Way::Anyone => None,
+            Way::Key | Way::EasyAuth | Way::Call | Way::Anyone => None,
         })
         .collect()
 }

@@ -9,9 +9,12 @@
 //! 4. the query: known parameters once each, in their grammar (400)
 //! 5. the credentials: lifted out of the request once, from the places the route accepts (400)
 //! 6. who it is: the key by its digest, the token by its issuer's signature, the principal by the
-//!    hop that brought it (401, 403, 503)
-//! 7. what is asked for: the model or the agent, in the route's list and in the key's (403)
-//! 8. how often and how much is in use already, by key and by identity (429, 503)
+//!    hop that brought it, a call's secret by our own signature (401, 403, 503)
+//! 7. on routes of calls: whether token, URL and headers speak of one call (400, 403)
+//! 8. what is asked for: the model or the agent, in the route's list and in the key's (403)
+//! 9. how often and how much is in use already, by key and by identity (429, 503)
+//!
+//! What a call has in the store ([`Grant::call`]) is asked after that, before anything is dialled.
 //!
 //! `tonegate explain` runs the same checks and tells what each found ([`Told`]).
 //!
@@ -19,12 +22,14 @@
 
 mod api_key;
 mod ask;
+mod call;
 mod credential;
 mod easyauth;
 mod identify;
 mod jwks;
 mod jwt;
 mod limit;
+pub mod media_url;
 mod network;
 mod origin;
 mod query;
@@ -40,6 +45,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use http::request;
 
+pub use self::call::Calling;
 pub use self::credential::subprotocol;
 pub use self::jwks::Keys;
 pub use self::network::{Address, Peer};
@@ -53,8 +59,9 @@ use self::credential::Shown;
 use self::identify::Entered;
 use self::jwt::{Tokens, Verified};
 use self::limit::{Limits, Taken};
+use self::media_url::Signer;
 use self::query::Query;
-use crate::config::{Kind, Live, Model, Route};
+use crate::config::{KnownBy, Live, Model, Route, RouteKind};
 use crate::error::Reason;
 use crate::ids::SessionId;
 use crate::label::Label;
@@ -100,6 +107,7 @@ pub struct Grant {
     ask: Ask,
     /// The token to show upstream, where it is meant for it.
     token: Option<Secret>,
+    call: Option<Calling>,
     /// Models that messages of the client may name; `None`: messages are not looked at.
     locked: Option<Arc<[Model]>>,
     expires: Option<SystemTime>,
@@ -129,6 +137,7 @@ impl Grant {
             Subject::EasyAuth { tenant, name } => {
                 ("easyauth", Some(tenant.as_str()), Some(name.as_str()))
             }
+            Subject::Call { issuer, call } => (issuer.as_str(), None, Some(call.as_str())),
             Subject::Anyone => ("anyone", None, None),
         };
         Want {
@@ -142,6 +151,11 @@ impl Grant {
                 subject,
             },
         }
+    }
+
+    /// The call that is to be streamed, on routes of calls; there it is always one.
+    pub fn call(&self) -> Option<&Calling> {
+        self.call.as_ref()
     }
 
     pub fn locked(&self) -> Option<Arc<[Model]>> {
@@ -192,6 +206,9 @@ pub struct Admission {
     tokens: Tokens,
     /// Tenants whose principals enter by `easyauth`; empty: all.
     tenants: Vec<String>,
+    /// Of media URLs; `None`: no phone calls.
+    signer: Option<Signer>,
+    known_by: KnownBy,
     limits: Limits,
 }
 
@@ -213,6 +230,11 @@ impl Admission {
                 .hops
                 .as_ref()
                 .map_or_else(Vec::new, |hops| hops.tenants.clone()),
+            signer: live.calls.as_ref().and_then(Signer::new),
+            known_by: live
+                .calls
+                .as_ref()
+                .map_or(KnownBy::Record, |calls| calls.known_by),
             limits: Limits::new(metrics.clone()),
         })
     }
@@ -267,6 +289,13 @@ impl Admission {
         let entered = self.identify(asked, &shown).await;
         let entered = entered.map_err(|denied| ask::in_old_words(denied, route, &query, &shown));
         let entered = told.hear("identity", entered, |entered| entered.subject().to_string())?;
+        let call = match route.kind.phone() {
+            Some(phone) => {
+                let call = Calling::of(asked, phone, self.known_by, &shown, &entered);
+                Some(told.hear("call", call, Calling::describe)?)
+            }
+            None => None,
+        };
         let ask = ask(route, &entered, &query);
         let ask = told.hear("ask", ask, |ask| format!("{ask}"))?;
         let slots = self
@@ -275,13 +304,19 @@ impl Admission {
         let slots = told.hear("limits", slots, |slots| {
             format!("{} slots taken", slots.len())
         })?;
-        // Whom a relay's upstream takes tokens of is for whoever named it to know.
-        let meant = |token: &&Arc<Verified>| token.for_voice_live || route.kind == Kind::Relay;
+        let meant = |token: &&Arc<Verified>| match route.kind {
+            RouteKind::VoiceLive => token.for_voice_live,
+            // Whom a relay's upstream takes tokens of is for whoever named it to know.
+            RouteKind::Relay => true,
+            // What ACS shows us is for us: with it anybody could stream any call.
+            RouteKind::AcsMedia(_) => false,
+        };
         let token = entered.token.as_ref().filter(meant);
         Ok(Grant {
             subject: entered.subject(),
             ask,
             token: token.and(shown.bearer),
+            call,
             locked: route.lock_models.then(|| allowed(route, entered.key)),
             expires: entered.token.as_ref().map(|token| token.expires),
             dropped_parameters: query.dropped(route),

@@ -4,6 +4,7 @@
 //! Unknown ones are counted and go nowhere.
 
 use super::Denied;
+use super::media_url::PARAMETER;
 use crate::config::{Kind, Place, Route};
 use crate::error::Reason;
 use crate::label::Label;
@@ -143,12 +144,14 @@ impl Query {
     pub(super) fn dropped(&self, route: &Route) -> u64 {
         let count = |some: &[bool]| some.iter().filter(|&&some| some).count() as u64;
         let passed = |name: &String| route.parameters.iter().any(|p| p.name.as_str() == name);
-        let others = self.others.iter().filter(|(name, _)| !passed(name));
+        let secret = |name: &String| route.kind.phone().is_some() && name == PARAMETER;
+        let others = self.others.iter();
+        let others = others.filter(|(name, _)| !passed(name) && !secret(name));
         let mut dropped = others.count() as u64;
         if route.models.is_empty() {
             dropped += u64::from(self.model.is_some());
         }
-        if route.models.is_empty() || route.kind != Kind::Relay {
+        if route.models.is_empty() || route.kind.upstream() != Kind::Relay {
             dropped += u64::from(self.deployment.is_some());
         }
         if !route.accept.contains(&Place::Query) {

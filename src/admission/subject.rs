@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::ids::CallId;
 use crate::label::Label;
 
 /// Who was admitted.
@@ -17,6 +18,8 @@ pub enum Subject {
     },
     /// Whom the platform in front signed in.
     EasyAuth { tenant: String, name: String },
+    /// A call, streamed by whoever signed its token.
+    Call { issuer: Label, call: CallId },
     /// Whoever asked, on a route that says so.
     Anyone,
 }
@@ -34,6 +37,7 @@ impl fmt::Display for Subject {
                 None => write!(f, "{issuer}:{name}"),
             },
             Subject::EasyAuth { tenant, name } => write!(f, "easyauth:{tenant}/{name}"),
+            Subject::Call { issuer, call } => write!(f, "{issuer}:{call}"),
             Subject::Anyone => f.write_str("anyone"),
         }
     }

@@ -41,6 +41,7 @@ fn with_keys(keys: Vec<ApiKey>) -> Admission {
         hops: None,
         keys,
         issuers: Vec::new(),
+        calls: None,
         upstreams: Vec::new(),
         routes: Vec::new(),
     };
@@ -50,7 +51,7 @@ fn with_keys(keys: Vec<ApiKey>) -> Admission {
 fn route(ways: &[Way], accept: &[Place]) -> Route {
     Route {
         name: label("browser"),
-        kind: Kind::VoiceLive,
+        kind: RouteKind::VoiceLive,
         paths: vec!["/ws".to_owned()],
         enter: Enter::Any(ways.to_vec()),
         accept: accept.to_vec(),

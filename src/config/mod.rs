@@ -9,6 +9,7 @@ mod file;
 mod limits;
 mod phone;
 mod resolve;
+mod route;
 mod show;
 mod store;
 mod upstream;
@@ -31,6 +32,7 @@ pub use self::phone::{
 pub use self::store::{
     Engine, KeyForms, Layout, Login, Piece, REDIS_SCOPE, Redis, Store, Template,
 };
+pub use self::route::{CALL, Dtmf, Enter, Parameter, Pass, Place, Refuse, Route, RouteKind, Way};
 pub use self::upstream::{
     ApiVersions, Credential, IdentitySource, KeyHeader, Kind, ManagedIdentity, Roots, Service,
     Target, Upstream, VOICE_LIVE_AUDIENCES,
@@ -78,6 +80,8 @@ pub struct Live {
     pub hops: Option<Hops>,
     pub keys: Vec<ApiKey>,
     pub issuers: Vec<Issuer>,
+    /// `None`: no phone calls.
+    pub calls: Option<Calls>,
     pub upstreams: Vec<Upstream>,
     pub routes: Vec<Route>,
 }
@@ -162,6 +166,8 @@ pub enum IssuerKind {
     },
     /// One `iss`, to the letter.
     Oidc { issuer: String },
+    /// Azure Communication Services, whose tokens come with calls: one `iss`, and nobody's `sub`.
+    Acs { issuer: String },
 }
 
 /// Where the keys of an issuer are published; `https` URLs.
@@ -171,144 +177,6 @@ pub enum KeySource {
     Metadata(String),
     /// The keys themselves.
     Jwks(String),
-}
-
-/// A set of paths with one admission decision.
-#[derive(Clone, Debug)]
-pub struct Route {
-    pub name: Label,
-    pub kind: Kind,
-    pub paths: Vec<String>,
-    pub enter: Enter,
-    pub accept: Vec<Place>,
-    /// The cookie that holds a credential, where cookies are accepted.
-    pub cookie: String,
-    /// Web pages whose scripts may connect, as browsers name them in `Origin`; empty: none.
-    pub origins: Vec<String>,
-    /// Whether a client that sends no `Origin`, hence no browser, may connect.
-    pub without_origin: bool,
-    /// Networks that may connect; empty: all.
-    pub allow: Vec<IpNet>,
-    /// Networks that may not, whatever `allow` says.
-    pub deny: Vec<IpNet>,
-    pub limits: RouteLimits,
-    /// Models that may be asked for; the first is the default.
-    pub models: Vec<Model>,
-    /// Whether a message of the client that names a model off the list ends the session.
-    pub lock_models: bool,
-    pub dtmf: Dtmf,
-    /// Agents that may be asked for, and the projects they are in; the first are the defaults.
-    pub agents: Vec<Label>,
-    pub projects: Vec<Label>,
-    /// Who names neither a model nor an agent gets the agent, if there are both.
-    pub agent_first: bool,
-    /// Agents may be asked for without a token: all upstreams are shown one of the edge's own.
-    pub own_token: bool,
-    /// Parameters of agents whose values clients choose freely.
-    pub pass: Vec<Pass>,
-    /// Client ids of identities that agents may be asked to use, and resources they may be taken
-    /// from.
-    pub identities: Vec<Label>,
-    pub resources: Vec<Label>,
-    /// Versions that clients may choose; empty: what they choose goes no further.
-    pub api_versions: Vec<Label>,
-    /// Whether the control channel of WebRTC may be opened.
-    pub web_rtc: bool,
-    /// Parameters that clients of a relay may give; they go on by the same names.
-    pub parameters: Vec<Parameter>,
-    /// Subprotocols that may be agreed on.
-    pub subprotocols: Vec<String>,
-    pub refuse: Refuse,
-    /// Names of upstreams, tried in this order.
-    pub upstreams: Vec<Label>,
-}
-
-/// What it takes to enter a route.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Enter {
-    /// Any of these.
-    Any(Vec<Way>),
-    /// All of these.
-    All(Vec<Way>),
-}
-
-impl Enter {
-    pub fn ways(&self) -> &[Way] {
-        match self {
-            Enter::Any(ways) | Enter::All(ways) => ways,
-        }
-    }
-}
-
-/// One way to enter.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// One of the `[[keys]]`.
-    Key,
-    /// A token of this issuer.
-    Issuer(Label),
-    /// Whom App Service or Container Apps signed in, as a hop says (EasyAuth).
-    EasyAuth,
-    /// Whoever asks.
-    Anyone,
-}
-
-/// Where a credential may sit in a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// `Authorization: Bearer`, `api-key`.
-    Header,
-    /// `token`, `authorization`, `api-key`.
-    Query,
-    Cookie,
-    /// `openai-insecure-api-key.KEY`, `authorization.bearer.TOKEN`, `bearer.TOKEN`.
-    Subprotocol,
-}
-
-/// A parameter of the query that goes on to the upstream of a relay.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parameter {
-    pub name: Label,
-    /// What it may say; empty: any name.
-    pub values: Vec<Label>,
-}
-
-/// A parameter of agents that goes on with the client's own value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pass {
-    /// `conversation-id`: a conversation goes on.
-    Conversation,
-    /// `agent-version`.
-    Version,
-}
-
-impl Pass {
-    /// As the settings and the upstream name it.
-    pub fn word(self) -> &'static str {
-        match self {
-            Pass::Conversation => "conversation-id",
-            Pass::Version => "agent-version",
-        }
-    }
-}
-
-/// How a client is told that it may not enter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refuse {
-    /// An HTTP status.
-    Status,
-    /// `101`, an error message, a close code: browsers show scripts no status.
-    Close,
-}
-
-/// What is done about keys in the audio of the client.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Dtmf {
-    /// Nobody listens.
-    #[default]
-    Off,
-    /// They are heard and counted; what crosses is the same.
-    Observe,
 }
 
 impl Settings {

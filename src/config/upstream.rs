@@ -51,7 +51,7 @@ impl Service {
     }
 }
 
-/// What a route offers; its upstreams must serve the same.
+/// What an upstream serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     VoiceLive,

@@ -82,7 +82,7 @@ async fn judge(
             return Err(Refused::Status(400));
         }
     };
-    let Some(open) = doors.by_path.get(path).map(|&index| &doors.routes[index]) else {
+    let Some(open) = doors.paths.find(path).map(|index| &doors.routes[index]) else {
         let text = probe::why_not(path).unwrap_or("no route has this path");
         note("route", false, text.to_owned());
         return Err(Refused::Status(404));

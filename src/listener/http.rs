@@ -4,7 +4,6 @@
 //! (RFC 9457), or an error message and a close frame; either way the connection closes. An admitted upgrade turns the connection into a session, together with
 //! every byte that was read beyond the request.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -23,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::head::{self, Held, Unread};
 use super::hop;
+use super::paths::Paths;
 use super::probe;
 use super::refusal::{Refusal, frames, problem, raw};
 use super::stranger::Stranger;
@@ -45,7 +45,7 @@ const LINGER_BYTES: usize = 256 * 1024;
 /// What every connection needs to decide. Shared by all threads.
 pub struct Doors {
     pub routes: Vec<Open>,
-    pub by_path: HashMap<String, usize>,
+    pub paths: Paths,
     pub admission: Admission,
     pub hops: Option<Hops>,
     pub limits: Limits,
@@ -284,8 +284,8 @@ async fn answer(
 }
 
 fn route<'a, B>(doors: &'a Doors, request: &Request<B>) -> Option<&'a Open> {
-    let index = doors.by_path.get(request.uri().path())?;
-    doors.routes.get(*index)
+    let index = doors.paths.find(request.uri().path())?;
+    doors.routes.get(index)
 }
 
 /// One counter, one log line.
@@ -333,12 +333,13 @@ mod tests {
             hops: None,
             keys: Vec::new(),
             issuers: Vec::new(),
+            calls: None,
             upstreams: Vec::new(),
             routes: Vec::new(),
         };
         let doors = Arc::new(Doors {
             routes: Vec::new(),
-            by_path: HashMap::new(),
+            paths: Paths::default(),
             admission: Admission::new(&nothing, &metrics).unwrap(),
             hops: None,
             limits: Limits::default(),

@@ -7,6 +7,7 @@ pub mod explain;
 pub mod head;
 mod hop;
 pub mod http;
+pub mod paths;
 mod probe;
 mod proxy;
 mod refusal;

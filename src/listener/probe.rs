@@ -34,7 +34,7 @@ pub(super) fn answer<B>(doors: &Doors, request: &Request<B>) -> Option<Response<
         "/readyz" => (TEXT, "ready\n".to_owned()),
         // Whoever wants a WebSocket here has the wrong path.
         _ if request.headers().contains_key(header::UPGRADE) => return None,
-        _ if doors.by_path.contains_key(path) => return None,
+        _ if doors.paths.find(path).is_some() => return None,
         "/health" => (JSON, health(doors, draining)),
         "/" => {
             let name = json!({ "name": "tonegate", "status": "running", "health": "/health" });

@@ -71,7 +71,7 @@ impl Source {
     /// tenants share one document.
     fn is_ours(&self, named: &str) -> bool {
         match &self.issuer.kind {
-            IssuerKind::Oidc { issuer } => named == issuer,
+            IssuerKind::Oidc { issuer } | IssuerKind::Acs { issuer } => named == issuer,
             IssuerKind::Entra { authority, tenants } => {
                 let of = |tenant: &str| {
                     named == format!("{authority}/{tenant}/v2.0")

@@ -58,16 +58,18 @@ impl Claims {
     pub(super) fn tenant(&self, kind: &IssuerKind) -> Option<&str> {
         match kind {
             IssuerKind::Entra { .. } => text(&self.tid),
-            IssuerKind::Oidc { .. } => None,
+            IssuerKind::Oidc { .. } | IssuerKind::Acs { .. } => None,
         }
     }
 
-    /// Entra's `sub` differs from application to application, its `oid` does not.
+    /// Entra's `sub` differs from application to application, its `oid` does not. ACS names nobody
+    /// but itself: whose call it is the call's own secret says.
     pub(super) fn subject(&self, kind: &IssuerKind) -> &str {
         let sub = self.sub.as_deref().unwrap_or_default();
         match (kind, &self.oid) {
             (IssuerKind::Entra { .. }, Some(oid)) => oid.as_str().unwrap_or_default(),
             (IssuerKind::Entra { .. }, None) | (IssuerKind::Oidc { .. }, _) => sub,
+            (IssuerKind::Acs { .. }, _) => &self.iss,
         }
     }
 
@@ -75,7 +77,7 @@ impl Claims {
     /// so the tenant in `iss` must be the one in `tid`, and on the list.
     pub(super) fn are_of(&self, kind: &IssuerKind) -> bool {
         match kind {
-            IssuerKind::Oidc { issuer } => self.iss == *issuer,
+            IssuerKind::Oidc { issuer } | IssuerKind::Acs { issuer } => self.iss == *issuer,
             IssuerKind::Entra { authority, tenants } => {
                 let listed = |tid: &&str| tenants.iter().any(|tenant| tenant == tid);
                 let Some(tid) = text(&self.tid).filter(listed) else {

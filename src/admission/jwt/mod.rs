@@ -18,7 +18,7 @@ use moka::sync::Cache;
 use self::claims::Claims;
 use super::Denied;
 use super::jwks::{Key, Keys};
-use crate::config::{self, VOICE_LIVE_AUDIENCES};
+use crate::config::{self, IssuerKind, VOICE_LIVE_AUDIENCES};
 use crate::error::Reason;
 use crate::label::Label;
 use crate::metrics;
@@ -181,7 +181,8 @@ impl Issuer {
             tenant: tenant.map(str::to_owned),
             subject: claims.subject(&settings.kind).to_owned(),
             expires: UNIX_EPOCH + Duration::from_secs(claims.expires()) + settings.leeway,
-            for_voice_live: claims.is_for(&VOICE_LIVE_AUDIENCES),
+            for_voice_live: claims.is_for(&VOICE_LIVE_AUDIENCES)
+                && !matches!(settings.kind, IssuerKind::Acs { .. }),
             kid: token.kid.to_owned(),
             key,
         })

@@ -13,7 +13,7 @@ use serde::Deserialize as _;
 use toml::{Table, Value};
 
 pub(super) use self::schema::text as schema;
-pub(super) use self::table::{Credential, File, Issuer, Route, Store, Upstream};
+pub(super) use self::table::{Calls, Credential, File, Gate, Issuer, Route, Store, Upstream};
 use super::env::{self, Environment};
 
 /// Why the settings cannot be used. The text is for the operator and holds no secret.
@@ -163,7 +163,7 @@ fn without_value(message: &str) -> String {
 /// What a value must be, by what the parser expected.
 fn wanted(expected: &str) -> &'static str {
     match expected {
-        "usize" | "u32" | "u16" | "integer overflow" => "must be a whole number",
+        "usize" | "u32" | "u16" | "u8" | "integer overflow" => "must be a whole number",
         "parsable string" => "must be a size such as \"64KiB\" or \"16MiB\"",
         "socket address" => "must be an address and a port, such as \"0.0.0.0:8443\"",
         "a sequence" => "must be a list, such as [\"key\"]",
@@ -199,6 +199,14 @@ fn anchor_paths(table: &mut Table, file: &Path) {
     }
     if let Some(store) = table.get_mut("store") {
         anchor_roots(store);
+    }
+    if let Some(Value::Array(routes)) = table.get_mut("routes") {
+        for route in routes {
+            let mut gate = route.get_mut("gate");
+            for key in ["prompt", "retry", "goodbye"] {
+                anchor(gate.as_deref_mut(), key);
+            }
+        }
     }
     for kind in ["upstreams", "issuers"] {
         let Some(Value::Table(peers)) = table.get_mut(kind) else {

@@ -61,7 +61,11 @@ macro_rules! one_of {
 }
 
 one_of!(kind, "voice-live", "relay");
-one_of!(issuer_kind, "entra", "oidc");
+one_of!(route_kind, "voice-live", "relay", "acs-media");
+one_of!(issuer_kind, "entra", "oidc", "acs");
+one_of!(known_by, "record", "url");
+one_of!(flow, "pstn", "sip", "sip-header", "api", "open");
+one_of!(ani, "signalling", "shared", "digits");
 one_of!(key_header, "api-key", "authorization");
 one_of!(speak, "http", "proxy");
 one_of!(dtmf, "off", "observe");
@@ -79,5 +83,19 @@ pub(super) fn pass(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",
         "items": { "type": "string", "enum": ["conversation-id", "agent-version"] },
+    })
+}
+
+pub(super) fn feeds(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "items": { "type": "string", "enum": ["in_band", "messages", "callbacks"] },
+    })
+}
+
+pub(super) fn session(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "description": "The session of Voice Live's session.update, but for its audio formats",
     })
 }

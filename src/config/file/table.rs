@@ -25,6 +25,7 @@ pub(in crate::config) struct File {
     pub store: Store,
     pub keys: Vec<Key>,
     pub issuers: BTreeMap<String, Issuer>,
+    pub calls: Option<Calls>,
     pub upstreams: BTreeMap<String, Upstream>,
     pub routes: Vec<Route>,
 }
@@ -174,6 +175,25 @@ pub(in crate::config) struct Issuer {
     pub leeway: Option<Duration>,
 }
 
+/// `[calls]`. Its secrets open media streams, so nothing prints them.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Calls {
+    pub secret: Option<String>,
+    pub previous: Option<String>,
+    #[schemars(schema_with = "schema::known_by")]
+    pub known_by: Option<String>,
+    #[serde(deserialize_with = "duration")]
+    #[schemars(schema_with = "schema::duration")]
+    pub resume: Option<Duration>,
+}
+
+impl std::fmt::Debug for Calls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Calls(***)")
+    }
+}
+
 /// `[upstreams.NAME]`
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -245,7 +265,7 @@ pub(in crate::config) struct Route {
     #[serde(default)]
     pub paths: Vec<String>,
     #[serde(default)]
-    #[schemars(schema_with = "schema::kind")]
+    #[schemars(schema_with = "schema::route_kind")]
     pub kind: Option<String>,
     #[serde(default)]
     pub admit: Vec<String>,
@@ -294,8 +314,46 @@ pub(in crate::config) struct Route {
     #[serde(default)]
     #[schemars(schema_with = "schema::refuse")]
     pub refuse: Option<String>,
+    pub gate: Option<Gate>,
+    /// The `session` of `session.update`, by Voice Live's own names.
+    #[schemars(schema_with = "schema::session")]
+    pub session: Option<toml::Table>,
+    pub greet: Option<bool>,
+    pub mask_tones: Option<bool>,
     #[serde(default)]
     pub upstreams: Vec<String>,
+}
+
+/// `gate = { … }` of a route of calls.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Gate {
+    #[schemars(schema_with = "schema::flow")]
+    pub flow: Option<String>,
+    pub digits: Option<u8>,
+    pub max_digits: Option<u8>,
+    #[serde(deserialize_with = "duration")]
+    #[schemars(schema_with = "schema::duration")]
+    pub deadline: Option<Duration>,
+    #[serde(deserialize_with = "duration")]
+    #[schemars(schema_with = "schema::duration")]
+    pub between: Option<Duration>,
+    pub attempts: Option<u32>,
+    #[serde(deserialize_with = "rate")]
+    #[schemars(schema_with = "schema::rate")]
+    pub attempts_per_ani: Option<Rate>,
+    #[serde(deserialize_with = "rate")]
+    #[schemars(schema_with = "schema::rate")]
+    pub attempts_per_route: Option<Rate>,
+    pub second_look: Option<bool>,
+    pub consume: Option<bool>,
+    #[schemars(schema_with = "schema::ani")]
+    pub ani: Option<String>,
+    #[schemars(schema_with = "schema::feeds")]
+    pub feeds: Option<Vec<String>>,
+    pub prompt: Option<PathBuf>,
+    pub retry: Option<PathBuf>,
+    pub goodbye: Option<PathBuf>,
 }
 
 /// `limits = { … }` of a route.

@@ -1,7 +1,7 @@
 //! Who may enter a route, and where a credential may sit.
 
 use super::route::{At, Known, nearest};
-use crate::config::{Enter, Place, Route, Speak, Way};
+use crate::config::{Enter, IssuerKind, Place, Route, Speak, Way};
 use crate::label::Label;
 
 pub(super) fn enter(at: &mut At<'_>, known: &Known<'_>) -> Enter {
@@ -45,6 +45,7 @@ pub(super) fn enter(at: &mut At<'_>, known: &Known<'_>) -> Enter {
 
 fn ways(at: &mut At<'_>, key: &str, names: &[String], known: &Known<'_>) -> Vec<Way> {
     let mut ways = Vec::new();
+    let calls = at.written.kind.as_deref() == Some("acs-media");
     for name in names {
         let issuer = known.issuers.iter().find(|i| i.name.as_str() == name);
         let way = match (name.as_str(), issuer) {
@@ -63,6 +64,19 @@ fn ways(at: &mut At<'_>, key: &str, names: &[String], known: &Known<'_>) -> Vec<
                 continue;
             }
             ("easyauth", _) => Way::EasyAuth,
+            ("call", _) if !calls => {
+                at.add(key, "\"call\" has a use with kind = \"acs-media\" only");
+                continue;
+            }
+            ("call", _) => Way::Call,
+            (_, Some(issuer)) if !calls && matches!(issuer.kind, IssuerKind::Acs { .. }) => {
+                let what = format!(
+                    "{name:?} signs for calls, not for callers, and opens routes of kind \
+                     \"acs-media\" only"
+                );
+                at.add(key, what);
+                continue;
+            }
             (_, Some(issuer)) => Way::Issuer(issuer.name.clone()),
             // What is wrong with it has been told.
             (other, None) if known.file.issuers.contains_key(other) => match Label::new(other) {
@@ -74,7 +88,7 @@ fn ways(at: &mut At<'_>, key: &str, names: &[String], known: &Known<'_>) -> Vec<
                 at.add(
                     key,
                     format!(
-                        "{other:?} must be \"key\", \"easyauth\", \"anyone\" or one of \
+                        "{other:?} must be \"key\", \"easyauth\", \"call\", \"anyone\" or one of \
                          [issuers]{nearest}"
                     ),
                 );

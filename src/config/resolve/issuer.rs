@@ -10,6 +10,10 @@ use crate::config::{Issuer, IssuerKind, KeySource};
 
 /// The public cloud of Microsoft Entra ID.
 const ENTRA: &str = "https://login.microsoftonline.com";
+/// Azure Communication Services, which has one issuer, and its metadata by a name of its own
+/// ("Secure Call Automation webhooks and WebSockets", Microsoft).
+const ACS: &str = "https://acscallautomation.communication.azure.com";
+const ACS_METADATA: &str = "calling/.well-known/acsopenidconfiguration";
 /// The usual tolerance between two clocks.
 const LEEWAY: Duration = Duration::from_secs(60);
 /// More than this would only keep expired tokens alive.
@@ -100,10 +104,45 @@ fn kind(at: &str, written: &file::Issuer, problems: &mut Problems) -> Option<Iss
                 issuer: issuer.clone(),
             })
         }
+        Some("acs") => Some(acs(at, written, problems)),
         _ => {
-            problems.add(format!("{at}.kind"), "must be \"entra\" or \"oidc\"");
+            problems.add(
+                format!("{at}.kind"),
+                "must be \"entra\", \"oidc\" or \"acs\"",
+            );
             None
         }
+    }
+}
+
+/// Tokens of ACS say who signed them and whose resource they are for, and no more is known of them:
+/// whatever else were asked for would keep every call out.
+fn acs(at: &str, written: &file::Issuer, problems: &mut Problems) -> IssuerKind {
+    if !written.tenants.is_empty() || written.authority.is_some() {
+        problems.add(at, "tenants and authority belong to kind = \"entra\"");
+    }
+    for (key, wanted) in [
+        ("scopes", &written.scopes),
+        ("roles", &written.roles),
+        ("clients", &written.clients),
+    ] {
+        if !wanted.is_empty() {
+            let what = "has no use with kind = \"acs\": its tokens have none";
+            problems.add(format!("{at}.{key}"), what);
+        }
+    }
+    if written.audience.iter().any(|name| name.starts_with('/')) {
+        problems.add(
+            format!("{at}.audience"),
+            "must be the resource's immutable id, not its path",
+        );
+    }
+    let issuer = written.issuer.as_deref().unwrap_or(ACS);
+    if issuer.is_empty() {
+        problems.add(format!("{at}.issuer"), "must not be empty");
+    }
+    IssuerKind::Acs {
+        issuer: issuer.to_owned(),
     }
 }
 
@@ -123,15 +162,20 @@ fn key_source(
             None
         }
         (None, None) => {
-            let base = match kind {
+            const USUAL: &str = ".well-known/openid-configuration";
+            let url = match kind {
                 // Several tenants: any of them has the same keys, and this one names no tenant.
                 IssuerKind::Entra { authority, tenants } => match tenants.as_slice() {
-                    [tenant] => format!("{authority}/{tenant}/v2.0"),
-                    _ => format!("{authority}/organizations/v2.0"),
+                    [tenant] => format!("{authority}/{tenant}/v2.0/{USUAL}"),
+                    _ => format!("{authority}/organizations/v2.0/{USUAL}"),
                 },
-                IssuerKind::Oidc { issuer } => issuer.trim_end_matches('/').to_owned(),
+                IssuerKind::Oidc { issuer } => {
+                    format!("{}/{USUAL}", issuer.trim_end_matches('/'))
+                }
+                IssuerKind::Acs { issuer } => {
+                    format!("{}/{ACS_METADATA}", issuer.trim_end_matches('/'))
+                }
             };
-            let url = format!("{base}/.well-known/openid-configuration");
             https(&format!("{at}.issuer"), &url, problems).map(KeySource::Metadata)
         }
     }

@@ -1,11 +1,14 @@
 //! From what was written to what is needed: defaults filled in, files read, everything judged.
 
+mod calls;
 mod credential;
 mod enter;
+mod gate;
 mod hop;
 mod issuer;
 mod network;
 mod origin;
+mod phone;
 mod reach;
 mod relay;
 mod route;
@@ -33,6 +36,7 @@ pub(super) fn resolve(file: File, variables: &Environment) -> Result<Settings, U
     let hops = hop::hops(&file, &mut problems);
     let keys = keys(&file, &mut problems);
     let issuers = issuer::issuers(&file, &mut problems);
+    let calls = calls::calls(&file, &mut problems);
     let upstreams = upstream::upstreams(&file, variables, &mut problems);
     let known = route::Known {
         file: &file,
@@ -53,6 +57,7 @@ pub(super) fn resolve(file: File, variables: &Environment) -> Result<Settings, U
                 hops,
                 keys,
                 issuers,
+                calls,
                 upstreams,
                 routes,
             },
@@ -108,16 +113,23 @@ impl Problems {
     }
 
     fn read(&mut self, at: &str, path: &Path) -> Option<String> {
+        self.readable(at, std::fs::read_to_string(path))
+    }
+
+    fn bytes(&mut self, at: &str, path: &Path) -> Option<Vec<u8>> {
+        self.readable(at, std::fs::read(path))
+    }
+
+    fn readable<T>(&mut self, at: &str, read: std::io::Result<T>) -> Option<T> {
         // The name of the file is not told: where somebody wrote a secret instead, it is one.
-        std::fs::read_to_string(path)
-            .map_err(|error| {
-                let what = format!(
-                    "the file cannot be read ({error}); paths are relative to the file of the \
+        read.map_err(|error| {
+            let what = format!(
+                "the file cannot be read ({error}); paths are relative to the file of the \
                      settings, in variables to the working directory"
-                );
-                self.add(at, what);
-            })
-            .ok()
+            );
+            self.add(at, what);
+        })
+        .ok()
     }
 }
 

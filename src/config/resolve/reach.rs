@@ -1,12 +1,12 @@
 //! Whether a route can be entered at all, and whether what its upstreams are shown fits who enters.
 
 use super::route::{At, Known};
-use crate::config::{Enter, Kind, Pass, Route, Upstream, VOICE_LIVE_AUDIENCES, Way};
+use crate::config::{Enter, Kind, Pass, Route, RouteKind, Upstream, VOICE_LIVE_AUDIENCES, Way};
 use crate::label::Label;
 
 /// Agents take tokens only, and an agent is found in a project.
 pub(super) fn agents(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
-    if route.kind != Kind::VoiceLive {
+    if route.kind.upstream() != Kind::VoiceLive {
         return;
     }
     if route.agents.is_empty() {
@@ -77,12 +77,14 @@ pub(super) fn openable(at: &mut At<'_>, route: &Route) {
             "missing; with without_origin = false and no origins nobody could enter",
         );
     }
-    let tokens = route
-        .enter
-        .ways()
-        .iter()
-        .any(|way| matches!(way, Way::Issuer(_)));
-    let agents = route.kind == Kind::VoiceLive && !route.agents.is_empty();
+    // A token of ACS is shown to nobody.
+    let tokens = route.kind.phone().is_none()
+        && route
+            .enter
+            .ways()
+            .iter()
+            .any(|way| matches!(way, Way::Issuer(_)));
+    let agents = route.kind.upstream() == Kind::VoiceLive && !route.agents.is_empty();
     if agents && !tokens && !route.own_token && !route.enter.ways().is_empty() {
         at.add(
             "agents",
@@ -98,11 +100,12 @@ pub(super) fn callers(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
         let issuer = known.issuers.iter().find(|issuer| issuer.name == *name);
         // Whom a relay's upstream takes tokens of is for whoever set it up to know.
         issuer.is_some_and(|issuer| {
-            if route.kind == Kind::Relay {
-                return true;
-            }
             let ours = |audience: &String| VOICE_LIVE_AUDIENCES.contains(&audience.as_str());
-            issuer.audience.iter().all(ours)
+            match route.kind {
+                RouteKind::Relay => true,
+                RouteKind::VoiceLive => issuer.audience.iter().all(ours),
+                RouteKind::AcsMedia(_) => false,
+            }
         })
     };
     let brings = |way: &Way| matches!(way, Way::Issuer(name) if takes(name));
@@ -124,8 +127,9 @@ pub(super) fn callers(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
                  a token only{}",
                 upstream.name,
                 match route.kind {
-                    Kind::Relay => String::new(),
-                    Kind::VoiceLive => format!(
+                    RouteKind::AcsMedia(_) => ", and a call brings none of its own".to_owned(),
+                    RouteKind::Relay => String::new(),
+                    RouteKind::VoiceLive => format!(
                         ", of an issuer whose audience is {} or {}",
                         VOICE_LIVE_AUDIENCES[0], VOICE_LIVE_AUDIENCES[2]
                     ),

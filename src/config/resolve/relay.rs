@@ -2,7 +2,7 @@
 
 use super::route::{At, Known};
 use super::upstream::{is_credential, is_fixed};
-use crate::config::{ApiKey, Kind, Parameter, Route, Service, Way};
+use crate::config::{ApiKey, Kind, Parameter, Route, RouteKind, Service, Way};
 use crate::label::Label;
 
 /// Parameters that mean something to the edge itself, on whatever route (`admission/query`).
@@ -58,12 +58,17 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
     let upstreams = known.upstreams.iter();
     for upstream in upstreams.filter(|upstream| route.upstreams.contains(&upstream.name)) {
         let kind = upstream.service.kind();
-        if kind != route.kind {
-            let what = format!(
-                "{} is of kind {:?}, the route is not",
-                upstream.name,
-                kind.word()
-            );
+        if kind != route.kind.upstream() {
+            let what = match route.kind {
+                RouteKind::VoiceLive | RouteKind::Relay => format!(
+                    "{} is of kind {:?}, the route is not",
+                    upstream.name,
+                    kind.word()
+                ),
+                RouteKind::AcsMedia(_) => "must all be of kind \"voice-live\", or all of kind \
+                     \"relay\""
+                    .to_owned(),
+            };
             at.add("upstreams", what);
         }
         if let Service::Relay(target) = &upstream.service {
@@ -97,9 +102,12 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
             }
         }
     }
-    match route.kind {
+    match route.kind.upstream() {
         Kind::VoiceLive if !route.parameters.is_empty() => {
-            at.add("parameters", "has a use with kind = \"relay\" only");
+            at.add(
+                "parameters",
+                "has a use with upstreams of kind \"relay\" only",
+            );
         }
         Kind::VoiceLive => {}
         Kind::Relay => of_voice_live(at, route, known),
@@ -116,7 +124,7 @@ fn of_voice_live(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
         ("web_rtc", route.web_rtc),
     ];
     for (key, _) in written.iter().filter(|(_, is_written)| *is_written) {
-        at.add(key, "has a use with kind = \"voice-live\" only");
+        at.add(key, "has a use with upstreams of kind \"voice-live\" only");
     }
     // Whoever may ask for some models only could ask for any where none are told apart.
     let bound = |key: &&ApiKey| {

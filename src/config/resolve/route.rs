@@ -2,15 +2,19 @@
 
 use std::collections::HashSet;
 use std::fmt::Display;
+use std::path::Path;
 
 use super::enter::{accept, cookie, cookies, enter};
 use super::network::networks;
 use super::origin::origins;
 use super::reach::{agents, callers, openable};
 use super::upstream::is_subprotocol;
-use super::{Problems, relay};
+use super::{Problems, phone, relay};
+use crate::config::CALL;
 use crate::config::file::{self, File};
-use crate::config::{ApiKey, Dtmf, Hops, Issuer, Kind, Pass, Refuse, Route, RouteLimits, Upstream};
+use crate::config::{
+    ApiKey, Dtmf, Hops, Issuer, Kind, Pass, Refuse, Route, RouteKind, RouteLimits, Upstream,
+};
 use crate::label::Label;
 
 /// What routes may refer to.
@@ -40,6 +44,12 @@ impl At<'_> {
         let place = format!("routes.{}.{key}", self.written.name);
         self.problems.labels(&place, names)
     }
+
+    /// The bytes of a file.
+    pub(super) fn file(&mut self, key: &str, path: &Path) -> Option<Vec<u8>> {
+        let place = format!("routes.{}.{key}", self.written.name);
+        self.problems.bytes(&place, path)
+    }
 }
 
 pub(super) fn routes(file: &File, known: &Known<'_>, problems: &mut Problems) -> Vec<Route> {
@@ -47,7 +57,7 @@ pub(super) fn routes(file: &File, known: &Known<'_>, problems: &mut Problems) ->
         problems.add("routes", "there is none; add a [[routes]] table");
     }
     let mut routes: Vec<Route> = Vec::new();
-    let mut taken = HashSet::new();
+    let mut taken = Taken::default();
     for written in &file.routes {
         let name = format!("routes.{}", written.name);
         let Some(label) = problems.label(&name, &written.name) else {
@@ -56,13 +66,14 @@ pub(super) fn routes(file: &File, known: &Known<'_>, problems: &mut Problems) ->
         if routes.iter().any(|other| other.name == label) {
             problems.add(&name, "this name is taken by another route");
         }
-        let Some(kind) = super::upstream::kind(&name, written.kind.as_deref(), problems) else {
+        let mut at = At { written, problems };
+        let Some(kind) = phone::kind(&mut at, known) else {
             continue;
         };
-        let mut at = At { written, problems };
-        paths(&mut at, &mut taken);
+        paths(&mut at, &kind, &mut taken);
         let route = route(&mut at, label, kind, known);
         relay::check(&mut at, &route, known);
+        phone::check(&mut at, &route, known);
         agents(&mut at, &route, known);
         callers(&mut at, &route, known);
         openable(&mut at, &route);
@@ -72,9 +83,10 @@ pub(super) fn routes(file: &File, known: &Known<'_>, problems: &mut Problems) ->
     routes
 }
 
-fn route(at: &mut At<'_>, name: Label, kind: Kind, known: &Known<'_>) -> Route {
+fn route(at: &mut At<'_>, name: Label, kind: RouteKind, known: &Known<'_>) -> Route {
     let written = at.written;
-    if kind == Kind::VoiceLive && written.models.is_empty() && written.agents.is_empty() {
+    let to_voice_live = kind.upstream() == Kind::VoiceLive;
+    if to_voice_live && written.models.is_empty() && written.agents.is_empty() {
         at.add(
             "models",
             "missing; list the models that may be asked for, the default first",
@@ -106,13 +118,18 @@ fn route(at: &mut At<'_>, name: Label, kind: Kind, known: &Known<'_>) -> Route {
         allow: nets(at, "allow", &written.allow),
         deny: nets(at, "deny", &written.deny),
         limits: limits(at),
-        // Where no model is named there is nothing to hold messages for.
-        lock_models: written
-            .lock_models
-            .unwrap_or(kind == Kind::VoiceLive || !written.models.is_empty()),
+        // Where no model is named there is nothing to hold messages for, and no message of ACS
+        // names one.
+        lock_models: kind.phone().is_none()
+            && written
+                .lock_models
+                .unwrap_or(to_voice_live || !written.models.is_empty()),
         parameters: relay::parameters(at),
         dtmf: dtmf(at),
-        subprotocols: subprotocols(at),
+        subprotocols: match kind.phone() {
+            Some(_) => Vec::new(),
+            None => subprotocols(at),
+        },
         refuse: refuse(at),
         upstreams,
         models: at.labels("models", &written.models),
@@ -129,17 +146,50 @@ fn route(at: &mut At<'_>, name: Label, kind: Kind, known: &Known<'_>) -> Route {
     }
 }
 
-fn paths(at: &mut At<'_>, taken: &mut HashSet<String>) {
+/// Paths that are taken, and what stands before `/{call}` in those of calls.
+#[derive(Default)]
+struct Taken {
+    whole: HashSet<String>,
+    calls: HashSet<String>,
+}
+
+impl Taken {
+    /// Whether nobody had it: not this path, nor calls where it lies.
+    fn whole(&mut self, path: &str) -> bool {
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        !self.calls.contains(folder) && self.whole.insert(path.to_owned())
+    }
+
+    /// Whether no path lies there.
+    fn calls(&mut self, folder: &str) -> bool {
+        let inside = |path: &String| {
+            path.rsplit_once('/')
+                .is_some_and(|(lies, _)| lies == folder)
+        };
+        !self.whole.iter().any(inside) && self.calls.insert(folder.to_owned())
+    }
+}
+
+fn paths(at: &mut At<'_>, kind: &RouteKind, taken: &mut Taken) {
     let written = at.written;
     for path in &written.paths {
-        if !path.starts_with('/') || !path.bytes().all(is_path_byte) {
+        let calls = kind.phone().is_some();
+        let folder = path.strip_suffix(CALL).filter(|_| calls);
+        let plain = folder.unwrap_or(path);
+        if calls && folder.is_none_or(str::is_empty) {
+            let what = format!("{path:?} must end in {CALL}, such as \"/acs/media{CALL}\"");
+            at.add("paths", what);
+        } else if !plain.starts_with('/') || !plain.bytes().all(is_path_byte) {
             at.add(
                 "paths",
                 format!("{path:?} must begin with / and hold plain path characters"),
             );
         } else if matches!(path.as_str(), "/healthz" | "/readyz") {
             at.add("paths", format!("{path} is a probe of the edge"));
-        } else if !taken.insert(path.clone()) {
+        } else if !match folder {
+            Some(folder) => taken.calls(folder),
+            None => taken.whole(path),
+        } {
             at.add("paths", format!("{path} is taken"));
         }
     }

@@ -59,8 +59,8 @@ pub(super) fn upstreams(
     upstreams
 }
 
-/// What is offered or served; the same words for routes and upstreams.
-pub(super) fn kind(at: &str, written: Option<&str>, problems: &mut Problems) -> Option<Kind> {
+/// What is served.
+fn kind(at: &str, written: Option<&str>, problems: &mut Problems) -> Option<Kind> {
     let all = [Kind::VoiceLive, Kind::Relay];
     let kind = all.into_iter().find(|kind| Some(kind.word()) == written);
     if kind.is_none() {

@@ -1,157 +1,111 @@
-//! `tonegate token`: tokens for tests, from a simulated issuer; and any token, verified.
+//! Tokens that a simulated issuer makes to order.
 
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail, ensure};
-use clap::{Args, Subcommand};
+use clap::Args;
 use serde_json::{Value, json};
 
-use crate::app;
-use crate::secret::Secret;
 use crate::sim::issuer::client::{self, Error};
 use crate::sim::issuer::document::is_guid;
 use crate::sim::issuer::mint::Mint;
 
-#[derive(Subcommand)]
-pub(super) enum Verb {
-    /// Have a simulated issuer make a token, and print it
-    Mint(MintFlags),
-    /// Verify a token as the edge would, and tell what it says
-    Check(CheckFlags),
-}
+/// How long a token lives if nothing else is said.
+const LIFE: Duration = Duration::from_secs(600);
 
 #[derive(Args)]
-pub(super) struct CheckFlags {
-    #[command(flatten)]
-    settings: super::Config,
-    /// Issuer of the settings that it should be of
-    #[arg(long, value_name = "NAME")]
-    issuer: String,
-    /// The token, or - to read it from standard input
-    #[arg(value_name = "TOKEN")]
-    token: String,
-}
-
-#[derive(Args)]
-pub(super) struct MintFlags {
+pub(super) struct Flags {
     /// Address of the issuer, the base that `tonegate sim issuer` prints
-    #[arg(long, value_name = "URL")]
-    issuer: String,
+    #[arg(
+        long,
+        value_name = "URL",
+        required_unless_present = "call",
+        conflicts_with = "call"
+    )]
+    issuer: Option<String>,
     /// Roots that the issuer's certificate is verified against, PEM; needed with https
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "call")]
     roots: Option<PathBuf>,
     /// Tenant of the caller
-    #[arg(long, value_name = "GUID", value_parser = guid)]
-    tenant: String,
+    #[arg(
+        long,
+        value_name = "GUID",
+        value_parser = guid,
+        required_unless_present = "call",
+        conflicts_with = "call"
+    )]
+    tenant: Option<String>,
     /// Whom the token is for
-    #[arg(long, value_name = "AUDIENCE")]
-    audience: String,
-    /// Version of Entra's tokens, 1 or 2
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=2))]
-    version: u8,
+    #[arg(
+        long,
+        value_name = "AUDIENCE",
+        required_unless_present = "call",
+        conflicts_with = "call"
+    )]
+    audience: Option<String>,
+    /// Version of Entra's tokens, 1 or 2 (as if not said)
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=2), conflicts_with = "call")]
+    version: Option<u8>,
     /// What the user allowed the application, separated by blanks; user_impersonation if neither
     /// scope nor role is given
-    #[arg(long, value_name = "SCOPE")]
+    #[arg(long, value_name = "SCOPE", conflicts_with = "call")]
     scope: Option<String>,
     /// Role of the user or of the application; may be given several times
-    #[arg(long, value_name = "ROLE")]
+    #[arg(long, value_name = "ROLE", conflicts_with = "call")]
     role: Vec<String>,
     /// Object of the caller: oid and sub
-    #[arg(long, value_name = "OID", value_parser = guid)]
+    #[arg(long, value_name = "OID", value_parser = guid, conflicts_with = "call")]
     subject: Option<String>,
     /// Application that asks: azp, or appid in version 1
-    #[arg(long, value_name = "AZP", value_parser = guid)]
+    #[arg(long, value_name = "AZP", value_parser = guid, conflicts_with = "call")]
     client: Option<String>,
-    /// How long the token lives
-    #[arg(long, default_value = "10m", value_parser = humantime::parse_duration)]
-    expires: Duration,
     /// Claim as a JSON value, over all others; null leaves it out; may be given several times
-    #[arg(long, value_name = "NAME=JSON", value_parser = claim)]
+    #[arg(long, value_name = "NAME=JSON", value_parser = claim, conflicts_with = "call")]
     claim: Vec<(String, Value)>,
 }
 
-pub(super) fn run(verb: &Verb) -> anyhow::Result<()> {
-    match verb {
-        Verb::Mint(flags) => run_mint(flags),
-        Verb::Check(flags) => check(flags),
+impl Flags {
+    /// Orders a token and waits for it.
+    pub(super) fn mint(&self, expires: Option<Duration>) -> anyhow::Result<String> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        runtime.block_on(self.ask(expires))
     }
-}
 
-fn check(flags: &CheckFlags) -> anyhow::Result<()> {
-    let settings = flags.settings.read()?;
-    let issuers = &settings.live.issuers;
-    let Some(issuer) = issuers.iter().find(|i| i.name.as_str() == flags.issuer) else {
-        let names: Vec<&str> = issuers.iter().map(|issuer| issuer.name.as_str()).collect();
-        bail!(
-            "there is no issuer {:?}; there are: {}",
-            flags.issuer,
-            names.join(", ")
+    async fn ask(&self, expires: Option<Duration>) -> anyhow::Result<String> {
+        let issuer = self.issuer.as_deref().context("--issuer is missing")?;
+        let roots = match &self.roots {
+            Some(path) => Some(
+                std::fs::read_to_string(path)
+                    .with_context(|| format!("cannot read {}", path.display()))?,
+            ),
+            None => None,
+        };
+        ensure!(
+            roots.is_some() || !issuer.starts_with("https:"),
+            "an issuer with https needs --roots"
         );
-    };
-    let mut token = flags.token.clone();
-    if token == "-" {
-        token = std::io::read_to_string(std::io::stdin())
-            .context("cannot read the token from standard input")?;
-    }
-    let token = Secret::new(token.trim().to_owned());
-    match app::examine(&settings, &issuer.name, &token)? {
-        Ok(examined) => {
-            println!("subject   {}", examined.subject);
-            let left = examined.expires.duration_since(SystemTime::now());
-            let left = Duration::from_secs(left.unwrap_or_default().as_secs());
-            println!(
-                "ends in   {} (leeway included)",
-                humantime::format_duration(left)
-            );
-            let passed_on = if examined.for_voice_live {
-                "may be shown to Voice Live"
-            } else {
-                "is not for Voice Live"
-            };
-            println!("upstream  {passed_on}");
-            Ok(())
+        let order = self.order(issuer, expires)?;
+        match client::mint(issuer, &order, roots.as_deref()).await {
+            Ok(token) => Ok(token),
+            Err(Error::Refused { status, sentence }) => {
+                bail!("the issuer refused with HTTP status {status}: {sentence:?}")
+            }
+            Err(error) => Err(anyhow!(error).context("no token from the issuer")),
         }
-        Err(denied) => bail!("{}: {}", denied.reason, denied.detail),
     }
-}
 
-fn run_mint(flags: &MintFlags) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    println!("{}", runtime.block_on(mint(flags))?);
-    Ok(())
-}
-
-async fn mint(flags: &MintFlags) -> anyhow::Result<String> {
-    let roots = match &flags.roots {
-        Some(path) => Some(
-            std::fs::read_to_string(path)
-                .with_context(|| format!("cannot read {}", path.display()))?,
-        ),
-        None => None,
-    };
-    ensure!(
-        roots.is_some() || !flags.issuer.starts_with("https:"),
-        "an issuer with https needs --roots"
-    );
-    match client::mint(&flags.issuer, &flags.order(), roots.as_deref()).await {
-        Ok(token) => Ok(token),
-        Err(Error::Refused { status, sentence }) => {
-            bail!("the issuer refused with HTTP status {status}: {sentence:?}")
-        }
-        Err(error) => Err(anyhow!(error).context("no token from the issuer")),
-    }
-}
-
-impl MintFlags {
     /// Good claims, changed as the flags say. Times are the issuer's, by its own clock.
-    fn order(&self) -> Value {
-        let base = self.issuer.trim_end_matches('/');
+    fn order(&self, issuer: &str, expires: Option<Duration>) -> anyhow::Result<Value> {
+        let base = issuer.trim_end_matches('/');
+        let tenant = self.tenant.as_deref().context("--tenant is missing")?;
+        let audience = self.audience.as_deref().context("--audience is missing")?;
+        let expires = expires.unwrap_or(LIFE);
         let (good, client) = match self.version {
-            1 => (Mint::entra_v1(&self.tenant, &self.audience), "appid"),
-            _ => (Mint::entra_v2(base, &self.tenant, &self.audience), "azp"),
+            Some(1) => (Mint::entra_v1(tenant, audience), "appid"),
+            Some(_) | None => (Mint::entra_v2(base, tenant, audience), "azp"),
         };
         let mut claims = good.without("iat").without("nbf").without("exp").claims;
         if let Some(subject) = &self.subject {
@@ -172,7 +126,7 @@ impl MintFlags {
         for (name, value) in &self.claim {
             claims[name] = value.clone();
         }
-        json!({ "claims": claims, "expires_in": self.expires.as_secs() })
+        Ok(json!({ "claims": claims, "expires_in": expires.as_secs() }))
     }
 }
 
@@ -200,6 +154,8 @@ mod tests {
     use super::*;
     use crate::sim::issuer::{Issuer, Options};
 
+    use crate::cli::token::{MintFlags, Verb};
+
     #[derive(Parser)]
     struct Line {
         #[command(subcommand)]
@@ -209,7 +165,7 @@ mod tests {
     const TENANT: &str = "11111111-2222-3333-4444-555555555555";
     const OTHER: &str = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee";
 
-    fn flags(more: &[&str]) -> Result<MintFlags, clap::Error> {
+    fn flags(more: &[&str]) -> Result<Box<MintFlags>, clap::Error> {
         let usual = ["--tenant", TENANT, "--audience", "api://x"];
         let line = ["token", "mint"].iter().chain(&usual).chain(more);
         let Verb::Mint(flags) = Line::try_parse_from(line)?.verb else {
@@ -220,7 +176,11 @@ mod tests {
 
     fn order(more: &[&str]) -> Value {
         let more = [&["--issuer", "http://localhost:1/"], more].concat();
-        flags(&more).unwrap().order()
+        let flags = flags(&more).unwrap();
+        flags
+            .token
+            .order("http://localhost:1/", flags.expires)
+            .unwrap()
     }
 
     #[test]
@@ -298,7 +258,7 @@ mod tests {
         let serving = tokio::spawn(issuer.serve(stop.clone()));
         let base = format!("{}/", provider.base());
         let asked = flags(&["--issuer", &base, "--claim", "nbf=null"]).unwrap();
-        let token = mint(&asked).await.unwrap();
+        let token = asked.token.ask(asked.expires).await.unwrap();
         let parts: Vec<&str> = token.split('.').collect();
         let part = |at: usize| -> Value {
             serde_json::from_slice(&URL_SAFE_NO_PAD.decode(parts[at]).unwrap()).unwrap()
@@ -309,17 +269,17 @@ mod tests {
         let life = claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap();
         assert_eq!((life, claims.get("nbf")), (600, None));
         let long = flags(&["--issuer", &base, "--expires", "2years"]).unwrap();
-        let error = format!("{:#}", mint(&long).await.unwrap_err());
+        let error = format!("{:#}", long.token.ask(long.expires).await.unwrap_err());
         assert!(
             error.contains("400") && error.contains("expires_in"),
             "{error}"
         );
         stop.cancel();
         serving.await.unwrap();
-        let error = format!("{:#}", mint(&asked).await.unwrap_err());
+        let error = format!("{:#}", asked.token.ask(None).await.unwrap_err());
         assert!(error.contains("no token from the issuer"), "{error}");
         let secure = flags(&["--issuer", "https://localhost:1"]).unwrap();
-        let error = mint(&secure).await.unwrap_err().to_string();
+        let error = secure.token.ask(None).await.unwrap_err().to_string();
         assert!(error.contains("--roots"), "{error}");
     }
 }

@@ -1,5 +1,7 @@
 //! Settings as `tonegate check` prints them: what would run, without secrets.
 
+mod phone;
+
 use std::fmt::Write as _;
 
 use bytesize::ByteSize;
@@ -52,6 +54,7 @@ fn write(settings: &Settings, out: &mut String) -> std::fmt::Result {
     hops(settings, out)?;
     clients(settings, out)?;
     issuers(settings, out)?;
+    phone::calls(settings.live.calls.as_ref(), out)?;
     upstreams(settings, out)?;
     settings
         .live
@@ -100,6 +103,7 @@ fn issuers(settings: &Settings, out: &mut String) -> std::fmt::Result {
         let who = match &issuer.kind {
             IssuerKind::Entra { tenants, .. } => format!("Entra tenants {}", tenants.join(", ")),
             IssuerKind::Oidc { issuer } => issuer.clone(),
+            IssuerKind::Acs { issuer } => format!("calls of {issuer}"),
         };
         let keys = match &issuer.keys {
             KeySource::Metadata(url) | KeySource::Jwks(url) => url,
@@ -218,6 +222,9 @@ fn route(route: &Route, out: &mut String) -> std::fmt::Result {
         list(&route.upstreams, "nowhere"),
     )?;
     asked(route, out)?;
+    if let Some(calls) = route.kind.phone() {
+        phone::phone(calls, out)?;
+    }
     let none = || "none".to_owned();
     let origins = match route.origins.as_slice() {
         [] => none(),
@@ -263,7 +270,7 @@ fn asked(route: &Route, out: &mut String) -> std::fmt::Result {
             if route.agent_first { "agent" } else { "model" },
         )?;
     }
-    if route.kind == Kind::Relay {
+    if route.kind.upstream() == Kind::Relay {
         let parameters = route.parameters.iter().map(|parameter| {
             let values = list(&parameter.values, "any");
             format!("{} ({values})", parameter.name)
@@ -335,6 +342,7 @@ impl Way {
             Way::Key => "key",
             Way::Issuer(name) => name.as_str(),
             Way::EasyAuth => "easyauth",
+            Way::Call => "call",
             Way::Anyone => "anyone",
         }
     }

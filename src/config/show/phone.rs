@@ -1,0 +1,138 @@
+//! Phone calls, as `tonegate check` prints them.
+
+use std::fmt::Write as _;
+
+use humantime::format_duration;
+
+use super::rate;
+use crate::audio::wav::Wav;
+use crate::config::{Ani, Bridge, Calls, CodeLength, Dialled, Feeds, Flow, Gate, KnownBy, Phone};
+
+pub(super) fn calls(calls: Option<&Calls>, out: &mut String) -> std::fmt::Result {
+    let Some(calls) = calls else {
+        return Ok(());
+    };
+    let known_by = match calls.known_by {
+        KnownBy::Record => "their record in the store",
+        KnownBy::Url => "their media URL",
+    };
+    let previous = if calls.secrets.len() > 1 {
+        " (or the previous ***)"
+    } else {
+        ""
+    };
+    writeln!(
+        out,
+        "calls     media URLs signed with ***{previous}, known by {known_by}, resumed within {}",
+        format_duration(calls.resume),
+    )
+}
+
+pub(super) fn phone(phone: &Phone, out: &mut String) -> std::fmt::Result {
+    let once = |consume: bool| if consume { ", consumed" } else { "" };
+    match &phone.flow {
+        Flow::Open => writeln!(out, "          calls go through as soon as they are known")?,
+        Flow::Api { consume } => writeln!(
+            out,
+            "          calls need the key of their connection{}",
+            once(*consume)
+        )?,
+        Flow::SipHeader { consume } => writeln!(
+            out,
+            "          calls need the key of their SIP id{}",
+            once(*consume)
+        )?,
+        Flow::Dialled(gate) => {
+            writeln!(
+                out,
+                "          calls need a dialled {}{}",
+                code(gate),
+                once(gate.consume)
+            )?;
+            self::gate(gate, out)?;
+        }
+    }
+    let limits = [
+        ("per number", phone.attempts_per_ani),
+        ("in all", phone.attempts_per_route),
+    ];
+    for (of, limit) in limits {
+        if let Some(limit) = limit {
+            writeln!(out, "          failed attempts {of} {}", rate(limit))?;
+        }
+    }
+    bridge(&phone.bridge, out)
+}
+
+fn code(gate: &Gate) -> String {
+    let whose = match gate.dialled {
+        Dialled::Pstn { ani } => match ani {
+            Ani::Signalling => "code for the caller's number",
+            Ani::Shared => "code for the one number of the trunk",
+            Ani::Digits => "number and its code",
+        },
+        Dialled::SipAlias => "SIP id",
+    };
+    match gate.length {
+        CodeLength::Fixed(digits) => format!("{whose}, {digits} digits"),
+        CodeLength::UpTo(digits) => format!("{whose}, at most {digits} digits"),
+    }
+}
+
+fn gate(gate: &Gate, out: &mut String) -> std::fmt::Result {
+    let Feeds {
+        in_band,
+        messages,
+        callbacks,
+    } = gate.feeds;
+    let feeds: Vec<&str> = [
+        (in_band, "in_band"),
+        (messages, "messages"),
+        (callbacks, "callbacks"),
+    ]
+    .into_iter()
+    .filter_map(|(counts, name)| counts.then_some(name))
+    .collect();
+    writeln!(
+        out,
+        "          deadline {}, between {}, attempts {}, second look {}, digits from {}",
+        format_duration(gate.deadline),
+        format_duration(gate.between),
+        gate.attempts,
+        if gate.second_look { "yes" } else { "no" },
+        feeds.join(" or "),
+    )?;
+    let prompts = &gate.prompts;
+    for (name, wav) in [
+        ("prompt", &prompts.prompt),
+        ("retry", &prompts.retry),
+        ("goodbye", &prompts.goodbye),
+    ] {
+        if let Some(Wav { rate, samples }) = wav {
+            let seconds = samples.len() as f64 / f64::from(rate.hz());
+            writeln!(out, "          {name} of {seconds:.1}s at {} Hz", rate.hz())?;
+        }
+    }
+    Ok(())
+}
+
+/// Settings of the session by name: instructions are long, and tools may hold secrets.
+fn bridge(bridge: &Bridge, out: &mut String) -> std::fmt::Result {
+    match bridge {
+        Bridge::Verbatim => writeln!(out, "          media goes on as it is"),
+        Bridge::VoiceLive(to) => {
+            let keys: Vec<&str> = to.session.keys().map(String::as_str).collect();
+            let keys = match keys.as_slice() {
+                [] => "nothing".to_owned(),
+                keys => keys.join(", "),
+            };
+            writeln!(
+                out,
+                "          media is bridged to Voice Live; session sets {keys}; greets {}, keys \
+                 masked {}",
+                if to.greet { "yes" } else { "no" },
+                if to.mask_tones { "yes" } else { "no" },
+            )
+        }
+    }
+}
