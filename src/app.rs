@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admission::{Admission, Denied, Examined, Slots};
-use crate::config::{Settings, Way};
+use crate::config::{KnownBy, Settings, Way};
 use crate::error::Reason;
 use crate::label::Label;
 use crate::listener::explain::Explained;
@@ -29,6 +29,7 @@ use crate::log;
 use crate::metrics::Metrics;
 use crate::secret::Secret;
 use crate::session::Registry;
+use crate::store::{self, Store};
 use crate::upstream::{self, Upstream};
 
 /// How often histograms are folded and the log's drops are counted.
@@ -50,6 +51,8 @@ pub enum Failed {
     Tls(#[from] tls::Unusable),
     #[error(transparent)]
     Upstream(#[from] upstream::Unusable),
+    #[error(transparent)]
+    Store(#[from] store::Unusable),
     #[error("a thread cannot start: {0}")]
     Thread(#[from] io::Error),
 }
@@ -105,6 +108,19 @@ impl Edge {
             })?;
         }
         let stop = doors.stop.clone();
+        let (store, stopping) = (doors.store.clone(), stop.clone());
+        let registry = doors.registry.clone();
+        edge.spawn("store".to_owned(), move || async move {
+            let all_gone = async {
+                stopping.cancelled().await;
+                // Sessions that are ending still have something to say to it.
+                registry.empty().await;
+            };
+            tokio::select! {
+                () = store.run() => {}
+                () = all_gone => {}
+            }
+        })?;
         edge.spawn("admin".to_owned(), move || async move {
             match TcpListener::from_std(admin_socket) {
                 Ok(listener) => tokio::select! {
@@ -182,6 +198,11 @@ impl Edge {
         self.doors.registry.len()
     }
 
+    /// The session store, for whoever runs the edge in a process of their own: demo, tests.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.doors.store
+    }
+
     /// The page that `/metrics` shows.
     pub fn metrics_page(&self) -> String {
         self.doors.metrics.render()
@@ -213,8 +234,8 @@ impl Edge {
     }
 
     fn begin_stop(&self) {
-        self.doors.metrics.ready.set(0.0);
         self.doors.stop.cancel();
+        self.doors.metrics.ready.set(0.0);
         self.doors.registry.end_all(Reason::Draining);
     }
 }
@@ -289,7 +310,7 @@ fn doors(settings: &Settings) -> Result<Doors, Failed> {
                 .filter_map(|name| upstreams.get(name).cloned())
                 .collect(),
             route: route.clone(),
-            dial_warnings: log::Throttle::default(),
+            dial_warnings: Arc::default(),
         });
     }
     Ok(Doors {
@@ -300,6 +321,15 @@ fn doors(settings: &Settings) -> Result<Doors, Failed> {
         limits: live.limits,
         sessions: Arc::new(Semaphore::new(live.limits.sessions)),
         registry: Registry::default(),
+        store: Arc::new(Store::new(&settings.boot.store, metrics.clone())?),
+        known_by: live
+            .calls
+            .as_ref()
+            .map_or(KnownBy::Record, |calls| calls.known_by),
+        resume: live
+            .calls
+            .as_ref()
+            .map_or(Duration::ZERO, |calls| calls.resume),
         metrics,
         stop: CancellationToken::new(),
     })
@@ -310,6 +340,8 @@ async fn upkeep(doors: &Doors) {
     loop {
         tick.tick().await;
         doors.metrics.upkeep();
+        let ready = doors.not_ready().is_none();
+        doors.metrics.ready.set(if ready { 1.0 } else { 0.0 });
         doors.metrics.log_drops.absolute(log::dropped());
         doors.admission.sweep(Instant::now());
     }

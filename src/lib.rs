@@ -54,7 +54,7 @@
 //! | 9 | `listener` |
 //! | 7 | `session` |
 //! | 6 | `relay`, `admission` |
-//! | 5 | `store`, `tap` |
+//! | 5 | `gate`, `store`, `tap` |
 //! | 4 | `upstream` |
 //! | 3 | `config`, `metrics`, `log` |
 //! | 2 | `dtmf` |
@@ -99,6 +99,7 @@ pub mod listener;
 pub mod admission;
 pub mod session;
 
+pub mod gate;
 pub mod relay;
 pub mod store;
 pub mod tap;

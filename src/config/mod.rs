@@ -29,10 +29,10 @@ pub use self::phone::{
     Ani, Bridge, Calls, CodeLength, Dialled, Feeds, Flow, Gate, KnownBy, Phone, Prompts,
     VoiceSession,
 };
+pub use self::route::{CALL, Dtmf, Enter, Parameter, Pass, Place, Refuse, Route, RouteKind, Way};
 pub use self::store::{
     Engine, KeyForms, Layout, Login, Piece, REDIS_SCOPE, Redis, Store, Template,
 };
-pub use self::route::{CALL, Dtmf, Enter, Parameter, Pass, Place, Refuse, Route, RouteKind, Way};
 pub use self::upstream::{
     ApiVersions, Credential, IdentitySource, KeyHeader, Kind, ManagedIdentity, Roots, Service,
     Target, Upstream, VOICE_LIVE_AUDIENCES,

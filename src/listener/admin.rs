@@ -63,7 +63,7 @@ pub async fn serve(listener: TcpListener, doors: Arc<Doors>, stop: CancellationT
 
 fn answer(doors: &Doors, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     const TEXT: &str = "text/plain; charset=utf-8";
-    let draining = doors.stop.is_cancelled();
+    let not_ready = doors.not_ready();
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let (status, kind, body) = match request.uri().path() {
         _ if !reads => (StatusCode::METHOD_NOT_ALLOWED, TEXT, "use GET\n".to_owned()),
@@ -73,12 +73,13 @@ fn answer(doors: &Doors, request: &Request<Incoming>) -> Response<Full<Bytes>> {
             doors.metrics.render(),
         ),
         "/healthz" => (StatusCode::OK, TEXT, "ok\n".to_owned()),
-        "/readyz" if draining => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            TEXT,
-            "draining\n".to_owned(),
-        ),
-        "/readyz" => (StatusCode::OK, TEXT, "ready\n".to_owned()),
+        "/readyz" => {
+            let status = match not_ready {
+                Some(_) => StatusCode::SERVICE_UNAVAILABLE,
+                None => StatusCode::OK,
+            };
+            (status, TEXT, format!("{}\n", not_ready.unwrap_or("ready")))
+        }
         _ => (
             StatusCode::NOT_FOUND,
             TEXT,

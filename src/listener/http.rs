@@ -28,13 +28,14 @@ use super::refusal::{Refusal, frames, problem, raw};
 use super::stranger::Stranger;
 use super::upgrade::{shake, upgrade};
 use crate::admission::{Admission, Peer};
-use crate::config::{self, Hops, Limits, Refuse};
+use crate::config::{self, Hops, KnownBy, Limits, Refuse};
 use crate::error::Reason;
 use crate::label::Label;
 use crate::log::Throttle;
 use crate::metrics;
 use crate::relay::Leg;
 use crate::session::{self, Registry, Session};
+use crate::store::Store;
 use crate::upstream::Upstream;
 
 /// After a refusal the rest of what the client sends is read and dropped for a moment, because a
@@ -51,9 +52,27 @@ pub struct Doors {
     pub limits: Limits,
     pub sessions: Arc<Semaphore>,
     pub registry: Registry,
+    pub store: Arc<Store>,
+    /// What makes a call one that is known.
+    pub known_by: KnownBy,
+    /// How long a call's verdict holds after its media socket has dropped.
+    pub resume: Duration,
     pub metrics: metrics::Shared,
     /// Cancelled when no new session is to begin.
     pub stop: CancellationToken,
+}
+
+impl Doors {
+    /// Why no new session should be sent here, if that is so, in a word.
+    pub fn not_ready(&self) -> Option<&'static str> {
+        if self.stop.is_cancelled() {
+            return Some("draining");
+        }
+        // Where no route asks the store, nobody misses it.
+        let asks = |open: &Open| open.route.kind.phone().is_some();
+        let missed = !self.store.is_up() && self.routes.iter().any(asks);
+        missed.then_some("store")
+    }
 }
 
 /// A route with what serves it.
@@ -62,7 +81,7 @@ pub struct Open {
     pub upstreams: Vec<Arc<Upstream>>,
     pub metrics: metrics::Route,
     /// For warnings that no upstream could serve.
-    pub dial_warnings: Throttle,
+    pub dial_warnings: Arc<Throttle>,
 }
 
 /// The connection that a request came on.
@@ -81,7 +100,8 @@ pub struct Asked {
 pub struct Begun {
     pub session: Session,
     pub client: Leg<TcpStream>,
-    pub upstream: Leg<TcpStream>,
+    /// `None`: a phone call whose gate is to be opened first.
+    pub upstream: Option<Leg<TcpStream>>,
 }
 
 /// Serves the one request of a connection; if it is an admitted upgrade, the connection is taken
@@ -345,6 +365,9 @@ mod tests {
             limits: Limits::default(),
             sessions: Arc::new(Semaphore::new(1)),
             registry: Registry::default(),
+            store: Arc::new(Store::new(&config::Store::default(), metrics.clone()).unwrap()),
+            known_by: KnownBy::Record,
+            resume: Duration::ZERO,
             metrics,
             stop: CancellationToken::new(),
         });

@@ -1,6 +1,7 @@
 //! What anybody may ask without a credential: whether the edge serves.
 //!
-//! `/healthz` tells that the process serves, `/readyz` that it takes new sessions. `/health` and `/`
+//! `/healthz` tells that the process serves, `/readyz` that it takes new sessions: that it is not
+//! stopping, and that the store answers, where calls need it. `/health` and `/`
 //! answer as those of the old Node proxy did, unless a route has their path. None of them takes a
 //! session permit.
 
@@ -20,22 +21,21 @@ pub(super) fn answer<B>(doors: &Doors, request: &Request<B>) -> Option<Response<
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return None;
     }
-    let draining = doors.stop.is_cancelled();
+    let not_ready = doors.not_ready();
     let status = match request.uri().path() {
         // Alive, whether or not it takes more.
         "/healthz" | "/" => StatusCode::OK,
-        _ if draining => StatusCode::SERVICE_UNAVAILABLE,
+        _ if not_ready.is_some() => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::OK,
     };
     let path = request.uri().path();
     let (kind, body) = match path {
         "/healthz" => (TEXT, "ok\n".to_owned()),
-        "/readyz" if draining => (TEXT, "draining\n".to_owned()),
-        "/readyz" => (TEXT, "ready\n".to_owned()),
+        "/readyz" => (TEXT, format!("{}\n", not_ready.unwrap_or("ready"))),
         // Whoever wants a WebSocket here has the wrong path.
         _ if request.headers().contains_key(header::UPGRADE) => return None,
         _ if doors.paths.find(path).is_some() => return None,
-        "/health" => (JSON, health(doors, draining)),
+        "/health" => (JSON, health(doors, not_ready)),
         "/" => {
             let name = json!({ "name": "tonegate", "status": "running", "health": "/health" });
             (JSON, name.to_string())
@@ -56,10 +56,10 @@ pub(super) fn why_not(path: &str) -> Option<&'static str> {
     probe.then_some("no route has this path: a probe of the edge, but not for an upgrade")
 }
 
-fn health(doors: &Doors, draining: bool) -> String {
+fn health(doors: &Doors, not_ready: Option<&str>) -> String {
     let now = humantime::format_rfc3339_millis(SystemTime::now());
     json!({
-        "status": if draining { "draining" } else { "healthy" },
+        "status": not_ready.unwrap_or("healthy"),
         "activeConnections": doors.registry.len(),
         "maxConnections": doors.limits.sessions,
         "timestamp": now.to_string(),

@@ -1,12 +1,11 @@
 //! From a well-formed request on a route to a session that may begin: admission, permit, upstream.
 
-use std::time::Instant;
-
 use bytes::Bytes;
 use http::{Request, Response, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
+use super::calls;
 use super::http::{Asked, Doors, Open};
 use super::refusal::Refusal;
 use super::stranger::Stranger;
@@ -15,7 +14,7 @@ use crate::config;
 use crate::error::Reason;
 use crate::ids::SessionId;
 use crate::session;
-use crate::upstream;
+use crate::upstream::{self, Dialled, Want};
 use crate::ws::handshake::{self, NotAnUpgrade};
 
 /// The `101` that a well-formed upgrade request would get.
@@ -67,32 +66,52 @@ pub(super) async fn upgrade(
         .dropped_parameters
         .increment(grant.dropped_parameters());
     let id = SessionId::random();
-    let dialled = upstream::dial_first(&open.upstreams, grant.want(&open.route.name, id)).await;
-    let upstream = dialled.map_err(|(name, failure)| {
-        if let Some(left_out) = open.dial_warnings.pass(Instant::now()) {
-            tracing::warn!(
-                route = %open.route.name,
-                upstream = %name,
-                reason = %failure.reason,
-                status = failure.status.map(|status| status.as_u16()),
-                detail = failure.detail,
-                left_out,
-                "upstream failed"
-            );
-        }
-        Refusal::from(failure)
-    })?;
+    let call = match open.route.kind.phone() {
+        Some(phone) => Some(Box::new(
+            calls::enter(doors, open, phone, &grant, id).await?,
+        )),
+        None => None,
+    };
+    let upstream = if call.as_ref().is_some_and(|call| call.is_gated()) {
+        None
+    } else {
+        Some(dial(open, grant.want(&open.route.name, id), call.as_deref()).await?)
+    };
+    let entry = doors.registry.enter(id);
+    let entry = match &call {
+        Some(call) => entry.of_call(&call.calling.call),
+        None => entry,
+    };
     Ok(session::Parts {
         route: open.route.name.clone(),
         grant,
         peer: asked.peer,
         accepted: asked.accepted,
         permit,
-        entry: doors.registry.enter(id),
+        entry,
         limits: open.route.limits.over(doors.limits),
         dtmf: open.route.dtmf,
         metrics: doors.metrics.clone(),
         route_metrics: open.metrics.clone(),
         upstream,
+        call,
     })
+}
+
+/// Dials before the `101`, so that a refusal is still an HTTP status.
+async fn dial(
+    open: &Open,
+    want: Want<'_>,
+    call: Option<&session::Call>,
+) -> Result<Dialled, Refusal> {
+    match upstream::dial_first(&open.upstreams, want).await {
+        Ok(dialled) => Ok(dialled),
+        Err((name, failure)) => {
+            upstream::warn(&open.dial_warnings, &open.route.name, &name, failure);
+            if let Some(call) = call {
+                calls::give_back(call).await;
+            }
+            Err(Refusal::from(failure))
+        }
+    }
 }

@@ -57,7 +57,7 @@ where
         match other {
             Input::Open if !other_broken && !closer_broken => return false,
             // Its close frame has crossed.
-            Input::Closed(_) if self.call.is_none() => {
+            Input::Closed(_) if !self.translates() => {
                 self.client.told = true;
                 self.upstream.told = true;
             }
@@ -65,11 +65,17 @@ where
             | Input::Closed(_)
             | Input::Violated(_)
             | Input::Stopped
+            | Input::Unspoken
             | Input::Lost => {
                 self.answer_for_the_other(cause);
             }
         }
         true
+    }
+
+    /// Whether messages are translated, so that no close frame crosses by itself.
+    fn translates(&self) -> bool {
+        self.call.as_ref().is_some_and(|call| call.translates())
     }
 
     /// The side that closed gets its own code back from the edge.
@@ -94,8 +100,9 @@ where
         cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> bool {
+        let translates = self.translates();
         let (client, upstream) = (&mut self.client, &mut self.upstream);
-        if self.call.is_some() {
+        if translates {
             // Where messages are translated, what one side still says has nobody to hear it.
             let up = client.carry(upstream, false, cx, buffer);
             return upstream.carry(client, false, cx, buffer) || up;

@@ -4,6 +4,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::message::Text;
 use super::pump::{Input, Pump, queue_control};
 use super::tls::Leg;
 use super::watch::Progress;
@@ -78,6 +79,57 @@ impl<S: AsyncRead + AsyncWrite + Unpin> End<S> {
             .poll_forward(&mut self.leg, &mut to.leg, cx, buffer);
         to.broken |= matches!(moved, Poll::Ready(Err(_)));
         moved.is_ready()
+    }
+
+    /// Whether the peer has taken everything, so that more may be sent to it; nobody takes anything.
+    pub(super) fn takes(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.broken {
+            return true;
+        }
+        match self.leg.poll_flush(cx) {
+            Poll::Ready(Ok(())) => true,
+            Poll::Ready(Err(_)) => {
+                self.broken = true;
+                true
+            }
+            Poll::Pending => false,
+        }
+    }
+
+    /// Reads once; `each` hears the messages that are whole with it. True if there was anything.
+    pub(super) fn hear(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+        each: impl FnMut(Text<'_>),
+    ) -> bool {
+        if self.absent {
+            return false;
+        }
+        let heard = self.pump.poll_hear(&mut self.leg, cx, buffer, each);
+        if heard.is_ready() {
+            self.takes(cx);
+        }
+        heard.is_ready()
+    }
+
+    /// Sends whole frames.
+    pub(super) fn send(&mut self, frames: &[u8], cx: &mut Context<'_>) {
+        if !frames.is_empty() && !self.broken {
+            self.leg.queue(&[], frames);
+            self.takes(cx);
+        }
+    }
+
+    /// Sends on the close frame that the other peer sent, with its payload.
+    pub(super) fn cross(&mut self, payload: &[u8], mask: Option<[u8; 4]>) {
+        if !self.broken {
+            queue_control(&mut self.leg, &frame::control(OpCode::Close, payload, mask));
+        }
+    }
+
+    pub(super) fn is_absent(&self) -> bool {
+        self.absent
     }
 
     /// Waits for nothing more from the peer.

@@ -22,11 +22,15 @@
 //!
 //! Not here: who may connect, what is logged (`session`), and bytes before the `101`.
 
+pub mod bridge;
 mod buffer;
 mod call;
 mod closing;
 mod end;
 mod forward;
+mod gate;
+mod hear;
+pub mod message;
 mod order;
 mod policy;
 mod pump;
@@ -42,7 +46,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep};
 
 pub use self::buffer::READ_BUFFER;
-pub use self::call::{Asked, CallTerms};
+pub use self::call::{Asked, CallEnding, CallTerms, Drops, GateEnding, Pressed};
 pub use self::order::Order;
 pub use self::tls::Leg;
 pub use self::watch::{CLOSE_WAIT, Patience, SHUT_WAIT};
@@ -77,6 +81,13 @@ pub struct Terms {
     pub flow: Flow,
 }
 
+impl Terms {
+    /// Longest messages: of the client, of the upstream.
+    fn most(&self) -> [u64; 2] {
+        [self.client_message_max, self.upstream_message_max]
+    }
+}
+
 /// How a session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ending {
@@ -90,6 +101,8 @@ pub struct Ending {
     pub upstream_close: Option<u16>,
     pub up: Counts,
     pub down: Counts,
+    /// Of a phone call.
+    pub call: Option<CallEnding>,
 }
 
 /// Why the session is closing.
@@ -123,6 +136,8 @@ pub struct Relay<C, U> {
     phase: Phase,
     /// Closing, and [`CLOSE_WAIT`] is over.
     hurried: bool,
+    /// Longest messages in bytes: of the client, of the upstream.
+    most: [u64; 2],
 }
 
 impl<C, U> Relay<C, U>
@@ -132,27 +147,38 @@ where
 {
     /// A relay between two legs whose upgrade is done.
     pub fn new(client: Leg<C>, upstream: Leg<U>, terms: Terms) -> Relay<C, U> {
-        let now = Instant::now();
-        let watch = Watch::new(terms.patience, now);
         let (client_tap, upstream_tap) = match terms.dtmf {
             Dtmf::Off => (Tap::default(), Tap::default()),
             Dtmf::Observe => (Tap::on_client(), Tap::on_service()),
         };
+        let lock = terms.locked.clone().map(Lock::new);
+        let [up, down] = terms.most();
+        let client = End::new(client, Pump::new(Role::Client, up, lock, client_tap));
+        let upstream = End::new(upstream, Pump::new(Role::Server, down, None, upstream_tap));
+        Relay::between(client, upstream, None, terms)
+    }
+
+    /// A phone call whose upstream is there: it may go through.
+    pub fn of_call(client: Leg<C>, upstream: Leg<U>, call: CallTerms, terms: Terms) -> Relay<C, U> {
+        let call = Call::new(call);
+        let [up, down] = terms.most();
+        let client = End::new(client, Pump::hearing(Role::Client, up));
+        let upstream = End::new(upstream, call.upstream_pump(down));
+        Relay::between(client, upstream, Some(Box::new(call)), terms)
+    }
+
+    fn between(
+        client: End<C>,
+        upstream: End<U>,
+        call: Option<Box<Call>>,
+        terms: Terms,
+    ) -> Relay<C, U> {
+        let watch = Watch::new(terms.patience, Instant::now());
+        let most = terms.most();
         Relay {
-            client: End::new(
-                client,
-                Pump::new(
-                    Role::Client,
-                    terms.client_message_max,
-                    terms.locked.map(Lock::new),
-                    client_tap,
-                ),
-            ),
-            upstream: End::new(
-                upstream,
-                Pump::new(Role::Server, terms.upstream_message_max, None, upstream_tap),
-            ),
-            call: None,
+            client,
+            upstream,
+            call,
             timer: Box::pin(tokio::time::sleep_until(watch.next())),
             watch,
             order: terms.order,
@@ -160,6 +186,7 @@ where
             counted: [Counts::default(); 2],
             phase: Phase::Open,
             hurried: false,
+            most,
         }
     }
 
@@ -211,7 +238,7 @@ where
     /// its end, which then is the cause.
     fn move_frames(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> bool {
         let (client, upstream) = (&mut self.client, &mut self.upstream);
-        if let Some(call) = &mut self.call {
+        if let Some(call) = self.call.as_mut().filter(|call| call.translates()) {
             return call.carry(client, upstream, cx, buffer);
         }
         let up = client.carry(upstream, true, cx, buffer);
@@ -262,6 +289,7 @@ where
                 Input::Closed(_) => return Some(cause(side, closed)),
                 Input::Lost => return Some(cause(side, lost)),
                 Input::Stopped => return Some(cause(side, Reason::Forbidden)),
+                Input::Unspoken => return Some(cause(side, Reason::FormatMismatch)),
                 Input::Violated(violation) => {
                     let reason = if violation == Violation::TooLarge {
                         Reason::TooLarge
@@ -278,6 +306,9 @@ where
         }
         if let Some(reason) = self.order.poll(cx) {
             return Some(cause(Side::Edge, reason));
+        }
+        if let Some((by, reason)) = self.call.as_ref().and_then(|call| call.fault()) {
+            return Some(cause(by, reason));
         }
         self.timed(cx).map(|(by, reason)| cause(by, reason))
     }
@@ -315,11 +346,19 @@ where
 
     /// What has crossed: up, down.
     fn counts(&self) -> [Counts; 2] {
-        if let Some(call) = &self.call {
-            return call.counts();
+        let mut counts = self
+            .call
+            .as_ref()
+            .map_or([Counts::default(); 2], |call| call.counts());
+        for (count, pump) in counts
+            .iter_mut()
+            .zip([&self.client.pump, &self.upstream.pump])
+        {
+            if let Some(tap) = pump.tap() {
+                count.add(tap.counts());
+            }
         }
-        let of = |pump: &Pump| pump.tap().map_or_else(Counts::default, |tap| *tap.counts());
-        [of(&self.client.pump), of(&self.upstream.pump)]
+        counts
     }
 
     /// Sends the pings that are due, where the stream stands between two frames. A leg that
@@ -351,7 +390,9 @@ where
         self.report();
         let code = |input| match input {
             Input::Closed(code) => code,
-            Input::Open | Input::Violated(_) | Input::Stopped | Input::Lost => None,
+            Input::Open | Input::Violated(_) | Input::Stopped | Input::Unspoken | Input::Lost => {
+                None
+            }
         };
         Ending {
             by: cause.by,
@@ -361,6 +402,7 @@ where
             upstream_close: code(self.upstream.pump.input()),
             up: self.counted[0],
             down: self.counted[1],
+            call: self.call.as_ref().map(|call| call.ending(Instant::now())),
         }
     }
 }

@@ -3,13 +3,16 @@
 use std::io;
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::forward::Forward;
+use super::hear::Hearing;
+use super::message::Text;
 use super::policy::Lock;
 use super::tls::{Leg, Read};
 use crate::tap::Tap;
-use crate::ws::frame::{Close, ControlFrame, OpCode};
+use crate::ws::frame::{self, Close, ControlFrame, OpCode};
 use crate::ws::scan::{Control, Found, Scanner};
 use crate::ws::{Role, Violation};
 
@@ -24,6 +27,8 @@ pub(super) enum Input {
     Violated(Violation),
     /// It sent a message that it may not send.
     Stopped,
+    /// It sent binary messages where text is spoken.
+    Unspoken,
     /// The socket ended or failed without a close frame.
     Lost,
 }
@@ -31,11 +36,14 @@ pub(super) enum Input {
 /// Carries one direction.
 pub(super) struct Pump {
     line: Line,
+    /// Longest message in bytes.
+    max_message: u64,
     work: Work,
 }
 
 /// How far the frames of one sender have come.
 pub(super) struct Line {
+    sender: Role,
     pub(super) scan: Scanner,
     pub(super) input: Input,
     /// The socket of the sender will give nothing more.
@@ -57,6 +65,7 @@ impl Pump {
     pub(super) fn new(sender: Role, max_message: u64, lock: Option<Lock>, tap: Tap) -> Pump {
         Pump {
             line: Line::new(sender, max_message),
+            max_message,
             work: Work::Forward(Forward::new(max_message, lock, tap)),
         }
     }
@@ -65,13 +74,14 @@ impl Pump {
     pub(super) fn hearing(sender: Role, max_message: u64) -> Pump {
         Pump {
             line: Line::new(sender, max_message),
-            work: Work::Hear(Hearing::default()),
+            max_message,
+            work: Work::Hear(Hearing::new(max_message)),
         }
     }
 
     /// Forwards from now on. To be called between two messages.
-    pub(super) fn forward(&mut self, max_message: u64, tap: Tap) {
-        self.work = Work::Forward(Forward::new(max_message, None, tap));
+    pub(super) fn forward(&mut self, tap: Tap) {
+        self.work = Work::Forward(Forward::new(self.max_message, None, tap));
     }
 
     pub(super) fn input(&self) -> Input {
@@ -107,9 +117,7 @@ impl Pump {
     pub(super) fn is_between_frames(&self) -> bool {
         match &self.work {
             // Of a message that is held nothing has gone out.
-            Work::Forward(forward) => {
-                forward.is_holding() || self.line.scan.is_between_frames()
-            }
+            Work::Forward(forward) => forward.is_holding() || self.line.scan.is_between_frames(),
             // What goes out is whole.
             Work::Hear(_) => true,
         }
@@ -150,6 +158,42 @@ impl Pump {
         }
     }
 
+    /// Reads once; `each` hears the messages that are whole with it. Pings are answered.
+    pub(super) fn poll_hear<A>(
+        &mut self,
+        from: &mut Leg<A>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+        mut each: impl FnMut(Text<'_>),
+    ) -> Poll<()>
+    where
+        A: AsyncRead + AsyncWrite + Unpin,
+    {
+        let (line, Work::Hear(hearing)) = (&mut self.line, &mut self.work) else {
+            return Poll::Pending;
+        };
+        if line.input != Input::Open {
+            return Poll::Pending;
+        }
+        let read = ready!(from.poll_read(cx, buffer, |chunk| {
+            hearing.hear(line, chunk, &mut each);
+        }));
+        line.note_end(read);
+        if let Some(payload) = hearing.pinged.take() {
+            let mask = (line.sender == Role::Server).then(super::random);
+            queue_control(from, &frame::control(OpCode::Pong, &payload, mask));
+        }
+        Poll::Ready(())
+    }
+
+    /// What the sender's close frame said, once, where it does not cross by itself.
+    pub(super) fn take_closed(&mut self) -> Option<Bytes> {
+        match &mut self.work {
+            Work::Forward(_) => None,
+            Work::Hear(hearing) => hearing.closed.take(),
+        }
+    }
+
     /// Reads and drops, to see the sender's close frame or the end of its socket.
     pub(super) fn poll_discard<A>(
         &mut self,
@@ -173,6 +217,7 @@ impl Pump {
 impl Line {
     fn new(sender: Role, max_message: u64) -> Line {
         Line {
+            sender,
             scan: Scanner::new(sender, max_message),
             input: Input::Open,
             ended: false,

@@ -4,14 +4,20 @@
 //! gives all of them back. What others wait for is given back as soon as it begins to close, for
 //! the goodbye may take seconds. Its start and its end are one log line each.
 
+mod call;
 mod registry;
+mod told;
 
 use std::time::{Duration, Instant, SystemTime};
 
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
+pub use self::call::Call;
 pub use self::registry::{Entry, Registry};
+
+use self::call::Whose;
 
 use crate::admission::{Grant, Peer, Subject};
 use crate::config::{Dtmf, Limits};
@@ -36,7 +42,9 @@ pub struct Parts {
     pub dtmf: Dtmf,
     pub metrics: metrics::Shared,
     pub route_metrics: metrics::Route,
-    pub upstream: Dialled,
+    /// `None`: a phone call whose gate is to be opened first.
+    pub upstream: Option<Dialled>,
+    pub call: Option<Box<Call>>,
 }
 
 /// A running session.
@@ -47,7 +55,9 @@ pub struct Session {
     ask: Ask,
     expires: Option<SystemTime>,
     peer: Peer,
-    upstream_name: Label,
+    /// As soon as it has been dialled.
+    upstream_name: Option<Label>,
+    call: Option<Box<Call>>,
     started: Instant,
     limits: Limits,
     dtmf: Dtmf,
@@ -69,16 +79,17 @@ struct Share {
 }
 
 impl Session {
-    /// Starts the session's books; the leg is the upstream's.
-    pub fn open(parts: Parts) -> (Session, Leg<TcpStream>) {
-        let session = Session {
+    /// Starts the session's books; the leg is the upstream's, if it has been dialled.
+    pub fn open(parts: Parts) -> (Session, Option<Leg<TcpStream>>) {
+        let mut session = Session {
             id: parts.entry.id(),
             route: parts.route,
             subject: parts.grant.subject().clone(),
             ask: parts.grant.ask().clone(),
             expires: parts.grant.expires(),
             peer: parts.peer,
-            upstream_name: parts.upstream.upstream.clone(),
+            upstream_name: None,
+            call: parts.call,
             started: Instant::now(),
             limits: parts.limits,
             dtmf: parts.dtmf,
@@ -95,24 +106,116 @@ impl Session {
         let upgrade = parts.accepted.elapsed();
         session.route_metrics.admitted.increment(1);
         session.route_metrics.upgrade_seconds.record(upgrade);
-        session.log_start(upgrade, parts.upstream.took);
-        let early = parts.upstream.early;
-        let upstream = match parts.upstream.stream {
-            Stream::Plain(io) => Leg::plain(io, early),
-            Stream::Tls(stream) => {
-                let (io, tls) = stream.into_inner();
-                Leg::tls(io, tls.into(), early)
-            }
-        };
+        let dial = parts.upstream.as_ref().map(|dialled| dialled.took);
+        let upstream = parts.upstream.map(|dialled| session.connected(dialled));
+        session.log_start(upgrade, dial);
         (session, upstream)
     }
 
-    /// Carries the session to its end.
-    pub async fn run(mut self, client: Leg<TcpStream>, upstream: Leg<TcpStream>) {
-        let (session, session_end) = self.longest();
+    /// The upstream's leg.
+    fn connected(&mut self, dialled: Dialled) -> Leg<TcpStream> {
+        self.upstream_name = Some(dialled.upstream);
+        let leg = match dialled.stream {
+            Stream::Plain(io) => Leg::plain(io, dialled.early),
+            Stream::Tls(stream) => {
+                let (io, tls) = stream.into_inner();
+                Leg::tls(io, tls.into(), dialled.early)
+            }
+        };
+        leg.bound_unsent();
+        leg
+    }
+
+    /// Carries the session to its end. Without an upstream it is a phone call with a gate.
+    pub async fn run(mut self, client: Leg<TcpStream>, upstream: Option<Leg<TcpStream>>) {
         client.bound_unsent();
-        upstream.bound_unsent();
-        let terms = Terms {
+        let terms = self.terms();
+        let (ending, duration) = match (self.call.take(), upstream) {
+            (None, Some(upstream)) => self.carry(Relay::new(client, upstream, terms)).await,
+            (Some(call), upstream) => {
+                let ended = self.run_call(&call, client, upstream, terms).await;
+                call.leave(self.id).await;
+                self.call = Some(call);
+                ended
+            }
+            // Nobody opens such a session; it would be told as cut.
+            (None, None) => return,
+        };
+        self.route_metrics.session_seconds.record(duration);
+        self.metrics
+            .session_ended(&self.route, ending.by, ending.reason);
+        if let Some(told) = &ending.call {
+            self.count_call(told);
+        }
+        self.log_end(&ending, duration);
+        self.told = true;
+    }
+
+    /// Carries it to its end, and tells how long it lasted without the goodbye.
+    async fn carry<U>(&mut self, mut relay: Relay<TcpStream, U>) -> (Ending, Duration)
+    where
+        U: AsyncRead + AsyncWrite + Unpin,
+    {
+        relay.until_closing().await;
+        let duration = self.started.elapsed();
+        self.share = None;
+        (relay.await, duration)
+    }
+
+    /// A phone call, which ends also when another session takes it over.
+    async fn run_call(
+        &mut self,
+        call: &Call,
+        client: Leg<TcpStream>,
+        upstream: Option<Leg<TcpStream>>,
+        terms: Terms,
+    ) -> (Ending, Duration) {
+        let (id, order) = (self.id, terms.order.clone());
+        let watched = async {
+            order.end(call.watch(id).await);
+            std::future::pending().await
+        };
+        tokio::select! {
+            ended = self.carry_call(call, client, upstream, terms) => ended,
+            never = watched => never,
+        }
+    }
+
+    async fn carry_call(
+        &mut self,
+        call: &Call,
+        client: Leg<TcpStream>,
+        upstream: Option<Leg<TcpStream>>,
+        terms: Terms,
+    ) -> (Ending, Duration) {
+        if let Some(upstream) = upstream {
+            let relay = Relay::of_call(client, upstream, call.terms(), terms);
+            return self.carry(relay).await;
+        }
+        let mut relay = Relay::gated(client, call.terms(), terms);
+        let dialled = match &self.share {
+            Some(share) => {
+                let whose = Whose {
+                    session: self.id,
+                    route: &self.route,
+                    want: share.grant.want(&self.route, self.id),
+                };
+                call.pass_gate(&mut relay, whose).await
+            }
+            None => None,
+        };
+        match dialled {
+            Some(dialled) => {
+                let relay = relay.connect(self.connected(dialled));
+                self.carry(relay).await
+            }
+            None => self.carry(relay).await,
+        }
+    }
+
+    fn terms(&self) -> Terms {
+        let (session, session_end) = self.longest();
+        Terms {
             patience: Patience {
                 ping: self.limits.ping,
                 idle: self.limits.idle,
@@ -125,19 +228,8 @@ impl Session {
             locked: self.share.as_ref().and_then(|share| share.grant.locked()),
             order: self.entry.order(),
             flow: self.route_metrics.flow.clone(),
-        };
-        let mut relay = Relay::new(client, upstream, terms);
-        relay.until_closing().await;
-        let duration = self.started.elapsed();
-        self.share = None;
-        let ending = relay.await;
-        self.route_metrics.session_seconds.record(duration);
-        self.metrics
-            .session_ended(&self.route, ending.by, ending.reason);
-        self.log_end(&ending, duration);
-        self.told = true;
+        }
     }
-
     /// How long the session may last, and what its end is called then: a session does not outlive
     /// the credential that it was opened with.
     fn longest(&self) -> (Duration, Reason) {
@@ -149,47 +241,6 @@ impl Session {
             Some(left) if left < longest => (left, Reason::LeaseExpired),
             Some(_) | None => (longest, Reason::MaxDuration),
         }
-    }
-
-    fn log_start(&self, upgrade: Duration, dial: Duration) {
-        tracing::info!(
-            session = %self.id,
-            route = %self.route,
-            subject = %self.subject,
-            model = self.ask.about.model().map(tracing::field::display),
-            agent = self.ask.about.agent().map(tracing::field::display),
-            client = %self.peer,
-            upstream = %self.upstream_name,
-            upgrade_ms = milliseconds(upgrade),
-            dial_ms = milliseconds(dial),
-            "session started"
-        );
-    }
-
-    fn log_end(&self, ending: &Ending, duration: Duration) {
-        tracing::info!(
-            session = %self.id,
-            route = %self.route,
-            subject = %self.subject,
-            model = self.ask.about.model().map(tracing::field::display),
-            agent = self.ask.about.agent().map(tracing::field::display),
-            client = %self.peer,
-            upstream = %self.upstream_name,
-            ended_by = %ending.by,
-            reason = %ending.reason,
-            violation = ending.violation.map(tracing::field::display),
-            duration_ms = milliseconds(duration),
-            client_close = ending.client_close,
-            upstream_close = ending.upstream_close,
-            up_messages = ending.up.messages,
-            up_bytes = ending.up.bytes,
-            up_audio_messages = ending.up.audio_messages,
-            up_dtmf_keys = ending.up.keys,
-            down_messages = ending.down.messages,
-            down_bytes = ending.down.bytes,
-            down_audio_messages = ending.down.audio_messages,
-            "session ended"
-        );
     }
 }
 
@@ -208,11 +259,6 @@ impl Drop for Session {
             );
         }
     }
-}
-
-/// Milliseconds with three decimals at the most, as logs show durations.
-fn milliseconds(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1e6).round() / 1e3
 }
 
 #[cfg(test)]
@@ -274,12 +320,13 @@ mod tests {
             dtmf: Dtmf::Off,
             route_metrics: metrics.route(&route),
             metrics: metrics.clone(),
-            upstream: Dialled {
+            upstream: Some(Dialled {
                 stream: Stream::Plain(TcpStream::connect(address).await.unwrap()),
                 early: Bytes::new(),
                 upstream: Label::new("voice").unwrap(),
                 took: Duration::ZERO,
-            },
+            }),
+            call: None,
             route,
         });
         let running = r#"tonegate_sessions{route="open"} "#;

@@ -6,7 +6,7 @@ use dashmap::DashMap;
 use tokio::sync::Notify;
 
 use crate::error::Reason;
-use crate::ids::SessionId;
+use crate::ids::{CallId, SessionId};
 use crate::relay::Order;
 
 /// The sessions of the process, also those that are closing. An entry is made after a session
@@ -17,6 +17,8 @@ pub struct Registry(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     sessions: DashMap<SessionId, Arc<Order>>,
+    /// Whose each call is.
+    calls: DashMap<CallId, SessionId>,
     /// Set when all sessions were told to end: one that was on its way in ends at once too.
     closing: OnceLock<Reason>,
     emptied: Notify,
@@ -33,6 +35,7 @@ impl Registry {
         Entry {
             id,
             order,
+            call: None,
             registry: self.clone(),
         }
     }
@@ -72,10 +75,23 @@ impl Registry {
 pub struct Entry {
     id: SessionId,
     order: Arc<Order>,
+    call: Option<CallId>,
     registry: Registry,
 }
 
 impl Entry {
+    /// The session carries this call from now on; another one that did is over.
+    pub fn of_call(mut self, call: &CallId) -> Entry {
+        let shared = &self.registry.0;
+        let before = shared.calls.insert(call.clone(), self.id);
+        self.call = Some(call.clone());
+        let order = before.and_then(|before| shared.sessions.get(&before).map(|o| o.clone()));
+        if let Some(order) = order {
+            order.end(Reason::Superseded);
+        }
+        self
+    }
+
     pub fn id(&self) -> SessionId {
         self.id
     }
@@ -88,6 +104,10 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         self.registry.0.sessions.remove(&self.id);
+        if let Some(call) = &self.call {
+            let calls = &self.registry.0.calls;
+            calls.remove_if(call, |_, owner| *owner == self.id);
+        }
         if self.registry.is_empty() {
             self.registry.0.emptied.notify_waiters();
         }
@@ -98,6 +118,26 @@ impl Drop for Entry {
 mod tests {
     use super::*;
     use std::task::Context;
+
+    #[test]
+    fn a_call_that_comes_again_ends_the_session_that_had_it() {
+        let registry = Registry::default();
+        let cx = &mut Context::from_waker(std::task::Waker::noop());
+        let call = CallId::new("7f0c").unwrap();
+        let other = CallId::new("7f0d").unwrap();
+        let enter = |call| registry.enter(SessionId::random()).of_call(call);
+        let (first, beside) = (enter(&call), enter(&other));
+        let second = enter(&call);
+        assert_eq!(first.order().poll(cx), Some(Reason::Superseded));
+        assert_eq!(beside.order().poll(cx), None);
+        // The old one goes later and takes nothing along.
+        drop(first);
+        let third = enter(&call);
+        assert_eq!(second.order().poll(cx), Some(Reason::Superseded));
+        assert_eq!(third.order().poll(cx), None);
+        drop((second, third, beside));
+        assert!(registry.0.calls.is_empty());
+    }
 
     #[test]
     fn a_session_that_comes_after_the_end_of_all_ends_too() {

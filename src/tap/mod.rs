@@ -36,6 +36,15 @@ pub struct Counts {
 }
 
 impl Counts {
+    /// Adds what crossed elsewhere.
+    pub fn add(&mut self, more: &Counts) {
+        self.messages += more.messages;
+        self.bytes += more.bytes;
+        self.audio_messages += more.audio_messages;
+        self.keys += more.keys;
+        self.unheard += more.unheard;
+    }
+
     /// What came since `earlier`.
     pub fn since(&self, earlier: &Counts) -> Counts {
         Counts {

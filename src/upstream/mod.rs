@@ -29,6 +29,7 @@ use crate::config::{self, Service};
 use crate::error::Reason;
 use crate::ids::SessionId;
 use crate::label::Label;
+use crate::log::Throttle;
 use crate::metrics;
 use crate::secret::Secret;
 use crate::ws::handshake;
@@ -308,6 +309,21 @@ const USER_AGENT: &str = concat!("tonegate/", env!("CARGO_PKG_VERSION"));
 /// Longest head of an upstream's answer, and the most that is read beyond a `101` before the
 /// relay takes over.
 const ANSWER_MAX: usize = 32 * 1024;
+
+/// Warns that no upstream could serve a session of `route`; `name` is the last that was tried.
+pub fn warn(throttle: &Throttle, route: &Label, name: &Label, failure: Failure) {
+    if let Some(left_out) = throttle.pass(Instant::now()) {
+        tracing::warn!(
+            %route,
+            upstream = %name,
+            reason = %failure.reason,
+            status = failure.status.map(|status| status.as_u16()),
+            detail = failure.detail,
+            left_out,
+            "upstream failed"
+        );
+    }
+}
 
 /// Dials the first of `upstreams` that answers; what the last one said if none does.
 ///

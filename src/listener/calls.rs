@@ -1,0 +1,148 @@
+//! What the store says of a call, after its admission and before anything is dialled: whether it is
+//! known, its token unspent, and where the flow asks for that, its session key there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::http::{Doors, Open};
+use super::refusal::Refusal;
+use crate::admission::{Calling, Grant};
+use crate::config::{Ani, Dialled, Flow, KnownBy, Phone};
+use crate::error::Reason;
+use crate::ids::SessionId;
+use crate::session::Call;
+use crate::store::{Enter, Entered, Facts, Needs};
+
+/// How long a socket waits for its call to become known, and a store for being asked again: ACS may
+/// dial before whoever answered the call has written it down.
+const WAIT: Duration = Duration::from_secs(2);
+/// From one look to the next.
+const AGAIN: Duration = Duration::from_millis(50);
+
+/// Whether the call may begin, and what is known of it. Its token is spent by that.
+pub(super) async fn enter(
+    doors: &Doors,
+    open: &Open,
+    phone: &Arc<Phone>,
+    grant: &Grant,
+    session: SessionId,
+) -> Result<Call, Refusal> {
+    let Some(calling) = grant.call() else {
+        return Err(Refusal::new(Reason::Forbidden, "this is no call"));
+    };
+    let signed = facts(calling);
+    let asked = Enter {
+        call: &calling.call,
+        owner: session,
+        token: calling.token,
+        token_expires: calling.expires,
+        connection: calling.connection.as_ref(),
+        correlation: calling.correlation.as_ref(),
+        signed: (doors.known_by == KnownBy::Url).then_some(&signed),
+        needs: needs(phone),
+    };
+    let (facts, authorised) = match ask(doors, &asked).await? {
+        Entered::Pending(facts) => (facts, false),
+        Entered::Authorised { facts, .. } => (facts, true),
+        Entered::Spent => {
+            let detail = "the token of ACS was used before; each connection has one of its own";
+            return Err(Refusal::new(Reason::Unauthenticated, detail));
+        }
+        Entered::Unknown => return Err(forbidden("the call is not known")),
+        Entered::OtherConnection => {
+            return Err(forbidden(
+                "the call is known otherwise than it is said to be",
+            ));
+        }
+        Entered::NoKey => return Err(forbidden("no session key was stored for the call")),
+    };
+    let call = Call {
+        calling: calling.clone(),
+        facts,
+        authorised,
+        phone: phone.clone(),
+        store: doors.store.clone(),
+        upstreams: open.upstreams.clone(),
+        dial_warnings: open.dial_warnings.clone(),
+        resume: doors.resume,
+    };
+    if !authorised && is_withheld(&call) {
+        give_back(&call).await;
+        return Err(forbidden(
+            "the caller withholds the number that the key is built of",
+        ));
+    }
+    Ok(call)
+}
+
+/// Asks until the store has answered and the call is known, for a while.
+async fn ask(doors: &Doors, asked: &Enter<'_>) -> Result<Entered, Refusal> {
+    let deadline = Instant::now() + WAIT;
+    let mut last = Err(unavailable());
+    loop {
+        let Ok(answer) = timeout_at(deadline, doors.store.enter(asked)).await else {
+            return last;
+        };
+        last = match answer {
+            Ok(Entered::Unknown) => Ok(Entered::Unknown),
+            Ok(entered) => return Ok(entered),
+            Err(_) => Err(unavailable()),
+        };
+        if Instant::now() + AGAIN >= deadline {
+            return last;
+        }
+        sleep(AGAIN).await;
+    }
+}
+
+/// The `101` will not come: the token is not spent after all.
+pub(super) async fn give_back(call: &Call) {
+    if let Err(error) = call.store.give_back(&call.calling.token).await {
+        tracing::debug!(call = %call.calling.call, %error, "the token stays spent");
+    }
+}
+
+/// What the media URL was signed for.
+fn facts(calling: &Calling) -> Facts {
+    Facts {
+        ani: calling.signed.ani.clone(),
+        sip: calling.signed.sip.clone(),
+        connection: calling.signed.connection.clone(),
+        correlation: None,
+    }
+}
+
+fn needs(phone: &Phone) -> Needs {
+    match &phone.flow {
+        Flow::Open => Needs::Nothing,
+        Flow::Api { consume } => Needs::ApiKey { consume: *consume },
+        Flow::SipHeader { consume } => Needs::SipKey { consume: *consume },
+        Flow::Dialled(_) => Needs::Dialled,
+    }
+}
+
+/// Whether the key is built of a number that nobody has told.
+fn is_withheld(call: &Call) -> bool {
+    match &call.phone.flow {
+        Flow::Dialled(gate) => match gate.dialled {
+            Dialled::Pstn {
+                ani: Ani::Signalling | Ani::Shared,
+            } => call.facts.ani.is_none(),
+            Dialled::Pstn { ani: Ani::Digits } | Dialled::SipAlias => false,
+        },
+        Flow::Open | Flow::Api { .. } | Flow::SipHeader { .. } => false,
+    }
+}
+
+fn forbidden(detail: &'static str) -> Refusal {
+    Refusal::new(Reason::Forbidden, detail)
+}
+
+fn unavailable() -> Refusal {
+    Refusal::new(
+        Reason::StoreUnavailable,
+        "the session store does not answer",
+    )
+}

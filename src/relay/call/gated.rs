@@ -1,0 +1,303 @@
+//! The gate of a call: what the caller dials is heard, and nothing goes on until it has opened.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::super::bridge::Frame;
+use super::{Asked, Call};
+use crate::audio;
+use crate::audio::wav::Wav;
+use crate::config;
+use crate::dtmf::Digit;
+use crate::error::{Reason, Side};
+use crate::gate::{Answer, Ears, Feed, Gate, Heard, Press, Prompt, State, Want};
+use crate::wire::acs::{self, DATA_MAX, Message};
+
+/// Characters of base64 that are decoded at once: a multiple of eight, so that no sample is cut.
+const PIECE: usize = 2048;
+
+/// Digits that a gate was given, by feed; the same press told by two of them counts for both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pressed {
+    pub in_band: u64,
+    pub message: u64,
+    pub callback: u64,
+}
+
+/// How a gate ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GateEnding {
+    /// [`State::Pending`]: the call ended before.
+    pub state: State,
+    /// From the `101`.
+    pub after: Duration,
+    /// Codes that were tried and failed.
+    pub failed: u32,
+    pub pressed: Pressed,
+}
+
+/// A gate that has not let media through yet.
+pub(super) struct Gated {
+    gate: Gate,
+    settings: config::Gate,
+    pressed: Pressed,
+    /// The verdict, as soon as there is one.
+    decided: Option<Duration>,
+    /// What is to be said as soon as the rate is known.
+    unsaid: Option<Prompt>,
+    /// When the goodbye has been said.
+    ends: Option<Instant>,
+    /// The store could not be asked when it was asked last.
+    store_failed: bool,
+}
+
+impl Gated {
+    pub(super) fn new(settings: config::Gate) -> Gated {
+        Gated {
+            gate: Gate::new(&settings),
+            settings,
+            pressed: Pressed::default(),
+            decided: None,
+            unsaid: None,
+            ends: None,
+            store_failed: false,
+        }
+    }
+
+    /// Whether what was measured of the audio is kept for a second look.
+    pub(super) fn records(&self) -> bool {
+        self.settings.second_look && self.settings.feeds.in_band
+    }
+
+    fn ending(&self, now: Duration) -> GateEnding {
+        GateEnding {
+            state: self.gate.state(),
+            after: self.decided.unwrap_or(now),
+            failed: self.gate.failed(),
+            pressed: self.pressed,
+        }
+    }
+
+    fn press(&mut self, feed: Feed, digit: Digit, at: Duration) {
+        let count = match feed {
+            Feed::InBand => &mut self.pressed.in_band,
+            Feed::Message => &mut self.pressed.message,
+            Feed::Callback => &mut self.pressed.callback,
+        };
+        match self.gate.press(feed, digit, at) {
+            Press::New | Press::Same => *count += 1,
+            Press::Ignored => {}
+        }
+    }
+
+    /// Listens to a message; whether there was audio that could not be listened to.
+    fn hear(&mut self, ears: &mut Ears, message: &Message<'_>, at: Duration) -> bool {
+        match message {
+            Message::Audio(audio) => self.hear_audio(ears, audio, at).is_none(),
+            Message::Dtmf(dtmf) => {
+                let name = dtmf.participant.and_then(|name| name.unescape());
+                let name = name.as_deref().map(std::str::from_utf8);
+                let caller = match name {
+                    None => ears.is_callers(None),
+                    Some(name) => name.is_ok_and(|name| ears.is_callers(Some(name))),
+                };
+                let digit = dtmf.key.and_then(|key| Digit::from_char(key.as_char()));
+                if let Some(digit) = digit.filter(|_| caller) {
+                    self.press(Feed::Message, digit, at);
+                }
+                false
+            }
+            Message::Metadata(_) | Message::StopAudio | Message::Unknown => false,
+        }
+    }
+
+    /// Also what ACS takes for silence: a key may be soft.
+    fn hear_audio(&mut self, ears: &mut Ears, audio: &acs::Audio<'_>, at: Duration) -> Option<()> {
+        let name = match audio.participant {
+            Some(name) => Some(name.unescape()?),
+            None => None,
+        };
+        let name = match &name {
+            Some(name) => Some(std::str::from_utf8(name).ok()?),
+            None => None,
+        };
+        let text = audio.data.unescape()?;
+        let mut samples = [0; PIECE / 8 * 3];
+        for piece in text.chunks(PIECE) {
+            let samples = audio::pcm16_from_base64(piece, &mut samples).ok()?;
+            ears.hear(name, samples, at, |heard| match heard {
+                Heard::Down { digit, at } => self.press(Feed::InBand, digit, at),
+                Heard::Up { at } => self.gate.release(at),
+            });
+        }
+        Some(())
+    }
+}
+
+impl Call {
+    /// Whether a message may go on. While the gate is pending it is listened to instead; the audio
+    /// that carried the code never goes on.
+    pub(super) fn goes_on(&mut self, message: &Message<'_>, now: Instant) -> bool {
+        let at = now.saturating_duration_since(self.began);
+        let Some(gated) = &mut self.gated else {
+            return true;
+        };
+        // Without its format audio cannot be listened to.
+        let unheard = match &mut self.ears {
+            Some(ears) => gated.hear(ears, message, at),
+            None => matches!(message, Message::Audio(_)),
+        };
+        self.drops.unheard += u64::from(unheard);
+        self.turn(now);
+        let open = self.gated.is_none();
+        match message {
+            Message::Metadata(_) => true,
+            Message::Audio(_) => {
+                self.drops.pending += u64::from(!open);
+                open
+            }
+            Message::Dtmf(_) | Message::StopAudio | Message::Unknown => open,
+        }
+    }
+
+    /// Does what the gate wants, and ends with its verdict.
+    pub(super) fn turn(&mut self, now: Instant) {
+        let at = now.saturating_duration_since(self.began);
+        let Some(gated) = &mut self.gated else {
+            return;
+        };
+        let pending = gated.decided.is_none();
+        let mut says = gated.unsaid.take();
+        while let Some(want) = gated.gate.poll(at) {
+            match want {
+                Want::Try(entry) => self.asks.push_back(Asked::Try(entry)),
+                Want::Look(look) => {
+                    let found = match &self.ears {
+                        Some(ears) => ears.look_again(look),
+                        None => crate::gate::Found::nothing(),
+                    };
+                    gated.gate.look_again(&found, at);
+                }
+                Want::Say(prompt) => says = Some(prompt),
+            }
+        }
+        let state = gated.gate.state();
+        if pending && state != State::Pending {
+            gated.decided = Some(at);
+            self.asks.clear();
+            if let Some(ears) = &mut self.ears {
+                ears.forget();
+            }
+            if state == State::Authorised {
+                self.asks.push_back(Asked::Dial);
+            }
+        }
+        let may_forward = gated.gate.may_forward(at);
+        if let Some(prompt) = says {
+            self.say(prompt, now);
+        }
+        if may_forward {
+            self.gate = self.gated.take().map(|gated| gated.ending(at));
+        } else if matches!(state, State::Rejected | State::Expired) {
+            self.reject(now);
+        }
+    }
+
+    /// The gate has said no: the session ends as soon as the goodbye is said.
+    fn reject(&mut self, now: Instant) {
+        let Some(gated) = &mut self.gated else {
+            return;
+        };
+        if now < *gated.ends.get_or_insert(now) {
+            return;
+        }
+        let reason = gated.gate.reason().unwrap_or(Reason::GateExpired);
+        self.fault = Some(match reason {
+            // It was not the caller: nobody could say whether the code was right.
+            Reason::GateExpired if gated.store_failed => (Side::Edge, Reason::StoreUnavailable),
+            Reason::GateExpired => (Side::Edge, reason),
+            _ => (Side::Client, reason),
+        });
+    }
+
+    /// What the store says to a try.
+    pub(in crate::relay) fn answer(&mut self, number: u32, answer: Answer) {
+        let now = Instant::now();
+        let at = now.saturating_duration_since(self.began);
+        if let Some(gated) = &mut self.gated {
+            gated.store_failed = false;
+            gated.gate.answer(number, answer, at);
+        }
+        self.turn(now);
+    }
+
+    /// The store could not be asked; it is asked again.
+    pub(in crate::relay) fn unanswered(&mut self) {
+        if let Some(gated) = &mut self.gated {
+            gated.store_failed = true;
+        }
+    }
+
+    /// When time alone will change something.
+    pub(in crate::relay) fn wake_at(&self) -> Option<Instant> {
+        let gated = self.gated.as_ref()?;
+        gated
+            .ends
+            .or_else(|| Some(self.began + gated.gate.wake_at()?))
+    }
+
+    /// How the gate stands or has ended, where there is one.
+    pub(super) fn gate_ending(&self, now: Instant) -> Option<GateEnding> {
+        let now = now.saturating_duration_since(self.began);
+        let gated = self.gated.as_ref().map(|gated| gated.ending(now));
+        gated.or(self.gate)
+    }
+
+    /// Has a prompt played, over what is being played.
+    fn say(&mut self, prompt: Prompt, now: Instant) {
+        let Some(gated) = &mut self.gated else {
+            return;
+        };
+        let prompts = &gated.settings.prompts;
+        let wav = match prompt {
+            Prompt::Prompt => &prompts.prompt,
+            Prompt::Retry => &prompts.retry,
+            Prompt::Goodbye => &prompts.goodbye,
+        };
+        let Some(wav) = wav else {
+            return;
+        };
+        let Some(rate) = self.rate else {
+            gated.unsaid = Some(prompt);
+            return;
+        };
+        if rate != wav.rate {
+            self.drops.prompts += 1;
+            return;
+        }
+        if prompt == Prompt::Goodbye {
+            let samples = wav.samples.len() as u64;
+            let length = Duration::from_secs_f64(wav.rate.millis(samples) / 1000.0);
+            gated.ends = Some(now + length);
+        }
+        self.prompts.clear();
+        if prompt != Prompt::Prompt {
+            self.prompts.push_back(Frame::StopAudio);
+        }
+        self.prompts.extend(frames(wav));
+    }
+}
+
+/// A prompt as ACS plays it.
+fn frames(wav: &Wav) -> impl Iterator<Item = Frame> {
+    // Samples of one message: its base64 has no padding, and is as long as may be.
+    let piece = DATA_MAX / 8 * 3;
+    wav.samples.chunks(piece).map(|samples| {
+        let bytes: Vec<u8> = samples.iter().flat_map(|s| s.to_le_bytes()).collect();
+        Frame::Audio(Bytes::from(STANDARD.encode(bytes)))
+    })
+}

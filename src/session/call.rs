@@ -1,0 +1,199 @@
+//! A phone call: the gate first, the upstream when it has opened, and the store's word on both.
+//!
+//! The relay hears the caller and decides what digits mean. What it cannot do itself, for it never
+//! waits, it asks of its session: to try a code at the store, and to dial. A store that cannot be
+//! asked has given no answer: the code is tried again until the gate's own deadline.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::OptionFuture;
+use tokio::io::Empty;
+use tokio::net::TcpStream;
+
+use crate::admission::Calling;
+use crate::config::{Ani, Dialled, Flow, Gate, Phone};
+use crate::error::{Reason, Side};
+use crate::gate::{Answer, Entry};
+use crate::ids::{ForeignId, PhoneNumber, SessionId};
+use crate::label::Label;
+use crate::log::Throttle;
+use crate::relay::{Asked, CallTerms, Relay};
+use crate::store::{Attempt, Facts, SessionKey, Still, Store, Tried};
+use crate::upstream::{self, Dialled as Upgraded, Upstream, Want};
+
+/// How long to wait before a store that could not be asked is asked again: at first, at the most.
+const AGAIN: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(500)];
+/// How often a session asks whether its call is still its own: a takeover at another replica ends it
+/// within this time, one at the same replica at once.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// What a session knows of its call.
+pub struct Call {
+    pub calling: Calling,
+    /// What signalling said.
+    pub facts: Facts,
+    /// It may go through: the store has said so at the upgrade.
+    pub authorised: bool,
+    pub phone: Arc<Phone>,
+    pub store: Arc<Store>,
+    /// Where it goes once it may, tried in this order.
+    pub upstreams: Vec<Arc<Upstream>>,
+    /// For warnings that none of them could serve.
+    pub dial_warnings: Arc<Throttle>,
+    /// How long the verdict holds when the media socket has dropped.
+    pub resume: Duration,
+}
+
+/// Whose call it is.
+#[derive(Clone, Copy)]
+pub(super) struct Whose<'a> {
+    pub(super) session: SessionId,
+    pub(super) route: &'a Label,
+    pub(super) want: Want<'a>,
+}
+
+impl Call {
+    pub(super) fn terms(&self) -> CallTerms {
+        CallTerms {
+            gate: self.gate().cloned(),
+            bridge: self.phone.bridge.clone(),
+            ani: self.facts.ani.clone(),
+        }
+    }
+
+    /// Whether digits are to open it first.
+    pub fn is_gated(&self) -> bool {
+        self.gate().is_some()
+    }
+
+    /// The gate that is still to be opened.
+    fn gate(&self) -> Option<&Gate> {
+        match &self.phone.flow {
+            Flow::Dialled(gate) if !self.authorised => Some(gate),
+            Flow::Dialled(_) | Flow::Open | Flow::Api { .. } | Flow::SipHeader { .. } => None,
+        }
+    }
+
+    /// Serves a gated call until its upstream is there, or until the call is ending.
+    pub(super) async fn pass_gate(
+        &self,
+        relay: &mut Relay<TcpStream, Empty>,
+        whose: Whose<'_>,
+    ) -> Option<Upgraded> {
+        let mut trying = Box::pin(OptionFuture::from(None));
+        let mut dialling = Box::pin(OptionFuture::from(None));
+        loop {
+            tokio::select! {
+                biased;
+                asked = relay.asked() => match asked? {
+                    Asked::Try(entry) => {
+                        let first = self.try_code(whose, entry, Duration::ZERO);
+                        trying.set(Some(first).into());
+                    }
+                    Asked::Dial => {
+                        let dial = upstream::dial_first(&self.upstreams, whose.want);
+                        dialling.set(Some(dial).into());
+                    }
+                },
+                Some((entry, tried)) = &mut trying => match tried {
+                    Ok(answer) => {
+                        trying.set(None.into());
+                        relay.answer(entry.number(), answer);
+                    }
+                    Err(wait) => {
+                        relay.unanswered();
+                        trying.set(Some(self.try_code(whose, entry, wait)).into());
+                    }
+                },
+                Some(dialled) = &mut dialling => {
+                    dialling.set(None.into());
+                    match dialled {
+                        Ok(dialled) => return Some(dialled),
+                        Err((name, failure)) => {
+                            upstream::warn(&self.dial_warnings, whose.route, &name, failure);
+                            relay.fail(Side::Upstream, failure.reason);
+                        }
+                    }
+                },
+            }
+        }
+    }
+
+    /// Tries a code after `wait`. If the store cannot be asked: how long to wait before it is asked
+    /// again.
+    async fn try_code(
+        &self,
+        whose: Whose<'_>,
+        entry: Entry,
+        wait: Duration,
+    ) -> (Entry, Result<Answer, Duration>) {
+        tokio::time::sleep(wait).await;
+        let Some((ani, key)) = self.key(&entry) else {
+            // What was dialled is no key that could be in the store.
+            return (entry, Ok(Answer::Wrong));
+        };
+        let gate = self.gate();
+        let attempt = Attempt {
+            call: &self.calling.call,
+            owner: whose.session,
+            number: entry.number(),
+            ani: ani.as_ref(),
+            key: &key,
+            consume: gate.is_none_or(|gate| gate.consume),
+            per_call: gate.map_or(0, |gate| gate.attempts),
+            per_ani: self.phone.attempts_per_ani,
+            per_route: self
+                .phone
+                .attempts_per_route
+                .map(|rate| (whose.route, rate)),
+            shared_ani: gate.is_some_and(|gate| gate.dialled == Dialled::Pstn { ani: Ani::Shared }),
+        };
+        let answer = match self.store.try_code(&attempt).await {
+            Ok(Tried::Opened) => Ok(Answer::Opened),
+            Ok(Tried::Wrong) => Ok(Answer::Wrong),
+            Ok(Tried::LockedOut) => Ok(Answer::LockedOut),
+            // Another session has the call now, and this one is told so in a moment.
+            Ok(Tried::NotOurs) => Ok(Answer::Wrong),
+            Err(_) => Err((2 * wait).clamp(AGAIN[0], AGAIN[1])),
+        };
+        (entry, answer)
+    }
+
+    /// The key that an entry asks for, and whose failure it would be.
+    fn key(&self, entry: &Entry) -> Option<(Option<PhoneNumber>, SessionKey)> {
+        let keys = self.store.keys();
+        let code = entry.code().expose();
+        let dialled = self.gate()?.dialled;
+        let ani = match dialled {
+            Dialled::Pstn { ani: Ani::Digits } => entry.ani().cloned(),
+            Dialled::Pstn { .. } | Dialled::SipAlias => self.facts.ani.clone(),
+        };
+        let key = match dialled {
+            Dialled::Pstn { .. } => keys.pstn(ani.as_ref()?, code)?,
+            Dialled::SipAlias => keys.sip(&ForeignId::new(code)?),
+        };
+        Some((ani, key))
+    }
+
+    /// Watches whether the call is still this session's; resolves with why it is not.
+    pub(super) async fn watch(&self, session: SessionId) -> Reason {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            match self.store.look(&self.calling.call, session).await {
+                Ok(Still::Superseded) => return Reason::Superseded,
+                // What is forgotten ends by its own bounds, and a store that is away ends nobody.
+                Ok(Still::Ours | Still::Gone) | Err(_) => {}
+            }
+        }
+    }
+
+    /// The media socket is gone.
+    pub(super) async fn leave(&self, session: SessionId) {
+        let call = &self.calling.call;
+        // Where the store is away, the record ends by its own time.
+        if let Err(error) = self.store.leave(call, session, self.resume).await {
+            tracing::debug!(%session, %call, %error, "the call's record keeps its time");
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! What is told of a session: a line when it starts, one when it ends, and what a call adds to the
+//! counters. No digit, no number of a caller, nothing that a peer sent.
+
+use std::time::Duration;
+
+use super::Session;
+use super::call::Call;
+use crate::gate::State;
+use crate::relay::{CallEnding, Ending, GateEnding};
+
+impl Session {
+    pub(super) fn log_start(&self, upgrade: Duration, dial: Option<Duration>) {
+        let call = self.call.as_ref().map(|call| &call.calling);
+        tracing::info!(
+            session = %self.id,
+            route = %self.route,
+            subject = %self.subject,
+            model = self.ask.about.model().map(tracing::field::display),
+            agent = self.ask.about.agent().map(tracing::field::display),
+            client = %self.peer,
+            call = call.map(|call| tracing::field::display(&call.call)),
+            connection = call.and_then(|call| call.connection.as_ref()).map(tracing::field::display),
+            correlation = call.and_then(|call| call.correlation.as_ref()).map(tracing::field::display),
+            gate = self.call.as_ref().and_then(|call| call.gate_word()),
+            upstream = self.upstream_name.as_ref().map(tracing::field::display),
+            upgrade_ms = milliseconds(upgrade),
+            dial_ms = dial.map(milliseconds),
+            "session started"
+        );
+    }
+
+    pub(super) fn log_end(&self, ending: &Ending, duration: Duration) {
+        let call = self.call.as_ref().map(|call| &call.calling.call);
+        let told = ending.call.unwrap_or_default();
+        let gate = told.gate;
+        let digits = gate.map(|gate| gate.pressed);
+        let failure = told.failure;
+        tracing::info!(
+            session = %self.id,
+            route = %self.route,
+            subject = %self.subject,
+            model = self.ask.about.model().map(tracing::field::display),
+            agent = self.ask.about.agent().map(tracing::field::display),
+            client = %self.peer,
+            call = call.map(tracing::field::display),
+            gate = gate.map(|gate| gate.state.word()),
+            gate_ms = gate.map(|gate| milliseconds(gate.after)),
+            gate_failed = gate.map(|gate| gate.failed),
+            digits_in_band = digits.map(|digits| digits.in_band),
+            digits_message = digits.map(|digits| digits.message),
+            digits_callback = digits.map(|digits| digits.callback),
+            upstream = self.upstream_name.as_ref().map(tracing::field::display),
+            upstream_error = failure.as_ref().and_then(|f| f.code.as_ref()).map(|c| c.as_str()),
+            ended_by = %ending.by,
+            reason = %ending.reason,
+            violation = ending.violation.map(tracing::field::display),
+            duration_ms = milliseconds(duration),
+            client_close = ending.client_close,
+            upstream_close = ending.upstream_close,
+            up_messages = ending.up.messages,
+            up_bytes = ending.up.bytes,
+            up_audio_messages = ending.up.audio_messages,
+            up_dtmf_keys = ending.up.keys,
+            down_messages = ending.down.messages,
+            down_bytes = ending.down.bytes,
+            down_audio_messages = ending.down.audio_messages,
+            "session ended"
+        );
+    }
+
+    /// Adds a call to the counters.
+    pub(super) fn count_call(&self, told: &CallEnding) {
+        let (metrics, route) = (&self.metrics, &self.route);
+        if let Some(GateEnding {
+            state,
+            after,
+            pressed,
+            ..
+        }) = told.gate
+        {
+            metrics.gate_ended(route, gate_result(state), after);
+            for (feed, count) in [
+                ("in_band", pressed.in_band),
+                ("message", pressed.message),
+                ("callback", pressed.callback),
+            ] {
+                metrics.gate_digits(route, feed, count);
+            }
+        }
+        let drops = &told.drops;
+        for (kind, count) in [
+            ("unknown", drops.unknown),
+            ("unreadable", drops.unreadable),
+            ("other_participant", drops.other_participant),
+            ("pending", drops.pending),
+            ("late", drops.late),
+            ("unheard", drops.unheard),
+            ("cancelled", drops.cancelled),
+            ("prompt", drops.prompts),
+        ] {
+            metrics.call_drops(route, kind, count);
+        }
+    }
+}
+
+impl Call {
+    fn gate_word(&self) -> Option<&'static str> {
+        self.terms().gate.map(|_| State::Pending.word())
+    }
+}
+
+/// What became of a gate, for the metric.
+fn gate_result(state: State) -> &'static str {
+    match state {
+        State::Pending => "left",
+        State::Authorised | State::Rejected | State::Expired => state.word(),
+    }
+}
+
+/// Milliseconds with three decimals at the most, as logs show durations.
+fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
