@@ -22,8 +22,8 @@
 //! | down | another key is decided | **key up**, then its **key down** |
 
 use super::background::Background;
-use super::evidence::{ENERGY_PER_POWER, Evidence, Limits};
-use super::kernel::{Decimator, FULL_SCALE, HOP, HOPS_MAX, Measures, power};
+use super::evidence::{ENERGY_PER_POWER, Evidence, Limits, window_power_min};
+use super::kernel::{Decimator, HOPS_MAX, Measures, power};
 use super::roots::Roots;
 use super::run::{Key, presence};
 use super::trail::Trail;
@@ -39,9 +39,6 @@ const BLOCKS: usize = 4;
 const HOP_MS: f64 = 5.0;
 /// Half a window's weight reaches this far beyond its centre (the Hann window's area to the right).
 const HALF_WINDOW_MS: f64 = 2.5;
-/// A window is part of a run from this level on: 3 dB below the softest key, so that noise and
-/// the edges of a key do not break it. In units of `|z|²`: `FULL_SCALE² * 10^((-43 - 3.14) / 10)`.
-const WINDOW_POWER_MIN: [i32; 2] = [window_power(2.432e-5), window_power(6.109e-6)];
 /// Twist of a window: wider than a key's, since one window is noisy. -15 and +13 dB.
 const WINDOW_TWIST: [f32; 2] = [0.03, 20.0];
 /// The pair's part of a window's energy above the background; a third tone as loud passes.
@@ -58,10 +55,6 @@ const PAUSE_HOPS: usize = 3;
 const END_MS: f32 = 22.0;
 /// A run of the same key that begins earlier after its end is the same press.
 const SAME_PRESS_MS: f64 = 24.0;
-
-const fn window_power(ratio: f32) -> i32 {
-    (FULL_SCALE * FULL_SCALE * ratio) as i32
-}
 
 /// One stream's decision.
 #[derive(Clone, Debug)]
@@ -95,6 +88,18 @@ impl Judge {
         }
     }
 
+    /// One that begins with hop number `hop` of the stream.
+    pub(super) const fn resume(rate: SampleRate, setting: Setting, hop: u32) -> Self {
+        let mut judge = Self::new(rate, setting);
+        judge.hop = hop;
+        judge
+    }
+
+    /// Hops of the stream so far.
+    pub(super) const fn hop(&self) -> u32 {
+        self.hop
+    }
+
     /// Of the stream.
     pub(super) const fn rate(&self) -> SampleRate {
         self.rate
@@ -103,15 +108,12 @@ impl Judge {
     /// Energy below which a window (two hops) counts as silence, without tones: 3.8 dB less than a
     /// steady pair has whose tones are just loud enough for a window.
     pub(super) fn quiet(&self) -> u32 {
-        10 * self.power_min() as u32
+        Self::quiet_of(self.setting)
     }
 
-    /// Least power of a tone in a window of a run.
-    fn power_min(&self) -> i32 {
-        match self.setting {
-            Setting::Standard => WINDOW_POWER_MIN[0],
-            Setting::Lenient => WINDOW_POWER_MIN[1],
-        }
+    /// The same of a setting.
+    pub(super) fn quiet_of(setting: Setting) -> u32 {
+        10 * window_power_min(setting) as u32
     }
 
     /// Takes the next windows, `count` of them.
@@ -218,7 +220,7 @@ impl Judge {
     /// done for every window of speech.
     #[inline(always)]
     fn surplus(&self, measures: &Measures) -> [f32; HOPS_MAX] {
-        let floor = self.power_min();
+        let floor = window_power_min(self.setting);
         let [rows, columns] = &measures.loudest;
         let [first, second, third, _] = measures.roots;
         let earlier = [self.energy_of(0), first, second, third];
@@ -384,6 +386,6 @@ impl Judge {
 
     /// Samples heard so far.
     fn heard(&self) -> u64 {
-        u64::from(self.hop) * (HOP * Decimator::of(self.rate).factor) as u64
+        Decimator::of(self.rate).samples_before(self.hop)
     }
 }

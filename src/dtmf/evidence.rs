@@ -26,6 +26,22 @@ const REST_MIN: f32 = 0.01;
 /// 1.5 either way over 20 ms.
 const STILL_THERE: f32 = 0.6;
 
+/// A window is part of a run from this level on: 3 dB below the softest key, so that noise and
+/// the edges of a key do not break it. In units of `|z|²`: `FULL_SCALE² * 10^((-43 - 3.14) / 10)`.
+const WINDOW_POWER_MIN: [i32; 2] = [window_power(2.432e-5), window_power(6.109e-6)];
+
+const fn window_power(ratio: f32) -> i32 {
+    (FULL_SCALE * FULL_SCALE * ratio) as i32
+}
+
+/// Least power of a tone in a window of a run.
+pub(super) const fn window_power_min(setting: Setting) -> i32 {
+    match setting {
+        Setting::Standard => WINDOW_POWER_MIN[0],
+        Setting::Lenient => WINDOW_POWER_MIN[1],
+    }
+}
+
 /// Every limit of the decision. Energies and frequencies are ratios, levels and twist dB,
 /// durations milliseconds.
 #[derive(Debug)]

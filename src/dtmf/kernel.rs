@@ -143,6 +143,11 @@ impl Decimator {
         (self.taps.len() + 1) as f32 / 2.0 - self.factor as f32
     }
 
+    /// Samples of the stream before hop number `hop`.
+    pub fn samples_before(&self, hop: u32) -> u64 {
+        u64::from(hop) * (HOP * self.factor) as u64
+    }
+
     /// Samples that must be kept from before for the next output.
     pub fn history(&self) -> usize {
         self.taps.len() - self.factor

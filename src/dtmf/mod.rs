@@ -22,7 +22,8 @@
 //! [`goertzel`] is the textbook and derives the block form from it. [`kernel`] is that form, plain:
 //! the oracle. `simd` and `wide` (with the filters in `taps`) are the same for wider machines. `digit` has the
 //! debounce rule as a table (`trail` and `run` its memory), `evidence` every threshold with its reason, `background` what hum and
-//! noise excuse, told by the energies in `roots`. [`tone`] is the generator.
+//! noise excuse, told by the energies in `roots`. `record` keeps sums for a second look. [`tone`] is the
+//! generator.
 //!
 //! Not here: reading files and base64 (`audio`), what the digits mean (`gate`).
 
@@ -31,6 +32,7 @@ mod digit;
 mod evidence;
 pub mod goertzel;
 pub mod kernel;
+mod record;
 mod roots;
 mod run;
 mod simd;
@@ -45,6 +47,7 @@ use crate::audio::SampleRate;
 use crate::audio::g711::Law;
 use digit::Judge;
 use kernel::{Decimator, HOP, HOPS_MAX, Measures, TAPS_MAX, Tail};
+pub use record::{RECORD_BYTES, RECORD_HOPS, Record};
 #[doc(hidden)]
 pub use simd::Width;
 use std::num::NonZeroU8;
@@ -230,10 +233,37 @@ impl Detector {
     }
 
     /// Hears the next samples, however many; calls `emit` for each event, in order.
-    pub fn push(&mut self, mut samples: &[i16], mut emit: impl FnMut(Event)) {
+    pub fn push(&mut self, samples: &[i16], mut emit: impl FnMut(Event)) {
+        self.listen(samples, None, &mut emit);
+    }
+
+    /// The same, and what is measured goes into `record`.
+    pub fn push_recorded(
+        &mut self,
+        samples: &[i16],
+        record: &mut Record,
+        mut emit: impl FnMut(Event),
+    ) {
+        self.listen(samples, Some(record), &mut emit);
+    }
+
+    /// Inlined, so that who records nothing asks for no record.
+    #[inline(always)]
+    fn listen(
+        &mut self,
+        mut samples: &[i16],
+        mut record: Option<&mut Record>,
+        emit: &mut impl FnMut(Event),
+    ) {
         let filter = Decimator::of(self.judge.rate());
         let whole = HOP * filter.factor;
-        let quiet = self.judge.quiet();
+        let own = self.judge.quiet();
+        // A record is for any setting.
+        let quiet = if record.is_some() {
+            own.min(Judge::quiet_of(Setting::Lenient))
+        } else {
+            own
+        };
         while !samples.is_empty() {
             let aligned = usize::from(self.held_len) == filter.history() && self.filled == 0;
             if aligned && samples.len() >= whole {
@@ -245,9 +275,14 @@ impl Detector {
                 let (now, later) = samples.split_at(hops * whole);
                 samples = later;
                 let mut measures = Measures::default();
+                let before = self.tail.energy;
                 self.width
                     .hear(filter, &mut self.tail, now, quiet, &mut measures);
-                self.width.step(&mut self.judge, &measures, hops, &mut emit);
+                if let Some(record) = &mut record {
+                    record.add(self.judge.hop(), &measures, hops);
+                    measures.hush(hops, measures.loud(hops, before, own));
+                }
+                self.width.step(&mut self.judge, &measures, hops, emit);
                 continue;
             }
             samples = self.fill(filter, samples);
@@ -256,9 +291,14 @@ impl Detector {
                     self.pieces = [0; HOP];
                 }
                 let mut measures = Measures::default();
+                let before = self.tail.energy;
                 self.width
                     .measure(&mut self.tail, &self.pieces, quiet, &mut measures);
-                self.judge.step(&measures, 1, &mut emit);
+                if let Some(record) = &mut record {
+                    record.add(self.judge.hop(), &measures, 1);
+                    measures.hush(1, measures.loud(1, before, own));
+                }
+                self.judge.step(&measures, 1, emit);
                 (self.filled, self.loud) = (0, false);
             }
         }

@@ -29,6 +29,16 @@ impl Roots {
         Self(all as u32 | ((high as u32) << 16))
     }
 
+    /// As one word, to be kept.
+    pub(super) const fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// What was kept.
+    pub(super) const fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
     /// `[all, high]`.
     #[inline(always)]
     pub const fn parts(self) -> [u16; 2] {
