@@ -17,6 +17,7 @@
 //! | *call* | the telephony fact |
 //! | *frame*, *block*, *message* | RFC 6455; signal processing; JSON |
 //! | *admission* | decides before the upgrade |
+//! | [*gate*](gate) | the second stage, inside a connected call, opened by digits |
 //! | *forward* | moves frames as they are |
 //! | [`Reason`](error::Reason) | why something ended, from one closed list |
 //!
@@ -54,7 +55,7 @@
 //! | 9 | `listener` |
 //! | 7 | `session` |
 //! | 6 | `relay`, `admission` |
-//! | 5 | `tap` |
+//! | 5 | `gate`, `tap` |
 //! | 4 | `upstream` |
 //! | 3 | `config`, `metrics`, `log` |
 //! | 2 | `dtmf` |
@@ -66,7 +67,7 @@
 //!
 //! # What is not there
 //!
-//! * Nothing in rows 0 to 2 and in `tap` knows of tokio, sockets, clocks or logging
+//! * Nothing in rows 0 to 2, in `tap` and in `gate` knows of tokio, sockets, clocks or logging
 //!   ([`ws::handshake`] alone knows HTTP types).
 //! * rustls is named in `listener/tls`, `relay/tls`, `upstream` and `sim`, nowhere else.
 //! * jsonwebtoken is named in `admission/jwt`, `admission/jwks` and `config`, nowhere else. Keys of
@@ -98,6 +99,7 @@ pub mod listener;
 pub mod admission;
 pub mod session;
 
+pub mod gate;
 pub mod relay;
 pub mod tap;
 pub mod upstream;
