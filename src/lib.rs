@@ -17,6 +17,7 @@
 //! | *call* | the telephony fact |
 //! | *frame*, *block*, *message* | RFC 6455; signal processing; JSON |
 //! | *admission* | decides before the upgrade |
+//! | [*gate*](gate) | the second stage, inside a connected call, opened by digits |
 //! | *forward* | moves frames as they are |
 //! | [`Reason`](error::Reason) | why something ended, from one closed list |
 //!
@@ -66,7 +67,7 @@
 //!
 //! # What is not there
 //!
-//! * Nothing in rows 0 to 2 and in `tap` knows of tokio, sockets, clocks or logging
+//! * Nothing in rows 0 to 2, in `tap` and in `gate` knows of tokio, sockets, clocks or logging
 //!   ([`ws::handshake`] alone knows HTTP types).
 //! * rustls is named in `listener/tls`, `relay/tls`, `upstream`, `store/redis` and `sim`, nowhere else.
 //! * fred is named in `store/redis`, nowhere else.

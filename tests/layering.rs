@@ -243,8 +243,8 @@ fn packages_and_powers_stay_where_they_belong() {
     }
 }
 
-const PURE: [&str; 9] = [
-    "audio", "dtmf", "wire", "ws", "error", "ids", "label", "secret", "tap",
+const PURE: [&str; 10] = [
+    "audio", "dtmf", "wire", "ws", "error", "ids", "label", "secret", "tap", "gate",
 ];
 const IMPURE: [&str; 6] = [
     "tokio::",

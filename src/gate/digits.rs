@@ -114,6 +114,10 @@ impl Key {
         self.0.zeroize();
     }
 
+    pub(super) const fn is_digit(self) -> bool {
+        self.0.is_ascii_digit()
+    }
+
     /// Whether it ends or clears whatever came before.
     pub(super) const fn parts(self) -> bool {
         matches!(self.0, b'*' | b'#')

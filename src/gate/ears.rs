@@ -195,6 +195,12 @@ impl Ears {
     pub fn counts(&self) -> Counts {
         self.counts
     }
+
+    #[cfg(test)]
+    pub(super) fn arrivals(&self) -> usize {
+        let past = self.streams.iter().find_map(|stream| stream.past.as_ref());
+        past.map_or(0, |past| past.arrivals.len())
+    }
 }
 
 impl std::fmt::Debug for Ears {

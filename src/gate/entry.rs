@@ -130,10 +130,7 @@ impl Draft {
         Draft {
             dials_number: matches!(dialled, Dialled::Pstn { ani: Ani::Digits }),
             length,
-            part: Part {
-                digits: Zeroizing::new(Vec::with_capacity(room)),
-                at: Vec::with_capacity(room),
-            },
+            part: Part::with_room(room),
             number: None,
             number_ended: None,
             wrong: false,
@@ -156,11 +153,8 @@ impl Draft {
             (self.open, self.first, self.last) = (true, at, at);
         }
         self.last = self.last.max(at);
-        self.wrong |= !key.0.is_ascii_digit();
-        if self.part.digits.len() < self.part.digits.capacity() {
-            self.part.digits.push(key.0);
-            self.part.at.push(at);
-        }
+        self.wrong |= !key.is_digit();
+        self.part.push(key, at);
         self.is_code() && self.is_full()
     }
 
@@ -196,28 +190,35 @@ impl Draft {
         }
     }
 
-    /// Puts in what the second look found: a digit fills the earliest equal one that is near, else
-    /// it goes where its time is. Other keys in the midst of a code prove nothing.
+    /// Puts in what the second look found. Both looks are at the same keys, so that as much of both as
+    /// can be is one, in one order; the rest goes where its time is. Other keys in the midst of a code
+    /// prove nothing.
     pub(super) fn complete(&mut self, found: &Found) {
-        let mut filled = vec![false; self.part.digits.len()];
-        for (key, at) in found.keys() {
-            if !key.0.is_ascii_digit() {
-                continue;
-            }
-            let is_same = |&i: &usize| {
-                !filled[i]
-                    && self.part.digits[i] == key.0
-                    && self.part.at[i].abs_diff(at) <= SAME_PRESS
+        let found: Vec<_> = found.keys().filter(|key| key.0.is_digit()).collect();
+        let common = self.part.common(&found);
+        let mut both = Part::with_room(self.part.digits.capacity());
+        let (mut i, mut j) = (0, 0);
+        loop {
+            let (pressed, steps) = match (self.part.get(i), found.get(j).copied()) {
+                (None, None) => break,
+                (Some(mine), None) => (mine, [1, 0]),
+                (None, Some(other)) => (other, [0, 1]),
+                (Some(mine), Some(other)) if is_same(mine, other) => (mine, [1, 1]),
+                (Some(mine), Some(other)) => {
+                    // First goes what leaves more in common behind it, else what was earlier.
+                    let left = [common[i + 1][j], common[i][j + 1]];
+                    let mine_first = left[0] > left[1] || (left[0] == left[1] && mine.1 < other.1);
+                    if mine_first {
+                        (mine, [1, 0])
+                    } else {
+                        (other, [0, 1])
+                    }
+                }
             };
-            if let Some(i) = (0..filled.len()).find(is_same) {
-                filled[i] = true;
-            } else if filled.len() < self.part.digits.capacity() {
-                let place = self.part.at.partition_point(|&other| other <= at);
-                self.part.digits.insert(place, key.0);
-                self.part.at.insert(place, at);
-                filled.insert(place, true);
-            }
+            both.push(pressed.0, pressed.1);
+            (i, j) = (i + steps[0], j + steps[1]);
         }
+        self.part = both;
     }
 
     /// Nothing has been dialled any more.
@@ -260,6 +261,41 @@ impl Draft {
 }
 
 impl Part {
+    fn with_room(room: usize) -> Part {
+        Part {
+            digits: Zeroizing::new(Vec::with_capacity(room)),
+            at: Vec::with_capacity(room),
+        }
+    }
+
+    /// Takes a key if there is room, which there is for more than a code may have.
+    fn push(&mut self, key: Key, at: Duration) {
+        if self.digits.len() < self.digits.capacity() {
+            self.digits.push(key.0);
+            self.at.push(at);
+        }
+    }
+
+    fn get(&self, i: usize) -> Option<(Key, Duration)> {
+        Some((Key(*self.digits.get(i)?), *self.at.get(i)?))
+    }
+
+    /// How many keys the rest of this part from `i` on and the rest of `found` from `j` on have in
+    /// common, in order: row `i`, column `j`.
+    fn common(&self, found: &[(Key, Duration)]) -> Vec<Vec<usize>> {
+        let mut common = vec![vec![0; found.len() + 1]; self.digits.len() + 1];
+        for i in (0..self.digits.len()).rev() {
+            for j in (0..found.len()).rev() {
+                common[i][j] = if self.get(i).is_some_and(|mine| is_same(mine, found[j])) {
+                    common[i + 1][j + 1] + 1
+                } else {
+                    common[i + 1][j].max(common[i][j + 1])
+                };
+            }
+        }
+        common
+    }
+
     fn number(&self) -> Option<PhoneNumber> {
         if self.digits.len() > NUMBER_MAX {
             return None;
@@ -274,6 +310,11 @@ impl Part {
         self.digits.zeroize();
         self.at.clear();
     }
+}
+
+/// Whether two looks may have seen one press.
+fn is_same(one: (Key, Duration), other: (Key, Duration)) -> bool {
+    one.0 == other.0 && one.1.abs_diff(other.1) <= SAME_PRESS
 }
 
 /// Digits of the longest code; none has no digits.
