@@ -1,3 +1,5 @@
-//! Other people's JSON: a tolerant reader that looks at no more than it must.
+//! Other people's JSON: tolerant readers that look at no more than they must, exact writers.
 
+pub mod acs;
+pub mod json;
 pub mod voice_live;

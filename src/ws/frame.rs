@@ -164,6 +164,34 @@ pub fn control(opcode: OpCode, payload: &[u8], mask: Option<[u8; 4]>) -> Control
     frame
 }
 
+/// The header of a text message in one frame, of `length` bytes, into `out`; returns its size. `mask`
+/// is the masking key where the edge is the client of the leg: the payload behind it must be masked.
+pub fn text_header(length: u64, mask: Option<[u8; 4]>, out: &mut [u8; HEADER_MAX]) -> usize {
+    let bit = if mask.is_some() { 0x80 } else { 0 };
+    out[0] = 0x80 | OpCode::Text.bits();
+    let mut size = match length {
+        0..=125 => {
+            out[1] = bit | length as u8;
+            2
+        }
+        126..=0xFFFF => {
+            out[1] = bit | 126;
+            out[2..4].copy_from_slice(&(length as u16).to_be_bytes());
+            4
+        }
+        _ => {
+            out[1] = bit | 127;
+            out[2..10].copy_from_slice(&length.to_be_bytes());
+            10
+        }
+    };
+    if let Some(key) = mask {
+        out[size..size + 4].copy_from_slice(&key);
+        size += 4;
+    }
+    size
+}
+
 /// A whole text message of the edge's own towards a client. `text` must be shorter than 64 KiB.
 pub fn short_text(text: &str) -> Vec<u8> {
     let mut bytes = vec![0x80 | OpCode::Text.bits()];
@@ -349,6 +377,29 @@ mod tests {
                 super::super::mask::apply(&mut payload, key, 0);
             }
             assert_eq!(payload, b"hello");
+        }
+    }
+
+    #[test]
+    fn headers_of_text_are_read_back_at_every_length_form() {
+        for length in [0, 1, 125, 126, 1327, 0xFFFF, 0x1_0000, 1 << 40] {
+            for mask in [None, Some([7, 0, 255, 1])] {
+                let role = if mask.is_some() {
+                    Role::Client
+                } else {
+                    Role::Server
+                };
+                let mut out = [0; HEADER_MAX];
+                let size = text_header(length, mask, &mut out);
+                let expected = Header {
+                    fin: true,
+                    opcode: OpCode::Text,
+                    mask,
+                    length,
+                    size,
+                };
+                assert_eq!(parse(&out[..size], role), Ok(Some(expected)));
+            }
         }
     }
 

@@ -4,10 +4,16 @@
 //! `input_audio_buffer.append` (up) and `response.audio.delta` (down). Key order differs by SDK:
 //! the Node one writes `type` first, the Python one writes `{"audio": "…", "type": …}`.
 
+mod client;
+mod event;
 mod finder;
 mod input;
 mod model;
 
+pub use self::client::{
+    APPEND_PREFIX, APPEND_SUFFIX, Pcm16, RESPONSE_CREATE, interrupts, session_update,
+};
+pub use self::event::{Event, Failure, Object, Word};
 pub use self::finder::{Finder, Message, Part};
 pub use self::input::{Coding, Input};
 pub use self::model::names_other;
