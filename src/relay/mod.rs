@@ -22,9 +22,11 @@
 //!
 //! Not here: who may connect, what is logged (`session`), and bytes before the `101`.
 
+pub mod bridge;
 mod buffer;
 mod closing;
 mod end;
+pub mod message;
 mod order;
 mod policy;
 mod pump;
