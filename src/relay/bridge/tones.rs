@@ -234,7 +234,8 @@ mod tests {
     fn mask(tones: &mut Tones, line: &[i16], lengths: &[usize]) -> Vec<i16> {
         let mut out = Vec::new();
         let delay = tones.rate.samples_in(DELAY) as usize;
-        let line = [line, &vec![0; 2 * delay]].concat();
+        let longest = *lengths.iter().max().unwrap();
+        let line = [line, &vec![0; delay + longest]].concat();
         let (mut rest, mut lengths) = (&line[..], lengths.iter().cycle());
         while !rest.is_empty() {
             let (now, later) = rest.split_at(rest.len().min(*lengths.next().unwrap()));
@@ -243,7 +244,7 @@ mod tests {
             let mut go_on = |text: &[u8]| out.extend(decode(text));
             tones.push(encode(now).as_bytes(), &mut go_on).unwrap();
             let waits = tones.heard as usize - out.len();
-            assert!(waits < delay + now.len().max(*lengths.clone().max().unwrap()));
+            assert!(waits < delay + longest);
         }
         out
     }
