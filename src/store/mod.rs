@@ -192,6 +192,8 @@ pub struct Store {
     metrics: metrics::Shared,
 }
 
+/// A question to Redis is a future of some KiB, and whoever waits for it lives far longer: so it has
+/// a place of its own, for as long as it is asked.
 enum Engine {
     Memory(Memory),
     Redis(Box<Redis>),
@@ -254,7 +256,7 @@ impl Store {
         let work = async {
             match &self.engine {
                 Engine::Memory(memory) => memory.enter(enter, &self.keys),
-                Engine::Redis(redis) => redis.enter(enter, &self.keys).await,
+                Engine::Redis(redis) => Box::pin(redis.enter(enter, &self.keys)).await,
             }
         };
         self.count("enter", work).await
@@ -265,7 +267,7 @@ impl Store {
         let work = async {
             match &self.engine {
                 Engine::Memory(memory) => memory.try_code(attempt, &self.keys),
-                Engine::Redis(redis) => redis.try_code(attempt, &self.keys).await,
+                Engine::Redis(redis) => Box::pin(redis.try_code(attempt, &self.keys)).await,
             }
         };
         self.count("try_code", work).await
@@ -276,7 +278,7 @@ impl Store {
         let work = async {
             match &self.engine {
                 Engine::Memory(memory) => memory.give_back(token),
-                Engine::Redis(redis) => redis.give_back(token, &self.keys).await,
+                Engine::Redis(redis) => Box::pin(redis.give_back(token, &self.keys)).await,
             }
         };
         self.count("give_back", work).await
@@ -292,7 +294,9 @@ impl Store {
         let work = async {
             match &self.engine {
                 Engine::Memory(memory) => memory.leave(call, owner, resume),
-                Engine::Redis(redis) => redis.leave(call, owner, resume, &self.keys).await,
+                Engine::Redis(redis) => {
+                    Box::pin(redis.leave(call, owner, resume, &self.keys)).await
+                }
             }
         };
         self.count("leave", work).await
@@ -303,7 +307,7 @@ impl Store {
         let work = async {
             match &self.engine {
                 Engine::Memory(memory) => memory.look(call, owner),
-                Engine::Redis(redis) => redis.look(call, owner, &self.keys).await,
+                Engine::Redis(redis) => Box::pin(redis.look(call, owner, &self.keys)).await,
             }
         };
         self.count("look", work).await
@@ -314,7 +318,7 @@ impl Store {
         let work = async {
             match &self.engine {
                 Engine::Memory(memory) => memory.note_call(call, facts),
-                Engine::Redis(redis) => redis.note_call(call, facts, &self.keys).await,
+                Engine::Redis(redis) => Box::pin(redis.note_call(call, facts, &self.keys)).await,
             }
         };
         self.count("note_call", work).await
@@ -325,7 +329,7 @@ impl Store {
         let work = async {
             match &self.engine {
                 Engine::Memory(memory) => memory.put_key(key, ttl),
-                Engine::Redis(redis) => redis.put_key(key, ttl).await,
+                Engine::Redis(redis) => Box::pin(redis.put_key(key, ttl)).await,
             }
         };
         self.count("put_key", work).await

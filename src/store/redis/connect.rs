@@ -138,9 +138,9 @@ fn connection_config() -> ConnectionConfig {
     ConnectionConfig {
         connection_timeout: CONNECT,
         internal_command_timeout: CONNECT,
-        // Whoever asks asks again, and knows its deadline; a second try behind its back would be one
-        // that nobody waits for.
-        max_command_attempts: 1,
+        // Where a slot moves (MOVED, ASK) a command is written anew, and fred counts that as well. What
+        // has timed out is never written, and all that the edge sends may be made twice.
+        max_command_attempts: 3,
         max_command_buffer_len: QUEUE,
         unresponsive: UnresponsiveConfig {
             max_timeout: Some(UNRESPONSIVE),

@@ -400,7 +400,7 @@ fn cause(error: &Error) -> &'static str {
         ErrorKind::Sentinel => "the sentinels know no primary that is reached",
         ErrorKind::Cluster => "the cluster does not serve all slots",
         ErrorKind::Config => "it is no cluster",
-        _ if said.contains("certificate") => "its certificate is not valid for us",
+        _ if said.contains("InvalidCertificate") => "its certificate is not valid for us",
         ErrorKind::Unknown if is_refusal(said) => "it refuses what a new connection asks",
         ErrorKind::IO
         | ErrorKind::Routing

@@ -1,0 +1,9 @@
+//! The session store, over memory and over real Redis servers: single, behind TLS as a user with few
+//! rights, a cluster of three, and behind a sentinel.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+mod faults;
+mod redis;
+mod server;
+mod suite;
+mod under;

@@ -1,0 +1,649 @@
+//! What the store promises, whatever keeps it: each test runs over all engines.
+
+use std::time::Duration;
+
+use tonegate::config::Rate;
+use tonegate::ids::SessionId;
+use tonegate::label::Label;
+use tonegate::secret::Digest;
+use tonegate::store::{Attempt, Enter, Entered, Facts, Needs, Still, Tried};
+
+use crate::under::{Call, HOUR, Under, eventually, random_ani, random_id};
+
+macro_rules! on_every_engine {
+    ($($test:ident),+ $(,)?) => {
+        on_every_engine!(@ memory: $($test),+);
+        on_every_engine!(@ single: $($test),+);
+        on_every_engine!(@ tls: $($test),+);
+        on_every_engine!(@ cluster: $($test),+);
+        on_every_engine!(@ sentinel: $($test),+);
+    };
+    (@ $engine:ident: $($test:ident),+) => {
+        mod $engine {
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    super::$test(super::Under::$engine().await).await;
+                }
+            )+
+        }
+    };
+}
+
+on_every_engine!(
+    a18_an_unknown_call_is_refused_until_it_is_known,
+    a18_a_signed_url_makes_the_record_and_may_not_contradict_it,
+    a18_a_call_is_bound_to_the_first_connection,
+    a02_a_token_is_spent_once,
+    a02_a_refusal_spends_and_consumes_nothing,
+    a02_of_thirty_callers_with_one_token_one_enters,
+    a14_the_api_flow_consumes_its_key_once,
+    a13_the_sip_flow_finds_its_key_by_the_record,
+    a18_a_key_that_is_not_consumed_stays,
+    a18_of_thirty_callers_for_one_key_one_wins,
+    a12_the_right_code_opens_and_a_wrong_one_does_not,
+    a12_the_same_try_again_is_the_same_answer_and_counts_once,
+    a29_a_call_has_so_many_tries_in_all_its_sessions,
+    a29_failures_of_a_caller_count_across_calls_and_edges,
+    a29_the_window_of_failures_ends,
+    a29_a_shared_number_locks_nobody_out_but_its_key_does,
+    a29_failures_of_a_route_count_together,
+    a25_a_verdict_holds_for_the_resume_window_and_no_longer,
+    a25_a_second_session_takes_the_call_over,
+    a27_an_expired_key_opens_nothing,
+    a19_a_session_sees_what_its_call_is_to_it,
+);
+
+async fn a18_an_unknown_call_is_refused_until_it_is_known(under: Under) {
+    let call = Call::new();
+    let store = under.store();
+    assert_eq!(call.enter(store, Needs::Dialled).await, Entered::Unknown);
+    assert_eq!(call.enter(store, Needs::Nothing).await, Entered::Unknown);
+    // The other edge answers the call.
+    call.note(under.other()).await;
+    assert_eq!(call.enter(store, Needs::Dialled).await, call.pending());
+}
+
+async fn a18_a_signed_url_makes_the_record_and_may_not_contradict_it(under: Under) {
+    let store = under.store();
+    let call = Call::new();
+    let signed = Facts {
+        correlation: None,
+        ..call.facts.clone()
+    };
+    let ask = Enter {
+        signed: Some(&signed),
+        ..call.ask(Needs::Dialled)
+    };
+    assert_eq!(store.enter(&ask).await.unwrap(), call.pending());
+    let contradictions = [
+        Facts {
+            ani: Some(random_ani()),
+            ..signed.clone()
+        },
+        Facts {
+            sip: Some(random_id()),
+            ..signed.clone()
+        },
+        Facts {
+            connection: Some(random_id()),
+            ..signed.clone()
+        },
+    ];
+    for contradiction in &contradictions {
+        let again = call.again();
+        let ask = Enter {
+            signed: Some(contradiction),
+            ..again.ask(Needs::Dialled)
+        };
+        let entered = under.other().enter(&ask).await.unwrap();
+        assert_eq!(entered, Entered::OtherConnection, "{contradiction:?}");
+    }
+    // None of them changed what is known, and one that says less is no contradiction.
+    let again = call.again();
+    let less = Facts::default();
+    let ask = Enter {
+        signed: Some(&less),
+        ..again.ask(Needs::Dialled)
+    };
+    assert_eq!(store.enter(&ask).await.unwrap(), call.pending());
+    // A URL and a socket of two connections, and no record that could tell.
+    let call = Call::new();
+    let ask = Enter {
+        signed: Some(&contradictions[2]),
+        ..call.ask(Needs::Dialled)
+    };
+    assert_eq!(store.enter(&ask).await.unwrap(), Entered::OtherConnection);
+    assert_eq!(call.enter(store, Needs::Dialled).await, Entered::Unknown);
+}
+
+async fn a18_a_call_is_bound_to_the_first_connection(under: Under) {
+    let store = under.store();
+    let call = Call::new();
+    let said = Facts {
+        connection: None,
+        correlation: None,
+        ..call.facts.clone()
+    };
+    store.note_call(&call.id, &said).await.unwrap();
+    assert_eq!(call.enter(store, Needs::Dialled).await, call.pending());
+    let other = random_id();
+    let again = call.again();
+    let ask = Enter {
+        connection: Some(&other),
+        ..again.ask(Needs::Dialled)
+    };
+    assert_eq!(store.enter(&ask).await.unwrap(), Entered::OtherConnection);
+    let another = random_id();
+    let ask = Enter {
+        correlation: Some(&another),
+        ..again.ask(Needs::Dialled)
+    };
+    assert_eq!(under.other().enter(&ask).await.unwrap(), call.pending());
+}
+
+async fn a02_a_token_is_spent_once(under: Under) {
+    let call = Call::dialled(under.store()).await;
+    // The answer was lost, and the same session asks again.
+    assert_eq!(
+        call.enter(under.store(), Needs::Dialled).await,
+        call.pending()
+    );
+    // Another session, the same token, for the same call and for another one.
+    let stranger = Call {
+        token: call.token,
+        ..Call::new()
+    };
+    stranger.note(under.store()).await;
+    let same = Call {
+        token: call.token,
+        ..call.again()
+    };
+    for thief in [&same, &stranger] {
+        let entered = thief.enter(under.other(), Needs::Dialled).await;
+        assert_eq!(entered, Entered::Spent);
+    }
+    // Whoever was refused has not taken the call over.
+    let still = under.store().look(&call.id, call.owner).await.unwrap();
+    assert_eq!(still, Still::Ours);
+    under.store().give_back(&call.token).await.unwrap();
+    let entered = stranger.enter(under.other(), Needs::Dialled).await;
+    assert_eq!(entered, stranger.pending());
+}
+
+async fn a02_a_refusal_spends_and_consumes_nothing(under: Under) {
+    let store = under.store();
+    let call = Call::new();
+    let key = store.keys().api(call.connection());
+    store.put_key(&key, HOUR).await.unwrap();
+    let needs = Needs::ApiKey { consume: true };
+    assert_eq!(call.enter(store, needs).await, Entered::Unknown);
+    call.note(store).await;
+    let other = random_id();
+    let ask = Enter {
+        connection: Some(&other),
+        ..call.ask(needs)
+    };
+    assert_eq!(store.enter(&ask).await.unwrap(), Entered::OtherConnection);
+    let sip = Needs::SipKey { consume: true };
+    assert_eq!(call.enter(store, sip).await, Entered::NoKey);
+    // The key is there and the token is good, for another session even.
+    let session = Call {
+        token: call.token,
+        ..call.again()
+    };
+    let entered = session.enter(under.other(), needs).await;
+    assert_eq!(entered, call.authorised(false));
+}
+
+async fn a02_of_thirty_callers_with_one_token_one_enters(under: Under) {
+    let token = Digest::of(&SessionId::random().to_string());
+    let callers = (0..30).map(|_| {
+        let store = under.shared();
+        tokio::spawn(async move {
+            let call = Call {
+                token,
+                ..Call::new()
+            };
+            call.note(&store).await;
+            call.enter(&store, Needs::Dialled).await
+        })
+    });
+    let callers: Vec<_> = callers.collect();
+    let mut entered = Vec::new();
+    for caller in callers {
+        entered.push(caller.await.unwrap());
+    }
+    let pending = entered.iter().filter(|e| matches!(e, Entered::Pending(_)));
+    assert_eq!(pending.count(), 1);
+    let spent = entered.iter().filter(|e| **e == Entered::Spent);
+    assert_eq!(spent.count(), 29);
+}
+
+async fn a14_the_api_flow_consumes_its_key_once(under: Under) {
+    let store = under.store();
+    let call = Call::new();
+    call.note(store).await;
+    let needs = Needs::ApiKey { consume: true };
+    assert_eq!(call.enter(store, needs).await, Entered::NoKey);
+    let key = store.keys().api(call.connection());
+    under.other().put_key(&key, HOUR).await.unwrap();
+    assert_eq!(call.enter(store, needs).await, call.authorised(false));
+    // The answer was lost: the session finds what it had, though its key is gone.
+    assert_eq!(call.enter(store, needs).await, call.authorised(false));
+    // Another call by the same connection id finds no key.
+    let other = Call {
+        facts: call.facts.clone(),
+        ..Call::new()
+    };
+    other.note(store).await;
+    assert_eq!(other.enter(store, needs).await, Entered::NoKey);
+}
+
+async fn a13_the_sip_flow_finds_its_key_by_the_record(under: Under) {
+    let store = under.store();
+    let call = Call::new();
+    let needs = Needs::SipKey { consume: true };
+    store
+        .put_key(&store.keys().sip(call.sip()), HOUR)
+        .await
+        .unwrap();
+    call.note(store).await;
+    assert_eq!(call.enter(store, needs).await, call.authorised(false));
+    // The same from a signed URL, without a record.
+    let call = Call::new();
+    store
+        .put_key(&store.keys().sip(call.sip()), HOUR)
+        .await
+        .unwrap();
+    let ask = Enter {
+        signed: Some(&call.facts),
+        ..call.ask(needs)
+    };
+    assert_eq!(store.enter(&ask).await.unwrap(), call.authorised(false));
+    // A call without a SIP id has none to be found.
+    let call = Call::new();
+    let said = Facts {
+        sip: None,
+        ..call.facts.clone()
+    };
+    store.note_call(&call.id, &said).await.unwrap();
+    assert_eq!(call.enter(store, needs).await, Entered::NoKey);
+}
+
+async fn a18_a_key_that_is_not_consumed_stays(under: Under) {
+    let store = under.store();
+    let facts = Call::new().facts;
+    let key = store.keys().api(facts.connection.as_ref().unwrap());
+    store.put_key(&key, HOUR).await.unwrap();
+    for _ in 0..2 {
+        let call = Call {
+            facts: facts.clone(),
+            ..Call::new()
+        };
+        call.note(store).await;
+        let entered = call.enter(store, Needs::ApiKey { consume: false }).await;
+        assert_eq!(entered, call.authorised(false));
+    }
+    let first = Call::dialled(store).await;
+    let code = first.key(store, "823");
+    store.put_key(&code, HOUR).await.unwrap();
+    for _ in 0..2 {
+        let call = Call::dialled(store).await;
+        let attempt = Attempt {
+            consume: false,
+            ..call.attempt(&code, 1)
+        };
+        assert_eq!(store.try_code(&attempt).await.unwrap(), Tried::Opened);
+    }
+}
+
+async fn a18_of_thirty_callers_for_one_key_one_wins(under: Under) {
+    let store = under.store();
+    let key = Call::new().key(store, "823");
+    store.put_key(&key, HOUR).await.unwrap();
+    let callers: Vec<_> = (0..30)
+        .map(|_| {
+            let (store, key) = (under.shared(), key.clone());
+            tokio::spawn(async move {
+                let call = Call::dialled(&store).await;
+                store.try_code(&call.attempt(&key, 1)).await.unwrap()
+            })
+        })
+        .collect();
+    let mut tried = Vec::new();
+    for caller in callers {
+        tried.push(caller.await.unwrap());
+    }
+    assert_eq!(tried.iter().filter(|t| **t == Tried::Opened).count(), 1);
+    assert_eq!(tried.iter().filter(|t| **t == Tried::Wrong).count(), 29);
+}
+
+async fn a12_the_right_code_opens_and_a_wrong_one_does_not(under: Under) {
+    let store = under.store();
+    let call = Call::dialled(store).await;
+    let (right, wrong) = (call.key(store, "823"), call.key(store, "824"));
+    under.other().put_key(&right, HOUR).await.unwrap();
+    let tried = store.try_code(&call.attempt(&wrong, 1)).await.unwrap();
+    assert_eq!(tried, Tried::Wrong);
+    let tried = store.try_code(&call.attempt(&right, 2)).await.unwrap();
+    assert_eq!(tried, Tried::Opened);
+    // A call that is open stays so, whatever is dialled.
+    let tried = store.try_code(&call.attempt(&wrong, 3)).await.unwrap();
+    assert_eq!(tried, Tried::Opened);
+    // The key went with its use.
+    let other = Call::dialled(under.other()).await;
+    let tried = store.try_code(&other.attempt(&right, 1)).await.unwrap();
+    assert_eq!(tried, Tried::Wrong);
+}
+
+async fn a12_the_same_try_again_is_the_same_answer_and_counts_once(under: Under) {
+    let store = under.store();
+    let call = Call::dialled(store).await;
+    let (right, wrong) = (call.key(store, "823"), call.key(store, "824"));
+    store.put_key(&right, HOUR).await.unwrap();
+    let per_ani = Some(Rate {
+        count: 2,
+        per: HOUR,
+    });
+    let attempt = |key, number| Attempt {
+        per_call: 2,
+        per_ani,
+        ..call.attempt(key, number)
+    };
+    for _ in 0..5 {
+        let tried = store.try_code(&attempt(&wrong, 1)).await.unwrap();
+        assert_eq!(tried, Tried::Wrong);
+    }
+    // Had it counted twice, neither the call nor the caller had another.
+    for _ in 0..5 {
+        let tried = under.other().try_code(&attempt(&right, 2)).await.unwrap();
+        assert_eq!(tried, Tried::Opened);
+    }
+    // What succeeded is no failure: the caller has one left, on another call.
+    let second = Call::dialled(store).await;
+    let attempt = |key, number| Attempt {
+        ani: Some(call.ani()),
+        per_ani,
+        ..second.attempt(key, number)
+    };
+    assert_eq!(
+        store.try_code(&attempt(&wrong, 1)).await.unwrap(),
+        Tried::Wrong
+    );
+    assert_eq!(
+        store.try_code(&attempt(&wrong, 2)).await.unwrap(),
+        Tried::LockedOut
+    );
+}
+
+async fn a29_a_call_has_so_many_tries_in_all_its_sessions(under: Under) {
+    let store = under.store();
+    let call = Call::dialled(store).await;
+    let (right, wrong) = (call.key(store, "823"), call.key(store, "824"));
+    store.put_key(&right, HOUR).await.unwrap();
+    for number in [1, 2] {
+        let tried = store.try_code(&call.attempt(&wrong, number)).await.unwrap();
+        assert_eq!(tried, Tried::Wrong);
+    }
+    // Dialling in again does not give new ones.
+    let again = call.again();
+    assert_eq!(
+        again.enter(under.other(), Needs::Dialled).await,
+        call.pending()
+    );
+    let tried = under
+        .other()
+        .try_code(&again.attempt(&wrong, 1))
+        .await
+        .unwrap();
+    assert_eq!(tried, Tried::Wrong);
+    for number in [2, 3] {
+        let tried = store
+            .try_code(&again.attempt(&right, number))
+            .await
+            .unwrap();
+        assert_eq!(tried, Tried::LockedOut);
+    }
+    // And the key is still there, for another call.
+    let other = Call::dialled(store).await;
+    let tried = store.try_code(&other.attempt(&right, 1)).await.unwrap();
+    assert_eq!(tried, Tried::Opened);
+}
+
+async fn a29_failures_of_a_caller_count_across_calls_and_edges(under: Under) {
+    let ani = random_ani();
+    let right = under.store().keys().pstn(&ani, "823").unwrap();
+    under.store().put_key(&right, HOUR).await.unwrap();
+    let per_ani = Some(Rate {
+        count: 4,
+        per: HOUR,
+    });
+    for failure in 0..4 {
+        let edge = if failure % 2 == 0 {
+            under.store()
+        } else {
+            under.other()
+        };
+        let call = Call::dialled(edge).await;
+        let wrong = edge.keys().pstn(&ani, &format!("90{failure}")).unwrap();
+        let attempt = Attempt {
+            ani: Some(&ani),
+            per_ani,
+            ..call.attempt(&wrong, 1)
+        };
+        assert_eq!(edge.try_code(&attempt).await.unwrap(), Tried::Wrong);
+    }
+    for edge in [under.store(), under.other()] {
+        let call = Call::dialled(edge).await;
+        let attempt = Attempt {
+            ani: Some(&ani),
+            per_ani,
+            ..call.attempt(&right, 1)
+        };
+        assert_eq!(edge.try_code(&attempt).await.unwrap(), Tried::LockedOut);
+        // It cost the call no try, and the key is still there for whoever is not counted.
+        let attempt = Attempt {
+            per_ani: None,
+            per_call: 1,
+            consume: false,
+            ..attempt
+        };
+        assert_eq!(edge.try_code(&attempt).await.unwrap(), Tried::Opened);
+    }
+}
+
+async fn a29_the_window_of_failures_ends(under: Under) {
+    let store = under.store();
+    let ani = random_ani();
+    let per_ani = Some(Rate {
+        count: 1,
+        per: Duration::from_millis(700),
+    });
+    let call = Call::dialled(store).await;
+    let wrong = store.keys().pstn(&ani, "824").unwrap();
+    let attempt = |number| Attempt {
+        ani: Some(&ani),
+        per_ani,
+        per_call: 10,
+        ..call.attempt(&wrong, number)
+    };
+    assert_eq!(store.try_code(&attempt(1)).await.unwrap(), Tried::Wrong);
+    let mut locked_out = 0;
+    eventually("the end of the window", async || {
+        match store.try_code(&attempt(2)).await.unwrap() {
+            Tried::LockedOut => {
+                locked_out += 1;
+                None
+            }
+            tried => Some(assert_eq!(tried, Tried::Wrong)),
+        }
+    })
+    .await;
+    assert!(locked_out > 0, "the window was never seen");
+}
+
+async fn a29_a_shared_number_locks_nobody_out_but_its_key_does(under: Under) {
+    let store = under.store();
+    let ani = random_ani();
+    let per_ani = Some(Rate {
+        count: 2,
+        per: HOUR,
+    });
+    let tried = async |code: &str| {
+        let call = Call::dialled(store).await;
+        let key = store.keys().pstn(&ani, code).unwrap();
+        let attempt = Attempt {
+            ani: Some(&ani),
+            per_ani,
+            shared_ani: true,
+            ..call.attempt(&key, 1)
+        };
+        store.try_code(&attempt).await.unwrap()
+    };
+    // Many callers behind one number fail, each with a code of its own.
+    for code in ["901", "902", "903", "904"] {
+        assert_eq!(tried(code).await, Tried::Wrong);
+    }
+    let right = store.keys().pstn(&ani, "823").unwrap();
+    store.put_key(&right, HOUR).await.unwrap();
+    assert_eq!(tried("823").await, Tried::Opened);
+    // One code, tried over and over from new calls, is locked.
+    assert_eq!(tried("901").await, Tried::Wrong);
+    assert_eq!(tried("901").await, Tried::LockedOut);
+}
+
+async fn a29_failures_of_a_route_count_together(under: Under) {
+    let store = under.store();
+    let route = Label::new(&SessionId::random().to_string()).unwrap();
+    let rate = Rate {
+        count: 3,
+        per: HOUR,
+    };
+    let mut all = Vec::new();
+    for _ in 0..5 {
+        let call = Call::dialled(store).await;
+        let wrong = call.key(store, "824");
+        let attempt = Attempt {
+            per_route: Some((&route, rate)),
+            ..call.attempt(&wrong, 1)
+        };
+        all.push(store.try_code(&attempt).await.unwrap());
+    }
+    assert_eq!(all[..3], [Tried::Wrong; 3]);
+    assert_eq!(all[3..], [Tried::LockedOut; 2]);
+}
+
+async fn a25_a_verdict_holds_for_the_resume_window_and_no_longer(under: Under) {
+    let store = under.store();
+    let call = Call::new();
+    call.note(store).await;
+    store
+        .put_key(&store.keys().api(call.connection()), HOUR)
+        .await
+        .unwrap();
+    let needs = Needs::ApiKey { consume: true };
+    assert_eq!(call.enter(store, needs).await, call.authorised(false));
+    store.leave(&call.id, call.owner, HOUR).await.unwrap();
+    // The key is gone; the verdict is what lets it in, at the other edge as well.
+    let second = call.again();
+    assert_eq!(
+        second.enter(under.other(), needs).await,
+        call.authorised(true)
+    );
+    // It is kept again for as long as the session goes on.
+    store
+        .leave(&call.id, second.owner, Duration::from_millis(200))
+        .await
+        .unwrap();
+    eventually("the end of the window", async || {
+        let third = call.again();
+        let entered = third.enter(store, needs).await;
+        match entered {
+            // It came in time: so it has to leave again.
+            Entered::Authorised { resumed: true, .. } => {
+                let short = Duration::from_millis(1);
+                store.leave(&call.id, third.owner, short).await.unwrap();
+                None
+            }
+            entered => Some(assert_eq!(entered, Entered::NoKey)),
+        }
+    })
+    .await;
+}
+
+async fn a25_a_second_session_takes_the_call_over(under: Under) {
+    let store = under.store();
+    let first = Call::dialled(store).await;
+    let right = first.key(store, "823");
+    store.put_key(&right, HOUR).await.unwrap();
+    let second = first.again();
+    let entered = second.enter(under.other(), Needs::Dialled).await;
+    assert_eq!(entered, first.pending());
+    // The first one may neither try nor leave any more.
+    let tried = store.try_code(&first.attempt(&right, 1)).await.unwrap();
+    assert_eq!(tried, Tried::NotOurs);
+    let tried = store.try_code(&second.attempt(&right, 1)).await.unwrap();
+    assert_eq!(tried, Tried::Opened);
+    store
+        .leave(&first.id, first.owner, Duration::from_millis(1))
+        .await
+        .unwrap();
+    let looked = store.look(&first.id, first.owner).await.unwrap();
+    assert_eq!(looked, Still::Superseded);
+    let looked = store.look(&first.id, second.owner).await.unwrap();
+    assert_eq!(looked, Still::Ours);
+    let third = first.again();
+    let entered = third.enter(store, Needs::Dialled).await;
+    assert_eq!(entered, first.authorised(true));
+}
+
+async fn a27_an_expired_key_opens_nothing(under: Under) {
+    let store = under.store();
+    let facts = Call::new().facts;
+    let key = store.keys().api(facts.connection.as_ref().unwrap());
+    store
+        .put_key(&key, Duration::from_millis(300))
+        .await
+        .unwrap();
+    let mut opened = 0;
+    eventually("the key's end", async || {
+        let call = Call {
+            facts: facts.clone(),
+            ..Call::new()
+        };
+        call.note(store).await;
+        match call.enter(store, Needs::ApiKey { consume: false }).await {
+            Entered::Authorised { .. } => {
+                opened += 1;
+                None
+            }
+            entered => Some(assert_eq!(entered, Entered::NoKey)),
+        }
+    })
+    .await;
+    assert!(opened > 0, "the key was never seen");
+}
+
+async fn a19_a_session_sees_what_its_call_is_to_it(under: Under) {
+    let store = under.store();
+    let call = Call::new();
+    let looked = store.look(&call.id, call.owner).await.unwrap();
+    assert_eq!(looked, Still::Gone);
+    call.note(store).await;
+    assert_eq!(
+        call.enter(store, Needs::Nothing).await,
+        call.authorised(false)
+    );
+    let looked = under.other().look(&call.id, call.owner).await.unwrap();
+    assert_eq!(looked, Still::Ours);
+    // A verdict that was taken back, which to the store is one that ended. To look is to keep, so a
+    // look that came in time is followed by another end.
+    eventually("the verdict's end", async || {
+        let looked = store.look(&call.id, call.owner).await.unwrap();
+        let short = Duration::from_millis(1);
+        store.leave(&call.id, call.owner, short).await.unwrap();
+        (looked == Still::Gone).then_some(())
+    })
+    .await;
+}
