@@ -224,3 +224,238 @@ fn seconds(now: SystemTime) -> u64 {
 fn invalid(detail: &'static str) -> Denied {
     Denied::new(Reason::Unauthenticated, detail)
 }
+
+#[cfg(test)]
+mod tests {
+    use aws_lc_rs::hmac;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::config::KnownBy;
+
+    const NOW: SystemTime = UNIX_EPOCH;
+    const SECRET: &str = "a secret of media URLs, long enough";
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn signer(secrets: &[&str]) -> Signer {
+        let secrets = secrets.iter().map(|text| Secret::new((*text).to_owned()));
+        Signer::new(&Calls {
+            secrets: secrets.collect(),
+            known_by: KnownBy::Url,
+            resume: Duration::ZERO,
+        })
+        .unwrap()
+    }
+
+    fn full() -> Signed {
+        Signed {
+            call: CallId::new("7f0c").unwrap(),
+            route: Label::new("phone"),
+            ani: PhoneNumber::new("+15551234567"),
+            sip: ForeignId::new("abc-xyz-123"),
+            connection: ForeignId::new("08002580-0000-0000-0000-000000000001"),
+        }
+    }
+
+    fn good() -> Value {
+        json!({"aud": AUDIENCE, "call": "7f0c", "exp": 3600})
+    }
+
+    /// A token with this header and these claims, signed well with the secret.
+    fn signed(header: &Value, claims: &str, algorithm: hmac::Algorithm) -> Secret {
+        let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+        let text = format!(
+            "{}.{}",
+            part(header.to_string().as_bytes()),
+            part(claims.as_bytes())
+        );
+        let key = hmac::Key::new(algorithm, SECRET.as_bytes());
+        let tag = hmac::sign(&key, text.as_bytes());
+        Secret::new(format!("{text}.{}", part(tag.as_ref())))
+    }
+
+    fn claims(claims: &Value) -> Secret {
+        let header = json!({"alg": "HS256"});
+        signed(&header, &claims.to_string(), hmac::HMAC_SHA256)
+    }
+
+    fn refused(token: &Secret, now: SystemTime) -> bool {
+        let verified = signer(&[SECRET]).verify(token, now);
+        let unauthenticated = |denied: &Denied| denied.reason == Reason::Unauthenticated;
+        verified.as_ref().err().is_some_and(unauthenticated)
+    }
+
+    #[test]
+    fn a43_what_was_signed_is_what_is_read_until_it_ends() {
+        let signer = signer(&[SECRET]);
+        for said in [full(), Signed::of(CallId::new("a_b-1").unwrap())] {
+            let token = signer.token(&said, NOW, HOUR).unwrap();
+            let last = NOW + Duration::from_secs(3599);
+            assert_eq!(signer.verify(&token, NOW), Ok(said.clone()));
+            assert_eq!(signer.verify(&token, last), Ok(said));
+            assert!(refused(&token, NOW + HOUR));
+        }
+        // Made elsewhere, with claims of its own.
+        let mut foreign = good();
+        foreign["iat"] = json!(0);
+        foreign["iss"] = json!("another cloud");
+        let read = signer.verify(&claims(&foreign), NOW);
+        assert_eq!(read, Ok(Signed::of(CallId::new("7f0c").unwrap())));
+    }
+
+    #[test]
+    fn a43_the_previous_secret_verifies_and_never_signs() {
+        let old = signer(&["the secret that was before this one"]);
+        let both = signer(&[SECRET, "the secret that was before this one"]);
+        let by_old = old.token(&full(), NOW, HOUR).unwrap();
+        let by_both = both.token(&full(), NOW, HOUR).unwrap();
+        assert_eq!(both.verify(&by_old, NOW), Ok(full()));
+        assert_eq!(signer(&[SECRET]).verify(&by_both, NOW), Ok(full()));
+        assert!(refused(&by_old, NOW));
+        assert!(old.verify(&by_both, NOW).is_err());
+    }
+
+    #[test]
+    fn s08_nothing_else_that_the_secret_signs_is_a_calls_secret() {
+        assert!(!refused(&claims(&good()), NOW));
+        let with = |name: &str, value: Value| {
+            let mut claims = good();
+            claims[name] = value;
+            claims
+        };
+        let bad = [
+            with("aud", json!("tonegate:ticket")),
+            with("aud", json!("tonegate:media-url ")),
+            with("aud", json!([AUDIENCE, "x"])),
+            with("aud", json!([])),
+            with("aud", json!(null)),
+            with("call", json!("")),
+            with("call", json!("a/b")),
+            with("call", json!("a:b")),
+            with("call", json!(7)),
+            with("call", json!(null)),
+            with("exp", json!("3600")),
+            with("exp", json!(3600.5)),
+            with("exp", json!(-1)),
+            with("exp", json!(0)),
+            with("exp", json!(null)),
+            with("nbf", json!(1)),
+            with("nbf", json!("0")),
+            with("ani", json!("15551234567")),
+            with("ani", json!("+1555:823")),
+            with("ani", json!("")),
+            with("sip", json!("a:b")),
+            with("connection", json!("*")),
+            with("route", json!("a b")),
+            json!([]),
+            json!("7f0c"),
+        ];
+        for bad in bad {
+            assert!(refused(&claims(&bad), NOW), "{bad}");
+        }
+        let twice = good().to_string().replacen('{', "{\"call\":\"other\",", 1);
+        let hs256 = json!({"alg": "HS256"});
+        assert!(refused(&signed(&hs256, &twice, hmac::HMAC_SHA256), NOW));
+        for missing in ["aud", "call", "exp"] {
+            let mut without = good();
+            without.as_object_mut().unwrap().remove(missing);
+            assert!(refused(&claims(&without), NOW), "{missing}");
+        }
+    }
+
+    #[test]
+    fn s08_the_algorithm_is_ours_and_not_the_tokens_choice() {
+        let text = good().to_string();
+        for (algorithm, by) in [
+            ("HS384", hmac::HMAC_SHA384),
+            ("HS512", hmac::HMAC_SHA512),
+            ("none", hmac::HMAC_SHA256),
+            ("RS256", hmac::HMAC_SHA256),
+            ("hs256", hmac::HMAC_SHA256),
+        ] {
+            let header = json!({ "alg": algorithm });
+            assert!(refused(&signed(&header, &text, by), NOW), "{algorithm}");
+        }
+        let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+        let unsigned = format!("{}.{}.", part("{\"alg\":\"none\"}"), part(&text));
+        assert!(refused(&Secret::new(unsigned), NOW));
+    }
+
+    #[test]
+    fn a43_a_token_that_was_touched_anywhere_is_none() {
+        let token = signer(&[SECRET]).token(&full(), NOW, HOUR).unwrap();
+        let text = token.expose();
+        let mut touched = 0;
+        for at in 0..text.len() {
+            for other in ['A', 'B', '.', '-', '='] {
+                let mut changed: Vec<char> = text.chars().collect();
+                if changed[at] == other {
+                    continue;
+                }
+                changed[at] = other;
+                let changed: String = changed.into_iter().collect();
+                assert!(refused(&Secret::new(changed), NOW), "{at} {other}");
+                touched += 1;
+            }
+        }
+        assert!(touched > 1000);
+        for other in [
+            String::new(),
+            ".".to_owned(),
+            "..".to_owned(),
+            format!("{text}."),
+            format!("{text}A"),
+            format!(" {text}"),
+            text[..text.len() - 1].to_owned(),
+            format!("{text}{}", "A".repeat(TOKEN_MAX)),
+        ] {
+            assert!(refused(&Secret::new(other), NOW));
+        }
+        // A number in it is another one: what was signed is not any more.
+        let parts: Vec<&str> = text.split('.').collect();
+        let claims = URL_SAFE_NO_PAD.decode(parts[1]).unwrap();
+        let claims = String::from_utf8(claims).unwrap();
+        let tampered = claims.replace("+15551234567", "+15551234568");
+        assert_ne!(claims, tampered);
+        let tampered = URL_SAFE_NO_PAD.encode(tampered);
+        let tampered = format!("{}.{tampered}.{}", parts[0], parts[2]);
+        assert!(refused(&Secret::new(tampered), NOW));
+    }
+
+    #[test]
+    fn a43_the_url_is_the_routes_path_with_the_call_and_its_secret() {
+        let signer = signer(&[SECRET]);
+        let url = |base: &str, path: &str, life| {
+            let url = signer.url(base, path, &full(), NOW, life);
+            url.map(|url| url.expose().to_owned())
+        };
+        let path = "/acs/media/{call}";
+        let made = url("wss://edge.example.com:8443", path, HOUR).unwrap();
+        let (front, token) = made.split_once("?s=").unwrap();
+        assert_eq!(front, "wss://edge.example.com:8443/acs/media/7f0c");
+        let token = Secret::new(token.to_owned());
+        assert_eq!(signer.verify(&token, NOW), Ok(full()));
+        for base in [
+            "https://edge.example.com",
+            "edge.example.com",
+            "wss://edge.example.com/path",
+            "wss://edge.example.com?x=1",
+            "wss://user@edge.example.com",
+            "wss://edge.example.com/#x",
+            "wss://",
+            "",
+        ] {
+            assert_eq!(url(base, path, HOUR), Err(Unsigned::Base), "{base}");
+        }
+        let base = "wss://edge.example.com";
+        assert_eq!(url(base, "/acs/media", HOUR), Err(Unsigned::Path));
+        let day = Duration::from_secs(24 * 3600);
+        assert!(url(base, path, day).is_ok());
+        let more = day + Duration::from_secs(1);
+        for life in [Duration::ZERO, more] {
+            assert_eq!(url(base, path, life), Err(Unsigned::Life));
+        }
+    }
+}

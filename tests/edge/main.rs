@@ -18,6 +18,7 @@ mod beside;
 mod binary;
 mod bounds;
 mod browser;
+mod calls_admission;
 mod close;
 mod demo;
 mod deployed;

@@ -24,6 +24,9 @@ use crate::tokens::{Issued, TENANT, VOICE_LIVE};
 enum Shows {
     Key,
     Token,
+    /// A call's secret and the token of ACS: tests of calls do that, with codes and records. Here it
+    /// is only asked whether nobody gets in without.
+    Call,
 }
 
 /// Files, what is asked and shown, and what the upstream is asked then.
@@ -39,7 +42,7 @@ const VOICE: &str = "/voice-live/realtime?api-version=2026-07-15&model=gpt-realt
 const STANDARD: &str = "/ws?mode=standard&model=gpt-realtime";
 
 /// B29: the four example apps of the old proxy's guide, and more.
-const SAMPLES: [Sample; 10] = [
+const SAMPLES: [Sample; 11] = [
     Sample {
         files: &["config/voice-key.toml"],
         target: STANDARD,
@@ -75,6 +78,13 @@ const SAMPLES: [Sample; 10] = [
         shows: Shows::Key,
         upstream: "/v1/realtime?model=gpt-realtime&intent=transcription",
         service: Service::OpenAi,
+    },
+    Sample {
+        files: &["config/phone.toml"],
+        target: "/acs/media/7f0c",
+        shows: Shows::Call,
+        upstream: "",
+        service: Service::VoiceLive,
     },
     Sample {
         files: &["config/every-setting.toml"],
@@ -155,6 +165,11 @@ fn adapt(issued: &Issued, file: &str, path: &str) -> PathBuf {
                 "{line}\nauthority = \"{}\"\nroots = \"ca.pem\"",
                 issued.provider.base()
             )),
+            "kind" if uncommented.contains("\"acs\"") => text.push_str(&format!(
+                "{line}\nmetadata = \"{}/calling/.well-known/acsopenidconfiguration\"\n\
+                 roots = \"ca.pem\"",
+                issued.provider.base()
+            )),
             "listen" => {
                 let port = uncommented
                     .rsplit(':')
@@ -192,6 +207,7 @@ async fn serve(sample: &Sample) -> Issued {
         ("AZURE_SPEECH_KEY", UPSTREAM_KEY),
         ("AZURE_SPEECH_KEY_SPARE", UPSTREAM_KEY),
         ("OPENAI_API_KEY", UPSTREAM_KEY),
+        ("CALL_SECRET", "what signs the media URLs of the samples"),
         ("TLS_FOLDER", "/etc/tls"),
     ]);
     let mut settings = Settings::read_in(&files, &variables)
@@ -226,6 +242,7 @@ async fn b29_b25_every_sample_serves_what_it_is_for_and_nobody_else() {
             }
             Shows::Key => (KEY, "api-key", UPSTREAM_KEY.to_owned()),
             Shows::Token => (token.as_str(), "authorization", format!("Bearer {token}")),
+            Shows::Call => continue,
         };
         // As the old clients show it, and the SDK of OpenAI.
         let (target, headers) = match sample.service {
@@ -274,5 +291,5 @@ async fn the_schema_knows_every_setting_and_its_mistakes() {
     assert!(checked.status.success(), "{err}");
     let told: Value = serde_json::from_slice(&checked.stdout).unwrap();
     assert_eq!(told["fit"], files.len(), "{told}");
-    assert_eq!(told["mistakes"], 13, "{told}");
+    assert_eq!(told["mistakes"], 16, "{told}");
 }

@@ -33,6 +33,9 @@ MISTAKES = [
     (["routes", 0], "refuse", "politely", "an unknown refusal"),
     (["routes", 0], "name", None, "no name"),
     (["routes", 0, "limits"], "upgrades", "often", "no rate"),
+    (["calls"], "known_by", "luck", "an unknown proof"),
+    (["routes", 2, "gate"], "flow", "dialled", "an unknown flow"),
+    (["routes", 2, "gate"], "feeds", ["ears"], "an unknown feed"),
 ]
 
 fit = 0

@@ -353,6 +353,42 @@ mod tests {
     }
 
     #[test]
+    fn a07_a_token_of_acs_names_nobody_but_its_issuer() {
+        const ACS: &str = "https://acscallautomation.communication.azure.com";
+        let settings = settings(IssuerKind::Acs {
+            issuer: ACS.to_owned(),
+        });
+        let good = json!({"iss": ACS, "aud": "api://edge", "exp": NOW + 10});
+        let claims = |more: Value| {
+            let mut all = good.clone();
+            let more = more.as_object().unwrap().clone();
+            all.as_object_mut().unwrap().extend(more);
+            serde_json::from_str::<Claims>(&all.to_string()).unwrap()
+        };
+        // Somebody whom it named all the same would be nobody that is known here.
+        for more in [
+            json!({}),
+            json!({"sub": "s-1", "oid": "o-1", "tid": TENANT}),
+        ] {
+            let claims = claims(more);
+            assert!(claims.are_of(&settings.kind) && claims.judge(&settings, NOW).is_ok());
+            assert!(claims.authorise(&settings).is_ok());
+            assert_eq!(claims.subject(&settings.kind), ACS);
+            assert_eq!(claims.tenant(&settings.kind), None);
+        }
+        for iss in [format!("{ACS}/"), ACS.to_uppercase(), String::new()] {
+            assert!(
+                !claims(json!({ "iss": iss })).are_of(&settings.kind),
+                "{iss}"
+            );
+        }
+        let late = claims(json!({"exp": NOW - 60}));
+        assert!(late.judge(&settings, NOW).is_err());
+        let other = claims(json!({"aud": "api://edge/"}));
+        assert!(other.judge(&settings, NOW).is_err());
+    }
+
+    #[test]
     fn s09_both_versions_of_entra_and_the_edges_of_time() {
         let settings = settings(entra());
         let v1 = json!({

@@ -316,6 +316,7 @@ pub(in crate::config) struct Route {
     pub refuse: Option<String>,
     pub gate: Option<Gate>,
     /// The `session` of `session.update`, by Voice Live's own names.
+    #[serde(default)]
     #[schemars(schema_with = "schema::session")]
     pub session: Option<toml::Table>,
     pub greet: Option<bool>,
