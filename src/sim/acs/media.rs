@@ -267,7 +267,7 @@ fn hear(text: &str, now: Instant, shared: &Shared) {
             }
             Some(Said::Stop) => {
                 let dropped = state.playback.stop(since);
-                state.record.stopped(now, dropped);
+                state.record.happened(now, Event::Stop { dropped });
             }
             None => {}
         }

@@ -23,9 +23,6 @@ pub mod playback;
 pub mod read;
 pub mod record;
 
-#[cfg(test)]
-pub(crate) mod tests;
-
 use super::client::{Client, Error};
 use super::stream::{Security, Stream};
 use crate::audio::SampleRate;
@@ -200,3 +197,6 @@ pub fn guid() -> String {
     }
     text
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

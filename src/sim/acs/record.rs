@@ -24,7 +24,7 @@ pub enum Event {
     Key,
     /// The first frame of something said was sent.
     Spoke,
-    /// Audio came: the first, and the first after each stop.
+    /// Audio came: the first, and the first after each stop and each key.
     Audio,
     /// `StopAudio` came.
     Stop {
@@ -131,6 +131,17 @@ impl Record {
         self.at(|event| *event == Event::Audio).next()
     }
 
+    /// When audio came after the last key was pressed; without keys, when it first came.
+    #[must_use]
+    pub fn answered(&self) -> Option<Instant> {
+        let is_key = |(_, event): &(Instant, Event)| *event == Event::Key;
+        let from = self.events.iter().rposition(is_key).unwrap_or_default();
+        let mut after = self.events[from..].iter();
+        after
+            .find(|(_, event)| *event == Event::Audio)
+            .map(|(at, _)| *at)
+    }
+
     /// When each `StopAudio` came.
     #[must_use]
     pub fn stops(&self) -> Vec<Instant> {
@@ -175,6 +186,9 @@ impl Record {
     }
 
     pub(super) fn happened(&mut self, at: Instant, event: Event) {
+        if matches!(event, Event::Key | Event::Stop { .. }) {
+            self.expecting = true;
+        }
         // One place is the ending's.
         if self.events.len() < LIST_MAX - 1 {
             self.events.push((at, event));
@@ -206,11 +220,6 @@ impl Record {
             self.happened(at, Event::Audio);
         }
         self.left_out += keep(&mut self.received, samples);
-    }
-
-    pub(super) fn stopped(&mut self, at: Instant, dropped: Duration) {
-        self.expecting = true;
-        self.happened(at, Event::Stop { dropped });
     }
 
     /// Names the ending. The first name stays.
