@@ -3,6 +3,7 @@
 //! Results go to standard output, log lines and mistakes to standard error. Exit codes: 0 done,
 //! 1 it did not work, 2 the command line is wrong.
 
+mod call;
 mod check;
 mod demo;
 mod dtmf;
@@ -45,6 +46,8 @@ enum Verb {
     Explain(explain::Flags),
     /// Make an API key for a client, with the lines for the settings
     Key(key::Flags),
+    /// Call the edge as ACS does when a phone call's media stream starts, and tell what happened
+    Call(Box<call::Flags>),
     /// Find the DTMF keys that were pressed in recordings
     Dtmf(dtmf::Flags),
     /// Make a recording of DTMF keys
@@ -107,6 +110,7 @@ pub fn run() -> ExitCode {
         Verb::Check(flags) => check::run(&flags),
         Verb::Explain(flags) => explain::run(&flags),
         Verb::Key(flags) => key::run(&flags),
+        Verb::Call(flags) => call::run(&flags),
         Verb::Dtmf(flags) => dtmf::run(&flags),
         Verb::Tone(flags) => tone::run(&flags),
         Verb::Sim(peer) => sim::run(peer),

@@ -12,11 +12,12 @@
 //! or without TLS, `accept` takes them in, [`head`] and [`frame`] are the two layers on it,
 //! [`signal`] is something to say, [`voice_live`] is the service with its record, [`client`] is who
 //! calls it, [`issuer`] is where callers' tokens come from, and [`platform`] those for the edge
-//! itself.
+//! itself. [`acs`] is who calls by telephone: the media stream of a call.
 //!
-//! Not here: Call Automation, Graph and the ACS caller.
+//! Not here: Call Automation and Graph.
 
 mod accept;
+pub mod acs;
 pub mod certificate;
 pub mod client;
 pub mod frame;

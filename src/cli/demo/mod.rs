@@ -34,7 +34,7 @@ pub(super) fn run(flags: &Flags) -> anyhow::Result<()> {
     let filter = config::log_filter(&Environment::process());
     let filter = log::filter(Some(filter.as_deref().unwrap_or("warn")));
     let log = filter.and_then(Log::start).map_err(anyhow::Error::msg)?;
-    let mut show = Show::new(flags.json);
+    let mut show = Show::new(flags.json, "demo");
     let stage = Stage::set(&mut show)?;
     let passed = stage.block_on(steps::all(&stage, &mut show));
     show.verdict(passed);
@@ -54,15 +54,15 @@ pub(super) fn run(flags: &Flags) -> anyhow::Result<()> {
 }
 
 /// Prints the timeline.
-struct Show {
+pub(super) struct Show {
     json: bool,
     began: Instant,
 }
 
 impl Show {
-    fn new(json: bool) -> Show {
+    pub(super) fn new(json: bool, verb: &str) -> Show {
         if !json {
-            println!("tonegate {} demo\n", env!("CARGO_PKG_VERSION"));
+            println!("tonegate {} {verb}\n", env!("CARGO_PKG_VERSION"));
         }
         Show {
             json,
@@ -71,16 +71,16 @@ impl Show {
     }
 
     /// One step that passed: when it was done, counted from the start.
-    fn passed(&self, step: &str, at: Instant, detail: &str) {
+    pub(super) fn passed(&self, step: &str, at: Instant, detail: &str) {
         self.step(step, true, at.duration_since(self.began), detail);
     }
 
     /// One step that failed now.
-    fn failed(&self, step: &str, detail: &str) {
+    pub(super) fn failed(&self, step: &str, detail: &str) {
         self.step(step, false, self.began.elapsed(), detail);
     }
 
-    fn step(&self, step: &str, ok: bool, at: Duration, detail: &str) {
+    pub(super) fn step(&self, step: &str, ok: bool, at: Duration, detail: &str) {
         let ms = (at.as_secs_f64() * 1e4).round() / 10.0;
         if self.json {
             let line = json!({"step": step, "ok": ok, "at_ms": ms, "detail": detail});
@@ -91,7 +91,7 @@ impl Show {
         }
     }
 
-    fn verdict(&self, passed: bool) {
+    pub(super) fn verdict(&self, passed: bool) {
         if self.json {
             println!("{}", json!({"step": "verdict", "ok": passed}));
         } else if passed {

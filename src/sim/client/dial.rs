@@ -159,10 +159,15 @@ async fn upgrade(
             body,
         })));
     }
+    // RFC 6455, section 4.1: a subprotocol that was not asked for fails the connection.
+    let asked = headers
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-protocol"));
     let agreed = answer.one("sec-websocket-accept") == Some(&*derive_accept_key(key.as_bytes()))
         && answer.says("upgrade", "websocket")
         && answer.says("connection", "upgrade")
-        && answer.all("sec-websocket-extensions").next().is_none();
+        && answer.all("sec-websocket-extensions").next().is_none()
+        && (asked || answer.all("sec-websocket-protocol").next().is_none());
     agreed.then_some(buffer).ok_or(Error::Handshake)
 }
 
