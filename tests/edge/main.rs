@@ -41,6 +41,7 @@ mod modes;
 mod nginx;
 mod noise;
 mod observe;
+mod phone;
 mod places;
 mod proxy;
 mod refuse;
