@@ -5,7 +5,8 @@
 //!
 //! A digit fills the earliest equal press that its feed has not reported yet and that is near in time;
 //! without one it is a new press. That needs no clock in common: as long as a feed reports the keys in
-//! their order, the earliest that it has not reported is the one that it reports now.
+//! their order, the earliest that it has not reported is the one that it reports now. Near is counted
+//! from the whole press, as some gateways tell of a key when it goes up.
 //!
 //! # What ends an entry parts the feeds
 //!
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 use zeroize::Zeroize as _;
 
+use super::last::LONG_PRESS;
 use crate::dtmf::Digit;
 
 /// Where a digit comes from.
@@ -45,7 +47,8 @@ impl Feed {
         }
     }
 
-    /// How far a report may be from that of another feed. On the socket both come with the audio, and
+    /// How far a report may be from the press that another feed has told of, from its beginning to its
+    /// end. On the socket both come with the audio, and
     /// half a second is what a detector, an RFC 4733 event's end and a busy network add up to. A
     /// callback is a request of its own, through queues.
     const fn window(self) -> Duration {
@@ -91,6 +94,10 @@ struct Pressed {
     number: u64,
     digit: Key,
     at: Duration,
+    /// Where it ended, as far as anybody has told.
+    end: Duration,
+    /// The audio says that it is down.
+    down: bool,
     /// The feeds that have reported it, as bits.
     feeds: u8,
 }
@@ -152,12 +159,18 @@ impl Presses {
 
     /// Takes in what a feed reports.
     pub(super) fn merge(&mut self, feed: Feed, digit: Key, at: Duration) -> Merged {
-        let near = |pressed: &Pressed| pressed.at.abs_diff(at) <= feed.window();
+        let in_band = feed == Feed::InBand;
+        if in_band {
+            self.row.iter_mut().for_each(|pressed| pressed.down = false);
+        }
         let unreported = |pressed: &&mut Pressed| {
-            pressed.digit == digit && pressed.feeds & feed.bit() == 0 && near(pressed)
+            pressed.digit == digit
+                && pressed.feeds & feed.bit() == 0
+                && pressed.distance(at) <= feed.window()
         };
         if let Some(pressed) = self.row.iter_mut().find(unreported) {
             pressed.feeds |= feed.bit();
+            pressed.down |= in_band;
             let number = pressed.number;
             self.reach(feed, number);
             return Merged::Same(number);
@@ -174,12 +187,22 @@ impl Presses {
             number,
             digit,
             at,
+            end: at,
+            down: in_band,
             feeds: feed.bit(),
         });
         if digit.parts() {
             self.part(number, at);
         }
         Merged::New(number)
+    }
+
+    /// The key that the audio said was down is up.
+    pub(super) fn release(&mut self, at: Duration) {
+        for pressed in self.row.iter_mut().filter(|pressed| pressed.down) {
+            pressed.down = false;
+            pressed.end = pressed.end.max(at);
+        }
     }
 
     /// This press ended an entry or cleared one.
@@ -228,6 +251,18 @@ impl Presses {
             oldest.digit.wipe();
         }
         self.row.pop_front();
+    }
+}
+
+impl Pressed {
+    /// How far this time is from the press.
+    fn distance(&self, at: Duration) -> Duration {
+        let end = if self.down {
+            self.at.saturating_add(LONG_PRESS)
+        } else {
+            self.end
+        };
+        self.at.saturating_sub(at).max(at.saturating_sub(end))
     }
 }
 

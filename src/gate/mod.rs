@@ -17,13 +17,13 @@
 //!
 //! - Closed by default: the only way to [`State::Authorised`] is [`Answer::Opened`] for the try that
 //!   was handed out last, before the deadline. A verdict is final.
-//! - An attempt is an entry that ended ([`entry`] has the grammar). Of wrong form it fails here, and
+//! - An attempt is an entry that ended (`entry` has the grammar). Of wrong form it fails here, and
 //!   the store is not asked. At most as many tries as the settings allow attempts.
 //! - One try at a time. Keys that are pressed meanwhile are held, [`HELD_MAX`] of them, and what is
 //!   beyond that is counted in [`dropped`](Gate::dropped).
 //! - Digits are wiped and never formatted.
 //!
-//! [`digits`] merges the feeds, [`Ears`] hears the tones, [`replay`] is the second look.
+//! `digits` merges the feeds, [`Ears`] hears the tones, `replay` is the second look.
 //!
 //! Not here: failed attempts of a caller over many calls, and locks (those are the store's), what a
 //! prompt sounds like, what a key in the store looks like.
@@ -31,18 +31,22 @@
 mod digits;
 mod ears;
 mod entry;
+mod last;
 mod replay;
+mod want;
 
 pub use self::digits::{Feed, Press};
 pub use self::ears::{Counts, Ears, Heard};
 pub use self::entry::{Code, Entry};
 pub use self::replay::{Found, Look};
+pub use self::want::{Answer, Prompt, State, Want};
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use self::digits::{Key, Merged, Presses};
 use self::entry::{Draft, Form};
+use self::last::Last;
 use crate::config;
 use crate::dtmf::Digit;
 use crate::error::Reason;
@@ -50,76 +54,8 @@ use crate::error::Reason;
 /// Keys that are held while an answer is outstanding: a number, a code and their `#` once over. A
 /// caller who dials more than that at a store that does not answer will be asked again.
 pub const HELD_MAX: usize = 32;
-/// From the last press to its end, where no feed tells when the key goes up: telephones send a key for
-/// as long as it is pressed, and few press longer.
-const PRESS: Duration = Duration::from_secs(1);
-/// The same where the audio says that the key is still down. Nobody presses longer; a line that
-/// hums like a key must not hold the call for ever.
-const LONG_PRESS: Duration = Duration::from_secs(10);
 /// A key begins no sooner than this after another: Q.24's fastest dialling has 93 ms.
 const AFTER_KEY: Duration = Duration::from_millis(60);
-
-/// Where a call stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum State {
-    Pending,
-    Authorised,
-    Rejected,
-    Expired,
-}
-
-impl State {
-    /// All of them.
-    pub const ALL: [State; 4] = [
-        State::Pending,
-        State::Authorised,
-        State::Rejected,
-        State::Expired,
-    ];
-
-    /// The word used in logs, metrics and the admin view.
-    pub const fn word(self) -> &'static str {
-        match self {
-            State::Pending => "pending",
-            State::Authorised => "authorised",
-            State::Rejected => "rejected",
-            State::Expired => "expired",
-        }
-    }
-}
-
-/// What the gate wants.
-#[derive(Debug)]
-pub enum Want {
-    /// To have this entry tried at the store, and the [`Answer`]. A store that fails gives no answer.
-    Try(Entry),
-    /// To have the audio looked at once more, and what was [`Found`].
-    Look(Look),
-    /// To have this played, if the settings have it.
-    Say(Prompt),
-}
-
-/// What a caller may hear; the files are those of [`config::Prompts`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Prompt {
-    /// At first.
-    Prompt,
-    /// After a failed attempt that was not the last.
-    Retry,
-    /// With a verdict that ends the call.
-    Goodbye,
-}
-
-/// What the store says to a try.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// The key was there.
-    Opened,
-    /// It was not.
-    Wrong,
-    /// The caller has failed too often, in whatever calls.
-    LockedOut,
-}
 
 /// The gate of one call.
 #[derive(Debug)]
@@ -164,22 +100,6 @@ struct Held {
     number: u64,
     key: Key,
     at: Duration,
-}
-
-/// The last press, and whether its end was heard.
-#[derive(Clone, Copy, Debug)]
-struct Last {
-    number: u64,
-    at: Duration,
-    tone: Tone,
-}
-
-/// What the audio says of a key that some feed reported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tone {
-    Unheard,
-    Down,
-    Up,
 }
 
 impl Gate {
@@ -229,10 +149,9 @@ impl Gate {
     /// The key that the audio last said was down has gone up.
     pub fn release(&mut self, at: Duration) {
         self.settle(at);
-        if let Some(last) = &mut self.last
-            && last.tone == Tone::Down
-        {
-            last.tone = Tone::Up;
+        self.presses.release(at);
+        if let Some(last) = &mut self.last {
+            last.release();
         }
         self.settle(at);
     }
@@ -288,7 +207,7 @@ impl Gate {
                 };
                 Some(pause.map_or(self.deadline, |pause| pause.min(self.deadline)))
             }
-            State::Authorised => self.forward_from().filter(|&at| at > self.now),
+            State::Authorised => self.goes_on_at().filter(|&at| at > self.now),
             State::Rejected | State::Expired => None,
         }
     }
@@ -305,7 +224,7 @@ impl Gate {
     /// Whether media may go on: the caller is authorised and the last key is over. Until this says yes
     /// for the first time the audio must be listened to, as that is what tells.
     pub fn may_forward(&self, at: Duration) -> bool {
-        self.state == State::Authorised && self.forward_from().is_none_or(|from| at >= from)
+        self.state == State::Authorised && self.goes_on_at().is_none_or(|from| at >= from)
     }
 
     /// Attempts that failed, tried at the store or not.
@@ -326,32 +245,20 @@ impl Gate {
         }
     }
 
-    /// When the last key is over for sure; nothing if it was heard going up.
-    fn forward_from(&self) -> Option<Duration> {
-        let last = self.last?;
-        match last.tone {
-            Tone::Up => None,
-            Tone::Down => Some(last.at.saturating_add(LONG_PRESS)),
-            Tone::Unheard => Some(last.at.saturating_add(PRESS)),
-        }
+    /// When media goes on for sure; nothing if it may at once.
+    fn goes_on_at(&self) -> Option<Duration> {
+        self.last.and_then(|last| last.over_from())
     }
 
     fn merge(&mut self, feed: Feed, key: Key, at: Duration) -> Press {
         match self.presses.merge(feed, key, at) {
             Merged::New(number) => {
-                let tone = match feed {
-                    Feed::InBand => Tone::Down,
-                    Feed::Message | Feed::Callback => Tone::Unheard,
-                };
-                self.last = Some(Last { number, at, tone });
+                self.last = Some(Last::new(number, feed, at));
                 self.hold(Held { number, key, at })
             }
             Merged::Same(number) => {
-                if let Some(last) = &mut self.last
-                    && last.number == number
-                    && feed == Feed::InBand
-                {
-                    last.tone = Tone::Down;
+                if let Some(last) = self.last.as_mut().filter(|last| last.number == number) {
+                    last.told(feed);
                 }
                 Press::Same
             }

@@ -6,6 +6,7 @@
 mod grade;
 mod line;
 mod mitel;
+mod second;
 mod stream;
 mod suite;
 mod talkoff;

@@ -11,7 +11,7 @@ use tonegate::audio::wav::Wav;
 use tonegate::dtmf::{Event, Setting};
 
 /// Every WAV file under `folder`, in a fixed order.
-fn wav_files(folder: &Path, found: &mut Vec<PathBuf>) {
+pub(crate) fn wav_files(folder: &Path, found: &mut Vec<PathBuf>) {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return;
     };

@@ -82,14 +82,39 @@ fn a22_two_presses_count_twice_on_any_number_of_feeds() {
 
 #[test]
 fn a22_beyond_its_window_a_report_is_a_press() {
-    let two = |feed, at| counted(&open_end(), &[(Feed::InBand, '3', 1000), (feed, '3', at)]).0;
-    assert_eq!(two(Feed::Message, 1500), "3");
-    assert_eq!(two(Feed::Message, 1501), "33");
-    assert_eq!(two(Feed::Callback, 4000), "3");
-    assert_eq!(two(Feed::Callback, 4001), "33");
+    // A tone from 1 s on, and another report of the same key.
+    let two = |length: u64, feed, at| {
+        let mut gate = Gate::new(&open_end());
+        gate.press(Feed::InBand, digit('3'), ms(1000));
+        gate.release(ms(1000 + length));
+        gate.press(feed, digit('3'), ms(at))
+    };
+    for (length, feed, at, expected) in [
+        (100, Feed::Message, 1600, Press::Same),
+        (100, Feed::Message, 1601, Press::New),
+        (100, Feed::Callback, 4100, Press::Same),
+        (100, Feed::Callback, 4101, Press::New),
+        // Who presses for long, and a gateway that tells of it afterwards.
+        (1500, Feed::Message, 2600, Press::Same),
+        (1500, Feed::Message, 3001, Press::New),
+        (100, Feed::Message, 500, Press::Same),
+        (100, Feed::Message, 499, Press::New),
+    ] {
+        assert_eq!(two(length, feed, at), expected, "{length} {feed:?} {at}");
+    }
     // The slow feed first: half a second is half a second.
     let report = [(Feed::Callback, '3', 1000), (Feed::InBand, '3', 1501)];
     assert_eq!(counted(&open_end(), &report).0, "33");
+    // While the tone goes on, but not for ever, nor when the next one has begun.
+    let mut gate = Gate::new(&open_end());
+    gate.press(Feed::InBand, digit('3'), ms(1000));
+    assert_eq!(gate.press(Feed::Message, digit('3'), ms(4000)), Press::Same);
+    gate.press(Feed::InBand, digit('4'), ms(5000));
+    assert_eq!(gate.press(Feed::Callback, digit('3'), ms(5001)), Press::New);
+    assert_eq!(
+        gate.press(Feed::Message, digit('4'), ms(15_501)),
+        Press::New
+    );
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod time;
 
 use std::time::Duration;
 
+use super::last::{LONG_PRESS, PRESS};
 use super::*;
 use crate::config::{Ani, CodeLength, Dialled, Feeds};
 
