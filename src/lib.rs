@@ -69,7 +69,7 @@
 //!
 //! * Nothing in rows 0 to 2, in `tap` and in `gate` knows of tokio, sockets, clocks or logging
 //!   ([`ws::handshake`] alone knows HTTP types).
-//! * rustls is named in `listener/tls`, `relay/tls`, `upstream`, `store/redis` and `sim`, nowhere else.
+//! * rustls is named in `listener/tls`, `relay/tls`, `upstream` and `sim`, nowhere else.
 //! * fred is named in `store/redis`, nowhere else.
 //! * jsonwebtoken is named in `admission/jwt`, `admission/jwks`, `admission/media_url` and `config`,
 //!   nowhere else. Keys of issuers are fetched by one future each, which `app` runs: no request fetches anything.

@@ -72,13 +72,15 @@ impl Keys {
     }
 
     fn session(&self, template: &Template, ani: &str, code: &str, id: &str) -> SessionKey {
-        let piece = |piece| match piece {
-            &Piece::Text(ref text) => text.as_str(),
-            &Piece::Ani => ani,
-            &Piece::Code => code,
-            &Piece::Id => id,
-        };
-        let plain: String = template.0.iter().map(piece).collect();
+        let mut plain = String::new();
+        for piece in &template.0 {
+            plain.push_str(match piece {
+                Piece::Text(text) => text,
+                Piece::Ani => ani,
+                Piece::Code => code,
+                Piece::Id => id,
+            });
+        }
         let key = match &self.hmac {
             None => plain,
             Some(key) => hex(hmac::sign(key, plain.as_bytes()).as_ref()),

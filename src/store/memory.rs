@@ -19,9 +19,11 @@ use crate::ids::{CallId, ForeignId, SessionId};
 use crate::secret::Digest;
 
 /// Entries of each kind. A call has up to four, so this is room for as many calls at a time as ten
-/// edges can carry, in some 100 MB; one that is full refuses what is new.
+/// edges can carry, in less than 200 MB; one that is full refuses what is new.
 pub(super) const ENTRIES_MAX: usize = 100_000;
 
+/// Nothing in a process is kept for longer, and no clock runs over.
+const TTL_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 /// A table that is full of what has not ended is not gone through more often.
 const SWEEP_PAUSE: Duration = Duration::from_secs(1);
 
@@ -366,7 +368,8 @@ impl<K: Eq + Hash, V> Table<K, V> {
 
     fn put(&mut self, key: K, value: V, ttl: Duration) -> Result<(), Unavailable> {
         self.room(&key)?;
-        self.entries.insert(key, (value, Instant::now() + ttl));
+        let ends = Instant::now() + ttl.min(TTL_MAX);
+        self.entries.insert(key, (value, ends));
         Ok(())
     }
 
@@ -376,7 +379,7 @@ impl<K: Eq + Hash, V> Table<K, V> {
         if let Some((_, ends)) = self.entries.get_mut(key)
             && *ends > now
         {
-            *ends = now + ttl;
+            *ends = now + ttl.min(TTL_MAX);
         }
     }
 
@@ -386,5 +389,92 @@ impl<K: Eq + Hash, V> Table<K, V> {
         Q: Eq + Hash + ?Sized,
     {
         self.entries.remove(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::KeyForms;
+    use std::time::SystemTime;
+
+    const TTL: Duration = Duration::from_secs(60);
+
+    fn memory(entries: usize) -> (Memory, Keys) {
+        let policy = Policy {
+            ttl: TTL,
+            require_ttl: true,
+        };
+        let keys = Keys::new(&KeyForms::default());
+        (Memory::new(policy, entries), keys)
+    }
+
+    fn call(name: &str) -> CallId {
+        CallId::new(name).unwrap()
+    }
+
+    fn enter<'a>(call: &'a CallId, connection: &'a ForeignId, needs: Needs) -> Enter<'a> {
+        let owner = SessionId::random();
+        Enter {
+            call,
+            owner,
+            token: Digest::of(&owner.to_string()),
+            token_expires: SystemTime::now() + TTL,
+            connection: Some(connection),
+            correlation: None,
+            signed: None,
+            needs,
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn s31_a_full_memory_refuses_what_is_new_until_something_ends() {
+        let (memory, _) = memory(2);
+        let facts = Facts::default();
+        for name in ["a", "b"] {
+            assert_eq!(memory.note_call(&call(name), &facts), Ok(()));
+        }
+        assert_eq!(memory.note_call(&call("c"), &facts), Err(Unavailable::Full));
+        // What is there may be written again.
+        assert_eq!(memory.note_call(&call("a"), &facts), Ok(()));
+        tokio::time::advance(TTL).await;
+        assert_eq!(memory.note_call(&call("c"), &facts), Ok(()));
+        assert_eq!(memory.state().calls.entries.len(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn s28_an_admission_that_has_no_room_consumes_and_spends_nothing() {
+        let (memory, keys) = memory(1);
+        let connection = ForeignId::new("c1").unwrap();
+        let (first, second) = (call("first"), call("second"));
+        memory.note_call(&first, &Facts::default()).unwrap();
+        memory
+            .enter(&enter(&first, &connection, Needs::Nothing), &keys)
+            .unwrap();
+        // Its record has room again, its verdict and its token have none.
+        memory.state().calls.remove(&first);
+        memory.note_call(&second, &Facts::default()).unwrap();
+        memory.put_key(&keys.api(&connection), TTL).unwrap();
+        let ask = enter(&second, &connection, Needs::ApiKey { consume: true });
+        assert_eq!(memory.enter(&ask, &keys), Err(Unavailable::Full));
+        let state = memory.state();
+        assert!(state.has(&keys.api(&connection)));
+        assert!(state.spent.get(&ask.token).is_none());
+        let facts = state.calls.get(&second).map(|call| call.facts.clone());
+        assert_eq!(facts, Some(Facts::default()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a27_what_has_ended_is_not_there() {
+        let (memory, keys) = memory(9);
+        let connection = ForeignId::new("c1").unwrap();
+        let one = call("one");
+        memory.note_call(&one, &Facts::default()).unwrap();
+        memory.put_key(&keys.api(&connection), TTL / 2).unwrap();
+        tokio::time::advance(TTL / 2).await;
+        let ask = enter(&one, &connection, Needs::ApiKey { consume: true });
+        assert_eq!(memory.enter(&ask, &keys), Ok(Entered::NoKey));
+        tokio::time::advance(TTL / 2).await;
+        assert_eq!(memory.enter(&ask, &keys), Ok(Entered::Unknown));
     }
 }

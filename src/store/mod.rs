@@ -12,7 +12,7 @@
 //! | key | type | kept | written by | read by |
 //! | --- | --- | --- | --- | --- |
 //! | `pstn:{ani}:{code}`, `sip:{id}`, `acs:call_connection_id:{id}` | any | as its writer says | other clouds, the session API | `try_code`, `enter` |
-//! | `call:{{call}}` | hash: `ani`, `sip`, `sip_key`, `connection`, `correlation`, `owner`, `opened` | `ttl`, anew with each write and look | `note_call`, `enter` | `enter`, `try_code`, `look`, `leave` |
+//! | `call:{{call}}` | hash: `ani`, `sip`, `sip_key`, `connection`, `correlation`, `noted`, `owner`, `opened` | `ttl`, anew with each write and look | `note_call`, `enter` | `enter`, `try_code`, `look`, `leave` |
 //! | `live:{{call}}` | string: the session that opened the call | `ttl`, anew with each look; after `leave` for the resume window | `enter`, `try_code` | `enter`, `try_code`, `look` |
 //! | `tries:{{call}}` | hash: session and number of a try → `wrong`, `opened`, `reserved` | `ttl` | `try_code` | `try_code` |
 //! | `spent:{sha256 of a token}` | string: the session that spent it | until the token ends | `enter` | `enter` |
@@ -195,7 +195,7 @@ pub struct Store {
 /// A question to Redis is a future of some KiB, and whoever waits for it lives far longer: so it has
 /// a place of its own, for as long as it is asked.
 enum Engine {
-    Memory(Memory),
+    Memory(Box<Memory>),
     Redis(Box<Redis>),
 }
 
@@ -216,7 +216,7 @@ impl Store {
         let engine = match &settings.engine {
             config::Engine::Memory => {
                 metrics.store_up.set(1.0);
-                Engine::Memory(Memory::new(policy, memory::ENTRIES_MAX))
+                Engine::Memory(Box::new(Memory::new(policy, memory::ENTRIES_MAX)))
             }
             config::Engine::Redis(redis) => {
                 metrics.store_up.set(0.0);
@@ -243,7 +243,8 @@ impl Store {
         }
     }
 
-    /// Whether it can be asked.
+    /// Whether it can be asked, as far as is known: a server that is frozen is found to be so after two
+    /// seconds.
     pub fn is_up(&self) -> bool {
         match &self.engine {
             Engine::Memory(_) => true,

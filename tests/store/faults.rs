@@ -146,6 +146,7 @@ async fn a17_a_wrong_password_or_authority_is_no_store_and_a_clear_line() {
     let authority = Authority::new("Redis");
     let server = Server::tls(&authority, &acl_line());
     let right = secured(&server, &authority.pem());
+    let plain = Server::plain(&[]);
     let cases = [
         (
             Redis {
@@ -171,6 +172,7 @@ async fn a17_a_wrong_password_or_authority_is_no_store_and_a_clear_line() {
             },
             "the connection failed or ended",
         ),
+        (at(Layout::Cluster, &[&plain]), "it is no cluster"),
     ];
     for (redis, told) in cases {
         let running = Running::new(&settings(redis));

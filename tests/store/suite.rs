@@ -471,13 +471,13 @@ async fn a29_the_window_of_failures_ends(under: Under) {
     assert_eq!(store.try_code(&attempt(1)).await.unwrap(), Tried::Wrong);
     let mut locked_out = 0;
     eventually("the end of the window", async || {
-        match store.try_code(&attempt(2)).await.unwrap() {
-            Tried::LockedOut => {
-                locked_out += 1;
-                None
-            }
-            tried => Some(assert_eq!(tried, Tried::Wrong)),
+        let tried = store.try_code(&attempt(2)).await.unwrap();
+        if tried == Tried::LockedOut {
+            locked_out += 1;
+            return None;
         }
+        assert_eq!(tried, Tried::Wrong);
+        Some(())
     })
     .await;
     assert!(locked_out > 0, "the window was never seen");
@@ -559,15 +559,14 @@ async fn a25_a_verdict_holds_for_the_resume_window_and_no_longer(under: Under) {
     eventually("the end of the window", async || {
         let third = call.again();
         let entered = third.enter(store, needs).await;
-        match entered {
+        if matches!(entered, Entered::Authorised { resumed: true, .. }) {
             // It came in time: so it has to leave again.
-            Entered::Authorised { resumed: true, .. } => {
-                let short = Duration::from_millis(1);
-                store.leave(&call.id, third.owner, short).await.unwrap();
-                None
-            }
-            entered => Some(assert_eq!(entered, Entered::NoKey)),
+            let short = Duration::from_millis(1);
+            store.leave(&call.id, third.owner, short).await.unwrap();
+            return None;
         }
+        assert_eq!(entered, Entered::NoKey);
+        Some(())
     })
     .await;
 }
@@ -613,13 +612,13 @@ async fn a27_an_expired_key_opens_nothing(under: Under) {
             ..Call::new()
         };
         call.note(store).await;
-        match call.enter(store, Needs::ApiKey { consume: false }).await {
-            Entered::Authorised { .. } => {
-                opened += 1;
-                None
-            }
-            entered => Some(assert_eq!(entered, Entered::NoKey)),
+        let entered = call.enter(store, Needs::ApiKey { consume: false }).await;
+        if matches!(entered, Entered::Authorised { .. }) {
+            opened += 1;
+            return None;
         }
+        assert_eq!(entered, Entered::NoKey);
+        Some(())
     })
     .await;
     assert!(opened > 0, "the key was never seen");

@@ -328,108 +328,110 @@ mod tests {
         }
     }
 
+    /// What is written, and the key that is told.
+    const MISTAKES: &[(&str, &str)] = &[
+        ("url = \"CANARY\"", "store.url"),
+        ("url = \"http://h\"", "store.url"),
+        ("url = \"redis://user:CANARY@localhost\"", "store.url"),
+        ("url = \"redis://CANARY@localhost\"", "store.url"),
+        ("url = \"redis://localhost:x\"", "store.url"),
+        ("url = \"redis://localhost:0\"", "store.url"),
+        ("url = \"redis://localhost/CANARY\"", "store.url"),
+        ("url = \"redis://\"", "store.url"),
+        ("url = \"redis://localhost?node=a:1\"", "store.url"),
+        ("url = \"redis://localhost?password=CANARY\"", "store.url"),
+        ("url = \"redis://10.0.0.1\"", "store.url"),
+        ("url = \"redis-cluster://localhost/1\"", "store.url"),
+        ("url = \"redis-cluster://localhost?node=a\"", "store.url"),
+        ("url = \"redis-cluster://localhost?node=a:1\"", "store.url"),
+        ("url = \"redis-sentinel://localhost\"", "store.url"),
+        (
+            "url = \"redis://localhost?sentinelServiceName=m\"",
+            "store.url",
+        ),
+        (
+            "url = \"redis-sentinel://localhost?sentinelServiceName=a%20b\"",
+            "store.url",
+        ),
+        (
+            "url = \"redis-sentinel://localhost?sentinelServiceName=m&sentinelPassword=CANARY\"",
+            "store.url",
+        ),
+        ("password = \"CANARY\"", "store.password"),
+        ("timeout = \"1s\"", "store.timeout"),
+        (
+            "url = \"redis://localhost\"\ntimeout = \"0s\"",
+            "store.timeout",
+        ),
+        (
+            "url = \"redis://localhost\"\ntimeout = \"11s\"",
+            "store.timeout",
+        ),
+        (
+            "url = \"redis://localhost\"\npassword = \"\"",
+            "store.password",
+        ),
+        (
+            "url = \"redis://localhost\"\nusername = \"u\"",
+            "store.username",
+        ),
+        (
+            "url = \"redis://localhost\"\nroots = \"system\"",
+            "store.roots",
+        ),
+        (
+            "url = \"redis://localhost\"\nsentinel_password = \"CANARY\"",
+            "store.sentinel_password",
+        ),
+        ("url = \"redis://localhost\"\nscope = \"s\"", "store.scope"),
+        (
+            "url = \"redis://localhost\"\nclient_id = \"s\"",
+            "store.client_id",
+        ),
+        (
+            "url = \"redis://localhost\"\nmanaged_identity = true",
+            "store.username",
+        ),
+        (
+            "url = \"redis://localhost\"\nmanaged_identity = true\nusername = \"u\"",
+            "store.username",
+        ),
+        (
+            "url = \"redis://localhost\"\nmanaged_identity = true\npassword = \"CANARY\"",
+            "store.password",
+        ),
+        (
+            "url = \"redis://localhost\"\nmanaged_identity = true\n\
+             username = \"11111111-2222-3333-4444-555555555555\"",
+            // The variables name half of an identity service.
+            "store: IDENTITY_ENDPOINT",
+        ),
+        ("ttl = \"0s\"", "store.ttl"),
+        ("ttl = \"8d\"", "store.ttl"),
+        ("prefix = \"a{b}\"", "store.prefix"),
+        ("prefix = \"a*\"", "store.prefix"),
+        ("hmac = \"CANARY\"", "store.hmac"),
+        ("hmac = \"\"", "store.hmac"),
+        ("pstn = \"pstn:{ani}\"", "store.pstn"),
+        ("pstn = \"pstn:{ani}{code}\"", "store.pstn"),
+        ("pstn = \"pstn:{ani}0{code}\"", "store.pstn"),
+        ("pstn = \"pstn:{ani}:{code}:{code}\"", "store.pstn"),
+        ("pstn = \"pstn:{ani}:{id}:{code}\"", "store.pstn"),
+        ("pstn = \"{ani}:{code}\"", "store.pstn"),
+        ("pstn = \"p {ani}:{code}\"", "store.pstn"),
+        ("sip = \"{id}\"", "store.sip"),
+        ("sip = \"sip:\"", "store.sip"),
+        ("sip = \"sip:{id}}\"", "store.sip"),
+        ("sip = \"sip:{id\"", "store.sip"),
+        ("sip = \"pstn:x:{id}\"", "store.sip"),
+        ("api = \"live:{id}\"", "store.api"),
+        ("api = \"c{id}\"", "store.api"),
+        ("ttk = \"1h\"", "ttk"),
+    ];
+
     #[test]
     fn a17_every_mistake_is_told_by_its_key_and_without_its_value() {
-        let mistakes = [
-            ("url = \"CANARY\"", "store.url"),
-            ("url = \"http://h\"", "store.url"),
-            ("url = \"redis://user:CANARY@localhost\"", "store.url"),
-            ("url = \"redis://CANARY@localhost\"", "store.url"),
-            ("url = \"redis://localhost:x\"", "store.url"),
-            ("url = \"redis://localhost:0\"", "store.url"),
-            ("url = \"redis://localhost/CANARY\"", "store.url"),
-            ("url = \"redis://\"", "store.url"),
-            ("url = \"redis://localhost?node=a:1\"", "store.url"),
-            ("url = \"redis://localhost?password=CANARY\"", "store.url"),
-            ("url = \"redis://10.0.0.1\"", "store.url"),
-            ("url = \"redis-cluster://localhost/1\"", "store.url"),
-            ("url = \"redis-cluster://localhost?node=a\"", "store.url"),
-            ("url = \"redis-cluster://localhost?node=a:1\"", "store.url"),
-            ("url = \"redis-sentinel://localhost\"", "store.url"),
-            (
-                "url = \"redis://localhost?sentinelServiceName=m\"",
-                "store.url",
-            ),
-            (
-                "url = \"redis-sentinel://localhost?sentinelServiceName=a%20b\"",
-                "store.url",
-            ),
-            (
-                "url = \"redis-sentinel://localhost?sentinelServiceName=m&sentinelPassword=CANARY\"",
-                "store.url",
-            ),
-            ("password = \"CANARY\"", "store.password"),
-            ("timeout = \"1s\"", "store.timeout"),
-            (
-                "url = \"redis://localhost\"\ntimeout = \"0s\"",
-                "store.timeout",
-            ),
-            (
-                "url = \"redis://localhost\"\ntimeout = \"11s\"",
-                "store.timeout",
-            ),
-            (
-                "url = \"redis://localhost\"\npassword = \"\"",
-                "store.password",
-            ),
-            (
-                "url = \"redis://localhost\"\nusername = \"u\"",
-                "store.username",
-            ),
-            (
-                "url = \"redis://localhost\"\nroots = \"system\"",
-                "store.roots",
-            ),
-            (
-                "url = \"redis://localhost\"\nsentinel_password = \"CANARY\"",
-                "store.sentinel_password",
-            ),
-            ("url = \"redis://localhost\"\nscope = \"s\"", "store.scope"),
-            (
-                "url = \"redis://localhost\"\nclient_id = \"s\"",
-                "store.client_id",
-            ),
-            (
-                "url = \"redis://localhost\"\nmanaged_identity = true",
-                "store.username",
-            ),
-            (
-                "url = \"redis://localhost\"\nmanaged_identity = true\nusername = \"u\"",
-                "store.username",
-            ),
-            (
-                "url = \"redis://localhost\"\nmanaged_identity = true\npassword = \"CANARY\"",
-                "store.password",
-            ),
-            (
-                "url = \"redis://localhost\"\nmanaged_identity = true\n\
-                 username = \"11111111-2222-3333-4444-555555555555\"",
-                // The variables name half of an identity service.
-                "store: IDENTITY_ENDPOINT",
-            ),
-            ("ttl = \"0s\"", "store.ttl"),
-            ("ttl = \"8d\"", "store.ttl"),
-            ("prefix = \"a{b}\"", "store.prefix"),
-            ("prefix = \"a*\"", "store.prefix"),
-            ("hmac = \"CANARY\"", "store.hmac"),
-            ("hmac = \"\"", "store.hmac"),
-            ("pstn = \"pstn:{ani}\"", "store.pstn"),
-            ("pstn = \"pstn:{ani}{code}\"", "store.pstn"),
-            ("pstn = \"pstn:{ani}0{code}\"", "store.pstn"),
-            ("pstn = \"pstn:{ani}:{code}:{code}\"", "store.pstn"),
-            ("pstn = \"pstn:{ani}:{id}:{code}\"", "store.pstn"),
-            ("pstn = \"{ani}:{code}\"", "store.pstn"),
-            ("pstn = \"p {ani}:{code}\"", "store.pstn"),
-            ("sip = \"{id}\"", "store.sip"),
-            ("sip = \"sip:\"", "store.sip"),
-            ("sip = \"sip:{id}}\"", "store.sip"),
-            ("sip = \"sip:{id\"", "store.sip"),
-            ("sip = \"pstn:x:{id}\"", "store.sip"),
-            ("api = \"live:{id}\"", "store.api"),
-            ("api = \"c{id}\"", "store.api"),
-            ("ttk = \"1h\"", "ttk"),
-        ];
-        for (text, key) in mistakes {
+        for &(text, key) in MISTAKES {
             let told = resolve(text).expect_err(text).join("\n");
             assert!(told.contains(key), "{text}\n{told}");
             assert!(!told.contains("CANARY"), "{told}");
