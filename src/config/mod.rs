@@ -28,7 +28,9 @@ pub use self::phone::{
     Ani, Bridge, Calls, CodeLength, Dialled, Feeds, Flow, Gate, KnownBy, Phone, Prompts,
     VoiceSession,
 };
-pub use self::route::{CALL, Dtmf, Enter, Parameter, Pass, Place, Refuse, Route, RouteKind, Way};
+pub use self::route::{
+    CALL, CALL_SECRET, Dtmf, Enter, Parameter, Pass, Place, Refuse, Route, RouteKind, Way,
+};
 pub use self::upstream::{
     ApiVersions, Credential, IdentitySource, KeyHeader, Kind, ManagedIdentity, Roots, Service,
     Target, Upstream, VOICE_LIVE_AUDIENCES,
