@@ -11,10 +11,10 @@
 use std::time::SystemTime;
 
 use super::credential::{self, single};
-use super::media_url::{PARAMETER, Signed, Signer};
+use super::media_url::{Signed, Signer};
 use super::query::Query;
 use super::{Denied, Entered, Request};
-use crate::config::{Ani, Dialled, Flow, KnownBy, Phone, Route};
+use crate::config::{Ani, CALL_SECRET, Dialled, Flow, KnownBy, Phone, Route};
 use crate::error::Reason;
 use crate::ids::{CallId, ForeignId};
 use crate::secret::{Digest, Secret};
@@ -75,7 +75,7 @@ pub(super) fn lift(asked: Request<'_>, query: &Query) -> Result<Shown, Denied> {
 fn secret(query: &Query) -> Result<Option<Secret>, Denied> {
     let mut found: Option<&String> = None;
     for (name, value) in &query.others {
-        if name != PARAMETER {
+        if name != CALL_SECRET {
             continue;
         }
         if found.is_some_and(|other| !Digest::of(other).is(&Digest::of(value))) {

@@ -24,14 +24,12 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 
 use super::Denied;
-use crate::config::{CALL, Calls};
+use crate::config::{CALL, CALL_SECRET, Calls};
 use crate::error::Reason;
 use crate::ids::{CallId, ForeignId, PhoneNumber};
 use crate::label::Label;
 use crate::secret::Secret;
 
-/// The parameter of the query that holds the token.
-pub const PARAMETER: &str = "s";
 const AUDIENCE: &str = "tonegate:media-url";
 /// Longest token: a few hundred bytes are used, and other people's claims have room.
 const TOKEN_MAX: usize = 4096;
@@ -145,7 +143,7 @@ impl Signer {
         }
         let token = self.token(signed, now, life)?;
         let (call, token) = (&signed.call, token.expose());
-        let url = format!("{scheme}://{authority}{folder}/{call}?{PARAMETER}={token}");
+        let url = format!("{scheme}://{authority}{folder}/{call}?{CALL_SECRET}={token}");
         Ok(Secret::new(url))
     }
 

@@ -4,8 +4,7 @@
 //! Unknown ones are counted and go nowhere.
 
 use super::Denied;
-use super::media_url::PARAMETER;
-use crate::config::{Kind, Place, Route};
+use crate::config::{CALL_SECRET, Kind, Place, Route};
 use crate::error::Reason;
 use crate::label::Label;
 use crate::secret::Secret;
@@ -144,7 +143,7 @@ impl Query {
     pub(super) fn dropped(&self, route: &Route) -> u64 {
         let count = |some: &[bool]| some.iter().filter(|&&some| some).count() as u64;
         let passed = |name: &String| route.parameters.iter().any(|p| p.name.as_str() == name);
-        let secret = |name: &String| route.kind.phone().is_some() && name == PARAMETER;
+        let secret = |name: &String| route.kind.phone().is_some() && name == CALL_SECRET;
         let others = self.others.iter();
         let others = others.filter(|(name, _)| !passed(name) && !secret(name));
         let mut dropped = others.count() as u64;

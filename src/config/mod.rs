@@ -29,7 +29,9 @@ pub use self::phone::{
     Ani, Bridge, Calls, CodeLength, Dialled, Feeds, Flow, Gate, KnownBy, Phone, Prompts,
     VoiceSession,
 };
-pub use self::route::{CALL, Dtmf, Enter, Parameter, Pass, Place, Refuse, Route, RouteKind, Way};
+pub use self::route::{
+    CALL, CALL_SECRET, Dtmf, Enter, Parameter, Pass, Place, Refuse, Route, RouteKind, Way,
+};
 pub use self::store::{
     Engine, KeyForms, Layout, Login, Piece, REDIS_SCOPE, Redis, Store, Template,
 };

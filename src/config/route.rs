@@ -62,6 +62,8 @@ pub struct Route {
 
 /// How the paths of calls end: the last segment is the call's id.
 pub const CALL: &str = "/{call}";
+/// The parameter of the query that holds a call's secret.
+pub const CALL_SECRET: &str = "s";
 
 /// What a route speaks with its clients.
 #[derive(Clone, Debug)]

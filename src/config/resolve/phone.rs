@@ -8,7 +8,8 @@ use super::gate::{flow, rates};
 use super::route::{At, Known};
 use crate::config::file;
 use crate::config::{
-    Bridge, Enter, IssuerKind, Kind, Phone, Place, Refuse, Route, RouteKind, VoiceSession, Way,
+    Bridge, CALL_SECRET, Enter, IssuerKind, Kind, Phone, Place, Refuse, Route, RouteKind,
+    VoiceSession, Way,
 };
 
 /// The kind of a route; what is wrong with it is told.
@@ -122,9 +123,13 @@ fn json(value: &toml::Value) -> Option<Value> {
 
 /// Whoever streams a call shows a token of ACS and the call's secret, both and nothing else.
 pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
-    if route.kind.phone().is_none() {
-        return;
+    if route.kind.phone().is_some() {
+        required(at, route, known);
+        useless(at, route);
     }
+}
+
+fn required(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
     let acs = |way: &Way| match way {
         Way::Issuer(name) => known
             .issuers
@@ -148,6 +153,10 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
     if known.file.calls.is_none() {
         at.add("require", "\"call\" needs [calls], which signs media URLs");
     }
+}
+
+/// What would have no effect, or another one than meant.
+fn useless(at: &mut At<'_>, route: &Route) {
     let written = at.written;
     let useless = [
         (
@@ -199,7 +208,7 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
     if route
         .parameters
         .iter()
-        .any(|parameter| parameter.name.as_str() == "s")
+        .any(|parameter| parameter.name.as_str() == CALL_SECRET)
     {
         at.add(
             "parameters",
