@@ -6,7 +6,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, anyhow, bail, ensure};
+use anyhow::{Context as _, bail, ensure};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 use tokio::time::sleep;
@@ -60,7 +60,12 @@ pub(super) struct Flags {
     correlation_id: Option<String>,
 
     /// Keys to press: 0-9 A-D * #, and a comma for a pause of 750 ms
-    #[arg(long, value_name = "KEYS", default_value = "")]
+    #[arg(
+        long,
+        value_name = "KEYS",
+        default_value = "",
+        hide_default_value = true
+    )]
     digits: String,
     /// How the edge is told of keys
     #[arg(long, value_enum, value_name = "HOW", default_value = "both")]
@@ -131,7 +136,7 @@ async fn call(flags: &Flags, show: &Show) -> anyhow::Result<()> {
         Ok(call) => call,
         Err(error) => {
             show.failed("101", &refusal(&error));
-            return Err(anyhow!(error).context("the call did not go through"));
+            bail!("the call did not go through: {error}");
         }
     };
     let hand = call.hand();

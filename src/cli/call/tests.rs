@@ -2,6 +2,8 @@
 
 use clap::Parser;
 use futures_util::{SinkExt as _, StreamExt as _};
+use tokio::net::TcpStream;
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
@@ -186,6 +188,17 @@ fn a_refusal_is_told_with_the_edges_words_and_no_control_character() {
     );
 }
 
+/// Waits for messages with these words, one after the other.
+async fn hears(socket: &mut WebSocketStream<TcpStream>, words: &[&str]) {
+    for words in words {
+        let mut text = String::new();
+        while !text.contains(words) {
+            let message = within(socket.next()).await.unwrap().unwrap();
+            text = message.into_text().unwrap().to_string();
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_timeline_is_told_in_words_and_no_key_is() {
     let edge = Edge::bind().await;
@@ -208,28 +221,17 @@ async fn the_timeline_is_told_in_words_and_no_key_is() {
     };
     let answering = async {
         let mut socket = edge.accept().await.socket;
-        let mut spoke = false;
-        for says in [
-            vec![audio(&[1; 480])],
-            vec![
-                audio(&[2; 480]),
-                stop(),
-                audio(&[3; 480]),
-                Message::binary(vec![1]),
-                closes(4403),
-            ],
+        hears(&mut socket, &["DtmfData"]).await;
+        socket.send(audio(&[1; 480])).await.unwrap();
+        hears(&mut socket, &["DtmfData", "\"silent\":false"]).await;
+        for message in [
+            audio(&[2; 480]),
+            stop(),
+            audio(&[3; 480]),
+            Message::binary(vec![1]),
+            closes(4403),
         ] {
-            let mut keys = 0;
-            while keys == 0 || (spoke && keys < 2) {
-                let text = within(socket.next()).await.unwrap().unwrap();
-                let text = text.to_text().unwrap();
-                let said = text.contains("\"silent\":false");
-                keys += usize::from(text.contains("DtmfData") || (spoke && said));
-            }
-            spoke = true;
-            for message in says {
-                socket.send(message).await.unwrap();
-            }
+            socket.send(message).await.unwrap();
         }
         while within(socket.next()).await.is_some_and(|m| m.is_ok()) {}
     };

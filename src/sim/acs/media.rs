@@ -93,7 +93,7 @@ pub(super) async fn speak(
             };
             // Without a pace, only what is said takes time.
             let frames =
-                (!goes && !(said && options.pace == Pace::AtOnce)).then(|| state.line.next());
+                (!goes && (!said || options.pace == Pace::RealTime)).then(|| state.line.next());
             (texts, frames, leave.filter(|_| goes))
         };
         for text in texts {
@@ -243,13 +243,13 @@ async fn listen(
 
 /// Whether the edge broke RFC 6455, rather than being gone.
 fn is_broken(error: &tungstenite::Error) -> bool {
-    match error {
-        tungstenite::Error::Protocol(broken) => *broken != ResetWithoutClosingHandshake,
-        error => matches!(
-            error,
-            tungstenite::Error::Utf8(_) | tungstenite::Error::Capacity(_)
-        ),
+    if let tungstenite::Error::Protocol(broken) = error {
+        return *broken != ResetWithoutClosingHandshake;
     }
+    matches!(
+        error,
+        tungstenite::Error::Utf8(_) | tungstenite::Error::Capacity(_)
+    )
 }
 
 fn hear(text: &str, now: Instant, shared: &Shared) {

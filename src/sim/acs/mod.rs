@@ -9,7 +9,7 @@
 //! Owns one call's media: dialling, the line, the loudspeaker, the record. Refuses to know Redis,
 //! codes and gates: keys are pressed, and what comes of it is heard or seen.
 //!
-//! Reading order: [`line`] is what is said, [`message`] how that is written, [`read`] what comes
+//! Reading order: [`mod@line`] is what is said, [`message`] how that is written, [`read`] what comes
 //! back, [`playback`] how it is heard, [`record`] what is remembered, [`hand`] how a test or a
 //! person takes part, `media` the two directions at work.
 //!

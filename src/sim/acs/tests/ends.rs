@@ -31,16 +31,14 @@ async fn the_edges_code_and_reason_are_kept_and_its_close_is_answered() {
             };
             edge.socket.close(Some(close)).await.unwrap();
             // Frames on their way are passed over; then comes the answer, with the same code.
-            loop {
-                match within(edge.socket.next()).await.unwrap().unwrap() {
-                    Message::Text(_) => {}
-                    Message::Close(Some(close)) => {
-                        assert_eq!(u16::from(close.code), 4403);
-                        break;
-                    }
-                    other => panic!("{other:?}"),
-                }
+            let mut answer = within(edge.socket.next()).await.unwrap().unwrap();
+            while answer.is_text() {
+                answer = within(edge.socket.next()).await.unwrap().unwrap();
             }
+            let Message::Close(Some(close)) = answer else {
+                panic!("{answer:?}");
+            };
+            assert_eq!(u16::from(close.code), 4403);
         })
         .await;
         let closed = Ending::Closed {
