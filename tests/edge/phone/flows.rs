@@ -36,9 +36,7 @@ async fn a12_a_wrong_code_closes_with_4403_and_nothing_is_dialled() {
     let call = phone
         .rings(&phone.dial(&signed("c1")), Options::default())
         .await;
-    call.hand
-        .press("824,,825,,826", &Keying::both())
-        .unwrap();
+    call.hand.press("824,,825,,826", &Keying::both()).unwrap();
     call.closed(4403, "code_wrong").await;
     assert_eq!(phone.world.upstream_total(), 0);
     let _ = (Duration::ZERO, Pace::AtOnce);
