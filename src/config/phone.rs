@@ -12,6 +12,7 @@ pub struct Calls {
     /// What signs media URLs, 32 bytes at the least; the first signs, all verify.
     pub secrets: Vec<Secret>,
     pub known_by: KnownBy,
+    pub spend: Spend,
     /// How long a verdict holds after the media socket has dropped.
     pub resume: Duration,
 }
@@ -24,6 +25,18 @@ pub enum KnownBy {
     Record,
     /// The signed media URL alone, which says what the record would.
     Url,
+}
+
+/// What a token of ACS is good for once a socket was opened with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Spend {
+    /// For nothing more.
+    #[default]
+    Token,
+    /// For a socket of another call. Whether ACS puts anything into its tokens that makes two of one
+    /// second differ is not documented: where it does not, two calls that come at once have the same
+    /// token, and the second would be refused.
+    Call,
 }
 
 /// What a route does with the calls of ACS.

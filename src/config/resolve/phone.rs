@@ -496,6 +496,7 @@ mod tests {
             "[calls]\nknown_by = \"header\"",
             "calls.known_by",
         ),
+        ("[calls]", "[calls]\nspend = \"never\"", "calls.spend"),
         ("[calls]", "[calls]\nresume = \"11m\"", "calls.resume"),
         ("[calls]", "[calls]\nresumes = \"1m\"", "resumes"),
         // The issuer.
