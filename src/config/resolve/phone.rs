@@ -8,7 +8,7 @@ use super::gate::{flow, rates};
 use super::route::{At, Known};
 use crate::config::file;
 use crate::config::{
-    Bridge, CALL_SECRET, Enter, IssuerKind, Kind, Phone, Place, Refuse, Route, RouteKind,
+    Bridge, CALL_SECRET, Dtmf, Enter, IssuerKind, Kind, Phone, Place, Refuse, Route, RouteKind,
     VoiceSession, Way,
 };
 
@@ -179,6 +179,11 @@ fn useless(at: &mut At<'_>, route: &Route) {
             "refuse",
             route.refuse == Refuse::Close,
             "ACS is told by status",
+        ),
+        (
+            "dtmf",
+            route.dtmf != Dtmf::Off,
+            "its keys are for the gate to hear",
         ),
         (
             "lock_models",
@@ -586,6 +591,7 @@ mod tests {
             "routes.phone.without_origin",
         ),
         (MORE, "refuse = \"close\"\n", "routes.phone.refuse"),
+        (MORE, "dtmf = \"observe\"\n", "routes.phone.dtmf"),
         (MORE, "lock_models = true\n", "routes.phone.lock_models"),
         (
             MORE,

@@ -139,7 +139,7 @@ impl Call {
     pub(super) fn upstream_pump(&self, max_message: u64) -> Pump {
         match &self.way {
             Way::Bridge(_) => Pump::hearing(Role::Server, max_message),
-            Way::Verbatim(_) => Pump::new(Role::Server, max_message, None, Tap::default()),
+            Way::Verbatim(_) => Pump::new(Role::Server, max_message, None, Tap::on_call()),
         }
     }
 

@@ -324,3 +324,26 @@ proptest! {
         prop_assert_eq!(read(part), Err(Unreadable));
     }
 }
+
+#[test]
+fn a_peek_tells_audio_in_every_casing_and_waits_for_what_it_needs() {
+    let audio = [
+        r#"{"kind":"AudioData","audioData":{"data":"AAAA"}}"#,
+        r#"{ "Kind" : "audioData", "AudioData":{}}"#,
+        r#"{"audioData":{"data":"AAAA"},"kind":"AudioData"}"#,
+    ];
+    for text in audio {
+        assert_eq!(peek(text.as_bytes()), Some(Kind::Audio), "{text}");
+    }
+    for text in [
+        r#"{"kind":"AudioMetadata","audioMetadata":{}}"#,
+        r#"{"kind":"StopAudio"}"#,
+        r#"{"dtmfData":{}}"#,
+    ] {
+        assert_eq!(peek(text.as_bytes()), Some(Kind::Other), "{text}");
+    }
+    let undecided = audio[0].as_bytes();
+    for length in 0..19 {
+        assert_eq!(peek(&undecided[..length]), None, "{length}");
+    }
+}
