@@ -6,16 +6,17 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
-use clap::{Args, ValueEnum};
+use anyhow::{Context as _, anyhow, bail, ensure};
+use clap::{ArgGroup, Args, ValueEnum};
 use serde_json::json;
 use tokio::time::sleep;
 
-use self::steps::{CODE_WRONG, GATE_EXPIRED, Step, step};
+use self::steps::{CODE_WRONG, GATE_EXPIRED, Step, step, word};
 use super::demo::Show;
 use super::serve::signalled;
 use crate::audio::SampleRate;
 use crate::audio::wav::Wav;
+use crate::dtmf::Digit;
 use crate::sim::acs::hand::Hand;
 use crate::sim::acs::line::{Keying, Talker};
 use crate::sim::acs::record::{Ending, Record};
@@ -26,8 +27,13 @@ use crate::sim::issuer::mint::Mint;
 use crate::sim::signal;
 
 #[derive(Args)]
+#[command(
+    group = ArgGroup::new("credential").args(["token", "issuer"]).required(true),
+    after_long_help = EXAMPLE
+)]
 pub(super) struct Flags {
-    /// Address of the media stream, whole, as a call is answered with it: wss://…/acs/media/{call}?…
+    /// Address of the media stream, whole, as a call is answered with it: wss://…/acs/media/{call}?s=…,
+    /// which `tonegate token mint --call` prints
     #[arg(long, value_name = "URL")]
     url: String,
     /// Roots that the edge and the issuer are verified against, PEM; needed with wss and https
@@ -35,64 +41,99 @@ pub(super) struct Flags {
     roots: Option<PathBuf>,
 
     /// Token to show, or - to read it from standard input
-    #[arg(long, value_name = "TOKEN", required_unless_present = "issuer")]
+    #[arg(long, value_name = "TOKEN", help_heading = TOKEN)]
     token: Option<String>,
-    /// Have a simulated issuer make the token: the base that `tonegate sim issuer` prints
+    /// Have a simulated issuer make it: the base that `tonegate sim issuer` prints
     #[arg(
         long,
         value_name = "URL",
         requires = "audience",
-        conflicts_with = "token"
+        conflicts_with = "token",
+        help_heading = TOKEN
     )]
     issuer: Option<String>,
     /// Whom that token is for: the immutable id of the ACS resource
-    #[arg(long, value_name = "ID", requires = "issuer", conflicts_with = "token")]
+    #[arg(
+        long,
+        value_name = "ID",
+        requires = "issuer",
+        conflicts_with = "token",
+        help_heading = TOKEN
+    )]
     audience: Option<String>,
 
-    /// Number of the caller
-    #[arg(long, value_name = "NUMBER", default_value = "+15551234567")]
+    /// Number of the caller, as the participant of the audio has it; what signalling says is in the
+    /// URL or in the call's record
+    #[arg(long, value_name = "NUMBER", default_value = "+15551234567", help_heading = CALL)]
     ani: String,
     /// Id of the call's connection; a random one otherwise
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", help_heading = CALL)]
     connection_id: Option<String>,
     /// Id that all legs of the call share; a random one otherwise
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", help_heading = CALL)]
     correlation_id: Option<String>,
+    /// A stream for each participant instead of one for all: the caller, and one who says nothing
+    #[arg(long, help_heading = CALL)]
+    unmixed: bool,
+    /// Sample rate in Hz, 16000 or 24000
+    #[arg(long, value_name = "HZ", default_value = "24000", value_parser = rate, help_heading = CALL)]
+    rate: SampleRate,
 
     /// Keys to press: 0-9 A-D * #, and a comma for a pause of 750 ms
     #[arg(
         long,
         value_name = "KEYS",
         default_value = "",
-        hide_default_value = true
+        hide_default_value = true,
+        help_heading = CALLER
     )]
     digits: String,
     /// How the edge is told of keys
-    #[arg(long, value_enum, value_name = "HOW", default_value = "both")]
+    #[arg(long, value_enum, value_name = "HOW", default_value = "both", help_heading = CALLER)]
     by: By,
     /// What the caller says after the keys, a WAV file at the call's rate; a second of a sound that
     /// voice detectors take for speech otherwise
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = CALLER)]
     wav: Option<PathBuf>,
     /// Say it again, half a second into the answer
-    #[arg(long)]
+    #[arg(long, help_heading = CALLER)]
     barge_in: bool,
-    /// A stream for each participant instead of one for all: the caller, and one who says nothing
-    #[arg(long)]
-    unmixed: bool,
-    /// Sample rate in Hz, 16000 or 24000
-    #[arg(long, value_name = "HZ", default_value_t = 24_000)]
-    rate: u32,
     /// Hang up after so many seconds, 600 at most
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=600))]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 10,
+        value_parser = clap::value_parser!(u16).range(1..=600),
+        help_heading = CALLER
+    )]
     seconds: u16,
 
     /// WAV file to write what the caller heard to, from the 101 to the end
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = TOLD)]
     play_into: Option<PathBuf>,
     /// Print each step as a JSON line
-    #[arg(long)]
+    #[arg(long, help_heading = TOLD)]
     json: bool,
+}
+
+const TOKEN: &str = "Token of ACS, one of";
+const CALL: &str = "The call";
+const CALLER: &str = "What the caller does";
+const TOLD: &str = "What is told";
+
+const EXAMPLE: &str = "\
+Exit code 0: audio came back after the last key, and nothing was wrong. 1: it did not go through.
+
+A call to an edge whose settings trust a simulated issuer (`tonegate demo` prints one that works):
+
+  tonegate call --url \"$(tonegate token mint --config edge.toml --call 7f0c --ani +15551234567)\" \\
+    --issuer https://localhost:9000 --audience 22222222-3333-4444-5555-666666666666 \\
+    --roots ca.pem --digits 823123 --barge-in";
+
+fn rate(text: &str) -> Result<SampleRate, &'static str> {
+    let rate = text.parse().ok().and_then(SampleRate::from_hz);
+    let rate = rate.filter(|rate| matches!(rate, SampleRate::Hz16000 | SampleRate::Hz24000));
+    rate.ok_or("the rate must be 16000 or 24000")
 }
 
 /// How the edge is told of keys.
@@ -129,7 +170,8 @@ pub(super) fn run(flags: &Flags) -> anyhow::Result<()> {
 
 /// Calls, and tells each step as it happens. An error if the call did not go through.
 async fn call(flags: &Flags, show: &Show) -> anyhow::Result<()> {
-    let options = flags.options()?;
+    flags.judge()?;
+    let options = flags.options();
     let speech = flags.speech(options.rate)?;
     let dial = flags.dial(show).await?;
     let call = match Call::dial(&dial, options.clone()).await {
@@ -221,10 +263,13 @@ async fn follow(
 fn verdict(record: &Record, keys: usize) -> anyhow::Result<()> {
     if let Some(Ending::Closed {
         code: Some(code @ (CODE_WRONG | GATE_EXPIRED)),
-        ..
-    }) = record.ending
+        reason,
+    }) = &record.ending
     {
-        bail!("the call did not go through: the gate closed it with {code}");
+        bail!(
+            "the call did not go through: the gate closed it with {code}{}",
+            word(reason)
+        );
     }
     let pressed = record.keys();
     ensure!(
@@ -279,11 +324,26 @@ impl Flags {
         self.digits.chars().filter(|&key| key != ',').count()
     }
 
-    fn options(&self) -> anyhow::Result<Options> {
-        let rate = SampleRate::from_hz(self.rate);
-        let rate = rate.filter(|rate| matches!(rate, SampleRate::Hz16000 | SampleRate::Hz24000));
-        Ok(Options {
-            rate: rate.context("the rate must be 16000 or 24000")?,
+    /// Not left to the command line's own judgement, which would print code and secret again.
+    fn judge(&self) -> anyhow::Result<()> {
+        let dialled = ["wss://", "ws://"]
+            .iter()
+            .any(|scheme| self.url.starts_with(scheme));
+        ensure!(
+            dialled,
+            "the address of a media stream begins with wss:// or ws://"
+        );
+        let is_key = |key| key == ',' || Digit::from_char(key).is_some();
+        ensure!(
+            self.digits.chars().all(is_key),
+            "keys are 0-9 A-D * # and a comma for a pause"
+        );
+        Ok(())
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            rate: self.rate,
             ani: self.ani.clone(),
             channel: if self.unmixed {
                 Channel::Unmixed
@@ -291,7 +351,7 @@ impl Flags {
                 Channel::Mixed { named: true }
             },
             ..Options::default()
-        })
+        }
     }
 
     fn speech(&self, rate: SampleRate) -> anyhow::Result<Vec<i16>> {
@@ -321,7 +381,9 @@ impl Flags {
         let token = match &self.issuer {
             Some(base) => {
                 let minted = issuer::mint(base, &self.order(), roots_pem.as_deref()).await;
-                let minted = minted.context("no token from the issuer")?;
+                // What it says of its source is in its words.
+                let minted =
+                    minted.map_err(|error| anyhow!("no token from the issuer: {error}"))?;
                 show.passed("token", Instant::now(), "made by the simulated issuer");
                 minted
             }

@@ -151,24 +151,26 @@ async fn what_is_wrong_on_the_line_is_told() {
         (&["--audience", "y"], "--issuer"),
         (&["--token", "x", "--by", "voice"], "tones, messages, both"),
         (&["--token", "x", "--seconds", "0"], "1..=600"),
+        (&["--token", "x", "--rate", "8000"], "16000 or 24000"),
     ] {
         let text = flags("ws://x", more).err().unwrap().to_string();
         assert!(text.contains(words), "{text}");
     }
     let show = Show::new(true, "call");
     for (url, more, words) in [
-        ("ws://x", &["--rate", "8000"][..], "16000 or 24000"),
         (
             "ws://x",
-            &["--wav", "/nowhere/x.wav"],
+            &["--wav", "/nowhere/x.wav"][..],
             "cannot read /nowhere/x.wav",
         ),
         ("wss://x", &[], "--roots"),
-        ("http:", &[], "did not go through"),
+        ("https://x?s=823", &[], "wss:// or ws://"),
+        ("ws://x", &["--digits", "823x"], "0-9 A-D * #"),
+        ("ws://", &[], "did not go through"),
     ] {
         let flags = flags(url, &[&token, more].concat()).unwrap();
         let error = format!("{:#}", call(&flags, &show).await.unwrap_err());
-        assert!(error.contains(words), "{error}");
+        assert!(error.contains(words) && !error.contains("823"), "{error}");
     }
 }
 
@@ -208,7 +210,7 @@ async fn the_timeline_is_told_in_words_and_no_key_is() {
         ..Dial::default()
     };
     let calling = async {
-        let call = Call::dial(&dial, flags.options().unwrap()).await.unwrap();
+        let call = Call::dial(&dial, flags.options()).await.unwrap();
         let hand = call.hand();
         hand.press("8", &Keying::messages()).unwrap();
         let heard = async {
@@ -263,7 +265,7 @@ async fn the_timeline_is_told_in_words_and_no_key_is() {
         "of audio dropped unplayed",
         "audio again after StopAudio",
         "the edge sent what ACS does not expect: Binary",
-        "closed with 4403: a wrong code, or too many of them",
+        "closed with 4403 told: a wrong code, or too many of them",
     ];
     assert_eq!(words.len(), steps.len());
     for (step, words) in steps.iter().zip(words) {
