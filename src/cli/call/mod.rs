@@ -278,7 +278,13 @@ fn verdict(record: &Record, keys: usize) -> anyhow::Result<()> {
     );
     ensure!(
         record.answered().is_some(),
-        "the call did not go through: no audio came back"
+        "the call did not go through: no audio came back{}",
+        // What the caller cannot see from here, but may have brought about.
+        if keys > 0 {
+            "; a gate that allows more attempts waits on after a wrong code"
+        } else {
+            ""
+        }
     );
     ensure!(
         record.ending != Some(Ending::Lost),

@@ -73,11 +73,16 @@ fn audio(record: &Record, at: usize, keys: usize) -> (&'static str, bool, String
     if behind.any(|(_, event)| *event == Event::Audio) {
         return ("audio", true, "audio again after StopAudio".to_owned());
     }
-    let detail = match since(record, at, |event| *event == Event::Key) {
-        Some(ms) => {
-            format!("{ms} ms after the last key: the gate let it through, or it is its prompt")
+    let after = |event: &Event| since(record, at, |other| other == event);
+    let detail = match (after(&Event::Key), after(&Event::Spoke)) {
+        (Some(key), spoke) => {
+            // Words before the last key were not for the agent.
+            let spoke = spoke.filter(|spoke| *spoke <= key);
+            let spoke = spoke.map_or_else(String::new, |ms| format!(", {ms} ms after speech"));
+            format!("{key} ms after the last key{spoke}: behind the gate, or its prompt")
         }
-        None => "the answer begins".to_owned(),
+        (None, Some(ms)) => format!("the answer begins {ms} ms after speech"),
+        (None, None) => "the agent speaks first".to_owned(),
     };
     ("first audio", true, detail)
 }

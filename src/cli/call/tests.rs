@@ -227,7 +227,7 @@ async fn the_timeline_is_told_in_words_and_no_key_is() {
         socket.send(audio(&[1; 480])).await.unwrap();
         hears(&mut socket, &["DtmfData", "\"silent\":false"]).await;
         for message in [
-            audio(&[2; 480]),
+            audio(&[2; 12_000]),
             stop(),
             audio(&[3; 480]),
             Message::binary(vec![1]),
@@ -261,7 +261,7 @@ async fn the_timeline_is_told_in_words_and_no_key_is() {
         "audio before the last key: a prompt, or there is no gate",
         "2 of 2 pressed, in the audio and in a message",
         "the caller begins to speak",
-        "ms after the last key: the gate let it through, or it is its prompt",
+        "ms after speech: behind the gate, or its prompt",
         "of audio dropped unplayed",
         "audio again after StopAudio",
         "the edge sent what ACS does not expect: Binary",
