@@ -2,13 +2,17 @@
 
 use clap::Parser;
 use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::json;
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::*;
+use crate::audio::SampleRate;
+use crate::sim::acs::line::Keying;
 use crate::sim::acs::tests::{Accepted, Edge, within};
+use crate::sim::acs::{Dial, guid};
 use crate::sim::issuer::{Issuer, Options as IssuerOptions};
 use tokio_util::sync::CancellationToken;
 

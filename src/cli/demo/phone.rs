@@ -108,9 +108,11 @@ async fn talk(hand: &Hand, show: &Show) -> Result<(), Failed> {
     within("barge-in", "the agent was not interrupted", stopped).await?;
     let (at, ms, dropped) = hand.look(|record| {
         let mut events = record.events.iter().rev();
-        let stop = events.find_map(|(at, event)| match event {
-            Event::Stop { dropped } => Some((*at, dropped.as_millis())),
-            _ => None,
+        let stop = events.find_map(|(at, event)| {
+            let Event::Stop { dropped } = event else {
+                return None;
+            };
+            Some((*at, dropped.as_millis()))
         });
         let (at, dropped) = stop.unwrap_or((Instant::now(), 0));
         let spoke = events.find(|(_, event)| *event == Event::Spoke);
