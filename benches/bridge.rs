@@ -78,7 +78,7 @@ fn read(stream: &[u8], role: Role, mut hear: impl FnMut(&Text<'_>)) {
 
 /// A bridge whose session is set up.
 fn open(mask_tones: bool) -> Bridge {
-    let mut bridge = Bridge::new(&VoiceSession {
+    let mut bridge = Bridge::new(&std::sync::Arc::new(VoiceSession {
         session: serde_json::Map::new(),
         greet: false,
         mask_tones,

@@ -36,7 +36,7 @@ struct Call {
 impl Call {
     fn new(session: &VoiceSession) -> Call {
         Call {
-            bridge: Bridge::new(session),
+            bridge: Bridge::new(&std::sync::Arc::new(session.clone())),
             service: Vec::new(),
             acs: Vec::new(),
         }
