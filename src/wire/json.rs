@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn a33_what_could_leave_the_string_it_is_put_into_is_not_plain() {
+    fn a01_what_could_leave_the_string_it_is_put_into_is_not_plain() {
         assert_eq!(
             raw(r"AA\u002B\/A=").plain().as_deref(),
             Some(&b"AA+/A="[..])
