@@ -206,6 +206,29 @@ async fn a27_a_key_without_an_end_can_be_refused() {
     }
 }
 
+/// The answer was lost between the two rounds: the key is gone, and the call is not open yet.
+#[tokio::test]
+async fn a12_a_key_that_was_consumed_for_a_lost_answer_is_still_found_by_its_try() {
+    let cluster = Cluster::start();
+    let running = Running::up(&settings(at(Layout::Cluster, &[&cluster.nodes[0]]))).await;
+    let store = &*running.store;
+    let cli = &cluster.nodes[0];
+    let call = Call::dialled(store).await;
+    let key = call.key(store, "823");
+    store.put_key(&key, HOUR).await.unwrap();
+    let attempt = call.attempt(&key, 1);
+    assert_eq!(store.try_code(&attempt).await.unwrap(), Tried::Opened);
+    let live = format!("live:{{{}}}", call.id);
+    cli.tell(&["DEL", &live]);
+    let tries = format!("tries:{{{}}}", call.id);
+    cli.tell(&["HSET", &tries, &format!("{}:1", call.owner), "reserved"]);
+    let other = Call::dialled(store).await;
+    let tried = store.try_code(&other.attempt(&key, 1)).await.unwrap();
+    assert_eq!(tried, Tried::Wrong);
+    assert_eq!(store.try_code(&attempt).await.unwrap(), Tried::Opened);
+    assert_eq!(cli.tell(&["EXISTS", &live]), "1");
+}
+
 #[tokio::test]
 async fn a18_a_decision_is_one_command_on_one_server() {
     let server = Server::plain(&[]);
