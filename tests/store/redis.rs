@@ -1,16 +1,20 @@
 //! What is in Redis, seen by another program: names, types, ends, rights, round trips.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
 
 use tonegate::config::{self, KeyForms, Layout, Rate};
 use tonegate::ids::{CallId, ForeignId, PhoneNumber};
 use tonegate::label::Label;
+use tonegate::metrics::Metrics;
 use tonegate::secret::Secret;
 use tonegate::sim::certificate::Authority;
-use tonegate::store::{Attempt, Entered, Facts, Needs, Tried, Unavailable};
+use tonegate::store::{Attempt, Entered, Facts, Needs, Store, Tried, Unavailable};
 
 use crate::server::{Cluster, Monitor, Server};
-use crate::under::{Call, HOUR, Running, acl_line, at, prefixed, secured, settings};
+use crate::under::{Call, HOUR, Running, acl_line, at, eventually, prefixed, secured, settings};
 
 fn single(server: &Server) -> config::Store {
     settings(at(Layout::Single, &[server]))
@@ -367,6 +371,46 @@ async fn s30_a_record_that_is_none_of_ours_opens_nothing() {
     ] {
         assert!(page.contains(wanted), "{wanted}\n{page}");
     }
+}
+
+/// Connections live on the runtime that keeps them, questions come from those of the workers.
+#[test]
+fn a17_questions_come_from_other_threads_than_the_connections() {
+    let server = Server::plain(&[]);
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().build().unwrap()
+    };
+    let metrics = Arc::new(Metrics::new());
+    let store = Arc::new(Store::new(&single(&server), metrics).unwrap());
+    let stop = CancellationToken::new();
+    std::thread::scope(|scope| {
+        let (admin, token) = (Arc::clone(&store), stop.clone());
+        scope.spawn(move || runtime().block_on(token.run_until_cancelled(admin.run())));
+        let workers: Vec<_> = (0..4)
+            .map(|_| {
+                let store = Arc::clone(&store);
+                scope.spawn(move || {
+                    runtime().block_on(async {
+                        eventually("the store", async || store.is_up().then_some(())).await;
+                        for _ in 0..50 {
+                            Call::dialled(&store).await;
+                        }
+                    });
+                })
+            })
+            .collect();
+        let done = workers.into_iter().map(std::thread::ScopedJoinHandle::join);
+        let done: Vec<_> = done.collect();
+        stop.cancel();
+        assert!(done.iter().all(Result::is_ok));
+    });
+    let clients = server.tell(&["CLIENT", "LIST"]);
+    assert_eq!(
+        clients.lines().count(),
+        1,
+        "only redis-cli is left: {clients}"
+    );
 }
 
 /// Names of calls differ by more than what a pattern or a slot would make of them.
