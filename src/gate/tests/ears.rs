@@ -242,6 +242,7 @@ fn a_gap_in_a_stream_is_a_gap_in_time() {
     let found: Vec<u128> = ears
         .look_again(all)
         .keys()
+        .iter()
         .map(|(_, at)| at.as_millis())
         .collect();
     assert_eq!(found.len(), 2);
@@ -316,7 +317,11 @@ fn a24_a_look_stays_within_the_entry_s_own_time_and_is_gone_with_the_verdict() {
         }
         let look = look.expect("the 2 was too soft");
         let found = ears.look_again(look);
-        let labels: String = found.keys().map(|(key, _)| char::from(key.0)).collect();
+        let labels: String = found
+            .keys()
+            .iter()
+            .map(|(key, _)| char::from(key.0))
+            .collect();
         assert_eq!(labels, "823#", "{rate:?}");
         gate.look_again(&found, now);
         assert_eq!(wants(&mut gate, now), ["try 1 823"], "{rate:?}");
