@@ -154,6 +154,26 @@ fn a29_participants_are_bounded_and_the_caller_stays() {
 }
 
 #[test]
+fn a29_who_was_not_heard_for_longest_makes_room() {
+    let mut ears = Ears::new(RATE, ani(), true);
+    let audio = keys("5");
+    let mut now = Duration::ZERO;
+    for name in [CALLER, "4:+1", "4:+2", "4:+3"] {
+        now += ms(1);
+        ears.hear(Some(name), &[0; FRAME], now, |_| {});
+    }
+    // One of the others presses a key; a fifth comes in the middle of it.
+    for (n, frame) in audio.chunks(FRAME).enumerate() {
+        now += ms(20);
+        ears.hear(Some("4:+3"), frame, now, |_| {});
+        if n == 6 {
+            ears.hear(Some("4:+4"), &[0; FRAME], now - ms(1), |_| {});
+        }
+    }
+    assert_eq!((ears.counts().forgotten, ears.counts().others), (1, 1));
+}
+
+#[test]
 fn a29_no_more_is_heard_in_a_second_than_that() {
     // A minute at once: the burst and no more.
     let second = vec![0; RATE.hz() as usize];
