@@ -1,5 +1,6 @@
 //! Phone calls: how they are known, what opens them, what becomes of their media.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Rate;
@@ -61,7 +62,7 @@ pub enum Flow {
     /// The key `sip:{id}`, the id from the call's SIP headers, looked up before the `101`.
     SipHeader { consume: bool },
     /// Digits, which open the gate after the `101`.
-    Dialled(Box<Gate>),
+    Dialled(Arc<Gate>),
 }
 
 /// A gate that digits open.
@@ -135,7 +136,7 @@ pub struct Prompts {
 #[derive(Clone, Debug)]
 pub enum Bridge {
     /// Translated to Voice Live's messages and back.
-    VoiceLive(VoiceSession),
+    VoiceLive(Arc<VoiceSession>),
     /// Frames of ACS go on as they are, to a relay upstream.
     Verbatim,
 }

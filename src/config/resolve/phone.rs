@@ -73,11 +73,11 @@ fn bridge(at: &mut At<'_>, known: &Known<'_>) -> Bridge {
             }
             Bridge::Verbatim
         }
-        Some(Kind::VoiceLive) | None => Bridge::VoiceLive(VoiceSession {
+        Some(Kind::VoiceLive) | None => Bridge::VoiceLive(Arc::new(VoiceSession {
             session: session(at, written),
             greet: written.greet.unwrap_or(false),
             mask_tones: written.mask_tones.unwrap_or(false),
-        }),
+        })),
     }
 }
 
@@ -416,7 +416,7 @@ mod tests {
         let Bridge::VoiceLive(to) = phone.bridge else {
             panic!("{:?}", phone.bridge);
         };
-        let json = serde_json::Value::Object(to.session);
+        let json = serde_json::Value::Object(to.session.clone());
         let wanted = serde_json::json!({
             "instructions": "Be kind.", "temperature": 0.5, "max_response_output_tokens": 7,
             "modalities": ["text", "audio"],
