@@ -85,7 +85,7 @@ impl Call {
 
     /// Whether something of the edge's own waits to be played.
     pub(in crate::relay) fn has_prompts(&self) -> bool {
-        !self.prompts.is_empty()
+        self.speaker.waits()
     }
 
     /// Time has passed.
@@ -116,7 +116,7 @@ impl Call {
         if !frames.is_empty() {
             upstream.leg.queue(&[], frames);
         }
-        client.pump.forward(Tap::default());
+        client.pump.forward(Tap::on_call());
         self.through = true;
     }
 }

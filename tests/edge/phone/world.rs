@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonegate::admission::media_url::{Signed, Signer};
 use tonegate::audio::SampleRate;
-use tonegate::config::{Calls, KnownBy};
+use tonegate::config::{Calls, KnownBy, Spend};
 use tonegate::dtmf::{Detector, Event, Setting};
 use tonegate::ids::{CallId, ForeignId, PhoneNumber};
 use tonegate::secret::Secret;
@@ -295,6 +295,7 @@ fn signer() -> Signer {
     Signer::new(&Calls {
         secrets: vec![Secret::new(SECRET.to_owned())],
         known_by: KnownBy::Url,
+        spend: Spend::Token,
         resume: Duration::ZERO,
     })
     .unwrap()
