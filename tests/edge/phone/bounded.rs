@@ -9,7 +9,7 @@ use tonegate::sim::acs::{Options, Pace};
 use tonegate::sim::frame::Frame;
 
 use super::puppet::Puppet;
-use super::world::{ANI, Line, Phone, find, same, signed, speech};
+use super::world::{ANI, Phone, find, same, signed, speech};
 
 const RATE: SampleRate = SampleRate::Hz24000;
 
@@ -25,7 +25,8 @@ async fn a29_audio_faster_than_real_time_is_listened_to_within_bounds_and_counte
     let phone = Phone::usual().await;
     phone.stores(ANI, "823").await;
     let call = phone.rings(&phone.dial(&signed("c1")), at_once()).await;
-    // A minute at once, with the code at its end: nobody hears that.
+    let began = Instant::now();
+    // A minute at once, with the code at its end: nobody hears all of that.
     call.hand
         .pause(Talker::Caller, Duration::from_secs(60))
         .unwrap();
@@ -40,10 +41,10 @@ async fn a29_audio_faster_than_real_time_is_listened_to_within_bounds_and_counte
     call.hand.hang_up();
     call.ended().await;
     phone.gates("authorised", 1).await;
+    // Five seconds at once, and two in each second since.
+    let heard = 5 * 50 + (began.elapsed().as_secs() + 1) * 2 * 50;
     let all = 60 * 50;
-    assert!((all - 50 * 20..all).contains(&unheard()), "{}", unheard());
-    let series = "tonegate_gate_digits_total{route=\"phone\",feed=\"in_band\"}";
-    assert_eq!(phone.world.count(series), 0);
+    assert!(unheard() < all && unheard() + heard >= all, "{}", unheard());
 }
 
 /// What another call sends, however large, does not keep this one from its gate.
@@ -74,32 +75,39 @@ async fn a29_messages_of_a_mebibyte_do_not_stall_other_calls() {
     let message = format!("{before}{}{after}", "AQID".repeat(room / 4));
     let frame = large.encode(&Frame::whole(tonegate::sim::frame::TEXT, message));
     let flood = async {
-        for _ in 0..200 {
+        for _ in 0..60 {
             large.send_raw(&frame).await;
         }
     };
     let began = Instant::now();
-    let calls = join_all((0..6).map(async |number| {
-        let code = format!("82{number}");
-        phone.stores(ANI, &code).await;
-        let call = signed(&format!("c{number}"));
-        let call = phone.rings(&phone.dial(&call), Options::default()).await;
-        call.dials(&code, &Keying::both());
-        call.hand
-            .pause(Talker::Caller, Duration::from_secs(1))
-            .unwrap();
-        call.hand.hang_up_when_said();
-        call.ended().await;
-        Instant::now()
-    }));
-    let (calls, flooded) = tokio::join!(calls, async {
+    let calls = async {
+        let calls = join_all((0..6).map(async |number| {
+            let code = format!("82{number}");
+            phone.stores(ANI, &code).await;
+            let call = signed(&format!("c{number}"));
+            let call = phone.rings(&phone.dial(&call), Options::default()).await;
+            call.dials(&code, &Keying::both());
+            call
+        }))
+        .await;
+        phone
+            .eventually("six gates", |phone| phone.world.upstream_total() == 6)
+            .await;
+        let opened = Instant::now();
+        for call in calls {
+            call.hand.hang_up();
+            call.ended().await;
+        }
+        opened
+    };
+    let (opened, flooded) = tokio::join!(calls, async {
         flood.await;
         Instant::now()
     });
     phone.gates("authorised", 6).await;
     println!(
-        "six calls of 1.7 s were over after {:?}, 200 MiB beside them after {:?}",
-        calls.iter().max().unwrap().duration_since(began),
+        "six codes of 0.7 s had opened after {:?}, 60 MiB beside them were taken after {:?}",
+        opened.duration_since(began),
         flooded.duration_since(began),
     );
     drop(large);

@@ -156,16 +156,6 @@ impl Peer {
         serde_json::from_str(&self.text().await).unwrap()
     }
 
-    /// Reads on until an event of this type.
-    pub async fn event_of(&mut self, kind: &str) -> Value {
-        loop {
-            let event = self.event().await;
-            if event["type"] == kind {
-                return event;
-            }
-        }
-    }
-
     /// The close frame that comes, whatever comes before it.
     pub async fn closed(&mut self) -> (u16, String) {
         within("a close frame", async {

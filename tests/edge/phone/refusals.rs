@@ -37,6 +37,30 @@ async fn a07_a_token_is_spent_at_its_first_101_for_any_call() {
     call.ended().await;
 }
 
+/// Where ACS' tokens of one moment may be alike: one is good for each call once.
+#[tokio::test]
+async fn a07_a_token_may_be_spent_once_for_each_call() {
+    let phone = Phone::with(Line {
+        calls: "spend = \"call\"".to_owned(),
+        ..Line::default()
+    })
+    .await;
+    let first = phone.dial(&signed("c1"));
+    let other = Dial {
+        url: phone.url(&signed("c2")),
+        ..first.clone()
+    };
+    let calls = [&first, &other].map(async |dial| phone.rings(dial, Options::default()).await);
+    let calls = futures_util::future::join_all(calls).await;
+    for dial in [&first, &other] {
+        assert_eq!(phone.refused(dial).await.0, 401);
+    }
+    for call in calls {
+        call.hand.hang_up();
+        call.ended().await;
+    }
+}
+
 #[tokio::test]
 async fn a26_the_secret_of_another_call_and_another_connection_do_not_enter() {
     let phone = Phone::with(Line {

@@ -194,11 +194,13 @@ impl Phone {
             .await
     }
 
-    /// The session with the upstream is set up: what is said goes on at once.
+    /// The session with the upstream is set up, after 100 ms of silence: what is said goes on at
+    /// once.
     pub async fn is_set_up(&self, call: &Ringing, rate: SampleRate) {
-        let frame = Duration::from_millis(20);
-        call.hand.pause(Talker::Caller, frame).unwrap();
-        self.upstream_got(frame, rate).await;
+        let silence = Duration::from_millis(100);
+        call.hand.pause(Talker::Caller, silence).unwrap();
+        // Where keys are masked the rest waits for what comes behind it.
+        self.upstream_got(silence / 5, rate).await;
     }
 
     /// The edge has heard so many messages of the caller.
