@@ -228,11 +228,16 @@ impl Call {
             return;
         }
         let reason = gated.gate.reason().unwrap_or(Reason::GateExpired);
-        self.fault = Some(match reason {
+        let by = if reason == Reason::GateExpired {
+            Side::Edge
+        } else {
+            Side::Client
+        };
+        self.fault = Some(if by == Side::Edge && gated.store_failed {
             // It was not the caller: nobody could say whether the code was right.
-            Reason::GateExpired if gated.store_failed => (Side::Edge, Reason::StoreUnavailable),
-            Reason::GateExpired => (Side::Edge, reason),
-            _ => (Side::Client, reason),
+            (by, Reason::StoreUnavailable)
+        } else {
+            (by, reason)
         });
     }
 
