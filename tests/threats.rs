@@ -38,7 +38,13 @@ fn check(table: &str, code: &str) -> (BTreeSet<u32>, Vec<String>) {
         for test in tests {
             let is_test = code.match_indices(&format!("fn {test}(")).any(|(at, _)| {
                 let before = code[..at].trim_end().trim_end_matches("async").trim_end();
-                before.ends_with("#[test]") || before.ends_with("#[tokio::test]")
+                [
+                    "#[test]",
+                    "#[tokio::test]",
+                    "#[tokio::test(start_paused = true)]",
+                ]
+                .iter()
+                .any(|attribute| before.ends_with(attribute))
             });
             if !is_test {
                 wrong.push(format!("row {row}: there is no test {test}"));

@@ -175,9 +175,12 @@ async fn a12_a_caller_who_speaks_into_an_answer_is_heard_and_the_answer_stops() 
         .iter()
         .filter(|(_, event)| *event == Event::Spoke);
     let spoke = spoke.next_back().unwrap().0;
-    let dropped = record.events.iter().filter_map(|(_, event)| match event {
-        Event::Stop { dropped } => Some(*dropped),
-        _ => None,
+    let dropped = record.events.iter().filter_map(|(_, event)| {
+        if let Event::Stop { dropped } = event {
+            Some(*dropped)
+        } else {
+            None
+        }
     });
     let dropped: Vec<_> = dropped.collect();
     let after = record.stops()[1].duration_since(spoke);

@@ -128,7 +128,7 @@ async fn a29_a_message_above_the_limit_ends_its_call_with_1009() {
 /// most, and of more the oldest goes.
 #[tokio::test]
 async fn a20_what_is_said_while_the_upstream_is_dialled_is_held_and_the_oldest_goes() {
-    for verbatim in [false, true] {
+    let runs = [false, true].map(async |verbatim| {
         let mut puppet = Puppet::reluctant().await;
         let line = if verbatim {
             puppet.orchestrator()
@@ -180,5 +180,6 @@ async fn a20_what_is_said_while_the_upstream_is_dialled_is_held_and_the_oldest_g
         call.ended().await;
         phone.ended("client", "client_closed", 1).await;
         assert!(phone.dropped("late") >= 50, "{}", phone.dropped("late"));
-    }
+    });
+    join_all(runs).await;
 }

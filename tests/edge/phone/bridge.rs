@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futures_util::future::join_all;
 use serde_json::json;
 use tonegate::audio::SampleRate;
 use tonegate::dtmf::Setting;
@@ -61,12 +62,13 @@ async fn a12_every_sample_arrives_as_it_was_said_both_ways() {
         reorder: false,
         ..Manner::default()
     };
-    for (rate, manner) in [
+    let runs = [
         (SampleRate::Hz24000, plain),
         (SampleRate::Hz16000, plain),
         (SampleRate::Hz24000, every_manner(Silent::Missing)),
         (SampleRate::Hz16000, every_manner(Silent::Always)),
-    ] {
+    ]
+    .map(async |(rate, manner)| {
         let phone = Phone::with(open(Line::default())).await;
         let options = Options {
             manner,
@@ -110,7 +112,8 @@ async fn a12_every_sample_arrives_as_it_was_said_both_ways() {
         ] {
             assert_eq!(phone.dropped(kind), 0, "{kind}");
         }
-    }
+    });
+    join_all(runs).await;
 }
 
 fn digest(samples: &[i16]) -> String {
@@ -124,10 +127,11 @@ fn digest(samples: &[i16]) -> String {
 
 #[tokio::test]
 async fn a12_the_session_is_set_up_before_any_audio_as_the_operator_and_the_call_say() {
-    for (rate, hz, output) in [
+    let runs = [
         (SampleRate::Hz24000, 24_000, "pcm16"),
         (SampleRate::Hz16000, 16_000, "pcm16_16000hz"),
-    ] {
+    ]
+    .map(async |(rate, hz, output)| {
         let phone = Phone::with(open(Line {
             route: "session = { instructions = \"Be brief: \\\"yes\\\".\", temperature = 0.6 }"
                 .to_owned(),
@@ -150,7 +154,8 @@ async fn a12_the_session_is_set_up_before_any_audio_as_the_operator_and_the_call
         });
         assert_eq!(update.event["session"], session);
         assert_eq!((seen.violations, seen.errors), (vec![], vec![]));
-    }
+    });
+    join_all(runs).await;
 }
 
 /// A call through the gate of a puppet, up to where its session is set up.
@@ -272,7 +277,7 @@ async fn a12_of_two_talkers_only_the_caller_goes_on() {
 
 #[tokio::test]
 async fn a12_masked_keys_are_silence_and_speech_is_as_it_was() {
-    for rate in [SampleRate::Hz24000, SampleRate::Hz16000] {
+    let runs = [SampleRate::Hz24000, SampleRate::Hz16000].map(async |rate| {
         let phone = Phone::with(open(Line {
             route: "mask_tones = true".to_owned(),
             ..Line::default()
@@ -314,7 +319,8 @@ async fn a12_masked_keys_are_silence_and_speech_is_as_it_was() {
             heard[said..second].iter().all(|sample| *sample == 0),
             "some of a key is left"
         );
-    }
+    });
+    join_all(runs).await;
 }
 
 #[tokio::test]
@@ -326,7 +332,7 @@ async fn a33_audio_that_is_none_of_voice_lives_ends_the_call_with_1003() {
         }})
         .to_string()
     };
-    for gate in ["flow = \"open\"", "flow = \"pstn\", digits = 3"] {
+    let runs = ["flow = \"open\"", "flow = \"pstn\", digits = 3"].map(async |gate| {
         let phone = Phone::with(Line {
             gate: gate.to_owned(),
             ..Line::default()
@@ -359,7 +365,8 @@ async fn a33_audio_that_is_none_of_voice_lives_ends_the_call_with_1003() {
         phone.ended("client", "format_mismatch", 4).await;
         let dialled = if gate.contains("open") { 4 } else { 0 };
         assert_eq!(phone.world.upstream_total(), dialled, "{gate}");
-    }
+    });
+    join_all(runs).await;
 }
 
 /// A caller that speaks frame by frame.

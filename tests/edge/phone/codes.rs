@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use tonegate::sim::acs::line::{Keying, Talker};
+use tonegate::sim::acs::message::Manner;
 use tonegate::sim::acs::record::Ending;
 use tonegate::sim::acs::{Channel, Options, Pace};
 
@@ -72,18 +73,16 @@ async fn a23_a_code_ends_with_its_last_digit_a_pound_or_a_pause_and_a_star_clear
     let fixed = phone("digits = 3, attempts = 1").await;
     let upto = phone("max_digits = 8, attempts = 1, between = \"600ms\"").await;
     let both = Keying::both();
-    tokio::join!(
-        opens(&fixed, "c1", "823", "823", both),
-        opens(&upto, "c2", "8245", "8245#", both),
-        opens(&upto, "c3", "82", "82", both),
-    );
-    for (phone, call, code, keys) in [
-        (&fixed, "c4", "825", "99*825"),
-        (&fixed, "c5", "826", "#826"),
-        (&upto, "c6", "8277", "999*9*8277#"),
-    ] {
-        opens(phone, call, code, keys, both).await;
-    }
+    let cases = [
+        (&fixed, "823", "823"),
+        (&fixed, "825", "99*825"),
+        (&fixed, "826", "#826"),
+        (&upto, "8245", "8245#"),
+        (&upto, "82", "82"),
+        (&upto, "8277", "999*9*8277#"),
+    ];
+    join_all(cases.map(async |(phone, code, keys)| opens(phone, code, code, keys, both).await))
+        .await;
     fixed.gates("authorised", 3).await;
     upto.gates("authorised", 3).await;
 }
@@ -149,9 +148,11 @@ async fn a22_33_stays_33_and_a_key_told_twice_is_one() {
         ("8388", Keying::tones()),
         ("8338", Keying::messages()),
     ];
-    for (number, (code, keying)) in cases.into_iter().enumerate() {
-        opens(&phone, &format!("c{number}"), code, code, keying).await;
-    }
+    let calls = cases.iter().enumerate();
+    join_all(calls.map(async |(number, (code, keying))| {
+        opens(&phone, &format!("c{number}"), code, code, *keying).await;
+    }))
+    .await;
     phone.gates("authorised", 6).await;
     for feed in ["in_band", "message"] {
         // Five calls of four; what tells of the last key behind the verdict counts no more.
@@ -196,6 +197,33 @@ async fn s33_keys_of_others_dial_nothing() {
     assert_eq!(phone.world.upstream_total(), 0);
     let series = "tonegate_gate_digits_total{route=\"phone\",feed=\"in_band\"}";
     assert_eq!(phone.world.count(series), 0);
+}
+
+/// What signalling said and what the stream says must agree.
+#[tokio::test]
+async fn s33_a_stream_of_another_number_dials_nothing() {
+    let phone = phone("digits = 3, attempts = 1, deadline = \"1500ms\"").await;
+    let other = "+15557654321";
+    for number in [ANI, other] {
+        phone.stores(number, "823").await;
+    }
+    let calls = [Channel::Mixed { named: true }, Channel::Unmixed].map(async |channel| {
+        let options = Options {
+            ani: other.to_owned(),
+            channel,
+            manner: Manner {
+                told_by: true,
+                ..Manner::default()
+            },
+            ..Options::default()
+        };
+        let call = signed(&format!("{}", channel == Channel::Unmixed));
+        let call = phone.rings(&phone.dial(&call), options).await;
+        call.dials("823", &Keying::both());
+        call.closed(4408, "gate_expired").await;
+    });
+    join_all(calls).await;
+    assert_eq!(phone.world.upstream_total(), 0);
 }
 
 /// A voice for some seconds opens nothing and uses up no attempt.

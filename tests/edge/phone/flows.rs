@@ -219,6 +219,25 @@ async fn a02_an_open_route_asks_for_the_call_and_nothing_more() {
     phone.ended("client", "client_closed", 1).await;
 }
 
+/// The secret is needed to enter, and not to stay.
+#[tokio::test]
+async fn a43_a_call_outlives_the_secret_of_its_url() {
+    let phone = Phone::with(gate("flow = \"open\"")).await;
+    let brief = phone.brief_url(&signed("c1"), Duration::from_secs(1));
+    let dial = |url: &str| tonegate::sim::acs::Dial {
+        url: url.to_owned(),
+        ..phone.dial(&signed("c1"))
+    };
+    let call = phone.rings(&dial(&brief), Options::default()).await;
+    phone
+        .upstream_got(Duration::from_millis(2100), Options::default().rate)
+        .await;
+    assert_eq!(phone.refused(&dial(&brief)).await.0, 401);
+    assert_eq!(call.hand.look(|record| record.ending.clone()), None);
+    call.hand.hang_up();
+    call.ended().await;
+}
+
 /// Whoever answered the call may be slower than ACS.
 #[tokio::test]
 async fn a26_a_socket_that_comes_before_its_record_waits_and_an_unknown_call_is_403() {

@@ -56,6 +56,10 @@ impl Puppet {
                 tokio::spawn(async move {
                     permits.acquire().await.unwrap().forget();
                     let (mut target, mut headers) = (String::new(), Vec::new());
+                    #[allow(
+                        clippy::result_large_err,
+                        reason = "the library's callback is so; this one never refuses"
+                    )]
                     let look = |request: &Request, response: Response| {
                         target = request.uri().to_string();
                         for (name, value) in request.headers() {
@@ -144,7 +148,9 @@ impl Peer {
                 match self.socket.next().await.unwrap().unwrap() {
                     Message::Text(text) => return text.to_string(),
                     Message::Ping(_) | Message::Pong(_) => {}
-                    other => panic!("{other:?}"),
+                    other @ (Message::Binary(_) | Message::Close(_) | Message::Frame(_)) => {
+                        panic!("{other:?}")
+                    }
                 }
             }
         })
@@ -165,7 +171,11 @@ impl Peer {
                         return (close.code.into(), close.reason.to_string());
                     }
                     Message::Close(None) => return (1005, String::new()),
-                    _ => {}
+                    Message::Text(_)
+                    | Message::Binary(_)
+                    | Message::Ping(_)
+                    | Message::Pong(_)
+                    | Message::Frame(_) => {}
                 }
             }
         })

@@ -88,92 +88,99 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-#[tokio::test]
-async fn a20_the_upstream_hears_no_sample_of_the_code_and_all_that_comes_after_it() {
-    let runs = cases().into_iter().map(async |case| {
+impl Case {
+    /// A call in which something is said, the code is dialled, and something is said again. What the
+    /// caller sent, and what the upstream got.
+    async fn run(&self) -> (Vec<i16>, Vec<i16>) {
         // One line each: the latest connection of the upstream is this call's.
         let phone = Phone::usual().await;
         phone.stores(ANI, "823").await;
-        let Case {
-            what,
-            keying,
-            channel,
-            rate,
-        } = case;
         let options = Options {
-            channel,
-            rate,
+            channel: self.channel,
+            rate: self.rate,
             ..Options::default()
         };
         let call = phone.rings(&phone.dial(&signed("c1")), options).await;
-        let (before, after) = (speech(0.4, rate), speech(0.8, rate));
-        call.hand.say(Talker::Caller, &before).unwrap();
-        call.dials("823", &keying);
+        let after = self.after();
+        let say = |samples: &[i16]| call.hand.say(Talker::Caller, samples).unwrap();
+        let pause = |ms| {
+            let length = Duration::from_millis(ms);
+            call.hand.pause(Talker::Caller, length).unwrap();
+        };
+        say(&self.before());
+        call.dials("823", &self.keying);
         call.until("two keys", |record| record.keys() == 2).await;
-        assert_eq!(
-            phone.world.upstream_total(),
-            0,
-            "{what}: dialled for nobody yet"
-        );
+        assert_eq!(phone.world.upstream_total(), 0, "{}: too early", self.what);
         // Longer than the second that is waited for where no key is heard going up.
-        call.hand
-            .pause(Talker::Caller, Duration::from_millis(1400))
-            .unwrap();
-        call.hand.say(Talker::Caller, &after).unwrap();
-        call.hand
-            .pause(Talker::Caller, Duration::from_millis(200))
-            .unwrap();
-        call.until("the voice", |record| {
-            find(&after, record.sent(Talker::Caller)).is_some()
-        })
-        .await;
+        pause(1400);
+        say(&after);
+        pause(200);
+        let is_said = |sent: &[i16]| find(&after, sent).is_some();
+        call.until("the voice", |record| is_said(record.sent(Talker::Caller)))
+            .await;
         let seen = phone
             .world
-            .upstream_saw(|seen| {
-                let heard = phone.audio(seen);
-                find(&after[..after.len() / 2], &heard).is_some()
-            })
+            .upstream_saw(|seen| find(&after[..after.len() / 2], &phone.audio(seen)).is_some())
             .await;
         call.hand.hang_up();
         let record = call.ended().await;
-        let heard = phone.audio(&seen);
-        let sent = record.sent(Talker::Caller);
-        // It is one stretch of what was said, sample for sample, with nothing missing in it.
-        let voice_sent = find(&after, sent).unwrap();
-        let voice_heard = find(&after[..after.len() / 2], &heard).unwrap();
-        let from = voice_sent - voice_heard;
-        same(what, &heard, &sent[from..from + heard.len()]);
-        // It begins behind the end of the last key.
-        let said = find(&before, sent).unwrap();
-        let frame = rate.samples_in(FRAME) as usize;
-        let keys_from = said + before.len().next_multiple_of(frame);
-        let tone = match keying.tone {
-            Heard::Whole => keying.pace.tone,
+        phone.ended("client", "client_closed", 1).await;
+        assert!(phone.dropped("pending") > 0);
+        (record.sent(Talker::Caller).to_vec(), phone.audio(&seen))
+    }
+
+    fn before(&self) -> Vec<i16> {
+        speech(0.4, self.rate)
+    }
+
+    fn after(&self) -> Vec<i16> {
+        speech(0.8, self.rate)
+    }
+
+    /// Where the last key goes up, in samples from the frame in which the first is dialled.
+    fn key_up(&self) -> usize {
+        let tone = match self.keying.tone {
+            Heard::Whole => self.keying.pace.tone,
             Heard::First(part) => part.as_secs_f64(),
             Heard::Nothing => 0.0,
         };
-        let last = LEAD + 2.0 * (keying.pace.tone + keying.pace.gap) + tone;
-        let key_up = keys_from + (last * f64::from(rate.hz())).ceil() as usize;
-        assert!(
-            from >= key_up,
-            "{what}: {} samples too early",
-            key_up - from
-        );
+        let pace = &self.keying.pace;
+        let last = LEAD + 2.0 * (pace.tone + pace.gap) + tone;
+        (last * f64::from(self.rate.hz())).ceil() as usize
+    }
+
+    /// What the upstream got is one stretch of what was said, sample for sample, from somewhere
+    /// behind the last key on.
+    fn judge(&self, sent: &[i16], heard: &[i16]) {
+        let (what, rate) = (self.what, self.rate);
+        let (before, after) = (self.before(), self.after());
+        let voice_sent = find(&after, sent).unwrap();
+        let voice_heard = find(&after[..after.len() / 2], heard).unwrap();
+        let from = voice_sent - voice_heard;
+        same(what, heard, &sent[from..from + heard.len()]);
+        let frame = rate.samples_in(FRAME) as usize;
+        let said = find(&before, sent).unwrap() + before.len().next_multiple_of(frame);
+        let key_up = said + self.key_up();
+        assert!(from >= key_up, "{what}: too early by {}", key_up - from);
         let quiet = &heard[..voice_heard];
         assert!(quiet.iter().all(|sample| *sample == 0), "{what}");
         for setting in [Setting::Standard, Setting::Lenient] {
             assert_eq!(keys_in(quiet, rate, setting), "", "{what}");
         }
-        assert_eq!(keys_in(&heard, rate, Setting::Standard), "", "{what}");
-        if keying.tone == Heard::Whole {
-            assert_eq!(
-                keys_in(sent, rate, Setting::Standard),
-                "823",
-                "{what}: the test is deaf"
-            );
+        assert_eq!(keys_in(heard, rate, Setting::Standard), "", "{what}");
+        if self.keying.tone == Heard::Whole {
+            let keys = keys_in(sent, rate, Setting::Standard);
+            assert_eq!(keys, "823", "{what}: the test is deaf");
         }
-        assert!(phone.dropped("pending") > 0);
-        seen.id
+    }
+}
+
+#[tokio::test]
+async fn a20_the_upstream_hears_no_sample_of_the_code_and_all_that_comes_after_it() {
+    let cases = cases();
+    let runs = cases.iter().map(async |case| {
+        let (sent, heard) = case.run().await;
+        case.judge(&sent, &heard);
     });
     assert_eq!(join_all(runs).await.len(), 8);
 }

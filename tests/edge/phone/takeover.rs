@@ -2,12 +2,16 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tonegate::sim::acs::Options;
 use tonegate::sim::acs::line::{Keying, Talker};
 
 use super::world::{ANI, Line, Phone, find, signed, speech};
 
 const RATE: tonegate::audio::SampleRate = tonegate::audio::SampleRate::Hz24000;
+
+/// Looks of sessions at what the store knows of their calls.
+const LOOKS: &str = "tonegate_store_operations_total{operation=\"look\",result=\"ok\"}";
 
 async fn with_resume(resume: &str) -> Phone {
     Phone::with(Line {
@@ -31,6 +35,8 @@ async fn a25_a_second_socket_of_a_pending_call_takes_over_and_is_pending() {
         .rings(&phone.dial(&signed("c1")), Options::default())
         .await;
     first.closed(4409, "superseded").await;
+    // It was told by the second, and did not find it out by looking some seconds later.
+    assert_eq!(phone.world.count(LOOKS), 0);
     phone.ended("edge", "superseded", 1).await;
     phone.gates("left", 1).await;
     assert_eq!(phone.world.upstream_total(), 0);
@@ -56,6 +62,8 @@ async fn a25_a_second_socket_of_an_authorised_call_takes_over_and_needs_no_code(
         .rings(&phone.dial(&signed("c1")), Options::default())
         .await;
     first.closed(4409, "superseded").await;
+    // It was told by the second, and did not find it out by looking some seconds later.
+    assert_eq!(phone.world.count(LOOKS), 0);
     // The upstream of the first is told too, and the second has one of its own.
     let voice = speech(0.3, RATE);
     second.hand.say(Talker::Caller, &voice).unwrap();
@@ -99,7 +107,7 @@ async fn a26_another_connection_takes_nothing_over() {
 
 #[tokio::test]
 async fn a25_a_call_that_was_lost_comes_back_without_a_code_while_the_window_is_open() {
-    for hangs_up in [false, true] {
+    let runs = [false, true].map(async |hangs_up| {
         let phone = with_resume("20s").await;
         phone.stores(ANI, "823").await;
         let first = phone
@@ -128,7 +136,8 @@ async fn a25_a_call_that_was_lost_comes_back_without_a_code_while_the_window_is_
         second.ended().await;
         assert_eq!(phone.world.upstream_total(), 2);
         phone.gates("authorised", 1).await;
-    }
+    });
+    join_all(runs).await;
 }
 
 #[tokio::test]

@@ -36,6 +36,7 @@ pub const RESOURCE: &str = "22222222-3333-4444-5555-666666666666";
 pub const SECRET: &str = "what signs the media URLs of this test";
 pub const ANI: &str = "+15551234567";
 pub const CONNECTION: &str = "08002580-0000-0000-0000-000000000001";
+pub const CORRELATION: &str = "998a5fa2-0000-0000-0000-000000000002";
 
 /// What a test wants of its route of calls.
 pub struct Line {
@@ -231,8 +232,12 @@ impl Phone {
 
     /// The media URL of a call, as whoever answers it would sign it.
     pub fn url(&self, signed: &Signed) -> String {
+        self.brief_url(signed, Duration::from_secs(600))
+    }
+
+    /// One that is good for so long.
+    pub fn brief_url(&self, signed: &Signed, life: Duration) -> String {
         let base = format!("wss://localhost:{}", self.world.port);
-        let life = Duration::from_secs(600);
         let url = signer().url(&base, "/acs/media/{call}", signed, SystemTime::now(), life);
         url.unwrap().expose().to_owned()
     }
@@ -244,7 +249,7 @@ impl Phone {
             roots_pem: Some(self.world.authority.pem()),
             token: Some(self.token()),
             connection_id: Some(CONNECTION.to_owned()),
-            correlation_id: Some("998a5fa2-0000-0000-0000-000000000002".to_owned()),
+            correlation_id: Some(CORRELATION.to_owned()),
             more: Vec::new(),
         }
     }
