@@ -84,6 +84,11 @@ impl Call {
         self.fault
     }
 
+    /// Whether something of the edge's own waits to be played.
+    pub(in crate::relay) fn has_prompts(&self) -> bool {
+        self.speaker.waits()
+    }
+
     /// Time has passed.
     pub(in crate::relay) fn tick(&mut self, now: Instant) -> Option<(Side, Reason)> {
         self.turn(now);
