@@ -1,5 +1,14 @@
 //! Phone calls end to end: ACS dials, the edge proves it is ACS and that the call is known, the
 //! caller dials a code, the store has its key, and only then media goes on.
 
+#[allow(dead_code, reason = "the tests of the store alone need the rest")]
+#[path = "../../store/server.rs"]
+mod server;
+
 mod flows;
+mod redis;
+mod redis_faults;
+mod redis_kept;
+mod redis_told;
+mod redis_two;
 mod world;
