@@ -33,6 +33,8 @@ fn gather(folder: &Path, files: &mut Tree) {
             }
         } else if path.extension().is_some_and(|e| e == "rs") && !path.ends_with("tests.rs") {
             let text = fs::read_to_string(&path).unwrap();
+            // A module of tests in a file of its own may be named above code.
+            let text = text.replace("\n#[cfg(test)]\nmod tests;", "");
             let production = text.split("\n#[cfg(test)]").next().unwrap().to_owned();
             files.insert(path.strip_prefix(&root).unwrap().to_owned(), production);
         }

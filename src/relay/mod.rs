@@ -12,6 +12,10 @@
 //!  client socket ─ encrypt ─┴─ tap ─ scan ─┴─ decrypt ─ upstream socket      (down)
 //! ```
 //!
+//! A phone call is another matter: `call` hears its messages whole, and what goes on is another
+//! message, or, until the gate has opened ([`Relay::gated`]), nothing. It shares the legs, the clock
+//! and the endings with what is forwarded.
+//!
 //! # Endings
 //!
 //! The first thing that ends a session is its cause. A close frame of one side crosses verbatim,
@@ -28,12 +32,13 @@ mod call;
 mod closing;
 mod end;
 mod forward;
-mod gate;
 mod hear;
 pub mod message;
 mod order;
+mod pending;
 mod policy;
 mod pump;
+mod terms;
 mod tls;
 mod watch;
 
@@ -48,6 +53,7 @@ use tokio::time::{Instant, Sleep};
 pub use self::buffer::READ_BUFFER;
 pub use self::call::{Asked, CallEnding, CallTerms, Drops, GateEnding, Pressed};
 pub use self::order::Order;
+pub use self::terms::{Ending, Terms};
 pub use self::tls::Leg;
 pub use self::watch::{CLOSE_WAIT, Patience, SHUT_WAIT};
 
@@ -55,8 +61,9 @@ use self::call::Call;
 use self::end::End;
 use self::policy::Lock;
 use self::pump::{Input, Pump};
+use self::terms::Cause;
 use self::watch::Watch;
-use crate::config::{Dtmf, Model};
+use crate::config::Dtmf;
 use crate::error::{Reason, Side};
 use crate::metrics::Flow;
 use crate::tap::{Counts, Tap};
@@ -65,53 +72,6 @@ use crate::ws::{Role, Violation};
 /// Turns of the loop before other sessions of the thread get theirs. Each turn moves at most one
 /// read buffer each way, so a session holds the thread for some 100 µs at the most.
 const TURNS: usize = 4;
-
-/// What a session may do, and who may end it.
-pub struct Terms {
-    pub patience: Patience,
-    /// Longest message of the client in bytes.
-    pub client_message_max: u64,
-    /// Longest message of the upstream in bytes.
-    pub upstream_message_max: u64,
-    /// Models that messages of the client may name; `None`: messages are not looked at.
-    pub locked: Option<Arc<[Model]>>,
-    pub dtmf: Dtmf,
-    pub order: Arc<Order>,
-    /// Counters of the session's route.
-    pub flow: Flow,
-}
-
-impl Terms {
-    /// Longest messages: of the client, of the upstream.
-    fn most(&self) -> [u64; 2] {
-        [self.client_message_max, self.upstream_message_max]
-    }
-}
-
-/// How a session ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ending {
-    pub by: Side,
-    pub reason: Reason,
-    /// The rule that was broken, where one was.
-    pub violation: Option<Violation>,
-    /// The code in the close frame that the client sent.
-    pub client_close: Option<u16>,
-    /// The code in the close frame that the upstream sent.
-    pub upstream_close: Option<u16>,
-    pub up: Counts,
-    pub down: Counts,
-    /// Of a phone call.
-    pub call: Option<CallEnding>,
-}
-
-/// Why the session is closing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Cause {
-    by: Side,
-    reason: Reason,
-    violation: Option<Violation>,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {

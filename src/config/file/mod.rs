@@ -4,6 +4,7 @@
 //! them into what the program needs. A key that does not exist is an error with its place and the
 //! nearest key that does.
 
+mod route;
 mod schema;
 mod table;
 
@@ -12,8 +13,9 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize as _;
 use toml::{Table, Value};
 
+pub(super) use self::route::{Gate, Route};
 pub(super) use self::schema::text as schema;
-pub(super) use self::table::{Calls, Credential, File, Gate, Issuer, Route, Store, Upstream};
+pub(super) use self::table::{Calls, Credential, File, Issuer, Store, Upstream};
 use super::env::{self, Environment};
 
 /// Why the settings cannot be used. The text is for the operator and holds no secret.

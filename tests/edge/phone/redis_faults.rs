@@ -10,8 +10,8 @@ use tonegate::sim::certificate::Authority;
 use tonegate::sim::client::{Error, Refused};
 
 use super::redis::{
-    Caller, PASSWORD, Redis, at_once, count, dial, dial_route, dials, eventually, is_up, opens,
-    phone, press, probes, rings, speaking,
+    Caller, PASSWORD, Redis, another, at_once, count, dial, dial_route, dials, eventually, is_up,
+    opens, phone, press, probes, rings, speaking,
 };
 use super::server::{Server, acl_line};
 use super::world::{Line, Phone};
@@ -150,6 +150,8 @@ async fn s31_a39_a_killed_store_ends_no_call_lets_none_in_and_is_found_again() {
     let (refused, took) = turned_away(&phone, &dial(&phone, phone.world.port, &new)).await;
     is_unavailable(&refused);
     assert!(took < Duration::from_secs(4), "{took:?}");
+    // An edge that starts now waits for it.
+    let late = another(&phone);
     // Who was talking talks on, and who needs no store is served.
     let before = appended().await.appended.bytes;
     let louder = |seen: &tonegate::sim::voice_live::connection::Connection| {
@@ -160,6 +162,7 @@ async fn s31_a39_a_killed_store_ends_no_call_lets_none_in_and_is_found_again() {
     redis.server().restart();
     phone.world.metrics_say("tonegate_store_up 1").await;
     assert_eq!(probes(&phone, "/readyz").await, ready);
+    is_up(&late).await;
     redis.tell(&["SET", &new.pstn("823"), "1", "EX", "3600"]);
     let call = dials(&phone, &new, "823").await;
     opens(&phone, 2).await;

@@ -1,0 +1,141 @@
+//! `[[routes]]`, with the tables in it, field by field.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::schema;
+use super::table::{duration, rate};
+use crate::config::Rate;
+
+/// `[[routes]]`
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Route {
+    pub name: String,
+    #[serde(default)]
+    pub paths: Vec<String>,
+    #[serde(default)]
+    #[schemars(schema_with = "schema::route_kind")]
+    pub kind: Option<String>,
+    #[serde(default)]
+    pub admit: Vec<String>,
+    #[serde(default)]
+    pub require: Vec<String>,
+    #[serde(default)]
+    #[schemars(schema_with = "schema::places")]
+    pub accept: Option<Vec<String>>,
+    pub cookie: Option<String>,
+    #[serde(default)]
+    pub origins: Vec<String>,
+    pub without_origin: Option<bool>,
+    #[serde(default)]
+    pub allow: Vec<String>,
+    #[serde(default)]
+    pub deny: Vec<String>,
+    #[serde(default)]
+    pub limits: RouteLimits,
+    #[serde(default)]
+    pub models: Vec<String>,
+    pub lock_models: Option<bool>,
+    #[serde(default)]
+    #[schemars(schema_with = "schema::dtmf")]
+    pub dtmf: Option<String>,
+    #[serde(default)]
+    pub agents: Vec<String>,
+    #[serde(default)]
+    pub projects: Vec<String>,
+    #[serde(default)]
+    #[schemars(schema_with = "schema::default")]
+    pub default: Option<String>,
+    #[serde(default)]
+    #[schemars(schema_with = "schema::pass")]
+    pub pass: Vec<String>,
+    #[serde(default)]
+    pub identities: Vec<String>,
+    #[serde(default)]
+    pub resources: Vec<String>,
+    #[serde(default)]
+    pub api_versions: Vec<String>,
+    #[serde(default)]
+    pub web_rtc: bool,
+    #[serde(default)]
+    pub parameters: BTreeMap<String, Vec<String>>,
+    pub subprotocols: Option<Vec<String>>,
+    #[serde(default)]
+    #[schemars(schema_with = "schema::refuse")]
+    pub refuse: Option<String>,
+    pub gate: Option<Gate>,
+    /// The `session` of `session.update`, by Voice Live's own names.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::session")]
+    pub session: Option<toml::Table>,
+    pub greet: Option<bool>,
+    pub mask_tones: Option<bool>,
+    #[serde(default)]
+    pub upstreams: Vec<String>,
+}
+
+/// `gate = { … }` of a route of calls.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Gate {
+    #[schemars(schema_with = "schema::flow")]
+    pub flow: Option<String>,
+    pub digits: Option<u8>,
+    pub max_digits: Option<u8>,
+    #[serde(deserialize_with = "duration")]
+    #[schemars(schema_with = "schema::duration")]
+    pub deadline: Option<Duration>,
+    #[serde(deserialize_with = "duration")]
+    #[schemars(schema_with = "schema::duration")]
+    pub between: Option<Duration>,
+    pub attempts: Option<u32>,
+    #[serde(deserialize_with = "rate")]
+    #[schemars(schema_with = "schema::rate")]
+    pub attempts_per_ani: Option<Rate>,
+    #[serde(deserialize_with = "rate")]
+    #[schemars(schema_with = "schema::rate")]
+    pub attempts_per_route: Option<Rate>,
+    pub second_look: Option<bool>,
+    pub consume: Option<bool>,
+    #[schemars(schema_with = "schema::ani")]
+    pub ani: Option<String>,
+    #[schemars(schema_with = "schema::feeds")]
+    pub feeds: Option<Vec<String>>,
+    pub prompt: Option<PathBuf>,
+    pub retry: Option<PathBuf>,
+    pub goodbye: Option<PathBuf>,
+}
+
+/// `limits = { … }` of a route.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct RouteLimits {
+    pub sessions: Option<usize>,
+    #[serde(deserialize_with = "rate")]
+    #[schemars(schema_with = "schema::rate")]
+    pub upgrades: Option<Rate>,
+    pub sessions_per_address: Option<usize>,
+    #[serde(deserialize_with = "rate")]
+    #[schemars(schema_with = "schema::rate")]
+    pub upgrades_per_address: Option<Rate>,
+    pub sessions_per_identity: Option<usize>,
+    #[serde(deserialize_with = "rate")]
+    #[schemars(schema_with = "schema::rate")]
+    pub upgrades_per_identity: Option<Rate>,
+    #[schemars(schema_with = "schema::size")]
+    pub client_message: Option<ByteSize>,
+    #[schemars(schema_with = "schema::size")]
+    pub upstream_message: Option<ByteSize>,
+    #[serde(deserialize_with = "duration")]
+    #[schemars(schema_with = "schema::duration")]
+    pub idle: Option<Duration>,
+    #[serde(deserialize_with = "duration")]
+    #[schemars(schema_with = "schema::duration")]
+    pub session: Option<Duration>,
+}
