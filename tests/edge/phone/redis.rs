@@ -12,6 +12,7 @@ use tonegate::sim::acs::line::Keying;
 use tonegate::sim::acs::{Dial, Options, Pace};
 use tonegate::sim::certificate::Authority;
 use tonegate::sim::stream::Stream;
+use tonegate::store::Facts;
 
 use super::server::{Cluster, Server, Shared, Watched, acl_line};
 use super::world::{Line, Phone, Ringing, id};
@@ -413,6 +414,37 @@ async fn a12_a_person_dials_the_code_that_another_cloud_stored_and_the_agent_hea
     call.hand.hang_up();
     assert_eq!(call.ended().await.violations, []);
     assert!(!redis.has(&caller.pstn("823")));
+}
+
+/// Another edge writes down what signalling said, sooner or a little later than the socket comes.
+#[tokio::test]
+async fn a02_a_call_is_known_by_the_record_in_redis_also_if_that_comes_after_the_socket() {
+    let redis = Redis::single();
+    let line = Line {
+        known_by: "record",
+        ..patient()
+    };
+    let phone = phone(&redis, line).await;
+    let edge = phone.world.edge();
+    let caller = Caller::new();
+    let dial = dial(&phone, phone.world.port, &caller);
+    assert_eq!(phone.refused(&dial).await, (403, "forbidden".to_owned()));
+    let asked = r#"tonegate_store_operations_total{operation="enter",result="ok"}"#;
+    let before = count(edge, asked);
+    let facts = Facts {
+        ani: PhoneNumber::new(&caller.ani),
+        ..Facts::default()
+    };
+    let noted = async {
+        eventually("a question", async || count(edge, asked) > before).await;
+        phone.notes(caller.call(), &facts).await;
+    };
+    // The number is the record's.
+    redis.tell(&["SET", &caller.pstn("823"), "1", "EX", "60"]);
+    let (call, ()) = tokio::join!(phone.rings(&dial, at_once()), noted);
+    assert_eq!(phone.world.upstream_total(), 0);
+    press(&call, "823");
+    opens(&phone, 1).await;
 }
 
 /// One attempt a call, so that a wrong code is told at once.

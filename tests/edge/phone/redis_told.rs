@@ -108,20 +108,7 @@ async fn g15_the_log_of_all_that_goes_on_with_a_store_holds_nothing_of_whom_it_i
         .await
         .closed(4403, "locked_out")
         .await;
-    for (route, caller) in [("api", &api), ("sip", &sip)] {
-        let dial = dial_route(&phone, route, caller);
-        phone.refused(&dial).await;
-        let key = match route {
-            "api" => format!("acs:call_connection_id:{}", caller.connection),
-            _ => format!("sip:{}", caller.sip),
-        };
-        redis.tell(&["SET", &key, "1", "EX", "60"]);
-        let call = phone.rings(&dial, at_once()).await;
-        // The same token once more.
-        assert_eq!(phone.refused(&dial).await.0, 401);
-        call.hand.hang_up();
-        call.ended().await;
-    }
+    looked_up(&phone, &redis, &api, &sip).await;
     let waits = rings(&phone, phone.world.port, &late).await;
     redis.server().signal("-STOP");
     press(&waits, right);
@@ -153,6 +140,24 @@ async fn g15_the_log_of_all_that_goes_on_with_a_store_holds_nothing_of_whom_it_i
     let callers = [&good, &bad, &again, &api, &sip, &late];
     absent(&printed, &callers, &[right, wrong]);
     absent(&page, &callers, &[right, wrong]);
+}
+
+/// Calls whose keys are looked up before the 101: without their keys, with them, and once more.
+async fn looked_up(phone: &Phone, redis: &Redis, api: &Caller, sip: &Caller) {
+    for (route, caller) in [("api", api), ("sip", sip)] {
+        let dial = dial_route(phone, route, caller);
+        phone.refused(&dial).await;
+        let key = match route {
+            "api" => format!("acs:call_connection_id:{}", caller.connection),
+            _ => format!("sip:{}", caller.sip),
+        };
+        redis.tell(&["SET", &key, "1", "EX", "60"]);
+        let call = phone.rings(&dial, at_once()).await;
+        // The same token once more.
+        assert_eq!(phone.refused(&dial).await.0, 401);
+        call.hand.hang_up();
+        call.ended().await;
+    }
 }
 
 async fn is_refused(phone: &Phone, caller: &Caller) {
