@@ -166,7 +166,19 @@ async fn a02_a_token_is_spent_once(under: Under) {
     // Whoever was refused has not taken the call over.
     let still = under.store().look(&call.id, call.owner).await.unwrap();
     assert_eq!(still, Still::Ours);
-    under.store().give_back(&call.token).await.unwrap();
+    // Only its own session gives it back.
+    under
+        .other()
+        .give_back(&call.token, same.owner)
+        .await
+        .unwrap();
+    let entered = stranger.enter(under.other(), Needs::Dialled).await;
+    assert_eq!(entered, Entered::Spent);
+    under
+        .store()
+        .give_back(&call.token, call.owner)
+        .await
+        .unwrap();
     let entered = stranger.enter(under.other(), Needs::Dialled).await;
     assert_eq!(entered, stranger.pending());
 }
