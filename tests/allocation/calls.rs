@@ -11,9 +11,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
 use tonegate::audio::SampleRate;
-use tonegate::config::{
-    Ani, Bridge, CodeLength, Dialled, Feeds, Gate, Prompts, VoiceSession,
-};
+use tonegate::config::{Ani, Bridge, CodeLength, Dialled, Feeds, Gate, Prompts, VoiceSession};
 use tonegate::dtmf::tone;
 use tonegate::ids::PhoneNumber;
 use tonegate::relay::{Asked, CallTerms, Leg, Relay};
