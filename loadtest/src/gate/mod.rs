@@ -22,7 +22,7 @@ use self::call::{Call, FRAME, Outcome};
 use self::line::{By, Heard, Line};
 use crate::Result;
 use crate::drive::{Meter, stay_awake};
-use crate::report::{Counts, histogram, percentiles};
+use crate::report::{histogram, percentiles};
 use crate::server::{Part, Server};
 use crate::socket::{Dialler, Target};
 
