@@ -4,6 +4,8 @@
 //! Up: frames of 20 ms at 24 kHz as ACS sends them, from masked bytes as they were read to masked
 //! bytes as they are written. Down: deltas of 200 ms. One thread, no socket, no cipher.
 
+use std::sync::Arc;
+
 use std::hint::black_box;
 
 use base64::Engine as _;
@@ -78,11 +80,11 @@ fn read(stream: &[u8], role: Role, mut hear: impl FnMut(&Text<'_>)) {
 
 /// A bridge whose session is set up.
 fn open(mask_tones: bool) -> Bridge {
-    let mut bridge = Bridge::new(&VoiceSession {
+    let mut bridge = Bridge::new(&Arc::new(VoiceSession {
         session: serde_json::Map::new(),
         greet: false,
         mask_tones,
-    });
+    }));
     let metadata = br#"{"kind":"AudioMetadata","audioMetadata":{"encoding":"PCM","sampleRate":24000,"channels":1,"length":960}}"#;
     let mut out = Vec::new();
     if let Ok(message) = acs::read(metadata) {

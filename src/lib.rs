@@ -1,6 +1,8 @@
 //! tonegate stands in front of Azure voice: one binary where a TLS proxy, a Node relay and a
 //! gateway stood. It terminates TLS, decides who may enter **before** the `101`, and forwards
-//! media to Azure Voice Live without touching a byte it does not have to touch.
+//! media to Azure Voice Live without touching a byte it does not have to touch. Phone calls come
+//! from Azure Communication Services (ACS); a caller's code opens the gate before the agent hears
+//! anything.
 //!
 //! This page is the map. It is the living design, and the tests in `tests/layering.rs` read it.
 //!
@@ -19,6 +21,8 @@
 //! | *admission* | decides before the upgrade |
 //! | [*gate*](gate) | the second stage, inside a connected call, opened by digits |
 //! | *forward* | moves frames as they are |
+//! | [*bridge*](relay::bridge) | translates messages of ACS to those of Voice Live and back |
+//! | [*store*](store) | session keys that others write, and what the edges know of each other's calls |
 //! | [`Reason`](error::Reason) | why something ended, from one closed list |
 //!
 //! No synonyms, in code, metrics, logs, settings or documentation.
@@ -41,8 +45,21 @@
 //! 6. [`relay`] moves frames: one task, two pumps, no queue and no buffer of its own. [`ws`] finds
 //!    frame boundaries in place, [`tap`] looks at the frames and counts, and where a route observes
 //!    keys it listens to the client's audio with [`dtmf`].
+//!    Of a phone call the messages are heard, and the [bridge](relay::bridge) writes others.
 //! 7. The first ending wins. Its `Reason` and `Side` are the close code, the log line and the
 //!    metric label.
+//!
+//! # What is different for a phone call
+//!
+//! 1. ACS dials the media URL of the call. `listener::calls` asks the [`store`], after [`admission`]
+//!    and before the `101`: is the call known, is ACS' token unspent, and, where the flow needs no
+//!    digits, is its session key there.
+//! 2. Where digits are needed nothing is dialled yet. The relay hears the caller alone, and the
+//!    [`gate`] decides from digits and time. What it asks, `session::call` does: try a code at the
+//!    store, dial the upstream.
+//! 3. From the end of the last key on the audio goes on, in Voice Live's messages, or to an
+//!    orchestrator as it came. When the socket drops, the verdict holds for a while; a second socket
+//!    of the call takes it over.
 //!
 //! # Rows
 //!
@@ -78,9 +95,11 @@
 //! * `unsafe` is in `dtmf/simd`, nowhere else.
 //! * No session changes thread: one runtime per worker, and what all of them share (registry,
 //!   slots, permits, metrics) is shared by design, not by lock around the media path.
-//! * No digit leaves the process, in a log line, a metric or an error: the events of [`tap`] hold
-//!   them, and what is told is their number.
-//! * A payload is not copied, parsed or encoded between the two TLS sessions. Control frames and
+//! * No digit leaves the process, in a log line, a metric or an error: the events of [`tap`] and the
+//!   [`gate`] hold them, and what is told is their number. A code goes to the store, in the name of
+//!   its key.
+//! * A payload that is forwarded is not copied, parsed or encoded between the two TLS sessions; that
+//!   of a bridged call is lifted out of one envelope into the other, undecoded. Control frames and
 //!   unfinished headers, 131 bytes at the most, are held until they can be judged. On a route with
 //!   a lock on models a message of the client is held until it is whole and looked at
 //!   (`relay/policy`, the only thing that may stop a message).
@@ -89,7 +108,8 @@
 //! # Tour
 //!
 //! Read [`error`] for the endings, then [`listener::http`], [`admission`], [`relay`], [`ws::scan`].
-//! [`dtmf`] stands for itself; [`tap`] feeds it from calls, `tonegate dtmf` from files.
+//! For phone calls then [`gate`], [`store`], [`relay::bridge`].
+//! [`dtmf`] stands for itself; [`tap`] and [`gate`] feed it from calls, `tonegate dtmf` from files.
 
 pub mod cli;
 

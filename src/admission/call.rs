@@ -14,7 +14,7 @@ use super::credential::{self, single};
 use super::media_url::{Signed, Signer};
 use super::query::Query;
 use super::{Denied, Entered, Request};
-use crate::config::{Ani, CALL_SECRET, Dialled, Flow, KnownBy, Phone, Route};
+use crate::config::{Ani, CALL_SECRET, Dialled, Flow, KnownBy, Phone, Route, Spend};
 use crate::error::Reason;
 use crate::ids::{CallId, ForeignId};
 use crate::secret::{Digest, Secret};
@@ -141,7 +141,7 @@ impl Calling {
     pub(super) fn of(
         asked: Request<'_>,
         phone: &Phone,
-        known_by: KnownBy,
+        (known_by, spend): (KnownBy, Spend),
         shown: &credential::Shown,
         entered: &Entered<'_>,
     ) -> Result<Calling, Denied> {
@@ -158,7 +158,10 @@ impl Calling {
             connection: call.connection.clone(),
             correlation: call.correlation.clone(),
             signed: signed.clone(),
-            token: digest(bearer),
+            token: match spend {
+                Spend::Token => digest(bearer),
+                Spend::Call => Digest::of(&format!("{}\0{}", call.call, digest(bearer).to_hex())),
+            },
             expires: token.expires,
         })
     }

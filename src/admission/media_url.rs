@@ -231,7 +231,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::config::KnownBy;
+    use crate::config::{KnownBy, Spend};
 
     const NOW: SystemTime = UNIX_EPOCH;
     const SECRET: &str = "a secret of media URLs, long enough";
@@ -242,6 +242,7 @@ mod tests {
         Signer::new(&Calls {
             secrets: secrets.collect(),
             known_by: KnownBy::Url,
+            spend: Spend::Token,
             resume: Duration::ZERO,
         })
         .unwrap()

@@ -61,7 +61,7 @@ use self::jwt::{Tokens, Verified};
 use self::limit::{Limits, Taken};
 use self::media_url::Signer;
 use self::query::Query;
-use crate::config::{KnownBy, Live, Model, Route, RouteKind};
+use crate::config::{KnownBy, Live, Model, Route, RouteKind, Spend};
 use crate::error::Reason;
 use crate::ids::SessionId;
 use crate::label::Label;
@@ -209,6 +209,7 @@ pub struct Admission {
     /// Of media URLs; `None`: no phone calls.
     signer: Option<Signer>,
     known_by: KnownBy,
+    spend: Spend,
     limits: Limits,
 }
 
@@ -235,6 +236,11 @@ impl Admission {
                 .calls
                 .as_ref()
                 .map_or(KnownBy::Record, |calls| calls.known_by),
+            spend: live
+                .calls
+                .as_ref()
+                .map(|calls| calls.spend)
+                .unwrap_or_default(),
             limits: Limits::new(metrics.clone()),
         })
     }
@@ -291,7 +297,8 @@ impl Admission {
         let entered = told.hear("identity", entered, |entered| entered.subject().to_string())?;
         let call = match route.kind.phone() {
             Some(phone) => {
-                let call = Calling::of(asked, phone, self.known_by, &shown, &entered);
+                let rules = (self.known_by, self.spend);
+                let call = Calling::of(asked, phone, rules, &shown, &entered);
                 Some(told.hear("call", call, Calling::describe)?)
             }
             None => None,

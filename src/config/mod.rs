@@ -26,7 +26,7 @@ pub use self::env::{Environment, log_filter};
 pub use self::file::Unusable;
 pub use self::limits::{Limits, Rate, RouteLimits};
 pub use self::phone::{
-    Ani, Bridge, Calls, CodeLength, Dialled, Feeds, Flow, Gate, KnownBy, Phone, Prompts,
+    Ani, Bridge, Calls, CodeLength, Dialled, Feeds, Flow, Gate, KnownBy, Phone, Prompts, Spend,
     VoiceSession,
 };
 pub use self::route::{

@@ -1,5 +1,6 @@
 //! Phone calls: how they are known, what opens them, what becomes of their media.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Rate;
@@ -12,6 +13,7 @@ pub struct Calls {
     /// What signs media URLs, 32 bytes at the least; the first signs, all verify.
     pub secrets: Vec<Secret>,
     pub known_by: KnownBy,
+    pub spend: Spend,
     /// How long a verdict holds after the media socket has dropped.
     pub resume: Duration,
 }
@@ -24,6 +26,18 @@ pub enum KnownBy {
     Record,
     /// The signed media URL alone, which says what the record would.
     Url,
+}
+
+/// What a token of ACS is good for once a socket was opened with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Spend {
+    /// For nothing more.
+    #[default]
+    Token,
+    /// For a socket of another call. Whether ACS puts anything into its tokens that makes two of one
+    /// second differ is not documented: where it does not, two calls that come at once have the same
+    /// token, and the second would be refused.
+    Call,
 }
 
 /// What a route does with the calls of ACS.
@@ -48,7 +62,7 @@ pub enum Flow {
     /// The key `sip:{id}`, the id from the call's SIP headers, looked up before the `101`.
     SipHeader { consume: bool },
     /// Digits, which open the gate after the `101`.
-    Dialled(Box<Gate>),
+    Dialled(Arc<Gate>),
 }
 
 /// A gate that digits open.
@@ -122,7 +136,7 @@ pub struct Prompts {
 #[derive(Clone, Debug)]
 pub enum Bridge {
     /// Translated to Voice Live's messages and back.
-    VoiceLive(VoiceSession),
+    VoiceLive(Arc<VoiceSession>),
     /// Frames of ACS go on as they are, to a relay upstream.
     Verbatim,
 }

@@ -12,6 +12,10 @@
 //!  client socket ─ encrypt ─┴─ tap ─ scan ─┴─ decrypt ─ upstream socket      (down)
 //! ```
 //!
+//! A phone call is another matter: `call` hears its messages whole, and what goes on is another
+//! message, or, until the gate has opened ([`Relay::gated`]), nothing. It shares the legs, the clock
+//! and the endings with what is forwarded.
+//!
 //! # Endings
 //!
 //! The first thing that ends a session is its cause. A close frame of one side crosses verbatim,
@@ -28,10 +32,10 @@ mod call;
 mod closing;
 mod end;
 mod forward;
-mod gate;
 mod hear;
 pub mod message;
 mod order;
+mod pending;
 mod policy;
 mod pump;
 mod random;

@@ -52,6 +52,10 @@ pub(super) struct Line {
 }
 
 /// What becomes of the frames.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "most sessions forward, and a box would cost each of their frames a look"
+)]
 enum Work {
     /// They go on as they came.
     Forward(Forward),

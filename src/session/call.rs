@@ -68,7 +68,7 @@ impl Call {
     }
 
     /// The gate that is still to be opened.
-    fn gate(&self) -> Option<&Gate> {
+    fn gate(&self) -> Option<&Arc<Gate>> {
         match &self.phone.flow {
             Flow::Dialled(gate) if !self.authorised => Some(gate),
             Flow::Dialled(_) | Flow::Open | Flow::Api { .. } | Flow::SipHeader { .. } => None,

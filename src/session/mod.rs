@@ -206,7 +206,9 @@ impl Session {
         };
         match dialled {
             Some(dialled) => {
+                let dial = dialled.took;
                 let relay = relay.connect(self.connected(dialled));
+                self.log_gate(call, self.started.elapsed(), dial);
                 self.carry(relay).await
             }
             None => self.carry(relay).await,

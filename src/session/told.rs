@@ -29,6 +29,19 @@ impl Session {
         );
     }
 
+    /// The gate has opened, and the call has somebody to talk to.
+    pub(super) fn log_gate(&self, call: &Call, after: Duration, dial: Duration) {
+        tracing::info!(
+            session = %self.id,
+            route = %self.route,
+            call = %call.calling.call,
+            upstream = self.upstream_name.as_ref().map(tracing::field::display),
+            connected_ms = milliseconds(after),
+            dial_ms = milliseconds(dial),
+            "gate opened"
+        );
+    }
+
     pub(super) fn log_end(&self, ending: &Ending, duration: Duration) {
         let call = self.call.as_ref().map(|call| &call.calling.call);
         let told = ending.call.unwrap_or_default();

@@ -16,6 +16,7 @@ pub use self::told::Told;
 use self::ear::Ear;
 use self::told::Service;
 use crate::dtmf::Event;
+use crate::wire::acs;
 use crate::wire::voice_live::{self, Kind, PEEK};
 use crate::ws::frame::{Header, OpCode};
 use crate::ws::mask;
@@ -75,6 +76,8 @@ pub struct Tap {
     fin: bool,
     /// The current message is text. Only those that look at it ask.
     text: bool,
+    /// Tells audio from the rest.
+    peek_at: fn(&[u8]) -> Option<Kind>,
 }
 
 /// What is looked at beyond the first bytes.
@@ -125,11 +128,20 @@ impl Default for Tap {
             left: 0,
             fin: false,
             text: false,
+            peek_at: voice_live::peek,
         }
     }
 }
 
 impl Tap {
+    /// A tap for a call whose frames go on as ACS sends them, and back.
+    pub fn on_call() -> Tap {
+        Tap {
+            peek_at: acs::peek,
+            ..Tap::default()
+        }
+    }
+
     /// A tap that also listens for keys in what a client appends.
     pub fn on_client() -> Tap {
         Tap {
@@ -250,7 +262,7 @@ impl Tap {
             mask::apply(fresh, key, self.offset);
         }
         self.peeked_length += more;
-        match voice_live::peek(&self.peeked[..self.peeked_length]) {
+        match (self.peek_at)(&self.peeked[..self.peeked_length]) {
             Some(Kind::Audio) => {
                 self.counts.audio_messages += 1;
                 self.undecided = false;

@@ -84,6 +84,20 @@ impl<'a> Raw<'a> {
         Some(Cow::Owned(out))
     }
 
+    /// What `judge` makes of the content, escapes undone, which most names have none of.
+    #[inline]
+    pub(super) fn named<T>(&self, judge: impl Fn(&[u8]) -> T) -> Result<T, Unreadable> {
+        if !self.escaped {
+            return Ok(judge(self.text));
+        }
+        self.named_slowly(judge)
+    }
+
+    #[cold]
+    fn named_slowly<T>(&self, judge: impl Fn(&[u8]) -> T) -> Result<T, Unreadable> {
+        self.unescape().map(|text| judge(&text)).ok_or(Unreadable)
+    }
+
     /// The content with its escapes undone, if it can stand in any JSON string as it is: ASCII
     /// without control characters, quotes and backslashes, as base64 is. `None`: it cannot.
     pub fn plain(&self) -> Option<Cow<'a, [u8]>> {
@@ -177,7 +191,8 @@ impl<'a> Reader<'a> {
     #[inline]
     pub fn peek(&mut self) -> Option<u8> {
         while let Some(&byte) = self.text.get(self.at) {
-            if !matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
+            // White space is none of what is above the space: one comparison for most.
+            if byte > b' ' || !matches!(byte, b' ' | b'\t' | b'\r' | b'\n') {
                 return Some(byte);
             }
             self.at += 1;
@@ -189,23 +204,34 @@ impl<'a> Reader<'a> {
     #[inline]
     pub fn string(&mut self) -> Result<Raw<'a>, Unreadable> {
         self.expect(b'"')?;
-        let rest = &self.text[self.at..];
-        let mut from = 0;
-        let mut escaped = false;
+        let rest = self.text.get(self.at..).ok_or(Unreadable)?;
+        let at = find_end(rest)?;
+        let (text, behind) = rest.split_at(at);
+        if behind.first() == Some(&b'"') {
+            self.at += at + 1;
+            return Ok(Raw {
+                text,
+                escaped: false,
+            });
+        }
+        self.escaped_string(rest, at)
+    }
+
+    /// The string at the start of `rest`, whose first backslash is at `from`.
+    #[cold]
+    fn escaped_string(&mut self, rest: &'a [u8], mut from: usize) -> Result<Raw<'a>, Unreadable> {
         loop {
-            let found = rest
-                .get(from..)
-                .and_then(|r| memchr::memchr2(b'"', b'\\', r));
-            let at = from + found.ok_or(Unreadable)?;
-            if rest[at] == b'"' {
-                self.at += at + 1;
+            // What follows a backslash ends nothing.
+            from += 2;
+            let behind = rest.get(from..).ok_or(Unreadable)?;
+            from += memchr::memchr2(b'"', b'\\', behind).ok_or(Unreadable)?;
+            if rest[from] == b'"' {
+                self.at += from + 1;
                 return Ok(Raw {
-                    text: &rest[..at],
-                    escaped,
+                    text: &rest[..from],
+                    escaped: true,
                 });
             }
-            escaped = true;
-            from = at + 2;
         }
     }
 
@@ -314,6 +340,29 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Bytes of a string that are looked at one word at a time: most keys and values are shorter, and
+/// the call of a search costs more than they do.
+const SHORT: usize = 32;
+
+/// Where the first quote or backslash is.
+#[inline]
+fn find_end(text: &[u8]) -> Result<usize, Unreadable> {
+    const ONES: u64 = u64::MAX / 255;
+    if let Some(short) = text.first_chunk::<SHORT>() {
+        for (at, word) in short.as_chunks::<8>().0.iter().enumerate() {
+            let word = u64::from_le_bytes(*word);
+            // The lowest bit set marks the first zero byte (Hacker's Delight, 6-1).
+            let zeros = |x: u64| x.wrapping_sub(ONES) & !x;
+            let quote = zeros(word ^ (ONES * b'"' as u64));
+            let found = (quote | zeros(word ^ (ONES * b'\\' as u64))) & (ONES << 7);
+            if found != 0 {
+                return Ok(at * 8 + found.trailing_zeros() as usize / 8);
+            }
+        }
+    }
+    memchr::memchr2(b'"', b'\\', text).ok_or(Unreadable)
+}
+
 /// Keeps what a member says; said twice, nobody knows which one counts to whom.
 pub(super) fn once<T>(place: &mut Option<T>, value: T) -> Result<(), Unreadable> {
     match place.replace(value) {
@@ -369,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn a33_what_could_leave_the_string_it_is_put_into_is_not_plain() {
+    fn a01_what_could_leave_the_string_it_is_put_into_is_not_plain() {
         assert_eq!(
             raw(r"AA\u002B\/A=").plain().as_deref(),
             Some(&b"AA+/A="[..])
@@ -431,6 +480,15 @@ mod tests {
             let found = Reader::new(quoted.as_bytes()).string().unwrap();
             prop_assert!(found.unescape().is_some_and(|undone| *undone == *text.as_bytes()));
             prop_assert!(found.is(text.as_bytes()));
+        }
+
+        #[test]
+        fn the_end_of_a_string_is_where_the_search_finds_it(
+            text in proptest::collection::vec(prop_oneof![
+                8 => any::<u8>(), 1 => Just(b'"'), 1 => Just(b'\\'), 1 => 0x21u8..0x24, 1 => 0xa1u8..0xa4,
+            ], 0..50),
+        ) {
+            prop_assert_eq!(find_end(&text).ok(), memchr::memchr2(b'"', b'\\', &text));
         }
 
         #[test]

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tonegate::admission::media_url::{Signed, Signer};
-use tonegate::config::{Calls, KnownBy};
+use tonegate::config::{Calls, KnownBy, Spend};
 use tonegate::ids::{CallId, ForeignId, PhoneNumber};
 use tonegate::label::Label;
 use tonegate::secret::Secret;
@@ -167,6 +167,7 @@ fn signer(secrets: &[&str]) -> Signer {
     Signer::new(&Calls {
         secrets: secrets.collect(),
         known_by: KnownBy::Url,
+        spend: Spend::Token,
         resume: Duration::ZERO,
     })
     .unwrap()

@@ -158,7 +158,7 @@ fn adapt(issued: &Issued, file: &str, path: &str) -> PathBuf {
         let key = line.split('=').next().unwrap().trim();
         let (uncommented, _) = line.split_once('#').unwrap_or((line, ""));
         match key {
-            "resource" | "url" => text.push_str(&peer),
+            "resource" | "url" if !line.contains("memory:") => text.push_str(&peer),
             "roots" if !line.starts_with('#') => {}
             "sha256" => text.push_str(&format!("sha256 = \"{}\"", Digest::of(KEY).to_hex())),
             "tenants" if line.contains(TENANT) => text.push_str(&format!(

@@ -246,10 +246,12 @@ async fn a17_a_slot_that_moves_is_followed_and_a_node_that_is_away_comes_back() 
 
 /// A connection that begins shows the token that is good then.
 #[tokio::test]
-async fn a17_a_token_of_the_platform_is_the_password() {
+async fn a17_a_token_of_the_platform_is_the_password_and_is_renewed() {
     let user = "11111111-2222-3333-4444-555555555555";
     let options = Options {
         resource: "https://redis.azure.com".to_owned(),
+        // Half of it later there is another one.
+        lasts: Duration::from_secs(8),
         ..Options::loopback()
     };
     let platform = Platform::bind(options).await.unwrap();
@@ -273,10 +275,21 @@ async fn a17_a_token_of_the_platform_is_the_password() {
         ..secured(&server, &authority.pem())
     };
     let running = Running::up(&settings(redis)).await;
-    assert!(matches!(
-        enters(&running, Needs::Dialled).await,
-        Entered::Pending(_)
-    ));
+    let entered = enters(&running, Needs::Dialled).await;
+    assert!(matches!(entered, Entered::Pending(_)));
     let clients = server.tell(&["CLIENT", "LIST"]);
     assert!(clients.contains(&format!("user={user}")), "{clients}");
+    // From now on the first token is none any more, as at its end.
+    let later: Vec<String> = (2..20)
+        .map(|number| format!(">{}", Desk::token(number)))
+        .collect();
+    let mut command = vec!["ACL", "SETUSER", user, "resetpass"];
+    command.extend(later.iter().map(String::as_str));
+    server.tell(&command);
+    server.tell(&["CLIENT", "KILL", "USER", user]);
+    let told = "it refuses the credential";
+    eventually(told, async || lines().contains(told).then_some(())).await;
+    let entered = enters(&running, Needs::Dialled).await;
+    assert!(matches!(entered, Entered::Pending(_)));
+    assert!(!lines().contains(&Desk::token(1)), "{}", lines());
 }

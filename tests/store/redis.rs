@@ -1,16 +1,20 @@
 //! What is in Redis, seen by another program: names, types, ends, rights, round trips.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
 
 use tonegate::config::{self, KeyForms, Layout, Rate};
 use tonegate::ids::{CallId, ForeignId, PhoneNumber};
 use tonegate::label::Label;
+use tonegate::metrics::Metrics;
 use tonegate::secret::Secret;
 use tonegate::sim::certificate::Authority;
-use tonegate::store::{Attempt, Entered, Facts, Needs, Tried, Unavailable};
+use tonegate::store::{Attempt, Entered, Facts, Needs, Store, Tried, Unavailable};
 
 use crate::server::{Cluster, Monitor, Server};
-use crate::under::{Call, HOUR, Running, acl_line, at, prefixed, secured, settings};
+use crate::under::{Call, HOUR, Running, acl_line, at, eventually, prefixed, secured, settings};
 
 fn single(server: &Server) -> config::Store {
     settings(at(Layout::Single, &[server]))
@@ -206,6 +210,29 @@ async fn a27_a_key_without_an_end_can_be_refused() {
     }
 }
 
+/// The answer was lost between the two rounds: the key is gone, and the call is not open yet.
+#[tokio::test]
+async fn a12_a_key_that_was_consumed_for_a_lost_answer_is_still_found_by_its_try() {
+    let cluster = Cluster::start();
+    let running = Running::up(&settings(at(Layout::Cluster, &[&cluster.nodes[0]]))).await;
+    let store = &*running.store;
+    let cli = &cluster.nodes[0];
+    let call = Call::dialled(store).await;
+    let key = call.key(store, "823");
+    store.put_key(&key, HOUR).await.unwrap();
+    let attempt = call.attempt(&key, 1);
+    assert_eq!(store.try_code(&attempt).await.unwrap(), Tried::Opened);
+    let live = format!("live:{{{}}}", call.id);
+    cli.tell(&["DEL", &live]);
+    let tries = format!("tries:{{{}}}", call.id);
+    cli.tell(&["HSET", &tries, &format!("{}:1", call.owner), "reserved"]);
+    let other = Call::dialled(store).await;
+    let tried = store.try_code(&other.attempt(&key, 1)).await.unwrap();
+    assert_eq!(tried, Tried::Wrong);
+    assert_eq!(store.try_code(&attempt).await.unwrap(), Tried::Opened);
+    assert_eq!(cli.tell(&["EXISTS", &live]), "1");
+}
+
 #[tokio::test]
 async fn a18_a_decision_is_one_command_on_one_server() {
     let server = Server::plain(&[]);
@@ -344,6 +371,46 @@ async fn s30_a_record_that_is_none_of_ours_opens_nothing() {
     ] {
         assert!(page.contains(wanted), "{wanted}\n{page}");
     }
+}
+
+/// Connections live on the runtime that keeps them, questions come from those of the workers.
+#[test]
+fn a17_questions_come_from_other_threads_than_the_connections() {
+    let server = Server::plain(&[]);
+    let runtime = || {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        builder.enable_all().build().unwrap()
+    };
+    let metrics = Arc::new(Metrics::new());
+    let store = Arc::new(Store::new(&single(&server), metrics).unwrap());
+    let stop = CancellationToken::new();
+    std::thread::scope(|scope| {
+        let (admin, token) = (Arc::clone(&store), stop.clone());
+        scope.spawn(move || runtime().block_on(token.run_until_cancelled(admin.run())));
+        let workers: Vec<_> = (0..4)
+            .map(|_| {
+                let store = Arc::clone(&store);
+                scope.spawn(move || {
+                    runtime().block_on(async {
+                        eventually("the store", async || store.is_up().then_some(())).await;
+                        for _ in 0..50 {
+                            Call::dialled(&store).await;
+                        }
+                    });
+                })
+            })
+            .collect();
+        let done = workers.into_iter().map(std::thread::ScopedJoinHandle::join);
+        let done: Vec<_> = done.collect();
+        stop.cancel();
+        assert!(done.iter().all(Result::is_ok));
+    });
+    let clients = server.tell(&["CLIENT", "LIST"]);
+    assert_eq!(
+        clients.lines().count(),
+        1,
+        "only redis-cli is left: {clients}"
+    );
 }
 
 /// Names of calls differ by more than what a pattern or a slot would make of them.

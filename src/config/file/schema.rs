@@ -64,6 +64,7 @@ one_of!(kind, "voice-live", "relay");
 one_of!(route_kind, "voice-live", "relay", "acs-media");
 one_of!(issuer_kind, "entra", "oidc", "acs");
 one_of!(known_by, "record", "url");
+one_of!(spend, "token", "call");
 one_of!(flow, "pstn", "sip", "sip-header", "api", "open");
 one_of!(ani, "signalling", "shared", "digits");
 one_of!(key_header, "api-key", "authorization");

@@ -184,6 +184,8 @@ pub(in crate::config) struct Calls {
     pub previous: Option<String>,
     #[schemars(schema_with = "schema::known_by")]
     pub known_by: Option<String>,
+    #[schemars(schema_with = "schema::spend")]
+    pub spend: Option<String>,
     #[serde(deserialize_with = "duration")]
     #[schemars(schema_with = "schema::duration")]
     pub resume: Option<Duration>,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Problems;
 use crate::config::file::{self, File};
-use crate::config::{Calls, KnownBy};
+use crate::config::{Calls, KnownBy, Spend};
 use crate::secret::Secret;
 
 /// RFC 7518, section 3.2: a key of HS256 is no shorter than its hash.
@@ -26,6 +26,15 @@ pub(super) fn calls(file: &File, problems: &mut Problems) -> Option<Calls> {
             KnownBy::Record
         }
     };
+    let spend = match written.spend.as_deref() {
+        None | Some("token") => Spend::Token,
+        Some("call") => Spend::Call,
+        Some(other) => {
+            let what = format!("{other:?} must be \"token\" or \"call\"");
+            problems.add("calls.spend", what);
+            Spend::Token
+        }
+    };
     let resume = written.resume.unwrap_or(RESUME);
     if resume > RESUME_MAX {
         problems.add("calls.resume", "must be at most 10m");
@@ -34,6 +43,7 @@ pub(super) fn calls(file: &File, problems: &mut Problems) -> Option<Calls> {
     Some(Calls {
         secrets,
         known_by,
+        spend,
         resume,
     })
 }

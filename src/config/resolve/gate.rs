@@ -1,6 +1,7 @@
 //! `gate = { … }`: what lets a call through, and the bounds of whoever dials a code.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::route::At;
@@ -83,7 +84,7 @@ pub(super) fn flow(at: &mut At<'_>, written: &Written) -> Flow {
             "has no use with ani = \"shared\": all callers have one number",
         );
     }
-    Flow::Dialled(Box::new(gate(at, written, dialled)))
+    Flow::Dialled(Arc::new(gate(at, written, dialled)))
 }
 
 /// Keys of flows in which a code is dialled.

@@ -8,7 +8,7 @@ use super::gate::{flow, rates};
 use super::route::{At, Known};
 use crate::config::file;
 use crate::config::{
-    Bridge, CALL_SECRET, Enter, IssuerKind, Kind, Phone, Place, Refuse, Route, RouteKind,
+    Bridge, CALL_SECRET, Dtmf, Enter, IssuerKind, Kind, Phone, Place, Refuse, Route, RouteKind,
     VoiceSession, Way,
 };
 
@@ -73,11 +73,11 @@ fn bridge(at: &mut At<'_>, known: &Known<'_>) -> Bridge {
             }
             Bridge::Verbatim
         }
-        Some(Kind::VoiceLive) | None => Bridge::VoiceLive(VoiceSession {
+        Some(Kind::VoiceLive) | None => Bridge::VoiceLive(Arc::new(VoiceSession {
             session: session(at, written),
             greet: written.greet.unwrap_or(false),
             mask_tones: written.mask_tones.unwrap_or(false),
-        }),
+        })),
     }
 }
 
@@ -179,6 +179,11 @@ fn useless(at: &mut At<'_>, route: &Route) {
             "refuse",
             route.refuse == Refuse::Close,
             "ACS is told by status",
+        ),
+        (
+            "dtmf",
+            route.dtmf != Dtmf::Off,
+            "its keys are for the gate to hear",
         ),
         (
             "lock_models",
@@ -411,7 +416,7 @@ mod tests {
         let Bridge::VoiceLive(to) = phone.bridge else {
             panic!("{:?}", phone.bridge);
         };
-        let json = serde_json::Value::Object(to.session);
+        let json = serde_json::Value::Object(to.session.clone());
         let wanted = serde_json::json!({
             "instructions": "Be kind.", "temperature": 0.5, "max_response_output_tokens": 7,
             "modalities": ["text", "audio"],
@@ -496,6 +501,7 @@ mod tests {
             "[calls]\nknown_by = \"header\"",
             "calls.known_by",
         ),
+        ("[calls]", "[calls]\nspend = \"never\"", "calls.spend"),
         ("[calls]", "[calls]\nresume = \"11m\"", "calls.resume"),
         ("[calls]", "[calls]\nresumes = \"1m\"", "resumes"),
         // The issuer.
@@ -585,6 +591,7 @@ mod tests {
             "routes.phone.without_origin",
         ),
         (MORE, "refuse = \"close\"\n", "routes.phone.refuse"),
+        (MORE, "dtmf = \"observe\"\n", "routes.phone.dtmf"),
         (MORE, "lock_models = true\n", "routes.phone.lock_models"),
         (
             MORE,

@@ -6,7 +6,9 @@ use humantime::format_duration;
 
 use super::rate;
 use crate::audio::wav::Wav;
-use crate::config::{Ani, Bridge, Calls, CodeLength, Dialled, Feeds, Flow, Gate, KnownBy, Phone};
+use crate::config::{
+    Ani, Bridge, Calls, CodeLength, Dialled, Feeds, Flow, Gate, KnownBy, Phone, Spend,
+};
 
 pub(super) fn calls(calls: Option<&Calls>, out: &mut String) -> std::fmt::Result {
     let Some(calls) = calls else {
@@ -16,6 +18,10 @@ pub(super) fn calls(calls: Option<&Calls>, out: &mut String) -> std::fmt::Result
         KnownBy::Record => "their record in the store",
         KnownBy::Url => "their media URL",
     };
+    let spent = match calls.spend {
+        Spend::Token => "one socket a token",
+        Spend::Call => "one socket a token and call",
+    };
     let previous = if calls.secrets.len() > 1 {
         " (or the previous ***)"
     } else {
@@ -23,7 +29,8 @@ pub(super) fn calls(calls: Option<&Calls>, out: &mut String) -> std::fmt::Result
     };
     writeln!(
         out,
-        "calls     media URLs signed with ***{previous}, known by {known_by}, resumed within {}",
+        "calls     media URLs signed with ***{previous}, known by {known_by}, {spent}, \
+         resumed within {}",
         format_duration(calls.resume),
     )
 }

@@ -26,6 +26,8 @@ pub use self::down::{Frame, QUEUE_MAX};
 pub use self::start::{HELD_BYTES_MAX, HELD_MAX};
 pub use self::tones::DELAY;
 
+use std::sync::Arc;
+
 use self::down::Down;
 use self::start::{Due, Start};
 use self::up::Up;
@@ -59,7 +61,7 @@ pub struct Counts {
 #[derive(Debug)]
 pub struct Bridge {
     /// What the service is to be told, until it has been.
-    session: Option<Box<VoiceSession>>,
+    session: Option<Arc<VoiceSession>>,
     greet: bool,
     mask_tones: bool,
     /// What the audio of the call is, as soon as ACS has said so.
@@ -70,9 +72,9 @@ pub struct Bridge {
 }
 
 impl Bridge {
-    pub fn new(session: &VoiceSession) -> Bridge {
+    pub fn new(session: &Arc<VoiceSession>) -> Bridge {
         Bridge {
-            session: Some(Box::new(session.clone())),
+            session: Some(session.clone()),
             greet: session.greet,
             mask_tones: session.mask_tones,
             rate: None,

@@ -36,7 +36,7 @@ struct Call {
 impl Call {
     fn new(session: &VoiceSession) -> Call {
         Call {
-            bridge: Bridge::new(session),
+            bridge: Bridge::new(&std::sync::Arc::new(session.clone())),
             service: Vec::new(),
             acs: Vec::new(),
         }
@@ -157,7 +157,7 @@ fn play(data: &str) -> String {
 const STOP: &str = r#"{"Kind":"StopAudio","AudioData":null,"StopAudio":{}}"#;
 
 #[test]
-fn a12_nothing_goes_on_before_the_session_is_set_up_and_then_all_in_order() {
+fn a01_nothing_goes_on_before_the_session_is_set_up_and_then_all_in_order() {
     let mut call = Call::new(&session(json!({"voice": "x"}), true, false));
     call.service(r#"{"type":"session.created","session":{"id":"s"}}"#)
         .unwrap();
@@ -189,7 +189,7 @@ fn a12_nothing_goes_on_before_the_session_is_set_up_and_then_all_in_order() {
 }
 
 #[test]
-fn a12_the_frames_are_to_the_byte_what_the_protocol_says() {
+fn a01_the_frames_are_to_the_byte_what_the_protocol_says() {
     let mut call = Call::open(&plain_session(), 24_000);
     let message = acs::read(br#"{"kind":"AudioData","audioData":{"data":"AAAA"}}"#).unwrap();
     let mut out = Vec::new();
@@ -218,7 +218,7 @@ fn a12_the_frames_are_to_the_byte_what_the_protocol_says() {
 }
 
 #[test]
-fn a12_a_format_that_contradicts_is_a_mismatch() {
+fn a01_a_format_that_contradicts_is_a_mismatch() {
     let encoded = |encoding: &str, rate: &str, channels: &str| {
         format!(
             r#"{{"kind":"AudioMetadata","audioMetadata":{{"encoding":{encoding},"sampleRate":{rate},"channels":{channels}}}}}"#
@@ -247,7 +247,7 @@ fn a12_a_format_that_contradicts_is_a_mismatch() {
 }
 
 #[test]
-fn a12_an_error_refuses_the_session_only_while_it_is_set_up() {
+fn a01_an_error_refuses_the_session_only_while_it_is_set_up() {
     let error = r#"{"type":"error","error":{"type":"invalid_request_error","code":"bad_field","message":"x"}}"#;
     let mut call = Call::new(&plain_session());
     call.metadata(24_000).unwrap();
@@ -265,7 +265,7 @@ fn a12_an_error_refuses_the_session_only_while_it_is_set_up() {
 }
 
 #[test]
-fn a12_only_the_callers_audio_goes_on_and_all_the_rest_is_counted() {
+fn a01_only_the_callers_audio_goes_on_and_all_the_rest_is_counted() {
     let mut call = Call::open(&plain_session(), 24_000);
     let audio = |who: &str, data: &str, silent: bool| {
         format!(
@@ -305,7 +305,7 @@ fn a12_only_the_callers_audio_goes_on_and_all_the_rest_is_counted() {
 }
 
 #[test]
-fn a12_audio_without_a_known_format_is_dropped_and_counted() {
+fn a01_audio_without_a_known_format_is_dropped_and_counted() {
     let mut call = Call::new(&plain_session());
     call.audio("AAAA");
     assert_eq!((call.up().dropped, call.bridge.held()), (1, 0));
@@ -321,7 +321,7 @@ fn a12_audio_without_a_known_format_is_dropped_and_counted() {
 }
 
 #[test]
-fn a12_payloads_of_16_khz_stay_apart_for_each_ends_in_padding() {
+fn a01_payloads_of_16_khz_stay_apart_for_each_ends_in_padding() {
     let mut call = Call::open(&plain_session(), 16_000);
     let payload = BASE64_STANDARD.encode([7; 640]);
     assert!(payload.len() == 856 && payload.ends_with("=="));
@@ -336,7 +336,7 @@ fn a12_payloads_of_16_khz_stay_apart_for_each_ends_in_padding() {
 }
 
 #[test]
-fn a12_deltas_are_split_below_64_kib_and_never_inside_a_group() {
+fn a01_deltas_are_split_below_64_kib_and_never_inside_a_group() {
     let mut call = Call::open(&plain_session(), 24_000);
     for length in [1, DATA_MAX / 4 * 3, DATA_MAX / 4 * 3 + 1, 100_001] {
         let audio: Vec<u8> = (0..length).map(|n| (n * 37 % 251) as u8).collect();
@@ -362,7 +362,7 @@ fn a12_deltas_are_split_below_64_kib_and_never_inside_a_group() {
 }
 
 #[test]
-fn a12_an_interruption_drops_what_waits_and_what_still_comes_of_the_response() {
+fn a01_an_interruption_drops_what_waits_and_what_still_comes_of_the_response() {
     let mut call = Call::open(&plain_session(), 24_000);
     call.event("response.created", "r1");
     call.delta("r1", "AAAA");
@@ -386,7 +386,7 @@ fn a12_an_interruption_drops_what_waits_and_what_still_comes_of_the_response() {
 }
 
 #[test]
-fn a12_another_response_speaks_although_the_interrupted_one_is_not_done() {
+fn a01_another_response_speaks_although_the_interrupted_one_is_not_done() {
     let mut call = Call::open(&plain_session(), 24_000);
     call.delta("r1", "AAAA");
     call.speech();
@@ -400,7 +400,7 @@ fn a12_another_response_speaks_although_the_interrupted_one_is_not_done() {
 }
 
 #[test]
-fn a12_responses_without_names_are_cut_until_they_are_done() {
+fn a01_responses_without_names_are_cut_until_they_are_done() {
     let mut call = Call::open(&plain_session(), 24_000);
     let delta =
         |data: &str| format!(r#"{{"type":"response.output_audio.delta","delta":"{data}"}}"#);
@@ -429,7 +429,7 @@ fn a12_responses_without_names_are_cut_until_they_are_done() {
 }
 
 #[test]
-fn a12_where_the_service_does_not_interrupt_nothing_is_dropped() {
+fn a01_where_the_service_does_not_interrupt_nothing_is_dropped() {
     let quiet = json!({"turn_detection": {"type": "server_vad", "interrupt_response": false}});
     let mut call = Call::open(&session(quiet, false, false), 24_000);
     call.delta("r1", "AAAA");
@@ -441,7 +441,7 @@ fn a12_where_the_service_does_not_interrupt_nothing_is_dropped() {
 }
 
 #[test]
-fn a12_the_queue_is_full_at_its_bound_and_speech_still_empties_it() {
+fn a01_the_queue_is_full_at_its_bound_and_speech_still_empties_it() {
     let mut call = Call::open(&plain_session(), 24_000);
     let delta = "A".repeat(40_000);
     let mut messages = 0;
@@ -466,7 +466,7 @@ fn a12_the_queue_is_full_at_its_bound_and_speech_still_empties_it() {
 }
 
 #[test]
-fn a12_what_the_service_says_besides_is_counted_and_ends_nothing() {
+fn a01_what_the_service_says_besides_is_counted_and_ends_nothing() {
     let mut call = Call::open(&plain_session(), 24_000);
     let before = call.down();
     for text in [
@@ -495,7 +495,7 @@ fn a12_what_the_service_says_besides_is_counted_and_ends_nothing() {
 }
 
 #[test]
-fn a24_a_masked_call_delays_and_silences_its_keys_also_while_held() {
+fn a_masked_call_delays_and_silences_its_keys_also_while_held() {
     use crate::dtmf::{Event, tone};
     let rate = SampleRate::Hz24000;
     let line = tone::sequence("5", rate, &tone::Pace::default()).unwrap();
@@ -541,7 +541,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn a12_every_sample_arrives_as_it_was_both_ways(
+    fn a01_every_sample_arrives_as_it_was_both_ways(
         pieces in proptest::collection::vec(
             (prop_oneof![Just(640usize), Just(960), 1usize..2000], any::<u8>(), any::<bool>()), 1..20),
         large in 0usize..100_000,
@@ -580,7 +580,7 @@ proptest! {
     }
 
     #[test]
-    fn a12_no_input_panics_or_puts_anything_but_audio_and_stops_to_acs(
+    fn a01_no_input_panics_or_puts_anything_but_audio_and_stops_to_acs(
         texts in proptest::collection::vec("[{}\":, a-z_.]{0,40}", 0..5),
         deltas in proptest::collection::vec("[ -~\u{e9}]{0,20}", 0..5),
     ) {

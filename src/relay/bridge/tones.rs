@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a24_no_sample_of_a_key_goes_on_and_every_other_one_does_as_it_was() {
+    fn no_sample_of_a_key_goes_on_and_every_other_one_does_as_it_was() {
         let mut presses = 0u32;
         for rate in RATES {
             let at = |seconds: f64| (seconds * f64::from(rate.hz())) as usize;
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a24_a_key_is_decided_before_its_first_sample_has_gone_on() {
+    fn a_key_is_decided_before_its_first_sample_has_gone_on() {
         let (mut latest, mut presses) = (0.0f64, 0);
         for rate in SampleRate::ALL {
             let at = |seconds: f64| (seconds * f64::from(rate.hz())) as usize;
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a24_several_keys_and_one_that_never_ends() {
+    fn several_keys_and_one_that_never_ends() {
         let rate = SampleRate::Hz24000;
         let pace = tone::Pace {
             tone: 0.06,
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a24_one_long_message_full_of_keys_is_masked_within_bounds() {
+    fn one_long_message_full_of_keys_is_masked_within_bounds() {
         let rate = SampleRate::Hz16000;
         let pace = tone::Pace {
             tone: 0.05,
@@ -372,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn a24_what_cannot_be_heard_goes_nowhere_and_moves_nothing() {
+    fn what_cannot_be_heard_goes_nowhere_and_moves_nothing() {
         let rate = SampleRate::Hz24000;
         let key = tone::sequence("7", rate, &tone::Pace::default()).unwrap();
         let mut tones = Tones::new(rate);
@@ -397,7 +397,7 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(40))]
 
         #[test]
-        fn a24_speech_goes_on_sample_for_sample_whatever_the_message_length(
+        fn speech_goes_on_sample_for_sample_whatever_the_message_length(
             seed in any::<u64>(),
             lengths in proptest::collection::vec(1usize..1500, 1..8),
             rate in proptest::sample::select(RATES.to_vec()),
@@ -426,7 +426,7 @@ mod tests {
         }
 
         #[test]
-        fn a24_never_panics(text in "[A-Za-z0-9+/]{0,30}={0,3}|[ -~]{0,20}", rate in proptest::sample::select(RATES.to_vec())) {
+        fn never_panics(text in "[A-Za-z0-9+/]{0,30}={0,3}|[ -~]{0,20}", rate in proptest::sample::select(RATES.to_vec())) {
             let mut tones = Tones::new(rate);
             for _ in 0..3 {
                 let _ = tones.push(text.as_bytes(), &mut |_| {});

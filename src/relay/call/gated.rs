@@ -1,21 +1,18 @@
 //! The gate of a call: what the caller dials is heard, and nothing goes on until it has opened.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::super::bridge::Frame;
+use super::prompt;
 use super::{Asked, Call};
 use crate::audio;
-use crate::audio::wav::Wav;
 use crate::config;
 use crate::dtmf::Digit;
 use crate::error::{Reason, Side};
 use crate::gate::{Answer, Ears, Feed, Gate, Heard, Press, Prompt, State, Want};
-use crate::wire::acs::{self, DATA_MAX, Message};
+use crate::wire::acs::{self, Message};
 
 /// Characters of base64 that are decoded at once: a multiple of eight, so that no sample is cut.
 const PIECE: usize = 2048;
@@ -43,7 +40,7 @@ pub struct GateEnding {
 /// A gate that has not let media through yet.
 pub(super) struct Gated {
     gate: Gate,
-    settings: config::Gate,
+    settings: Arc<config::Gate>,
     pressed: Pressed,
     /// The verdict, as soon as there is one.
     decided: Option<Duration>,
@@ -53,10 +50,12 @@ pub(super) struct Gated {
     ends: Option<Instant>,
     /// The store could not be asked when it was asked last.
     store_failed: bool,
+    /// The caller dials: nobody listens to prompts meanwhile.
+    hush: bool,
 }
 
 impl Gated {
-    pub(super) fn new(settings: config::Gate) -> Gated {
+    pub(super) fn new(settings: Arc<config::Gate>) -> Gated {
         Gated {
             gate: Gate::new(&settings),
             settings,
@@ -65,7 +64,12 @@ impl Gated {
             unsaid: None,
             ends: None,
             store_failed: false,
+            hush: false,
         }
+    }
+
+    pub(super) fn settings(&self) -> &config::Gate {
+        &self.settings
     }
 
     /// Whether what was measured of the audio is kept for a second look.
@@ -89,7 +93,11 @@ impl Gated {
             Feed::Callback => &mut self.pressed.callback,
         };
         match self.gate.press(feed, digit, at) {
-            Press::New | Press::Same => *count += 1,
+            Press::New => {
+                *count += 1;
+                self.hush = true;
+            }
+            Press::Same => *count += 1,
             Press::Ignored => {}
         }
     }
@@ -171,6 +179,9 @@ impl Call {
             return;
         };
         let pending = gated.decided.is_none();
+        if std::mem::take(&mut gated.hush) {
+            self.speaker.hush();
+        }
         let mut says = gated.unsaid.take();
         while let Some(want) = gated.gate.poll(at) {
             match want {
@@ -193,6 +204,7 @@ impl Call {
                 ears.forget();
             }
             if state == State::Authorised {
+                self.speaker.hush();
                 self.asks.push_back(Asked::Dial);
             }
         }
@@ -216,11 +228,16 @@ impl Call {
             return;
         }
         let reason = gated.gate.reason().unwrap_or(Reason::GateExpired);
-        self.fault = Some(match reason {
+        let by = if reason == Reason::GateExpired {
+            Side::Edge
+        } else {
+            Side::Client
+        };
+        self.fault = Some(if by == Side::Edge && gated.store_failed {
             // It was not the caller: nobody could say whether the code was right.
-            Reason::GateExpired if gated.store_failed => (Side::Edge, Reason::StoreUnavailable),
-            Reason::GateExpired => (Side::Edge, reason),
-            _ => (Side::Client, reason),
+            (by, Reason::StoreUnavailable)
+        } else {
+            (by, reason)
         });
     }
 
@@ -258,46 +275,26 @@ impl Call {
     }
 
     /// Has a prompt played, over what is being played.
-    fn say(&mut self, prompt: Prompt, now: Instant) {
+    fn say(&mut self, what: Prompt, now: Instant) {
         let Some(gated) = &mut self.gated else {
             return;
         };
-        let prompts = &gated.settings.prompts;
-        let wav = match prompt {
-            Prompt::Prompt => &prompts.prompt,
-            Prompt::Retry => &prompts.retry,
-            Prompt::Goodbye => &prompts.goodbye,
-        };
-        let Some(wav) = wav else {
+        let Some(wav) = prompt::wav(&gated.settings.prompts, what) else {
             return;
         };
         let Some(rate) = self.rate else {
-            gated.unsaid = Some(prompt);
+            gated.unsaid = Some(what);
             return;
         };
         if rate != wav.rate {
             self.drops.prompts += 1;
             return;
         }
-        if prompt == Prompt::Goodbye {
+        if what == Prompt::Goodbye {
             let samples = wav.samples.len() as u64;
             let length = Duration::from_secs_f64(wav.rate.millis(samples) / 1000.0);
             gated.ends = Some(now + length);
         }
-        self.prompts.clear();
-        if prompt != Prompt::Prompt {
-            self.prompts.push_back(Frame::StopAudio);
-        }
-        self.prompts.extend(frames(wav));
+        self.speaker.say(what);
     }
-}
-
-/// A prompt as ACS plays it.
-fn frames(wav: &Wav) -> impl Iterator<Item = Frame> {
-    // Samples of one message: its base64 has no padding, and is as long as may be.
-    let piece = DATA_MAX / 8 * 3;
-    wav.samples.chunks(piece).map(|samples| {
-        let bytes: Vec<u8> = samples.iter().flat_map(|s| s.to_le_bytes()).collect();
-        Frame::Audio(Bytes::from(STANDARD.encode(bytes)))
-    })
 }

@@ -16,11 +16,13 @@
 //! ([`Asked`]).
 
 mod gated;
+mod prompt;
 mod through;
 mod verbatim;
 
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::task::Context;
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -30,6 +32,7 @@ pub use self::gated::{GateEnding, Pressed};
 pub use self::through::{CallEnding, Drops};
 
 use self::gated::Gated;
+use self::prompt::Speaker;
 use self::verbatim::Verbatim;
 use super::bridge::{Bridge, Fault, Frame};
 use super::end::End;
@@ -49,7 +52,7 @@ use crate::ws::Role;
 /// What a call is carried by.
 pub struct CallTerms {
     /// What digits must open; `None`: it may go through already.
-    pub gate: Option<config::Gate>,
+    pub gate: Option<Arc<config::Gate>>,
     pub bridge: config::Bridge,
     /// The caller, whose audio goes on where ACS does not mix.
     pub ani: Option<PhoneNumber>,
@@ -76,8 +79,8 @@ pub(super) struct Call {
     gated: Option<Box<Gated>>,
     way: Way,
     asks: VecDeque<Asked>,
-    /// What ACS is to play before anything of the bridge.
-    prompts: VecDeque<Frame>,
+    /// What the edge itself has to say, before anything of the bridge.
+    speaker: Speaker,
     fault: Option<(Side, Reason)>,
     failure: Option<Failure>,
     up: Counts,
@@ -117,7 +120,7 @@ impl Call {
             ears: None,
             way,
             asks: VecDeque::new(),
-            prompts: VecDeque::new(),
+            speaker: Speaker::default(),
             fault: None,
             failure: None,
             up: Counts::default(),
@@ -139,7 +142,7 @@ impl Call {
     pub(super) fn upstream_pump(&self, max_message: u64) -> Pump {
         match &self.way {
             Way::Bridge(_) => Pump::hearing(Role::Server, max_message),
-            Way::Verbatim(_) => Pump::new(Role::Server, max_message, None, Tap::default()),
+            Way::Verbatim(_) => Pump::new(Role::Server, max_message, None, Tap::on_call()),
         }
     }
 
@@ -281,7 +284,8 @@ impl Call {
     }
 
     fn next_frame(&mut self) -> Option<Frame> {
-        let prompt = self.prompts.pop_front();
+        let settings = self.gated.as_ref().map(|gated| gated.settings());
+        let prompt = self.speaker.next(settings.map(|gate| &gate.prompts));
         prompt.or_else(|| match &mut self.way {
             Way::Bridge(bridge) => bridge.next_frame(),
             Way::Verbatim(_) => None,

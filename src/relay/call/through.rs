@@ -111,7 +111,7 @@ impl Call {
         if !frames.is_empty() {
             upstream.leg.queue(&[], frames);
         }
-        client.pump.forward(Tap::default());
+        client.pump.forward(Tap::on_call());
         self.through = true;
     }
 }

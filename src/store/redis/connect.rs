@@ -12,7 +12,8 @@
 //! * F6: the default TLS uses the provider of the process and all certificates of the system or none.
 //!   The edge brings its own; behind a cluster's slots, which carry addresses, stands the name that
 //!   was dialled.
-//! * F7: old packages come with it (rand 0.8, socket2 0.5, nom 7). `make check` watches them.
+//! * F7: old packages come with it (rand 0.8, socket2 0.5, nom 7), and its last release is of February
+//!   2025. So nothing outside of this folder knows it.
 //!
 //! And one more: with a queue that is bounded, fred's own task ends when it has to queue a reconnect
 //! and the queue is full. Admission to the queue is therefore the edge's, with fewer places than the

@@ -12,6 +12,7 @@ use std::fmt;
 
 pub use self::read::read;
 pub use super::json::{Raw, Unreadable};
+use super::voice_live::{Kind, PEEK};
 
 /// What ACS says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +105,26 @@ impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Key(_)")
     }
+}
+
+/// Tells audio from the rest by the first bytes of a message, at most [`PEEK`], for those who only
+/// count: the first key tells, whichever ACS writes first. `None`: these bytes do not tell.
+pub fn peek(prefix: &[u8]) -> Option<Kind> {
+    let mut strings = prefix.split(|&byte| byte == b'"');
+    let (_, key) = (strings.next()?, strings.next()?);
+    if key.eq_ignore_ascii_case(b"audioData") {
+        return Some(Kind::Audio);
+    }
+    if !key.eq_ignore_ascii_case(b"kind") {
+        // Without its last quote it may still become one of them.
+        return (strings.next().is_some() || prefix.len() >= PEEK).then_some(Kind::Other);
+    }
+    let (_, value) = (strings.next()?, strings.next()?);
+    strings.next()?;
+    Some(match value.eq_ignore_ascii_case(b"audioData") {
+        true => Kind::Audio,
+        false => Kind::Other,
+    })
 }
 
 /// What stands before the base64 of audio that ACS is to play.

@@ -19,8 +19,8 @@ use super::{Audio, Dtmf, Encoding, Key, Message, Metadata};
 pub fn read(text: &[u8]) -> Result<Message<'_>, Unreadable> {
     let mut reader = Reader::new(text);
     let mut said = Said::default();
-    reader.members(|reader, key| match Member::of(key)? {
-        Member::Kind => once(&mut said.kind, reader.string()?),
+    reader.members(|reader, key| match key.named(Member::of)? {
+        Member::Kind => once(&mut said.kind, reader.string()?.named(Kind::of)?),
         Member::Audio => once(&mut said.audio, object(reader, audio)?),
         Member::Dtmf => once(&mut said.dtmf, object(reader, dtmf)?),
         Member::Metadata => once(&mut said.metadata, object(reader, metadata)?),
@@ -28,6 +28,12 @@ pub fn read(text: &[u8]) -> Result<Message<'_>, Unreadable> {
     })?;
     reader.end()?;
     said.message()
+}
+
+/// Whether `name` is `ours` in any case; the usual one first, which is one comparison.
+#[inline]
+fn is<const N: usize>(name: &[u8], ours: &[u8; N]) -> bool {
+    name == ours || name.eq_ignore_ascii_case(ours)
 }
 
 /// The members of a message that are of use.
@@ -40,23 +46,42 @@ enum Member {
 }
 
 impl Member {
-    fn of(key: Raw<'_>) -> Result<Member, Unreadable> {
-        let name = key.unescape().ok_or(Unreadable)?;
-        let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
-        Ok(match name.len() {
-            4 if is(b"kind") => Member::Kind,
-            9 if is(b"audioData") => Member::Audio,
-            8 if is(b"dtmfData") => Member::Dtmf,
-            13 if is(b"audioMetadata") => Member::Metadata,
+    fn of(name: &[u8]) -> Member {
+        match name.len() {
+            4 if is(name, b"kind") => Member::Kind,
+            9 if is(name, b"audioData") => Member::Audio,
+            8 if is(name, b"dtmfData") => Member::Dtmf,
+            13 if is(name, b"audioMetadata") => Member::Metadata,
             _ => Member::Other,
-        })
+        }
     }
 }
 
-/// What the message has; the inner option of each is `None` where there is no object.
+/// What a message says it is.
+enum Kind {
+    Audio,
+    Dtmf,
+    Metadata,
+    Stop,
+    Unknown,
+}
+
+impl Kind {
+    fn of(name: &[u8]) -> Kind {
+        match name.len() {
+            9 if is(name, b"AudioData") => Kind::Audio,
+            8 if is(name, b"DtmfData") => Kind::Dtmf,
+            13 if is(name, b"AudioMetadata") => Kind::Metadata,
+            9 if is(name, b"StopAudio") => Kind::Stop,
+            _ => Kind::Unknown,
+        }
+    }
+}
+
+/// What the message has; the inner option of each is `None` where there is nothing that can be read.
 #[derive(Default)]
 struct Said<'a> {
-    kind: Option<Raw<'a>>,
+    kind: Option<Kind>,
     audio: Option<Option<Audio<'a>>>,
     dtmf: Option<Option<Dtmf<'a>>>,
     metadata: Option<Option<Metadata>>,
@@ -64,24 +89,16 @@ struct Said<'a> {
 
 impl<'a> Said<'a> {
     /// The kind decides what counts: SDKs write empty members of other kinds too.
+    #[inline]
     fn message(self) -> Result<Message<'a>, Unreadable> {
-        let name = self.kind.ok_or(Unreadable)?.unescape().ok_or(Unreadable)?;
-        let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
-        if is(b"AudioData") {
-            return self.audio.flatten().map(Message::Audio).ok_or(Unreadable);
+        match self.kind.ok_or(Unreadable)? {
+            Kind::Audio => self.audio.flatten().map(Message::Audio),
+            Kind::Dtmf => self.dtmf.flatten().map(Message::Dtmf),
+            Kind::Metadata => self.metadata.flatten().map(Message::Metadata),
+            Kind::Stop => Some(Message::StopAudio),
+            Kind::Unknown => Some(Message::Unknown),
         }
-        if is(b"DtmfData") {
-            return self.dtmf.flatten().map(Message::Dtmf).ok_or(Unreadable);
-        }
-        if is(b"AudioMetadata") {
-            let metadata = self.metadata.flatten();
-            return metadata.map(Message::Metadata).ok_or(Unreadable);
-        }
-        Ok(if is(b"StopAudio") {
-            Message::StopAudio
-        } else {
-            Message::Unknown
-        })
+        .ok_or(Unreadable)
     }
 }
 
@@ -98,23 +115,42 @@ fn object<'a, T>(
     Ok(None)
 }
 
+/// The members of `audioData`.
+enum AudioMember {
+    Data,
+    Participant,
+    Silent,
+    Other,
+}
+
+impl AudioMember {
+    fn of(name: &[u8]) -> AudioMember {
+        match name.len() {
+            4 if is(name, b"data") => AudioMember::Data,
+            16 if is(name, b"participantRawID") => AudioMember::Participant,
+            6 if is(name, b"silent") => AudioMember::Silent,
+            _ => AudioMember::Other,
+        }
+    }
+}
+
 /// `None`: its data is neither a string nor null.
+#[inline]
 fn audio<'a>(reader: &mut Reader<'a>) -> Result<Option<Audio<'a>>, Unreadable> {
     let (mut data, mut participant, mut silent) = (None, None, None);
-    reader.members(|reader, key| {
-        let name = key.unescape().ok_or(Unreadable)?;
-        let is = |other: &[u8]| name.eq_ignore_ascii_case(other);
-        match name.len() {
-            4 if is(b"data") => once(&mut data, string_or_null(reader)?),
-            16 if is(b"participantRawID") => once(&mut participant, reader.string_or_skip()?),
-            6 if is(b"silent") => once(&mut silent, reader.scalar_or_skip()?),
-            _ => reader.skip(),
+    reader.members(|reader, key| match key.named(AudioMember::of)? {
+        AudioMember::Data => once(&mut data, string_or_null(reader)?),
+        AudioMember::Participant => once(&mut participant, reader.string_or_skip()?),
+        AudioMember::Silent => {
+            let value = reader.scalar_or_skip()?;
+            once(&mut silent, value == Some(b"true"))
         }
+        AudioMember::Other => reader.skip(),
     })?;
     Ok(data.unwrap_or(Some(Raw::EMPTY)).map(|data| Audio {
         data,
         participant: participant.flatten(),
-        silent: silent.flatten() == Some(b"true"),
+        silent: silent.unwrap_or(false),
     }))
 }
 

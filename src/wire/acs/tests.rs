@@ -94,7 +94,7 @@ fn reads_metadata_and_what_is_missing_in_it() {
 }
 
 #[test]
-fn a12_a_key_is_a_character_or_a_name_and_debug_does_not_tell_it() {
+fn a22_a_key_is_a_character_or_a_name_and_debug_does_not_tell_it() {
     for (data, label) in [
         ("3", Some('3')),
         ("three", Some('3')),
@@ -121,7 +121,7 @@ fn a12_a_key_is_a_character_or_a_name_and_debug_does_not_tell_it() {
 }
 
 #[test]
-fn a12_other_kinds_are_known_as_such_and_never_an_error() {
+fn a01_other_kinds_are_known_as_such_and_never_an_error() {
     for text in [
         r#"{"kind":"MarkData","markData":{"id":"m1","status":"Completed"}}"#,
         r#"{"kind":"DtmfMetadata","dtmfData":7}"#,
@@ -140,7 +140,7 @@ fn a12_other_kinds_are_known_as_such_and_never_an_error() {
 }
 
 #[test]
-fn a12_what_is_no_message_or_says_a_thing_twice_is_unreadable() {
+fn a01_what_is_no_message_or_says_a_thing_twice_is_unreadable() {
     for text in [
         "",
         "{}",
@@ -262,7 +262,7 @@ fn member<'a>(object: &'a Value, name: &str) -> &'a Value {
 
 proptest! {
     #[test]
-    fn a12_reads_what_serde_json_reads_however_it_is_written(
+    fn a01_reads_what_serde_json_reads_however_it_is_written(
         data in "[A-Za-z0-9+/]{0,40}={0,2}",
         participant in proptest::option::of("[48]:[+a-z0-9_\u{e9}\"\\\\/]{1,12}"),
         silent in proptest::option::of(any::<bool>()),
@@ -310,7 +310,7 @@ proptest! {
     }
 
     #[test]
-    fn a12_never_panics_and_reads_no_part_of_a_message(
+    fn a01_never_panics_and_reads_no_part_of_a_message(
         bytes in prop_oneof![
             proptest::collection::vec(any::<u8>(), 0..100),
             "[{}\\[\\]\",:\\\\ kindauoDtmfS1u0]{0,80}".prop_map(String::into_bytes),
@@ -322,5 +322,28 @@ proptest! {
         let whole = br#"{"kind":"AudioData","audioData":{"data":"AAAA","silent":false}}"#;
         let part = &whole[..cut.index(whole.len())];
         prop_assert_eq!(read(part), Err(Unreadable));
+    }
+}
+
+#[test]
+fn a_peek_tells_audio_in_every_casing_and_waits_for_what_it_needs() {
+    let audio = [
+        r#"{"kind":"AudioData","audioData":{"data":"AAAA"}}"#,
+        r#"{ "Kind" : "audioData", "AudioData":{}}"#,
+        r#"{"audioData":{"data":"AAAA"},"kind":"AudioData"}"#,
+    ];
+    for text in audio {
+        assert_eq!(peek(text.as_bytes()), Some(Kind::Audio), "{text}");
+    }
+    for text in [
+        r#"{"kind":"AudioMetadata","audioMetadata":{}}"#,
+        r#"{"kind":"StopAudio"}"#,
+        r#"{"dtmfData":{}}"#,
+    ] {
+        assert_eq!(peek(text.as_bytes()), Some(Kind::Other), "{text}");
+    }
+    let undecided = audio[0].as_bytes();
+    for length in 0..19 {
+        assert_eq!(peek(&undecided[..length]), None, "{length}");
     }
 }

@@ -60,10 +60,8 @@ mod tests {
     use crate::wire::voice_live::{Coding, Finder, Input, Message, Part};
 
     fn object(value: Value) -> Map<String, Value> {
-        match value {
-            Value::Object(map) => map,
-            other => panic!("{other}"),
-        }
+        let Value::Object(map) = value else { panic!() };
+        map
     }
 
     #[test]

@@ -89,6 +89,31 @@ impl fmt::Debug for Word {
 }
 
 /// The members of a message that are of use.
+enum Member {
+    Type,
+    Delta,
+    ResponseId,
+    Response,
+    Session,
+    Error,
+    Other,
+}
+
+impl Member {
+    fn of(name: &[u8]) -> Member {
+        match name {
+            b"type" => Member::Type,
+            b"delta" => Member::Delta,
+            b"response_id" => Member::ResponseId,
+            b"response" => Member::Response,
+            b"session" => Member::Session,
+            b"error" => Member::Error,
+            _ => Member::Other,
+        }
+    }
+}
+
+/// What they say.
 #[derive(Default)]
 struct Said<'a> {
     kind: Option<Raw<'a>>,
@@ -112,17 +137,14 @@ impl<'a> Event<'a> {
     pub fn read(text: &'a [u8]) -> Result<Event<'a>, Unreadable> {
         let mut reader = Reader::new(text);
         let mut said = Said::default();
-        reader.members(|reader, key| {
-            let name = key.unescape().ok_or(Unreadable)?;
-            match name.as_ref() {
-                b"type" => once(&mut said.kind, reader.string()?),
-                b"delta" => once(&mut said.delta, reader.string_or_skip()?),
-                b"response_id" => once(&mut said.response_id, reader.string_or_skip()?),
-                b"response" => once(&mut said.response, reader.value()?),
-                b"session" => once(&mut said.session, reader.value()?),
-                b"error" => once(&mut said.error, reader.value()?),
-                _ => reader.skip(),
-            }
+        reader.members(|reader, key| match key.named(Member::of)? {
+            Member::Type => once(&mut said.kind, reader.string()?),
+            Member::Delta => once(&mut said.delta, reader.string_or_skip()?),
+            Member::ResponseId => once(&mut said.response_id, reader.string_or_skip()?),
+            Member::Response => once(&mut said.response, reader.value()?),
+            Member::Session => once(&mut said.session, reader.value()?),
+            Member::Error => once(&mut said.error, reader.value()?),
+            Member::Other => reader.skip(),
         })?;
         reader.end()?;
         said.event()
@@ -254,12 +276,12 @@ mod tests {
 
     #[test]
     fn an_error_is_told_by_words_of_a_closed_character_set_only() {
-        let told = |text: &str| match event(text) {
-            Event::Error(failure) => {
-                let word = |w: Option<Word>| w.map(|w| w.as_str().to_owned());
-                (word(failure.kind), word(failure.code))
-            }
-            other => panic!("{other:?}"),
+        let told = |text: &str| {
+            let Event::Error(failure) = event(text) else {
+                panic!("{text}");
+            };
+            let word = |w: Option<Word>| w.map(|w| w.as_str().to_owned());
+            (word(failure.kind), word(failure.code))
         };
         let text = r#"{"type":"error","event_id":"e2","error":{"type":"invalid_request_error","code":"bad_field","message":"secret","param":"session.voice","event_id":"e1"}}"#;
         let fine = (
@@ -319,18 +341,15 @@ mod tests {
             let same = |ours: Option<Raw<'_>>| {
                 ours.map(|id| id.unescape().unwrap().into_owned()) == id.clone().map(String::into_bytes)
             };
-            match ours {
-                Event::AudioDelta { delta: ours, response } => {
-                    prop_assert_eq!(kind, "response.audio.delta");
-                    prop_assert!(ours.is(delta.as_bytes()) && same(response));
-                }
-                Event::ResponseCreated { response } => {
-                    prop_assert!(kind == "response.created" && same(response));
-                }
-                Event::ResponseDone { response } => {
-                    prop_assert!(kind == "response.done" && same(response));
-                }
-                other => prop_assert!(false, "{:?}", other),
+            if let Event::AudioDelta { delta: ours, response } = ours {
+                prop_assert_eq!(kind, "response.audio.delta");
+                prop_assert!(ours.is(delta.as_bytes()) && same(response));
+            } else if let Event::ResponseCreated { response } = ours {
+                prop_assert!(kind == "response.created" && same(response));
+            } else if let Event::ResponseDone { response } = ours {
+                prop_assert!(kind == "response.done" && same(response));
+            } else {
+                prop_assert!(false, "{:?}", ours);
             }
         }
 

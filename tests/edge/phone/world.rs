@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonegate::admission::media_url::{Signed, Signer};
-use tonegate::config::{Calls, KnownBy};
+use tonegate::config::{Calls, KnownBy, Spend};
 use tonegate::ids::{CallId, ForeignId, PhoneNumber};
 use tonegate::secret::Secret;
 use tonegate::sim::acs::hand::Hand;
@@ -215,6 +215,7 @@ fn signer() -> Signer {
     Signer::new(&Calls {
         secrets: vec![Secret::new(SECRET.to_owned())],
         known_by: KnownBy::Url,
+        spend: Spend::Token,
         resume: Duration::ZERO,
     })
     .unwrap()
