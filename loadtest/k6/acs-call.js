@@ -193,15 +193,19 @@ export default function () {
     }
   };
 
-  socket.onerror = (event) => {
-    end(start === 0 ? refused : closed, event.error);
+  const closes = (code, words) => {
+    if (ended) return;
+    if (!call.ends) return end(closed, words);
+    check(code, { "the call is closed as it should": (is) => is === call.ends });
+    return end(code === call.ends ? whole : closed, code === call.ends ? null : words);
   };
 
-  socket.onclose = (event) => {
-    if (call.ends) {
-      check(event.code, { "the call is closed as it should": (code) => code === call.ends });
-      return end(event.code === call.ends ? whole : closed, event.code === call.ends ? null : `closed with ${event.code}`);
-    }
-    return end(closed, `closed with ${event.code} ${event.reason}`);
+  socket.onerror = (event) => {
+    // k6 tells a close frame with a code of an application's own as an error.
+    const close = /websocket: close (\d+)/.exec(event.error);
+    if (close) return closes(Number(close[1]), event.error);
+    return end(start === 0 ? refused : closed, event.error);
   };
+
+  socket.onclose = (event) => closes(event.code, `closed with ${event.code} ${event.reason}`);
 }
