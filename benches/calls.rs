@@ -50,12 +50,12 @@ fn terms() -> Terms {
 
 fn call_terms(gate: Option<Gate>, mask_tones: bool) -> CallTerms {
     CallTerms {
-        gate,
-        bridge: Bridge::VoiceLive(VoiceSession {
+        gate: gate.map(Arc::new),
+        bridge: Bridge::VoiceLive(Arc::new(VoiceSession {
             session: serde_json::Map::new(),
             greet: false,
             mask_tones,
-        }),
+        })),
         ani: PhoneNumber::new(ANI),
     }
 }

@@ -119,12 +119,12 @@ impl Call {
 
 fn call_terms(gate: Option<Gate>) -> CallTerms {
     CallTerms {
-        gate,
-        bridge: Bridge::VoiceLive(VoiceSession {
+        gate: gate.map(Arc::new),
+        bridge: Bridge::VoiceLive(Arc::new(VoiceSession {
             session: serde_json::Map::new(),
             greet: false,
             mask_tones: false,
-        }),
+        })),
         ani: PhoneNumber::new(ANI),
     }
 }
@@ -171,6 +171,33 @@ async fn a15_a_message_of_the_caller_is_translated_without_an_allocation() {
         }
         assert_eq!(call.count() - before, 0, "{who:?}");
     }
+}
+
+/// Serializers of .NET write a plus as an escape, in names and in base64.
+#[tokio::test]
+async fn a15_escapes_cost_a_copy_of_what_has_them_and_no_more() {
+    let mut call = Call::open().await;
+    // Base64 of these is nothing but plus signs.
+    let samples = [-1025, -16_385, 0x7bef_u16 as i16].repeat(160);
+    let plain = audio_data(Some(ANI), &samples);
+    let escaped = plain.replace('+', r"\u002B");
+    assert!(escaped.len() > plain.len() + 100);
+    let said = call.caller.frame(TEXT, &escaped);
+    let append = format!(
+        r#"{{"type":"input_audio_buffer.append","audio":"{}"}}"#,
+        base64(&samples)
+    );
+    let mut before = 0;
+    for number in 0..2 * MESSAGES {
+        if number == MESSAGES {
+            before = call.count();
+        }
+        call.caller.socket.write_all(&said).await.unwrap();
+        assert!(call.service.next().await.payload == append);
+    }
+    let allocated = call.count() - before;
+    // The name, and the audio.
+    assert_eq!(allocated, 2 * MESSAGES as u64);
 }
 
 #[tokio::test]

@@ -159,12 +159,17 @@ impl Heard {
         self.changed += u64::from(!rest.is_empty());
         for frame in frames {
             let number = u32::from_le_bytes([frame[4], frame[5], frame[6], frame[7]]);
-            if number < line.dialled() || *frame == [0; BYTES] {
-                self.leaked += 1;
+            if number < line.dialled() || *frame != line.audio(number) {
+                let of_code = (0..line.dialled()).any(|number| *frame == line.audio(number));
+                *if of_code {
+                    &mut self.leaked
+                } else {
+                    &mut self.changed
+                } += 1;
                 continue;
             }
             let next = *self.next.get_or_insert(number);
-            if *frame != line.audio(number) || number < next {
+            if number < next {
                 self.changed += 1;
                 continue;
             }
