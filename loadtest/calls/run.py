@@ -9,6 +9,7 @@ JSON line is printed and whose exit code is this script's.
     loadtest/calls/run.py                                  100 calls, 20 of them begin in a second
     loadtest/calls/run.py -- --calls 500 --rate 50 --seconds 10 --by both
     TONEGATE=path/to/binary loadtest/calls/run.py          another build of tonegate
+    loadtest/calls/run.py --node -- --by messages          a bridge of Node's instead of the edge
 """
 
 import json
@@ -25,6 +26,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 BUILD = HERE.parents[1] / "target" / "release"
+TOOLS = HERE.parents[1] / ".tools"
 TONEGATE = pathlib.Path(os.environ.get("TONEGATE", BUILD / "tonegate"))
 LOAD = pathlib.Path(os.environ.get("TONEGATE_LOAD", BUILD / "tonegate-load"))
 # Longest run that the callers' own bounds allow, and some more.
@@ -44,10 +46,12 @@ class Started:
         self.directory = directory
         self.processes = []
 
-    def start(self, name, command, port):
+    def start(self, name, command, port, more=None):
         log = open(self.directory / f"{name}.log", "wb")
         with log:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **(more or {})}
+            )
         self.processes.append(process)
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline and process.poll() is None:
@@ -69,14 +73,28 @@ class Started:
                 process.wait()
 
 
-def run(directory, more):
+def edge_command(directory, ports, node):
+    """What stands in the middle, and the variables that it wants."""
+    if not node:
+        return [TONEGATE, "serve", "--config", directory / "tonegate.toml"], {}
+    variables = {
+        "CERTIFICATE": directory / "leaf.pem",
+        "KEY": directory / "leaf.key",
+        "CA": directory / "ca.pem",
+        "UPSTREAM": f"wss://localhost:{ports['voice']}",
+        "PORT": ports["port"],
+    }
+    return [TOOLS / "bin" / "node", HERE / "bridge.mjs"], {name: str(value) for name, value in variables.items()}
+
+
+def run(directory, more, node):
     ports = {name: free_port() for name in ("port", "redis", "issuer", "voice")}
     secret = secrets.token_urlsafe(32)
     subprocess.run([LOAD, "certificates", "--directory", directory], check=True)
     leaf = ("--certificate", directory / "leaf.pem", "--key", directory / "leaf.key")
     settings = string.Template((HERE / "tonegate.toml").read_text())
-    config = directory / "tonegate.toml"
-    config.write_text(settings.substitute(ports, directory=directory, secret=secret))
+    settings = settings.substitute(ports, directory=directory, secret=secret)
+    (directory / "tonegate.toml").write_text(settings)
     started = Started(directory)
     try:
         at = {name: f"127.0.0.1:{port}" for name, port in ports.items()}
@@ -86,7 +104,8 @@ def run(directory, more):
             ports["redis"],
         )
         started.start("issuer", [TONEGATE, "sim", "issuer", "--listen", at["issuer"], *leaf], ports["issuer"])
-        edge = started.start("edge", ["taskset", "-c", "0", TONEGATE, "serve", "--config", config], ports["port"])
+        middle, variables = edge_command(directory, ports, node)
+        edge = started.start("edge", ["taskset", "-c", "0", *middle], ports["port"], variables)
         command = [
             *("taskset", "-c", "1", LOAD, "gate", "--address", at["port"], "--ca", directory / "ca.pem"),
             *("--secret", secret, "--issuer", at["issuer"], "--redis", at["redis"], "--pid", str(edge.pid)),
@@ -104,6 +123,8 @@ def run(directory, more):
 
 def main():
     more = sys.argv[1:]
+    node = more[:1] == ["--node"]
+    more = more[1:] if node else more
     if more and more[0] != "--":
         sys.exit(__doc__)
     for tool in ("redis-server", "taskset"):
@@ -113,7 +134,7 @@ def main():
         if not program.exists():
             sys.exit(f"no {program}: cargo build --release --locked --workspace")
     with tempfile.TemporaryDirectory(prefix="tonegate-calls-") as directory:
-        sys.exit(run(pathlib.Path(directory), more[1:]))
+        sys.exit(run(pathlib.Path(directory), more[1:], node))
 
 
 if __name__ == "__main__":
