@@ -5,7 +5,11 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use serde_json::Value;
+use tonegate::config::{Ani, CodeLength, Dialled, Engine, Environment, Flow, Settings};
 use tonegate::error::Reason;
+use tonegate::ids::SessionId;
+use tonegate::sim::certificate::Authority;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -71,6 +75,72 @@ fn the_sample_shows_every_setting_and_its_default() {
     ] {
         assert!(sample.contains(&said), "{said} is not in the sample");
     }
+}
+
+/// The first example in `language` of a section.
+fn example(section: &str, language: &str) -> String {
+    let text = readme();
+    let (_, rest) = text.split_once(&format!("\n## {section}\n")).unwrap();
+    let (section, _) = rest.split_once("\n## ").unwrap();
+    let (_, rest) = section.split_once(&format!("\n```{language}\n")).unwrap();
+    rest.split_once("\n```").unwrap().0.to_owned()
+}
+
+#[test]
+fn a12_the_settings_of_phone_calls_are_read_as_they_are_meant() {
+    let folder = std::env::temp_dir().join(format!("tonegate-readme-{}", SessionId::random()));
+    fs::create_dir(&folder).unwrap();
+    let identity = Authority::new("readme").issue(&["localhost"]).unwrap();
+    fs::write(folder.join("tls.crt"), &identity.chain_pem).unwrap();
+    fs::write(folder.join("tls.key"), &identity.key_pem).unwrap();
+    let file = folder.join("edge.toml");
+    fs::write(&file, example("Phone calls", "toml")).unwrap();
+    let variables = Environment::of([
+        ("AZURE_SPEECH_KEY", "k"),
+        ("REDIS_PASSWORD", "p"),
+        ("CALL_SECRET", "0123456789abcdef0123456789abcdef"),
+    ]);
+    let settings = Settings::read_in(&[file], &variables);
+    fs::remove_dir_all(&folder).unwrap();
+    let settings = settings.unwrap();
+    assert!(matches!(settings.boot.store.engine, Engine::Redis(_)));
+    let phones: Vec<_> = settings.live.routes.iter().collect();
+    let [route] = phones[..] else {
+        panic!("one route");
+    };
+    let Flow::Dialled(gate) = &route.kind.phone().unwrap().flow else {
+        panic!("nothing is dialled");
+    };
+    let signalling = Dialled::Pstn {
+        ani: Ani::Signalling,
+    };
+    assert_eq!(gate.dialled, signalling);
+    assert_eq!(gate.length, CodeLength::Fixed(6));
+    // What the text says of defaults.
+    assert_eq!((gate.attempts, gate.consume), (3, true));
+    assert_eq!((gate.deadline.as_secs(), gate.between.as_secs()), (30, 5));
+    assert_eq!(settings.live.calls.unwrap().resume.as_secs(), 30);
+}
+
+#[test]
+fn s36_the_log_line_of_a_call_is_of_this_program_and_tells_no_digit() {
+    let line: Value = serde_json::from_str(&example("Phone calls", "json")).unwrap();
+    let told = fs::read_to_string(root().join("src/session/told.rs")).unwrap();
+    let names: Vec<&String> = line.as_object().unwrap().keys().collect();
+    assert!(names.len() > 20);
+    for name in names {
+        let of_all_lines = ["timestamp", "level", "message"].contains(&name.as_str());
+        assert!(
+            of_all_lines || told.contains(&format!("{name} = ")),
+            "{name}"
+        );
+    }
+    assert_eq!(line["gate"], "authorised");
+    let counts = ["digits_in_band", "digits_message", "digits_callback"];
+    for count in counts.map(|name| line[name].as_u64().unwrap()) {
+        assert!(count < 10, "that would be more than a number of digits");
+    }
+    assert!(!line.to_string().contains("+1555"));
 }
 
 #[test]

@@ -35,7 +35,8 @@ struct Line {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// Start everything on loopback, hold one real conversation through the edge, show how
+    /// Start everything on loopback, hold a conversation and make phone calls through the edge, show
+    /// how
     Demo(demo::Flags),
     /// Run the edge
     Serve(Config),

@@ -237,6 +237,32 @@ mod tests {
         assert!(counts[0] > 100 && counts[1] > counts[0] + 40, "{counts:?}");
     }
 
+    /// A key that goes on too softly for the standard setting, and not for the other: windows whose tones
+    /// only the other may see.
+    #[test]
+    fn a24_softer_windows_do_not_reach_a_stricter_setting() {
+        let mut seen = 0;
+        for rate in SampleRate::ALL {
+            for (drop, key) in (2..14).zip(Digit::all()) {
+                let mut line = vec![0.0; rate.hz() as usize / 2];
+                Tone::new(key, -39.0).add_to(&mut line, rate, 0.1, 0.08);
+                Tone::new(key, -39.0 - f64::from(drop)).add_to(&mut line, rate, 0.18, 0.1);
+                let audio = to_pcm16(&line);
+                let mut plain = Vec::new();
+                Detector::new(rate, Setting::Standard).push(&audio, |event| plain.push(event));
+                for frame in [rate.hz() as usize / 50, 77] {
+                    let pieces: Vec<&[i16]> = audio.chunks(frame).collect();
+                    let mut record = Record::new();
+                    let mut detector = Detector::new(rate, Setting::Standard);
+                    assert_eq!(heard(&mut detector, &pieces, &mut record), plain);
+                    assert_eq!(judged(&record, rate, Setting::Standard), plain);
+                }
+                seen += plain.len();
+            }
+        }
+        assert_eq!(seen, 4 * 12 * 2);
+    }
+
     #[test]
     fn a24_a_record_keeps_the_last_ten_seconds() {
         let rate = SampleRate::Hz8000;

@@ -104,7 +104,7 @@ struct Past {
 
 impl Ears {
     /// The ears of a call whose audio has this rate, from its first frame on. `ani`: the caller's
-    /// number, if signalling tells. `records`: whether a second look is wanted.
+    /// number, if signalling tells. `records`: whether a second look is wanted, for which 80 kB are kept.
     pub fn new(rate: SampleRate, ani: Option<PhoneNumber>, records: bool) -> Ears {
         Ears {
             rate,

@@ -194,12 +194,12 @@ impl Draft {
     /// can be is one, in one order; the rest goes where its time is. Other keys in the midst of a code
     /// prove nothing.
     pub(super) fn complete(&mut self, found: &Found) {
-        let found: Vec<_> = found.keys().filter(|key| key.0.is_digit()).collect();
-        let common = self.part.common(&found);
+        let found = found.digits();
+        let common = self.part.common(found.keys());
         let mut both = Part::with_room(self.part.digits.capacity());
         let (mut i, mut j) = (0, 0);
         loop {
-            let (pressed, steps) = match (self.part.get(i), found.get(j).copied()) {
+            let (pressed, steps) = match (self.part.get(i), found.keys().get(j).copied()) {
                 (None, None) => break,
                 (Some(mine), None) => (mine, [1, 0]),
                 (None, Some(other)) => (other, [0, 1]),

@@ -60,8 +60,15 @@ impl Found {
         self.keys.len()
     }
 
-    pub(super) fn keys(&self) -> impl Iterator<Item = (Key, Duration)> {
-        self.keys.iter().copied()
+    pub(super) fn keys(&self) -> &[(Key, Duration)] {
+        &self.keys
+    }
+
+    /// Those of them that may be of a code.
+    pub(super) fn digits(&self) -> Found {
+        let mut keys = Vec::with_capacity(self.keys.len());
+        keys.extend(self.keys.iter().filter(|(key, _)| key.is_digit()));
+        Found { keys }
     }
 
     pub(super) fn add(&mut self, digit: Digit, at: Duration) {

@@ -292,6 +292,10 @@ where
             if let Some(end) = self.call.as_mut().and_then(|call| call.tick(now)) {
                 return Some(end);
             }
+            // What time had said is played although nothing comes that would wake anybody.
+            if self.call.as_ref().is_some_and(|call| call.has_prompts()) {
+                cx.waker().wake_by_ref();
+            }
             if now < self.watch.next() {
                 continue;
             }

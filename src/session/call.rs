@@ -95,6 +95,8 @@ impl Call {
                         let dial = upstream::dial_first(&self.upstreams, whose.want);
                         dialling.set(Some(dial).into());
                     }
+                    // Else a key could be consumed for a caller who is being told no.
+                    Asked::Nothing => trying.set(None.into()),
                 },
                 Some((entry, tried)) = &mut trying => match tried {
                     Ok(answer) => {

@@ -706,6 +706,9 @@ async fn token_mint_prints_a_media_url_that_the_edge_takes() {
     for (more, code, said) in [
         (&[][..], 1, "--route"),
         (&["--route", "browser"], 1, "no such route"),
+        // What the edge would not take is not signed.
+        (&["--route", "pstn"], 1, "--ani"),
+        (&["--route", "sip-header"], 1, "--sip"),
         (&["--route", "open", "--base", "https://x"], 1, "wss://"),
         (&["--route", "open", "--expires", "25h"], 1, "24 hours"),
         (&["--ani", "15551234567"], 2, "+15551234567"),

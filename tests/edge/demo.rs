@@ -66,6 +66,13 @@ async fn the_demo_passes_every_step_on_a_bare_machine() {
         "conversation",
         "keys",
         "goodbye",
+        "phone call",
+        "code",
+        "gate",
+        "answer",
+        "barge-in",
+        "hang-up",
+        "wrong code",
         "metrics",
         "verdict",
     ];
@@ -123,6 +130,7 @@ async fn the_demo_stays_up_and_what_it_says_to_try_next_works() {
     assert!(headers.contains(&("Sec-WebSocket-Version", "13")));
     let refused = ask(&url, &headers, &roots).await;
     refused.is(401, "unauthenticated");
+    calls(command("a phone call"), command("a wrong code")).await;
     let (_, key) = next.split_once("AzureKeyCredential(\"").unwrap();
     let key = key.split('"').next().unwrap();
     let url = format!("{url}?model=gpt-realtime").replace("https", "wss");
@@ -138,6 +146,36 @@ async fn the_demo_stays_up_and_what_it_says_to_try_next_works() {
     );
     drop(client);
     assert_eq!(demo.end().await, 0);
+}
+
+/// The calls to try, each twice: the code opens more than one, and a wrong one shows each time.
+async fn calls(right: &str, wrong: &str) {
+    let call = async |command: &str| {
+        let run = Command::new("sh").arg("-c").arg(command).output();
+        let run = within("a call", run).await.unwrap();
+        let out = String::from_utf8(run.stdout).unwrap();
+        let err = String::from_utf8(run.stderr).unwrap();
+        (run.status.code(), out, err)
+    };
+    let shorter = right.replace("--barge-in", "--seconds 5 --barge-in");
+    assert_ne!(shorter, right);
+    // A call is known by the second it was made in.
+    let other = shorter.replace("--call right-", "--call again-");
+    let (first, second) = tokio::join!(call(&shorter), call(&other));
+    for (code, out, err) in [first, second] {
+        assert_eq!(code, Some(0), "{out}{err}");
+        for step in ["101", "6 of 6 pressed", "first audio", "barge-in"] {
+            assert!(out.contains(step), "{step}: {out}");
+        }
+    }
+    for _ in 0..2 {
+        let (code, out, err) = call(wrong).await;
+        assert_eq!(code, Some(1), "{out}{err}");
+        assert!(out.contains("closed with 4403 code_wrong"), "{out}");
+        assert!(err.contains("4403 code_wrong"), "{err}");
+        // The second one is of another second, as the first has taken more than one.
+        assert!(out.contains("6 of 6 pressed"), "{out}");
+    }
 }
 
 /// Asks as curl would, with exactly these headers.

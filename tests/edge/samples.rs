@@ -4,13 +4,19 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::{Duration, SystemTime};
 
 use serde_json::Value;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
+use tonegate::admission::media_url::{Signed, Signer};
 use tonegate::app::Edge;
-use tonegate::config::{Environment, Settings};
-use tonegate::secret::Digest;
+use tonegate::config::{Calls, Environment, KnownBy, Settings, Spend};
+use tonegate::ids::{CallId, PhoneNumber};
+use tonegate::secret::{Digest, Secret};
+use tonegate::sim::acs::line::Keying;
+use tonegate::sim::acs::record::Ending;
+use tonegate::sim::acs::{Call, Dial, Options, guid};
 use tonegate::sim::issuer::mint::Mint;
 use tonegate::sim::voice_live::Service;
 
@@ -24,8 +30,7 @@ use crate::tokens::{Issued, TENANT, VOICE_LIVE};
 enum Shows {
     Key,
     Token,
-    /// A call's secret and the token of ACS: tests of calls do that, with codes and records. Here it
-    /// is only asked whether nobody gets in without.
+    /// A call's secret and the token of ACS, and then a code.
     Call,
 }
 
@@ -39,6 +44,9 @@ struct Sample {
 }
 
 const VOICE: &str = "/voice-live/realtime?api-version=2026-07-15&model=gpt-realtime";
+/// The immutable id of the samples' resource of ACS.
+const RESOURCE: &str = "22222222-3333-4444-5555-666666666666";
+const CALL_SECRET: &str = "what signs the media URLs of the samples";
 const STANDARD: &str = "/ws?mode=standard&model=gpt-realtime";
 
 /// B29: the four example apps of the old proxy's guide, and more.
@@ -83,7 +91,7 @@ const SAMPLES: [Sample; 11] = [
         files: &["config/phone.toml"],
         target: "/acs/media/7f0c",
         shows: Shows::Call,
-        upstream: "",
+        upstream: VOICE,
         service: Service::VoiceLive,
     },
     Sample {
@@ -153,12 +161,15 @@ fn adapt(issued: &Issued, file: &str, path: &str) -> PathBuf {
         "url = \"wss://localhost:{}{path}\"\nroots = \"ca.pem\"",
         world.upstream.port()
     );
-    let mut text = String::new();
+    let (mut text, mut table) = (String::new(), String::new());
     for line in fs::read_to_string(root().join(file)).unwrap().lines() {
+        if line.starts_with('[') {
+            table = line.to_owned();
+        }
         let key = line.split('=').next().unwrap().trim();
         let (uncommented, _) = line.split_once('#').unwrap_or((line, ""));
         match key {
-            "resource" | "url" if !line.contains("memory:") => text.push_str(&peer),
+            "resource" | "url" if table.starts_with("[upstreams.") => text.push_str(&peer),
             "roots" if !line.starts_with('#') => {}
             "sha256" => text.push_str(&format!("sha256 = \"{}\"", Digest::of(KEY).to_hex())),
             "tenants" if line.contains(TENANT) => text.push_str(&format!(
@@ -207,7 +218,7 @@ async fn serve(sample: &Sample) -> Issued {
         ("AZURE_SPEECH_KEY", UPSTREAM_KEY),
         ("AZURE_SPEECH_KEY_SPARE", UPSTREAM_KEY),
         ("OPENAI_API_KEY", UPSTREAM_KEY),
-        ("CALL_SECRET", "what signs the media URLs of the samples"),
+        ("CALL_SECRET", CALL_SECRET),
         ("TLS_FOLDER", "/etc/tls"),
     ]);
     let mut settings = Settings::read_in(&files, &variables)
@@ -242,7 +253,10 @@ async fn b29_b25_every_sample_serves_what_it_is_for_and_nobody_else() {
             }
             Shows::Key => (KEY, "api-key", UPSTREAM_KEY.to_owned()),
             Shows::Token => (token.as_str(), "authorization", format!("Bearer {token}")),
-            Shows::Call => continue,
+            Shows::Call => {
+                a_call(sample, &issued).await;
+                continue;
+            }
         };
         // As the old clients show it, and the SDK of OpenAI.
         let (target, headers) = match sample.service {
@@ -265,6 +279,50 @@ async fn b29_b25_every_sample_serves_what_it_is_for_and_nobody_else() {
         );
         drop(caller);
     }
+}
+
+/// The caller dials the code that was stored, and the agent hears what is said behind it.
+async fn a_call(sample: &Sample, issued: &Issued) {
+    let (files, world) = (sample.files, &issued.world);
+    let (ani, code) = (PhoneNumber::new("+15551234567").unwrap(), "823123");
+    let store = world.edge().store();
+    let key = store.keys().pstn(&ani, code).unwrap();
+    let hour = Duration::from_secs(3600);
+    store.put_key(&key, hour).await.unwrap();
+    let signer = Signer::new(&Calls {
+        secrets: vec![Secret::new(CALL_SECRET.to_owned())],
+        known_by: KnownBy::Url,
+        spend: Spend::Token,
+        resume: Duration::ZERO,
+    });
+    let signed = Signed {
+        ani: Some(ani),
+        ..Signed::of(CallId::new("7f0c").unwrap())
+    };
+    let token = signer.unwrap().token(&signed, SystemTime::now(), hour);
+    let base = format!("ws://localhost:{}{}", world.port, sample.target);
+    let dial = Dial {
+        url: format!("{base}?s={}", token.unwrap().expose()),
+        token: Some(issued.provider.mint(&Mint::acs(RESOURCE))),
+        connection_id: Some(guid()),
+        correlation_id: Some(guid()),
+        ..Dial::default()
+    };
+    let call = within("the 101", Call::dial(&dial, Options::default())).await;
+    let call = call.unwrap_or_else(|error| panic!("{files:?}: {error}"));
+    let hand = call.hand();
+    let running = tokio::spawn(call.run());
+    hand.press(code, &Keying::both()).unwrap();
+    let heard = world.upstream_saw(|seen| seen.appended.bytes > 0);
+    let seen = heard.await;
+    assert_eq!(seen.target, sample.upstream, "{files:?}");
+    assert_eq!(seen.header("api-key").collect::<Vec<_>>(), [UPSTREAM_KEY]);
+    assert_eq!(seen.violations, [], "{files:?}");
+    assert!(seen.errors.is_empty(), "{files:?}: {:?}", seen.errors);
+    hand.hang_up();
+    let record = within("the end", running).await.unwrap();
+    assert_eq!((record.keys(), record.violations.len()), (code.len(), 0));
+    assert_eq!(record.ending, Some(Ending::HungUp), "{files:?}");
 }
 
 #[tokio::test]

@@ -1,117 +1,28 @@
 //! `tonegate call`: a telephone, with Azure Communication Services played.
 
+mod flags;
 mod steps;
 
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
-use clap::{Args, ValueEnum};
-use serde_json::json;
 use tokio::time::sleep;
 
-use self::steps::{CODE_WRONG, GATE_EXPIRED, Step, step};
+pub(super) use self::flags::Flags;
+use self::steps::{CODE_WRONG, GATE_EXPIRED, Step, step, word};
 use super::demo::Show;
 use super::serve::signalled;
-use crate::audio::SampleRate;
 use crate::audio::wav::Wav;
+use crate::sim::acs::Call;
 use crate::sim::acs::hand::Hand;
-use crate::sim::acs::line::{Keying, Talker};
+use crate::sim::acs::line::Talker;
 use crate::sim::acs::record::{Ending, Record};
-use crate::sim::acs::{Call, Channel, Dial, Options, guid};
 use crate::sim::client::Error;
-use crate::sim::issuer::client as issuer;
-use crate::sim::issuer::mint::Mint;
-use crate::sim::signal;
-
-#[derive(Args)]
-pub(super) struct Flags {
-    /// Address of the media stream, whole, as a call is answered with it: wss://…/acs/media/{call}?…
-    #[arg(long, value_name = "URL")]
-    url: String,
-    /// Roots that the edge and the issuer are verified against, PEM; needed with wss and https
-    #[arg(long, value_name = "FILE")]
-    roots: Option<PathBuf>,
-
-    /// Token to show, or - to read it from standard input
-    #[arg(long, value_name = "TOKEN", required_unless_present = "issuer")]
-    token: Option<String>,
-    /// Have a simulated issuer make the token: the base that `tonegate sim issuer` prints
-    #[arg(
-        long,
-        value_name = "URL",
-        requires = "audience",
-        conflicts_with = "token"
-    )]
-    issuer: Option<String>,
-    /// Whom that token is for: the immutable id of the ACS resource
-    #[arg(long, value_name = "ID", requires = "issuer", conflicts_with = "token")]
-    audience: Option<String>,
-
-    /// Number of the caller
-    #[arg(long, value_name = "NUMBER", default_value = "+15551234567")]
-    ani: String,
-    /// Id of the call's connection; a random one otherwise
-    #[arg(long, value_name = "ID")]
-    connection_id: Option<String>,
-    /// Id that all legs of the call share; a random one otherwise
-    #[arg(long, value_name = "ID")]
-    correlation_id: Option<String>,
-
-    /// Keys to press: 0-9 A-D * #, and a comma for a pause of 750 ms
-    #[arg(
-        long,
-        value_name = "KEYS",
-        default_value = "",
-        hide_default_value = true
-    )]
-    digits: String,
-    /// How the edge is told of keys
-    #[arg(long, value_enum, value_name = "HOW", default_value = "both")]
-    by: By,
-    /// What the caller says after the keys, a WAV file at the call's rate; a second of a sound that
-    /// voice detectors take for speech otherwise
-    #[arg(long, value_name = "FILE")]
-    wav: Option<PathBuf>,
-    /// Say it again, half a second into the answer
-    #[arg(long)]
-    barge_in: bool,
-    /// A stream for each participant instead of one for all: the caller, and one who says nothing
-    #[arg(long)]
-    unmixed: bool,
-    /// Sample rate in Hz, 16000 or 24000
-    #[arg(long, value_name = "HZ", default_value_t = 24_000)]
-    rate: u32,
-    /// Hang up after so many seconds, 600 at most
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=600))]
-    seconds: u16,
-
-    /// WAV file to write what the caller heard to, from the 101 to the end
-    #[arg(long, value_name = "FILE")]
-    play_into: Option<PathBuf>,
-    /// Print each step as a JSON line
-    #[arg(long)]
-    json: bool,
-}
-
-/// How the edge is told of keys.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum By {
-    /// Tones in the audio
-    Tones,
-    /// DtmfData messages, the tones muted, as gateways do with telephone events
-    Messages,
-    /// Both, the message 60 ms after the tone began
-    Both,
-}
 
 /// Silence between the keys and what is said: the edge forwards from the last key's end, or a
 /// second after it.
 const BEFORE_SPEECH: Duration = Duration::from_millis(1_500);
-
-/// How long the service's tokens for media streams live.
-const TOKEN_LIFE: Duration = Duration::from_secs(24 * 3600);
 
 /// How far into an answer a caller breaks in.
 const BEFORE_BARGE_IN: Duration = Duration::from_millis(500);
@@ -129,7 +40,8 @@ pub(super) fn run(flags: &Flags) -> anyhow::Result<()> {
 
 /// Calls, and tells each step as it happens. An error if the call did not go through.
 async fn call(flags: &Flags, show: &Show) -> anyhow::Result<()> {
-    let options = flags.options()?;
+    flags.judge()?;
+    let options = flags.options();
     let speech = flags.speech(options.rate)?;
     let dial = flags.dial(show).await?;
     let call = match Call::dial(&dial, options.clone()).await {
@@ -221,10 +133,13 @@ async fn follow(
 fn verdict(record: &Record, keys: usize) -> anyhow::Result<()> {
     if let Some(Ending::Closed {
         code: Some(code @ (CODE_WRONG | GATE_EXPIRED)),
-        ..
-    }) = record.ending
+        reason,
+    }) = &record.ending
     {
-        bail!("the call did not go through: the gate closed it with {code}");
+        bail!(
+            "the call did not go through: the gate closed it with {code}{}",
+            word(reason)
+        );
     }
     let pressed = record.keys();
     ensure!(
@@ -233,7 +148,13 @@ fn verdict(record: &Record, keys: usize) -> anyhow::Result<()> {
     );
     ensure!(
         record.answered().is_some(),
-        "the call did not go through: no audio came back"
+        "the call did not go through: no audio came back{}",
+        // What the caller cannot see from here, but may have brought about.
+        if keys > 0 {
+            "; a gate that allows more attempts waits on after a wrong code"
+        } else {
+            ""
+        }
     );
     ensure!(
         record.ending != Some(Ending::Lost),
@@ -253,114 +174,6 @@ fn refusal(error: &Error) -> String {
     let told = |name: &str| problem[name].as_str().map(|text| format!(", {text:?}"));
     let [title, detail] = ["title", "detail"].map(|name| told(name).unwrap_or_default());
     format!("{error}{title}{detail}")
-}
-
-impl By {
-    fn keying(self) -> Keying {
-        match self {
-            By::Tones => Keying::tones(),
-            By::Messages => Keying::messages(),
-            By::Both => Keying::both(),
-        }
-    }
-
-    fn words(self) -> &'static str {
-        match self {
-            By::Tones => "in the audio",
-            By::Messages => "in a message",
-            By::Both => "in the audio and in a message",
-        }
-    }
-}
-
-impl Flags {
-    /// How many keys will be pressed.
-    fn keys(&self) -> usize {
-        self.digits.chars().filter(|&key| key != ',').count()
-    }
-
-    fn options(&self) -> anyhow::Result<Options> {
-        let rate = SampleRate::from_hz(self.rate);
-        let rate = rate.filter(|rate| matches!(rate, SampleRate::Hz16000 | SampleRate::Hz24000));
-        Ok(Options {
-            rate: rate.context("the rate must be 16000 or 24000")?,
-            ani: self.ani.clone(),
-            channel: if self.unmixed {
-                Channel::Unmixed
-            } else {
-                Channel::Mixed { named: true }
-            },
-            ..Options::default()
-        })
-    }
-
-    fn speech(&self, rate: SampleRate) -> anyhow::Result<Vec<i16>> {
-        let Some(path) = &self.wav else {
-            let speech = signal::speech(1.0, rate.hz());
-            let (pairs, _) = speech.as_chunks::<2>();
-            return Ok(pairs.iter().map(|pair| i16::from_le_bytes(*pair)).collect());
-        };
-        let name = path.display();
-        let file = std::fs::read(path).with_context(|| format!("cannot read {name}"))?;
-        let wav = Wav::read(&file).with_context(|| format!("cannot use {name}"))?;
-        let (its, hz) = (wav.rate.hz(), rate.hz());
-        ensure!(its == hz, "{name} is at {its} Hz and the call at {hz} Hz");
-        Ok(wav.samples)
-    }
-
-    async fn dial(&self, show: &Show) -> anyhow::Result<Dial> {
-        let roots_pem = match &self.roots {
-            Some(path) => Some(read(path)?),
-            None => None,
-        };
-        let secured = |url: &Option<String>| url.as_ref().is_some_and(|u| u.starts_with("https:"));
-        ensure!(
-            roots_pem.is_some() || !(self.url.starts_with("wss:") || secured(&self.issuer)),
-            "wss and https need --roots"
-        );
-        let token = match &self.issuer {
-            Some(base) => {
-                let minted = issuer::mint(base, &self.order(), roots_pem.as_deref()).await;
-                let minted = minted.context("no token from the issuer")?;
-                show.passed("token", Instant::now(), "made by the simulated issuer");
-                minted
-            }
-            None => self.shown()?,
-        };
-        let id = |given: &Option<String>| given.clone().or_else(|| Some(guid()));
-        Ok(Dial {
-            url: self.url.clone(),
-            roots_pem,
-            token: Some(token),
-            connection_id: id(&self.connection_id),
-            correlation_id: id(&self.correlation_id),
-            more: Vec::new(),
-        })
-    }
-
-    fn shown(&self) -> anyhow::Result<String> {
-        let mut token = self.token.clone().unwrap_or_default();
-        if token == "-" {
-            token = std::io::read_to_string(std::io::stdin())
-                .context("cannot read the token from standard input")?;
-        }
-        Ok(token.trim().to_owned())
-    }
-
-    /// A good token of ACS' for a media stream: a day long, and unlike any other. Times are the
-    /// issuer's, by its own clock.
-    fn order(&self) -> serde_json::Value {
-        let good = Mint::acs(self.audience.as_deref().unwrap_or_default());
-        let good = good.without("iat").without("nbf").without("exp");
-        json!({
-            "claims": good.with("jti", guid()).claims,
-            "expires_in": TOKEN_LIFE.as_secs(),
-        })
-    }
-}
-
-fn read(path: &Path) -> anyhow::Result<String> {
-    std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
 #[cfg(test)]

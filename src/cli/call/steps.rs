@@ -24,7 +24,7 @@ pub(super) fn step(record: &Record, at: usize, flags: &Flags) -> Step {
     let (name, ok, detail) = match &record.events[at].1 {
         Event::Metadata => {
             let channel = if flags.unmixed { "unmixed" } else { "mixed" };
-            let detail = format!("AudioMetadata sent: PCM, {} Hz, {channel}", flags.rate);
+            let detail = format!("AudioMetadata sent: PCM, {} Hz, {channel}", flags.rate.hz());
             ("metadata", true, detail)
         }
         Event::Key => {
@@ -41,9 +41,15 @@ pub(super) fn step(record: &Record, at: usize, flags: &Flags) -> Step {
         Event::Stop { dropped } => {
             let since = since(record, at, |event| *event == Event::Spoke);
             let after = since.map_or_else(String::new, |ms| format!(" {ms} ms after speech"));
-            let dropped = dropped.as_millis();
-            let detail = format!("StopAudio{after}: {dropped} ms of audio dropped unplayed");
-            ("barge-in", true, detail)
+            if dropped.is_zero() {
+                // The service tells of each turn so, whether it speaks or not.
+                let detail = format!("StopAudio{after}: nothing was being played");
+                ("stop", true, detail)
+            } else {
+                let dropped = dropped.as_millis();
+                let detail = format!("StopAudio{after}: {dropped} ms of audio dropped unplayed");
+                ("barge-in", true, detail)
+            }
         }
         Event::Wrong(violation) => {
             let detail = format!("the edge sent what ACS does not expect: {violation:?}");
@@ -58,23 +64,27 @@ pub(super) fn step(record: &Record, at: usize, flags: &Flags) -> Step {
 /// is its prompt.
 fn audio(record: &Record, at: usize, keys: usize) -> (&'static str, bool, String) {
     let before = &record.events[..at];
-    let last = before
-        .iter()
-        .rfind(|(_, event)| matches!(event, Event::Key | Event::Stop { .. }));
     if count_keys(before) < keys {
         let detail = "audio before the last key: a prompt, or there is no gate".to_owned();
         return ("audio", true, detail);
     }
-    match last {
-        Some((_, Event::Stop { .. })) => ("audio", true, "audio again after StopAudio".to_owned()),
-        Some(_) => {
-            let ms = since(record, at, |event| *event == Event::Key).unwrap_or_default();
-            let detail =
-                format!("{ms} ms after the last key: the gate let it through, or it is its prompt");
-            ("first audio", true, detail)
-        }
-        None => ("first audio", true, "the answer begins".to_owned()),
+    let last_key = before.iter().rposition(|(_, event)| *event == Event::Key);
+    let mut behind = before[last_key.unwrap_or_default()..].iter();
+    if behind.any(|(_, event)| *event == Event::Audio) {
+        return ("audio", true, "audio again after StopAudio".to_owned());
     }
+    let after = |event: &Event| since(record, at, |other| other == event);
+    let detail = match (after(&Event::Key), after(&Event::Spoke)) {
+        (Some(key), spoke) => {
+            // Words before the last key were not for the agent.
+            let spoke = spoke.filter(|spoke| *spoke <= key);
+            let spoke = spoke.map_or_else(String::new, |ms| format!(", {ms} ms after speech"));
+            format!("{key} ms after the last key{spoke}: behind the gate, or its prompt")
+        }
+        (None, Some(ms)) => format!("the answer begins {ms} ms after speech"),
+        (None, None) => "the agent speaks first".to_owned(),
+    };
+    ("first audio", true, detail)
 }
 
 fn ended(ending: &Ending) -> (&'static str, bool, String) {
@@ -83,16 +93,24 @@ fn ended(ending: &Ending) -> (&'static str, bool, String) {
         Ending::Vanished => ("end", true, "the caller vanished".to_owned()),
         Ending::Closed {
             code: Some(CODE_WRONG),
-            ..
+            reason,
         } => {
-            let detail = "closed with 4403: a wrong code, or too many of them".to_owned();
+            let what = match reason.as_str() {
+                "code_wrong" => "the code was wrong, and no attempt is left",
+                "locked_out" => "too many codes were wrong, in this call or in others",
+                _ => "a wrong code, or too many of them",
+            };
+            let detail = format!("closed with {CODE_WRONG}{}: {what}", word(reason));
             ("gate", false, detail)
         }
         Ending::Closed {
             code: Some(GATE_EXPIRED),
-            ..
+            reason,
         } => {
-            let detail = "closed with 4408: no code in time".to_owned();
+            let detail = format!(
+                "closed with {GATE_EXPIRED}{}: no code in time",
+                word(reason)
+            );
             ("gate", false, detail)
         }
         Ending::Closed { code, reason } => {
@@ -105,6 +123,15 @@ fn ended(ending: &Ending) -> (&'static str, bool, String) {
             ("end", false, detail)
         }
     }
+}
+
+/// The reason of a close frame as the word that it is, or, as it is the other side's, not at all.
+pub(super) fn word(reason: &str) -> String {
+    let is_word = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+    if reason.is_empty() || !reason.bytes().all(is_word) {
+        return String::new();
+    }
+    format!(" {reason}")
 }
 
 fn count_keys(events: &[(Instant, Event)]) -> usize {

@@ -2,13 +2,17 @@
 
 use clap::Parser;
 use futures_util::{SinkExt as _, StreamExt as _};
+use serde_json::json;
 use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::*;
+use crate::audio::SampleRate;
+use crate::sim::acs::line::Keying;
 use crate::sim::acs::tests::{Accepted, Edge, within};
+use crate::sim::acs::{Dial, guid};
 use crate::sim::issuer::{Issuer, Options as IssuerOptions};
 use tokio_util::sync::CancellationToken;
 
@@ -151,24 +155,26 @@ async fn what_is_wrong_on_the_line_is_told() {
         (&["--audience", "y"], "--issuer"),
         (&["--token", "x", "--by", "voice"], "tones, messages, both"),
         (&["--token", "x", "--seconds", "0"], "1..=600"),
+        (&["--token", "x", "--rate", "8000"], "16000 or 24000"),
     ] {
         let text = flags("ws://x", more).err().unwrap().to_string();
         assert!(text.contains(words), "{text}");
     }
     let show = Show::new(true, "call");
     for (url, more, words) in [
-        ("ws://x", &["--rate", "8000"][..], "16000 or 24000"),
         (
             "ws://x",
-            &["--wav", "/nowhere/x.wav"],
+            &["--wav", "/nowhere/x.wav"][..],
             "cannot read /nowhere/x.wav",
         ),
         ("wss://x", &[], "--roots"),
-        ("http:", &[], "did not go through"),
+        ("https://x?s=823", &[], "wss:// or ws://"),
+        ("ws://x", &["--digits", "823x"], "0-9 A-D * #"),
+        ("ws://", &[], "did not go through"),
     ] {
         let flags = flags(url, &[&token, more].concat()).unwrap();
         let error = format!("{:#}", call(&flags, &show).await.unwrap_err());
-        assert!(error.contains(words), "{error}");
+        assert!(error.contains(words) && !error.contains("823"), "{error}");
     }
 }
 
@@ -208,7 +214,7 @@ async fn the_timeline_is_told_in_words_and_no_key_is() {
         ..Dial::default()
     };
     let calling = async {
-        let call = Call::dial(&dial, flags.options().unwrap()).await.unwrap();
+        let call = Call::dial(&dial, flags.options()).await.unwrap();
         let hand = call.hand();
         hand.press("8", &Keying::messages()).unwrap();
         let heard = async {
@@ -225,7 +231,7 @@ async fn the_timeline_is_told_in_words_and_no_key_is() {
         socket.send(audio(&[1; 480])).await.unwrap();
         hears(&mut socket, &["DtmfData", "\"silent\":false"]).await;
         for message in [
-            audio(&[2; 480]),
+            audio(&[2; 12_000]),
             stop(),
             audio(&[3; 480]),
             Message::binary(vec![1]),
@@ -259,11 +265,11 @@ async fn the_timeline_is_told_in_words_and_no_key_is() {
         "audio before the last key: a prompt, or there is no gate",
         "2 of 2 pressed, in the audio and in a message",
         "the caller begins to speak",
-        "ms after the last key: the gate let it through, or it is its prompt",
+        "ms after speech: behind the gate, or its prompt",
         "of audio dropped unplayed",
         "audio again after StopAudio",
         "the edge sent what ACS does not expect: Binary",
-        "closed with 4403: a wrong code, or too many of them",
+        "closed with 4403 told: a wrong code, or too many of them",
     ];
     assert_eq!(words.len(), steps.len());
     for (step, words) in steps.iter().zip(words) {

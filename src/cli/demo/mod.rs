@@ -1,11 +1,13 @@
 //! `tonegate demo`: the whole thing on loopback, with nothing else installed.
 //!
 //! Starts a simulated Voice Live and the edge before it, both with certificates of a throw-away
-//! authority, and holds one real conversation through the edge as a self-check. What it shows is
-//! what happened: each step passes or the demo fails.
+//! authority, holds one real conversation through the edge and makes two phone calls, as a
+//! self-check. What it shows is what happened: each step passes or the demo fails.
 
+mod phone;
 mod stage;
 mod steps;
+mod text;
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};

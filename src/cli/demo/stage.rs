@@ -1,4 +1,4 @@
-//! What the demo runs: a folder with certificates and settings, the simulator, the edge.
+//! What the demo runs: a folder with certificates and settings, the simulators, the edge.
 
 use std::fs;
 use std::io::Write as _;
@@ -6,21 +6,34 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use super::Show;
+use super::text::{RESOURCE, Text};
+use crate::admission::media_url::Signer;
 use crate::app::Edge;
 use crate::cli::key::random_key;
 use crate::config::Settings;
-use crate::ids::SessionId;
-use crate::secret::Digest;
+use crate::ids::{PhoneNumber, SessionId};
+use crate::secret::{Digest, Secret};
 use crate::sim::certificate::{Authority, Identity};
+use crate::sim::issuer::provider::Provider;
+use crate::sim::issuer::{self, Issuer};
 use crate::sim::voice_live::record::Record;
 use crate::sim::voice_live::{Options, VoiceLive};
+
+/// Whom all certificates are for.
+const NAMES: [&str; 2] = ["localhost", "127.0.0.1"];
+/// Who calls.
+pub(super) const CALLER: &str = "+15551234567";
+/// No code of the demo begins with 0.
+pub(super) const WRONG_CODE: &str = "000000";
+/// How long the code stays good: longer than anybody tries a demo.
+const CODE_LIFE: Duration = Duration::from_secs(24 * 3600);
 
 /// Everything that runs, and what a client needs to know of it.
 pub(super) struct Stage {
@@ -34,13 +47,19 @@ pub(super) struct Stage {
     pub roots_pem: String,
     /// What the simulator saw.
     pub record: Arc<Record>,
+    /// Whose tokens the edge takes for those of ACS.
+    pub issuer: Arc<Provider>,
+    /// Signs media URLs.
+    pub signer: Signer,
+    /// What the caller dials: it is stored, and lies in a file of the folder.
+    pub code: Secret,
     stop: CancellationToken,
 }
 
 impl Stage {
-    /// Makes the certificates, writes the settings, starts the simulator and then the edge.
+    /// Makes the certificates, writes the settings, starts the simulators and then the edge.
     pub(super) fn set(show: &mut Show) -> anyhow::Result<Stage> {
-        // For the simulator and the client, which run while something is waited for here.
+        // For the simulators and the clients, which run while something is waited for here.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
@@ -50,45 +69,60 @@ impl Stage {
             .create(&folder)
             .with_context(|| format!("cannot create {}", folder.display()))?;
         let authority = Authority::new("tonegate demo authority");
-        let names = ["localhost", "127.0.0.1"];
-        let upstream_key = random_key()?;
-        let server = runtime.block_on(VoiceLive::bind(Options {
-            identity: Some(authority.issue(&names)?),
-            api_key: Some(upstream_key.clone()),
-            // The demo speaks in real time, and would be told if it did not.
-            strict_pacing: true,
-            ..Options::loopback()
-        }))?;
-        let (upstream, record) = (server.address(), server.record());
         let stop = CancellationToken::new();
-        runtime.spawn(server.serve(stop.clone()));
-        show.passed(
-            "upstream",
-            Instant::now(),
-            &format!("a simulated Voice Live listens on {upstream}"),
-        );
-        let key = random_key()?;
-        write_files(&folder, &authority, &authority.issue(&names)?)?;
-        let settings = settings(&Digest::of(&key), upstream.port(), &upstream_key);
-        write(&folder.join("edge.toml"), &settings)?;
-        let settings = Settings::read(&[folder.join("edge.toml")])?;
+        let peers = Peers::start(&runtime, &authority, &stop)?;
+        let upstream = peers.upstream;
+        let detail = format!("a simulated Voice Live listens on {upstream}");
+        show.passed("upstream", Instant::now(), &detail);
+        let (key, code) = (random_key()?, random_code()?);
+        write_files(&folder, &authority, &authority.issue(&NAMES)?)?;
+        write(&folder.join("code"), code.expose())?;
+        let mut text = Text {
+            listen: "127.0.0.1:0".to_owned(),
+            admin: "127.0.0.1:0".to_owned(),
+            key: Digest::of(&key),
+            upstream_port: upstream.port(),
+            upstream_key: peers.upstream_key,
+            issuer: peers.issuer.base(),
+            call_secret: random_key()?,
+        };
+        let file = folder.join("edge.toml");
+        write(&file, &text.to_string())?;
+        let settings = Settings::read(std::slice::from_ref(&file))?;
         let edge = Edge::start(&settings)?;
-        show.passed(
-            "edge",
-            Instant::now(),
-            &format!("listens on {}, admin on {}", edge.public(), edge.admin()),
-        );
-        Ok(Stage {
-            public: edge.public(),
-            admin: edge.admin(),
+        let (public, admin) = (edge.public(), edge.admin());
+        // Whoever reads them later, a person or another verb, sees where it listens.
+        (text.listen, text.admin) = (public.to_string(), admin.to_string());
+        write(&file, &text.to_string())?;
+        let detail = format!("listens on {public}, admin on {admin}");
+        show.passed("edge", Instant::now(), &detail);
+        let signer = settings.live.calls.as_ref().and_then(Signer::new);
+        let stage = Stage {
+            public,
+            admin,
             edge: Some(edge),
             runtime,
             folder,
             key,
             roots_pem: authority.pem(),
-            record,
+            record: peers.record,
+            issuer: peers.issuer,
+            signer: signer.context("the settings have no secret of calls")?,
+            code,
             stop,
-        })
+        };
+        stage.block_on(stage.store_code())?;
+        Ok(stage)
+    }
+
+    /// What another cloud does with a plain `SET` where the store is Redis.
+    async fn store_code(&self) -> anyhow::Result<()> {
+        let store = self.edge.as_ref().context("the edge runs")?.store();
+        let caller = PhoneNumber::new(CALLER).context("the caller has a number")?;
+        let key = store.keys().pstn(&caller, self.code.expose());
+        let key = key.context("a code makes a key")?;
+        store.put_key(&key, CODE_LIFE).await?;
+        Ok(())
     }
 
     pub(super) fn block_on<F: Future>(&self, work: F) -> F::Output {
@@ -115,11 +149,25 @@ impl Stage {
         let tonegate = std::env::current_exe();
         let tonegate =
             tonegate.map_or_else(|_| "tonegate".into(), |path| path.display().to_string());
+        let issuer = self.issuer.base();
+        // Each call is another one, which `date` names; a verdict holds for a while after its call.
+        let call = |name: &str, digits: &str| {
+            format!(
+                "{tonegate} call --digits {digits} --roots {folder}/ca.pem \\\n                  \
+                 --issuer {issuer} --audience {RESOURCE} \\\n                  \
+                 --url \"$({tonegate} token mint --config {folder}/edge.toml \\\n                  \
+                 --call {name}-$(date +%s) --ani {CALLER})\""
+            )
+        };
+        let right = call("right", &format!("\"$(cat {folder}/code)\" --barge-in"));
+        let wrong = call("wrong", WRONG_CODE);
         format!(
             "\nIt stays up until Ctrl-C. To try next:\n\n  \
              the settings    {tonegate} check --config {folder}/edge.toml\n  \
              each check      {tonegate} explain --config {folder}/edge.toml /ws -H 'api-key: {key}'\n  \
              the metrics     curl http://{admin}/metrics\n  \
+             a phone call    {right}\n  \
+             a wrong code    {wrong}\n  \
              a refusal       curl -i --http1.1 --cacert {folder}/ca.pem -H 'Connection: Upgrade' \\\n                  \
              -H 'Upgrade: websocket' -H 'Sec-WebSocket-Version: 13' \\\n                  \
              -H 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==' https://localhost:{port}/ws\n  \
@@ -130,7 +178,7 @@ impl Stage {
         )
     }
 
-    /// Ends the edge, then the simulator, and removes the folder.
+    /// Ends the edge, then the simulators, and removes the folder.
     pub(super) fn strike(mut self) {
         if let Some(edge) = self.edge.take() {
             edge.stop();
@@ -142,37 +190,52 @@ impl Stage {
     }
 }
 
-fn settings(key: &Digest, upstream_port: u16, upstream_key: &str) -> String {
-    format!(
-        r#"# Written by `tonegate demo`; gone when it ends.
-[server]
-listen  = "127.0.0.1:0"
-admin   = "127.0.0.1:0"
-tls     = {{ certificate = "edge.pem", key = "edge.key" }}
+/// Six digits. They do not begin with 0, as the wrong code does.
+fn random_code() -> anyhow::Result<Secret> {
+    let mut bytes = [0; 8];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| anyhow!("the system has no randomness"))?;
+    // Of so many numbers the remainder favours none.
+    let code = 100_000 + u64::from_le_bytes(bytes) % 900_000;
+    Ok(Secret::new(code.to_string()))
+}
 
-[[keys]]
-name   = "demo"
-sha256 = "{}"
-limits = {{ sessions = 20 }}
+/// The simulated peers of the edge.
+struct Peers {
+    upstream: SocketAddr,
+    upstream_key: String,
+    record: Arc<Record>,
+    issuer: Arc<Provider>,
+}
 
-[upstreams.voice]
-kind       = "voice-live"
-url        = "wss://localhost:{upstream_port}"
-credential = {{ key = "{upstream_key}" }}
-roots      = "ca.pem"
-
-[[routes]]
-name   = "browser"
-paths  = ["/ws", "/voice-live/realtime"]
-kind   = "voice-live"
-admit  = ["key"]
-accept = ["header", "query"]
-models = ["gpt-realtime"]
-dtmf   = "observe"
-upstreams = ["voice"]
-"#,
-        key.to_hex()
-    )
+impl Peers {
+    fn start(
+        runtime: &Runtime,
+        authority: &Authority,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Peers> {
+        let upstream_key = random_key()?;
+        let server = runtime.block_on(VoiceLive::bind(Options {
+            identity: Some(authority.issue(&NAMES)?),
+            api_key: Some(upstream_key.clone()),
+            // The demo speaks in real time, and would be told if it did not.
+            strict_pacing: true,
+            ..Options::loopback()
+        }))?;
+        let (upstream, record) = (server.address(), server.record());
+        runtime.spawn(server.serve(stop.clone()));
+        let server = runtime.block_on(Issuer::bind(issuer::Options {
+            identity: Some(authority.issue(&NAMES)?),
+            ..issuer::Options::loopback()
+        }))?;
+        let issuer = server.provider();
+        runtime.spawn(server.serve(stop.clone()));
+        Ok(Peers {
+            upstream,
+            upstream_key,
+            record,
+            issuer,
+        })
+    }
 }
 
 fn write_files(folder: &Path, authority: &Authority, edge: &Identity) -> anyhow::Result<()> {
@@ -181,11 +244,12 @@ fn write_files(folder: &Path, authority: &Authority, edge: &Identity) -> anyhow:
     write(&folder.join("edge.key"), &edge.key_pem)
 }
 
-/// Writes a file that only its owner can read.
+/// Writes a file that only its owner can read, in a folder that is ours alone.
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     fs::OpenOptions::new()
         .write(true)
-        .create_new(true)
+        .create(true)
+        .truncate(true)
         .mode(0o600)
         .open(path)
         .and_then(|mut file| file.write_all(text.as_bytes()))

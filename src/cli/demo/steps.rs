@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::Show;
 use super::stage::Stage;
+use super::{Show, phone};
 use crate::sim::client::turn::Pace;
 use crate::sim::client::{Client, Error};
 
@@ -16,7 +16,13 @@ const BOOKS_WAIT: Duration = Duration::from_secs(3);
 
 /// Runs every step; false as soon as one fails, which has been shown then.
 pub(super) async fn all(stage: &Stage, show: &mut Show) -> bool {
-    refusal(stage, show).await && conversation(stage, show).await
+    if !refusal(stage, show).await {
+        return false;
+    }
+    let Some(messages_up) = conversation(stage, show).await else {
+        return false;
+    };
+    phone::all(stage, show).await && books(stage, show, messages_up).await
 }
 
 /// A caller without a key is refused before the upgrade, and the upstream hears nothing of it.
@@ -46,19 +52,20 @@ async fn refusal(stage: &Stage, show: &Show) -> bool {
     true
 }
 
-async fn conversation(stage: &Stage, show: &Show) -> bool {
+/// A client with a key talks to the upstream. Returns the messages that it sent.
+async fn conversation(stage: &Stage, show: &Show) -> Option<u64> {
     let headers = [("api-key", stage.key.as_str())];
     let connected = Client::connect(&url(stage), &headers, Some(&stage.roots_pem)).await;
     let (mut client, times) = match connected {
         Ok(connected) => connected,
         Err(error) => {
             show.failed("admission", &error.to_string());
-            return false;
+            return None;
         }
     };
     let Some((security, secured)) = client.security().zip(times.tls) else {
         show.failed("TLS", "the connection is not encrypted");
-        return false;
+        return None;
     };
     let group = security.group.as_deref().unwrap_or("resumed");
     show.passed(
@@ -76,7 +83,7 @@ async fn conversation(stage: &Stage, show: &Show) -> bool {
         Ok(turn) => turn,
         Err(error) => {
             show.failed("conversation", &error.to_string());
-            return false;
+            return None;
         }
     };
     show.passed(
@@ -92,11 +99,8 @@ async fn conversation(stage: &Stage, show: &Show) -> bool {
             turn.messages_sent, turn.messages_received, turn.audio_received
         ),
     );
-    let Some(pressed) = keys(&mut client, show).await else {
-        return false;
-    };
-    let sent = turn.messages_sent + pressed;
-    goodbye(client, stage, show).await && books(stage, show, sent).await
+    let sent = turn.messages_sent + keys(&mut client, show).await?;
+    goodbye(client, stage, show).await.then_some(sent)
 }
 
 /// The caller presses keys in the middle of the call. Returns the messages that took.
@@ -149,6 +153,8 @@ async fn books(stage: &Stage, show: &Show, messages_up: u64) -> bool {
     let lines = [
         format!("tonegate_messages_total{{route=\"browser\",direction=\"up\"}} {messages_up}\n"),
         format!("tonegate_dtmf_keys_total{{route=\"browser\"}} {heard}\n"),
+        "tonegate_gates_total{route=\"phone\",result=\"authorised\"} 1\n".to_owned(),
+        "tonegate_gates_total{route=\"phone\",result=\"rejected\"} 1\n".to_owned(),
     ];
     let agrees = |page: String| lines.iter().all(|line| page.contains(line));
     let closed = tokio::time::timeout(BOOKS_WAIT, async {
@@ -166,7 +172,7 @@ async fn books(stage: &Stage, show: &Show, messages_up: u64) -> bool {
     show.passed(
         STEP,
         Instant::now(),
-        &format!("{messages_up} messages and {heard} keys counted, no session left"),
+        &format!("{messages_up} messages, {heard} keys and both gates counted, no session left"),
     );
     true
 }

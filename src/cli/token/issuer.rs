@@ -93,7 +93,7 @@ impl Flags {
             Err(Error::Refused { status, sentence }) => {
                 bail!("the issuer refused with HTTP status {status}: {sentence:?}")
             }
-            Err(error) => Err(anyhow!(error).context("no token from the issuer")),
+            Err(error) => Err(anyhow!("no token from the issuer: {error}")),
         }
     }
 

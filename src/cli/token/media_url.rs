@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 
 use crate::admission::media_url::{Signed, Signer};
-use crate::config::{Route, Settings};
+use crate::config::{Ani, Dialled, Flow, KnownBy, Route, Settings};
 use crate::ids::{CallId, ForeignId, PhoneNumber};
 
 #[derive(Args)]
@@ -14,12 +14,13 @@ pub(super) struct Flags {
     #[command(flatten)]
     settings: crate::cli::Config,
     /// Call that the URL is for: letters, digits, _ and -
-    #[arg(long, value_name = "ID", value_parser = call)]
+    #[arg(long, value_name = "ID", value_parser = call, requires = "config")]
     call: Option<CallId>,
-    /// The caller's number
+    /// The caller's number; a dialled code needs it where calls are known by their URL
     #[arg(long, value_name = "+NUMBER", value_parser = number, requires = "call")]
     ani: Option<PhoneNumber>,
-    /// The id in the call's SIP headers
+    /// The id in the call's SIP headers; the flow "sip-header" needs it where calls are known by their
+    /// URL
     #[arg(long, value_name = "ID", value_parser = foreign, requires = "call")]
     sip: Option<ForeignId>,
     /// ACS' connection id, which the upgrade must then name
@@ -57,6 +58,9 @@ impl Flags {
         let signer = live.calls.as_ref().and_then(Signer::new);
         let signer = signer.context("there is no [calls] with a secret in the settings")?;
         let route = self.of(&live.routes)?;
+        if live.calls.as_ref().map(|calls| calls.known_by) == Some(KnownBy::Url) {
+            self.suffices(route)?;
+        }
         let path = route.paths.first().context("the route has no path")?;
         let signed = Signed {
             route: Some(route.name.clone()),
@@ -81,10 +85,41 @@ impl Flags {
             route.kind.phone().is_some() && named.is_none_or(|name| route.name.as_str() == name)
         };
         let mut found = routes.iter().filter(calls);
-        match (found.next(), found.next()) {
-            (Some(route), None) => Ok(route),
-            (Some(_), Some(_)) => bail!("several routes have calls; say which with --route"),
-            (None, _) => bail!("no such route has calls (kind = \"acs-media\")"),
+        match (found.next(), found.next(), &self.route) {
+            (Some(route), None, _) => Ok(route),
+            (Some(one), Some(two), _) => {
+                let names = [one, two].into_iter().chain(found);
+                let names: Vec<&str> = names.map(|route| route.name.as_str()).collect();
+                let names = names.join(", ");
+                bail!("several routes have calls; say which with --route: {names}")
+            }
+            (None, _, Some(name)) => {
+                bail!("no such route has calls (kind = \"acs-media\"): {name:?}")
+            }
+            (None, _, None) => bail!("no route has calls (kind = \"acs-media\")"),
+        }
+    }
+
+    /// Whether the edge would take the URL: where calls are known by it, nothing else says what the
+    /// flow looks up.
+    fn suffices(&self, route: &Route) -> anyhow::Result<()> {
+        let missing = match route.kind.phone().map(|phone| &phone.flow) {
+            Some(Flow::Dialled(gate)) if self.ani.is_none() => match gate.dialled {
+                Dialled::Pstn {
+                    ani: Ani::Signalling | Ani::Shared,
+                } => Some("who calls, with --ani"),
+                Dialled::Pstn { ani: Ani::Digits } | Dialled::SipAlias => None,
+            },
+            Some(Flow::SipHeader { .. }) if self.sip.is_none() => Some("the SIP id, with --sip"),
+            Some(Flow::Dialled(_) | Flow::SipHeader { .. } | Flow::Api { .. } | Flow::Open)
+            | None => None,
+        };
+        match missing {
+            Some(what) => bail!(
+                "calls of route {} are known by their media URL; it must say {what}",
+                route.name
+            ),
+            None => Ok(()),
         }
     }
 }

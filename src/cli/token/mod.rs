@@ -12,10 +12,15 @@ use clap::{Args, Subcommand};
 use crate::app;
 use crate::secret::Secret;
 
+const MINT: &str = "\
+tonegate token mint --issuer <URL> --tenant <GUID> --audience <AUDIENCE> [OPTIONS]
+       tonegate token mint --call <ID> --config <FILE> [OPTIONS]";
+
 #[derive(Subcommand)]
 pub(super) enum Verb {
     /// Have a simulated issuer make a token, and print it; or, with --call, sign the media URL of a
     /// call with the secret of the settings
+    #[command(override_usage = MINT)]
     Mint(Box<MintFlags>),
     /// Verify a token as the edge would, and tell what it says
     Check(CheckFlags),
@@ -27,8 +32,8 @@ pub(super) struct MintFlags {
     token: issuer::Flags,
     #[command(flatten, next_help_heading = "Media URL of a call")]
     media_url: media_url::Flags,
-    /// How long it lives; 10m, a media URL as long as a session may
-    #[arg(long, value_parser = humantime::parse_duration, help_heading = "Options")]
+    /// How long it lives; if not said a token 10m, a media URL as long as a session may
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = "Options")]
     expires: Option<Duration>,
 }
 

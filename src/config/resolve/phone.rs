@@ -817,7 +817,7 @@ mod tests {
         for said in [
             "calls     media URLs signed with *** (or the previous ***), known by their record",
             "admits phone and call",
-            "code for the caller's number, 6 digits, consumed",
+            "code for the caller's number, 6 digits, good for one call",
             "failed attempts per number 5 in 1h",
         ] {
             assert!(told.contains(said), "{said} is not in:\n{told}");

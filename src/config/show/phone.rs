@@ -36,7 +36,7 @@ pub(super) fn calls(calls: Option<&Calls>, out: &mut String) -> std::fmt::Result
 }
 
 pub(super) fn phone(phone: &Phone, out: &mut String) -> std::fmt::Result {
-    let once = |consume: bool| if consume { ", consumed" } else { "" };
+    let once = |consume: bool| if consume { ", good for one call" } else { "" };
     match &phone.flow {
         Flow::Open => writeln!(out, "          calls go through as soon as they are known")?,
         Flow::Api { consume } => writeln!(

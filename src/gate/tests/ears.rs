@@ -154,6 +154,26 @@ fn a29_participants_are_bounded_and_the_caller_stays() {
 }
 
 #[test]
+fn a29_who_was_not_heard_for_longest_makes_room() {
+    let mut ears = Ears::new(RATE, ani(), true);
+    let audio = keys("5");
+    let mut now = Duration::ZERO;
+    for name in [CALLER, "4:+1", "4:+2", "4:+3"] {
+        now += ms(1);
+        ears.hear(Some(name), &[0; FRAME], now, |_| {});
+    }
+    // One of the others presses a key; a fifth comes in the middle of it.
+    for (n, frame) in audio.chunks(FRAME).enumerate() {
+        now += ms(20);
+        ears.hear(Some("4:+3"), frame, now, |_| {});
+        if n == 6 {
+            ears.hear(Some("4:+4"), &[0; FRAME], now - ms(1), |_| {});
+        }
+    }
+    assert_eq!((ears.counts().forgotten, ears.counts().others), (1, 1));
+}
+
+#[test]
 fn a29_no_more_is_heard_in_a_second_than_that() {
     // A minute at once: the burst and no more.
     let second = vec![0; RATE.hz() as usize];
@@ -242,6 +262,7 @@ fn a_gap_in_a_stream_is_a_gap_in_time() {
     let found: Vec<u128> = ears
         .look_again(all)
         .keys()
+        .iter()
         .map(|(_, at)| at.as_millis())
         .collect();
     assert_eq!(found.len(), 2);
@@ -316,7 +337,11 @@ fn a24_a_look_stays_within_the_entry_s_own_time_and_is_gone_with_the_verdict() {
         }
         let look = look.expect("the 2 was too soft");
         let found = ears.look_again(look);
-        let labels: String = found.keys().map(|(key, _)| char::from(key.0)).collect();
+        let labels: String = found
+            .keys()
+            .iter()
+            .map(|(key, _)| char::from(key.0))
+            .collect();
         assert_eq!(labels, "823#", "{rate:?}");
         gate.look_again(&found, now);
         assert_eq!(wants(&mut gate, now), ["try 1 823"], "{rate:?}");
