@@ -15,5 +15,4 @@ mod silence;
 mod takeover;
 mod told;
 mod verbatim;
-mod world;
 pub mod world;
