@@ -11,6 +11,7 @@ mod bridge;
 mod codes;
 mod ends;
 mod flows;
+mod load;
 mod prompts;
 mod puppet;
 mod redis;
