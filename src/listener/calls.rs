@@ -12,9 +12,8 @@ use crate::admission::{Calling, Grant};
 use crate::config::{Ani, Dialled, Flow, KnownBy, Phone};
 use crate::error::Reason;
 use crate::ids::SessionId;
-use crate::secret::Digest;
 use crate::session::Call;
-use crate::store::{Enter, Entered, Facts, Needs, Unavailable};
+use crate::store::{Enter, Entered, Facts, GivenBack, Needs, Unavailable};
 
 /// How long a socket waits for its call to become known, and a store for being asked again: ACS may
 /// dial before whoever answered the call has written it down.
@@ -55,7 +54,7 @@ pub(super) async fn enter(
         Ok(entered) => entered,
         Err(unanswered) => {
             if unanswered.may_be_read_yet {
-                return_later(doors, calling.token, session);
+                return_later(doors, calling, session);
             }
             return Err(unavailable());
         }
@@ -129,25 +128,38 @@ async fn ask(doors: &Doors, asked: &Enter<'_>) -> Result<Entered, Unanswered> {
     }
 }
 
-/// Tells the store that a token was not spent after all, as soon as it can be told.
-fn return_later(doors: &Doors, token: Digest, session: SessionId) {
+/// Tells the store that nothing came of an upgrade, as soon as it can be told.
+fn return_later(doors: &Doors, calling: &Calling, session: SessionId) {
     let Ok(place) = doors.returning.clone().try_acquire_owned() else {
         doors.metrics.limit_hit("store");
         return;
     };
-    let store = doors.store.clone();
+    let (store, resume) = (doors.store.clone(), doors.resume);
+    let (call, token) = (calling.call.clone(), calling.token);
     tokio::spawn(async move {
         let _place = place;
+        let given = GivenBack {
+            call: &call,
+            token,
+            owner: session,
+            resume,
+        };
         let deadline = Instant::now() + RETURN;
-        while store.give_back(&token, session).await.is_err() && Instant::now() < deadline {
+        while store.give_back(&given).await.is_err() && Instant::now() < deadline {
             sleep(RETURN_AGAIN).await;
         }
     });
 }
 
-/// The `101` will not come: the token is not spent after all.
+/// The `101` will not come: the token is not spent after all, nor the call taken from whom had it.
 pub(super) async fn give_back(call: &Call, session: SessionId) {
-    if let Err(error) = call.store.give_back(&call.calling.token, session).await {
+    let given = GivenBack {
+        call: &call.calling.call,
+        token: call.calling.token,
+        owner: session,
+        resume: call.resume,
+    };
+    if let Err(error) = call.store.give_back(&given).await {
         tracing::debug!(call = %call.calling.call, %error, "the token stays spent");
     }
 }

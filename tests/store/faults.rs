@@ -93,7 +93,7 @@ async fn s31_a_server_that_comes_later_is_found() {
     server.kill();
     let running = Running::new(&impatient(at(Layout::Single, &[&server])));
     let call = Call::new();
-    let asked = running.store.give_back(&call.token, call.owner).await;
+    let asked = running.store.give_back(&call.given_back(call.owner)).await;
     assert_eq!(asked, Err(Unavailable::Unreachable));
     server.restart();
     assert!(matches!(

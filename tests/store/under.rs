@@ -13,7 +13,7 @@ use tonegate::ids::{CallId, ForeignId, PhoneNumber, SessionId};
 use tonegate::metrics::Metrics;
 use tonegate::secret::{Digest, Secret};
 use tonegate::sim::certificate::Authority;
-use tonegate::store::{Attempt, Enter, Entered, Facts, Needs, SessionKey, Store};
+use tonegate::store::{Attempt, Enter, Entered, Facts, GivenBack, Needs, SessionKey, Store};
 
 use crate::server::{Cluster, PATIENCE, Server, Shared, Watched, acl_line};
 
@@ -228,6 +228,16 @@ pub(crate) fn random_ani() -> PhoneNumber {
 }
 
 impl Call {
+    /// That nothing came of an upgrade of this session.
+    pub(crate) fn given_back(&self, owner: SessionId) -> GivenBack<'_> {
+        GivenBack {
+            call: &self.id,
+            token: self.token,
+            owner,
+            resume: Duration::from_millis(300),
+        }
+    }
+
     pub(crate) fn new() -> Call {
         Call {
             id: CallId::new(&SessionId::random().to_string()).unwrap(),
