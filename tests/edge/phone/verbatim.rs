@@ -13,7 +13,7 @@ const METADATA: &str = "{ \"kind\" : \"AudioMetadata\",\"audioMetadata\":{\"samp
                         \"encoding\":\"PCM\",\"channels\":1,\"length\":640,\"subscriptionId\":\"s\"}}";
 
 /// A caller that speaks frame by frame; the edge takes ACS' ids from its headers.
-async fn rings(phone: &Phone, call: &str) -> (Caller, String) {
+pub(super) async fn rings(phone: &Phone, call: &str) -> (Caller, String) {
     let dial = phone.dial(&signed(call));
     let target = dial
         .url
