@@ -1,7 +1,6 @@
 //! What the edge sends to ACS says what Microsoft's own SDK would say, and what it forwards of ACS the
 //! SDK reads.
 
-use serde_json::Value;
 use tonegate::sim::frame::TEXT;
 
 use super::puppet::Puppet;
@@ -55,7 +54,7 @@ async fn a33_what_the_edge_forwards_of_acs_the_official_sdk_reads() {
     assert_eq!(forwarded, [METADATA, AUDIO]);
     let read = sdk_reads(&forwarded).await;
     assert!(
-        read.iter().all(|told| told.get("error") == None::<&Value>),
+        read.iter().all(|told| told.get("error").is_none()),
         "{read:?}"
     );
     assert_eq!(read, sdk_reads(&[METADATA, AUDIO].map(str::to_owned)).await);
