@@ -72,16 +72,16 @@ pub(super) async fn upgrade(
         )),
         None => None,
     };
+    // The call is this session's from now on, also while the upstream is dialled: whoever comes
+    // meanwhile takes it over, and not the other way round.
+    let of_call = call.as_ref();
+    let of_call = of_call.map(|call| doors.registry.enter(id).of_call(&call.calling.call));
     let upstream = if call.as_ref().is_some_and(|call| call.is_gated()) {
         None
     } else {
         Some(dial(open, grant.want(&open.route.name, id), call.as_deref()).await?)
     };
-    let entry = doors.registry.enter(id);
-    let entry = match &call {
-        Some(call) => entry.of_call(&call.calling.call),
-        None => entry,
-    };
+    let entry = of_call.unwrap_or_else(|| doors.registry.enter(id));
     Ok(session::Parts {
         route: open.route.name.clone(),
         grant,

@@ -2,4 +2,5 @@
 //! caller dials a code, the store has its key, and only then media goes on.
 
 mod flows;
+mod overtaken;
 mod world;
