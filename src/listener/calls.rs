@@ -69,7 +69,7 @@ pub(super) async fn enter(
         resume: doors.resume,
     };
     if !authorised && is_withheld(&call) {
-        give_back(&call).await;
+        give_back(&call, session).await;
         return Err(forbidden(
             "the caller withholds the number that the key is built of",
         ));
@@ -97,10 +97,15 @@ async fn ask(doors: &Doors, asked: &Enter<'_>) -> Result<Entered, Refusal> {
     }
 }
 
-/// The `101` will not come: the token is not spent after all.
-pub(super) async fn give_back(call: &Call) {
-    if let Err(error) = call.store.give_back(&call.calling.token).await {
-        tracing::debug!(call = %call.calling.call, %error, "the token stays spent");
+/// The `101` will not come: the token is not spent after all, and a verdict holds for no longer than
+/// after a media socket that has dropped.
+pub(super) async fn give_back(call: &Call, session: SessionId) {
+    let id = &call.calling.call;
+    if let Err(error) = call.store.give_back(&call.calling.token, session).await {
+        tracing::debug!(call = %id, %error, "the token stays spent");
+    }
+    if let Err(error) = call.store.leave(id, session, call.resume).await {
+        tracing::debug!(call = %id, %error, "the call's record keeps its time");
     }
 }
 

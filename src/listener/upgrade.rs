@@ -109,7 +109,7 @@ async fn dial(
         Err((name, failure)) => {
             upstream::warn(&open.dial_warnings, &open.route.name, &name, failure);
             if let Some(call) = call {
-                calls::give_back(call).await;
+                calls::give_back(call, want.caller.session).await;
             }
             Err(Refusal::from(failure))
         }

@@ -169,8 +169,11 @@ impl Memory {
         Ok(tried)
     }
 
-    pub(super) fn give_back(&self, token: &Digest) -> Result<(), Unavailable> {
-        self.state().spent.remove(token);
+    pub(super) fn give_back(&self, token: &Digest, owner: SessionId) -> Result<(), Unavailable> {
+        let mut state = self.state();
+        if state.spent.get(token) == Some(&owner) {
+            state.spent.remove(token);
+        }
         Ok(())
     }
 

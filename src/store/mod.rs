@@ -274,12 +274,13 @@ impl Store {
         self.count("try_code", work).await
     }
 
-    /// The `101` did not come: the token is not spent after all.
-    pub async fn give_back(&self, token: &Digest) -> Result<(), Unavailable> {
+    /// The `101` did not come: the token that this session spent is not spent after all. One that
+    /// another session has spent since, for this was asked late, stays so.
+    pub async fn give_back(&self, token: &Digest, owner: SessionId) -> Result<(), Unavailable> {
         let work = async {
             match &self.engine {
-                Engine::Memory(memory) => memory.give_back(token),
-                Engine::Redis(redis) => Box::pin(redis.give_back(token, &self.keys)).await,
+                Engine::Memory(memory) => memory.give_back(token, owner),
+                Engine::Redis(redis) => Box::pin(redis.give_back(token, owner, &self.keys)).await,
             }
         };
         self.count("give_back", work).await

@@ -94,7 +94,10 @@ async fn s31_a_server_that_comes_later_is_found() {
     let server = Server::plain(&[]);
     server.kill();
     let running = Running::new(&impatient(at(Layout::Single, &[&server])));
-    let asked = running.store.give_back(&Call::new().token).await;
+    let asked = {
+        let call = Call::new();
+        running.store.give_back(&call.token, call.owner).await
+    };
     assert_eq!(asked, Err(Unavailable::Unreachable));
     server.restart();
     assert!(matches!(

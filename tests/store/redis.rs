@@ -322,7 +322,7 @@ async fn s29_the_user_of_the_readme_is_enough_and_may_nothing_else() {
     store.try_code(&call.attempt(&key, 1)).await.unwrap();
     store.look(&call.id, call.owner).await.unwrap();
     store.leave(&call.id, call.owner, HOUR).await.unwrap();
-    store.give_back(&call.token).await.unwrap();
+    store.give_back(&call.token, call.owner).await.unwrap();
     assert_eq!(server.tell(&["ACL", "LOG"]), "", "something was refused");
     for command in [
         vec!["KEYS", "*"],

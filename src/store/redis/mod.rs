@@ -186,12 +186,16 @@ impl Redis {
         }
     }
 
-    pub(super) async fn give_back(&self, token: &Digest, keys: &Keys) -> Result<(), Unavailable> {
+    pub(super) async fn give_back(
+        &self,
+        token: &Digest,
+        owner: SessionId,
+        keys: &Keys,
+    ) -> Result<(), Unavailable> {
         let turn = self.turn()?;
-        let options = turn.options()?;
-        let client = self.client.with_options(&options);
-        let gone: Result<i64, Error> = client.del(keys.spent(token)).await;
-        gone.map(drop).map_err(|error| self.unavailable(&error))
+        let (named, args) = ([keys.spent(token)], [owner.to_string()]);
+        let done: String = turn.ask(&self.scripts.unspend, named, args).await?;
+        is(&done, "ok")
     }
 
     pub(super) async fn leave(
