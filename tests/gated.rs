@@ -198,7 +198,7 @@ fn a12_a_message_with_the_end_of_the_code_in_it_does_not_go_on() {
         let before = [text(METADATA), text(&audio(first))];
         client.write_all(&from_client(&before)).await.unwrap();
         let leg = Leg::plain(edge, Bytes::new());
-        let terms_of_call = call(Some(gate(Prompts::default())), Bridge::Verbatim);
+        let terms_of_call = call(Some(gate(Prompts::default())), voice());
         let mut relay = Relay::gated(leg, terms_of_call, terms());
         let Some(Asked::Try(entry)) = asked(&mut relay).await else {
             panic!("no code was heard");
@@ -212,9 +212,18 @@ fn a12_a_message_with_the_end_of_the_code_in_it_does_not_go_on() {
         let silence = audio(&[0; 480]);
         let after = [text(&audio(rest)), text(&silence)];
         client.write_all(&from_client(&after)).await.unwrap();
-        let seen = frames(&mut upstream, Sender::Client).await;
-        let is_right = seen == [text(METADATA), text(&silence)];
-        assert!(is_right, "{} messages, or others", seen.len());
+        let mut seen = Vec::new();
+        for said in ["session.created", "session.updated"] {
+            let mut event = BytesMut::new();
+            text(&format!(r#"{{"type":"{said}","session":{{}}}}"#)).encode(None, &mut event);
+            upstream.write_all(&event).await.unwrap();
+            seen.extend(frames(&mut upstream, Sender::Client).await);
+        }
+        let update = String::from_utf8(seen[0].payload.to_vec()).unwrap();
+        assert!(update.contains("\"session.update\""), "{update}");
+        let data = BASE64_STANDARD.encode([0; 960]);
+        let append = format!(r#"{{"type":"input_audio_buffer.append","audio":"{data}"}}"#);
+        assert!(seen[1..] == [text(&append)], "{} messages", seen.len());
         relay.abort();
     });
 }
@@ -246,5 +255,44 @@ fn a13_a_verdict_takes_back_what_the_store_was_to_be_asked() {
         assert!(asked(&mut relay).await.is_none(), "the goodbye is over");
         let ending = relay.await;
         assert_eq!(ending.reason, Reason::StoreUnavailable);
+    });
+}
+
+/// ACS tells of a key also in a message, which may come after the audio was understood.
+#[test]
+fn a33_an_orchestrator_is_not_told_the_keys_of_the_code() {
+    run(async {
+        let (mut client, edge) = duplex(1 << 20);
+        let code = tone::sequence("823", RATE, &tone::Pace::default()).unwrap();
+        let before = [text(METADATA), text(&audio(&code))];
+        client.write_all(&from_client(&before)).await.unwrap();
+        let leg = Leg::plain(edge, Bytes::new());
+        let terms_of_call = call(Some(gate(Prompts::default())), Bridge::Verbatim);
+        let mut relay = Relay::gated(leg, terms_of_call, terms());
+        let Some(Asked::Try(entry)) = asked(&mut relay).await else {
+            panic!("no code was heard");
+        };
+        relay.answer(entry.number(), Answer::Opened);
+        assert!(matches!(asked(&mut relay).await, Some(Asked::Dial)));
+        let (mut upstream, service) = duplex(1 << 20);
+        let relay = tokio::spawn(relay.connect(Leg::plain(service, Bytes::new())));
+        let told = r#"{"kind":"DtmfData","dtmfData":{"data":"3"}}"#;
+        let silence = audio(&[0; 480]);
+        for n in 0..50 {
+            let mut frames = vec![text(&silence)];
+            if n == 10 {
+                frames.push(text(told));
+            }
+            client.write_all(&from_client(&frames)).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let seen = frames(&mut upstream, Sender::Client).await;
+        assert!(!seen.contains(&text(told)), "the last key was told");
+        assert!(seen.len() > 20, "and the call goes on");
+        // What the caller dials from then on is the orchestrator's.
+        client.write_all(&from_client(&[text(told)])).await.unwrap();
+        let seen = frames(&mut upstream, Sender::Client).await;
+        assert!(seen == [text(told)]);
+        relay.abort();
     });
 }
