@@ -72,6 +72,9 @@ pub(super) async fn upgrade(
         )),
         None => None,
     };
+    // Whoever comes while the upstream is dialled takes the call over, and not the other way round;
+    // whoever then finds no upstream has taken nothing.
+    let turn = doors.registry.turn();
     let upstream = if call.as_ref().is_some_and(|call| call.is_gated()) {
         None
     } else {
@@ -79,7 +82,7 @@ pub(super) async fn upgrade(
     };
     let entry = doors.registry.enter(id);
     let entry = match &call {
-        Some(call) => entry.of_call(&call.calling.call),
+        Some(call) => entry.of_call(&call.calling.call, turn),
         None => entry,
     };
     Ok(session::Parts {

@@ -12,6 +12,7 @@ mod codes;
 mod ends;
 mod flows;
 mod load;
+mod overtaken;
 mod prompts;
 mod puppet;
 mod redis;
