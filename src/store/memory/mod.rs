@@ -3,13 +3,12 @@
 //! Nothing runs in the background. What has ended is not there any more to whoever asks, and is
 //! cleared away when room is wanted.
 
-use std::collections::HashMap;
-use std::hash::Hash;
+mod table;
+
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
-
+use self::table::Table;
 use super::{
     Attempt, Enter, Entered, Facts, GivenBack, Keys, Needs, Policy, SessionKey, Still, Tried,
     Unavailable, until,
@@ -22,11 +21,6 @@ use crate::secret::Digest;
 /// Entries of each kind. A call has up to four, so this is room for as many calls at a time as ten
 /// edges can carry, in less than 200 MB; one that is full refuses what is new.
 pub(super) const ENTRIES_MAX: usize = 100_000;
-
-/// Nothing in a process is kept for longer, and no clock runs over.
-const TTL_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
-/// A table that is full of what has not ended is not gone through more often.
-const SWEEP_PAUSE: Duration = Duration::from_secs(1);
 
 /// Everything, under one lock that no wait is held over.
 pub(super) struct Memory {
@@ -341,80 +335,6 @@ impl State {
     /// Whatever is in here has an end, so `require_ttl` has nothing to refuse.
     fn has(&self, key: &SessionKey) -> bool {
         self.keys.get(key.expose()).is_some()
-    }
-}
-
-/// Entries that end.
-struct Table<K, V> {
-    entries: HashMap<K, (V, Instant)>,
-    most: usize,
-    /// When what has ended was last cleared away in vain.
-    full: Option<Instant>,
-}
-
-impl<K: Eq + Hash, V> Table<K, V> {
-    fn new(most: usize) -> Table<K, V> {
-        Table {
-            entries: HashMap::new(),
-            most,
-            full: None,
-        }
-    }
-
-    fn get<Q>(&self, key: &Q) -> Option<&V>
-    where
-        K: std::borrow::Borrow<Q>,
-        Q: Eq + Hash + ?Sized,
-    {
-        let (value, ends) = self.entries.get(key)?;
-        (*ends > Instant::now()).then_some(value)
-    }
-
-    fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        let (value, ends) = self.entries.get_mut(key)?;
-        (*ends > Instant::now()).then_some(value)
-    }
-
-    /// Makes sure that an entry can be put.
-    fn room(&mut self, key: &K) -> Result<(), Unavailable> {
-        if self.entries.len() < self.most || self.entries.contains_key(key) {
-            return Ok(());
-        }
-        let now = Instant::now();
-        if self.full.is_some_and(|full| now < full + SWEEP_PAUSE) {
-            return Err(Unavailable::Full);
-        }
-        self.entries.retain(|_, (_, ends)| *ends > now);
-        if self.entries.len() < self.most {
-            return Ok(());
-        }
-        self.full = Some(now);
-        Err(Unavailable::Full)
-    }
-
-    fn put(&mut self, key: K, value: V, ttl: Duration) -> Result<(), Unavailable> {
-        self.room(&key)?;
-        let ends = Instant::now() + ttl.min(TTL_MAX);
-        self.entries.insert(key, (value, ends));
-        Ok(())
-    }
-
-    /// Gives an entry another end.
-    fn keep(&mut self, key: &K, ttl: Duration) {
-        let now = Instant::now();
-        if let Some((_, ends)) = self.entries.get_mut(key)
-            && *ends > now
-        {
-            *ends = now + ttl.min(TTL_MAX);
-        }
-    }
-
-    fn remove<Q>(&mut self, key: &Q)
-    where
-        K: std::borrow::Borrow<Q>,
-        Q: Eq + Hash + ?Sized,
-    {
-        self.entries.remove(key);
     }
 }
 
