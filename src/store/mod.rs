@@ -19,7 +19,8 @@
 //! | `fails:ani:{ani}`, `fails:key:{sha256 of a key}`, `fails:route:{route}` | set of failed tries | the window of its rate | `try_code` | `try_code` |
 //! | `used:{{session key}}` | string: the try that consumed it; in a cluster only | 60 s | `try_code`, `enter` | the same, after a lost answer |
 //!
-//! To revoke a verdict, delete `live:{{call}}`; to forget a call, its `call:{{call}}`.
+//! To take a verdict back, delete `live:{{call}}`: no other socket gets in by it, while a session that
+//! runs goes on; to forget a call, its `call:{{call}}`.
 //!
 //! # Not here
 //!
