@@ -162,7 +162,8 @@ impl Pump {
         }
     }
 
-    /// Reads once; `each` hears the messages that are whole with it. Pings are answered.
+    /// Reads once; `each` hears the messages that are whole with it. Pings are answered, as far as
+    /// the peer takes the answers.
     pub(super) fn poll_hear<A>(
         &mut self,
         from: &mut Leg<A>,
@@ -179,14 +180,12 @@ impl Pump {
         if line.input != Input::Open {
             return Poll::Pending;
         }
+        answer_ping(hearing, line.sender, from, cx);
         let read = ready!(from.poll_read(cx, buffer, |chunk| {
             hearing.hear(line, chunk, &mut each);
         }));
         line.note_end(read);
-        if let Some(payload) = hearing.pinged.take() {
-            let mask = (line.sender == Role::Server).then(super::random);
-            queue_control(from, &frame::control(OpCode::Pong, &payload, mask));
-        }
+        answer_ping(hearing, line.sender, from, cx);
         Poll::Ready(())
     }
 
@@ -303,6 +302,25 @@ impl Pings {
         };
         <[u8; 4]>::try_from(count)
             .is_ok_and(|count| (1..=self.sent).contains(&u32::from_be_bytes(count)))
+    }
+}
+
+/// Answers the latest ping, unless an answer waits that the peer does not take: then that one's turn
+/// comes when it does, and whoever pings and never reads makes nothing pile up.
+fn answer_ping<S: AsyncRead + AsyncWrite + Unpin>(
+    hearing: &mut Hearing,
+    sender: Role,
+    to: &mut Leg<S>,
+    cx: &mut Context<'_>,
+) {
+    if hearing.pinged.is_none() || !matches!(to.poll_flush(cx), Poll::Ready(Ok(()))) {
+        return;
+    }
+    if let Some(payload) = hearing.pinged.take() {
+        let mask = (sender == Role::Server).then(super::random);
+        queue_control(to, &frame::control(OpCode::Pong, &payload, mask));
+        // What does not go now goes with the next turn, and a leg that failed shows there.
+        let _ = to.poll_flush(cx);
     }
 }
 

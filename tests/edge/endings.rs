@@ -7,6 +7,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tonegate::error::{Reason, Side};
+use tonegate::sim::acs::line::Keying;
+use tonegate::sim::acs::{Opening, Options};
 use tonegate::sim::frame::{Frame, TEXT};
 use tonegate::sim::issuer::behaviour::Behaviour;
 use tonegate::sim::issuer::mint::Mint;
@@ -15,6 +17,7 @@ use tonegate::sim::voice_live::scenario::Scenario;
 
 use crate::child::Child;
 use crate::harness::{Caller, KEY, Wish, read_answer, request, within};
+use crate::phone::world::{Line, Phone, Ringing, signed};
 use crate::tokens::{AUDIENCE, Issued};
 
 /// What a request shows.
@@ -301,6 +304,93 @@ async fn draining() -> HashSet<Reason> {
     HashSet::from([Reason::Draining])
 }
 
+/// Phone calls, whose gates end them, and an edge with room for one that tells everything.
+struct Calls {
+    phone: Phone,
+    child: Child,
+    told: HashSet<Reason>,
+}
+
+impl Calls {
+    /// One attempt for a call, and one for a caller.
+    async fn narrow() -> Calls {
+        let gate = "flow = \"pstn\", digits = 3, attempts = 1, attempts_per_ani = \"1/h\", \
+                    deadline = \"1500ms\"";
+        let mut phone = Phone::with(Line {
+            gate: gate.to_owned(),
+            limits: "sessions = 2".to_owned(),
+            ..Line::default()
+        })
+        .await;
+        Calls {
+            child: phone.child(),
+            phone,
+            told: HashSet::new(),
+        }
+    }
+
+    async fn rings(&self, call: &str, options: Options) -> Ringing {
+        let dial = self.phone.dial(&signed(call));
+        self.phone.rings(&dial, options).await
+    }
+
+    /// The call is closed by this code and word, which is told once everywhere; then all that it
+    /// took is given back, apart from what `left` other calls hold.
+    async fn ends(&mut self, call: Ringing, (by, reason, code): (Side, Reason, u16), left: u64) {
+        assert_eq!(reason.row().close, Some(code), "{reason}");
+        call.closed(code, reason.word()).await;
+        let series = format!(
+            "tonegate_sessions_ended_total{{route=\"phone\",by=\"{by}\",reason=\"{reason}\"}} 1"
+        );
+        self.child.metrics_say(&series).await;
+        let line = |line: &Value| {
+            line["message"] == "session ended"
+                && line["ended_by"] == by.word()
+                && line["reason"] == reason.word()
+        };
+        self.child
+            .until("an ending in the log", |child| child.logged(line) == 1)
+            .await;
+        for gauge in ["tonegate_sessions{route=\"phone\"}", "tonegate_connections"] {
+            self.child.metrics_say(&format!("{gauge} {left}")).await;
+        }
+        self.told.insert(reason);
+    }
+}
+
+async fn calls() -> HashSet<Reason> {
+    let mut calls = Calls::narrow().await;
+    let call = calls.rings("c1", Options::default()).await;
+    call.dials("111", &Keying::both());
+    let code_wrong = (Side::Client, Reason::CodeWrong, 4403);
+    calls.ends(call, code_wrong, 0).await;
+    let call = calls.rings("c2", Options::default()).await;
+    call.dials("111", &Keying::both());
+    let locked_out = (Side::Client, Reason::LockedOut, 4403);
+    calls.ends(call, locked_out, 0).await;
+    let call = calls.rings("c3", Options::default()).await;
+    let expired = (Side::Edge, Reason::GateExpired, 4408);
+    calls.ends(call, expired, 0).await;
+    let metadata = json!({"kind": "AudioMetadata", "audioMetadata": {
+        "encoding": "PCM", "sampleRate": 8000, "channels": 1,
+    }});
+    let options = Options {
+        opening: Opening::Instead(metadata.to_string()),
+        ..Options::default()
+    };
+    let call = calls.rings("c4", options).await;
+    let mismatch = (Side::Client, Reason::FormatMismatch, 1003);
+    calls.ends(call, mismatch, 0).await;
+    let first = calls.rings("c5", Options::default()).await;
+    let second = calls.rings("c5", Options::default()).await;
+    let superseded = (Side::Edge, Reason::Superseded, 4409);
+    calls.ends(first, superseded, 1).await;
+    second.hand.hang_up();
+    second.ended().await;
+    assert_eq!(calls.phone.world.upstream_total(), 0);
+    calls.told
+}
+
 #[tokio::test]
 async fn every_reason_is_told_by_one_word_everywhere_and_gives_back_what_it_took() {
     let mut told = refusals().await;
@@ -310,6 +400,9 @@ async fn every_reason_is_told_by_one_word_everywhere_and_gives_back_what_it_took
     told.extend(sparing().await);
     told.extend(leased().await);
     told.extend(draining().await);
+    told.extend(calls().await);
+    // Needs a store that can be away: tests/edge/phone/redis_told.rs.
+    told.insert(Reason::StoreUnavailable);
     // What only a fault of the edge's own can bring about is tested beside `Session`.
     told.insert(Reason::Internal);
     for reason in Reason::ALL {

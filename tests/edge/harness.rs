@@ -105,6 +105,8 @@ pub struct Wish {
     pub upstream_token: Option<String>,
     /// Which service the upstream is.
     pub service: Service,
+    /// Bytes of appended audio that the upstream keeps of each connection.
+    pub keep_audio: usize,
     /// Variables that the edge sees, instead of those of the process.
     pub variables: Option<Vec<(&'static str, String)>>,
 }
@@ -128,6 +130,7 @@ impl Default for Wish {
             upstream_takes_any: false,
             upstream_token: None,
             service: Service::VoiceLive,
+            keep_audio: 0,
             variables: None,
         }
     }
@@ -180,6 +183,7 @@ impl World {
                 .then(|| UPSTREAM_KEY.to_owned()),
             bearer: wish.upstream_token.clone(),
             service: wish.service,
+            keep_audio: wish.keep_audio,
             ..Options::loopback()
         })
         .await

@@ -154,6 +154,7 @@ impl Call {
         let Some(gated) = &mut self.gated else {
             return true;
         };
+        let was_open = gated.gate.may_forward(at);
         // Without its format audio cannot be listened to.
         let unheard = match &mut self.ears {
             Some(ears) => gated.hear(ears, message, at),
@@ -164,9 +165,11 @@ impl Call {
         let open = self.gated.is_none();
         match message {
             Message::Metadata(_) => true,
+            // One in which the last key was heard going up has that key in it.
             Message::Audio(_) => {
-                self.drops.pending += u64::from(!open);
-                open
+                let goes_on = open && was_open;
+                self.drops.pending += u64::from(!goes_on);
+                goes_on
             }
             Message::Dtmf(_) | Message::StopAudio | Message::Unknown => open,
         }
@@ -203,9 +206,12 @@ impl Call {
             if let Some(ears) = &mut self.ears {
                 ears.forget();
             }
+            self.asks.push_back(match state {
+                State::Authorised => Asked::Dial,
+                State::Pending | State::Rejected | State::Expired => Asked::Nothing,
+            });
             if state == State::Authorised {
                 self.speaker.hush();
-                self.asks.push_back(Asked::Dial);
             }
         }
         let may_forward = gated.gate.may_forward(at);
@@ -268,7 +274,7 @@ impl Call {
     }
 
     /// How the gate stands or has ended, where there is one.
-    pub(super) fn gate_ending(&self, now: Instant) -> Option<GateEnding> {
+    pub(in crate::relay) fn gate_ending(&self, now: Instant) -> Option<GateEnding> {
         let now = now.saturating_duration_since(self.began);
         let gated = self.gated.as_ref().map(|gated| gated.ending(now));
         gated.or(self.gate)

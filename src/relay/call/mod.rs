@@ -65,6 +65,8 @@ pub enum Asked {
     Try(Entry),
     /// The gate has opened: to have the upstream dialled.
     Dial,
+    /// The gate stays shut: a try that has no answer yet is not to be made again.
+    Nothing,
 }
 
 /// The messages of one call.
@@ -180,8 +182,9 @@ impl Call {
         }
         upstream.send(&frames, cx);
         moved |= self.play(client, cx, &mut frames);
-        self.cross_closes(client, upstream, &mut frames);
+        // What waited was said before the close frame.
         self.let_through(client, upstream, &mut frames);
+        self.cross_closes(client, upstream, &mut frames);
         frames.shrink_to(FRAMES_KEPT);
         FRAMES.set(frames);
         moved

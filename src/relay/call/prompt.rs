@@ -48,6 +48,11 @@ impl Speaker {
         self.stop |= std::mem::take(&mut self.audible);
     }
 
+    /// Whether ACS is to get something.
+    pub(super) fn waits(&self) -> bool {
+        self.stop || self.playing.is_some()
+    }
+
     /// What ACS is to get next.
     pub(super) fn next(&mut self, prompts: Option<&Prompts>) -> Option<Frame> {
         if std::mem::take(&mut self.stop) {

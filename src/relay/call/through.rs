@@ -4,6 +4,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::super::end::End;
+use super::super::pump::Input;
 use super::super::random;
 use super::{Call, GateEnding, Way};
 use crate::error::{Reason, Side};
@@ -83,6 +84,11 @@ impl Call {
         self.fault
     }
 
+    /// Whether something of the edge's own waits to be played.
+    pub(in crate::relay) fn has_prompts(&self) -> bool {
+        self.speaker.waits()
+    }
+
     /// Time has passed.
     pub(in crate::relay) fn tick(&mut self, now: Instant) -> Option<(Side, Reason)> {
         self.turn(now);
@@ -103,7 +109,9 @@ impl Call {
         let Way::Verbatim(held) = &mut self.way else {
             return;
         };
-        if self.gated.is_some() || upstream.is_absent() || !client.pump.is_between_messages() {
+        let is_over = client.pump.input() != Input::Open;
+        let is_inside = !is_over && !client.pump.is_between_messages();
+        if self.gated.is_some() || upstream.is_absent() || is_inside {
             return;
         }
         frames.clear();
@@ -111,7 +119,10 @@ impl Call {
         if !frames.is_empty() {
             upstream.leg.queue(&[], frames);
         }
-        client.pump.forward(Tap::on_call());
-        self.through = true;
+        // Of a caller who has closed there is nothing to forward, but the close frame to cross.
+        if !is_over {
+            client.pump.forward(Tap::on_call());
+            self.through = true;
+        }
     }
 }

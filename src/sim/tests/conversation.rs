@@ -101,6 +101,37 @@ async fn faults_are_events_and_leave_the_socket_open() {
 }
 
 #[tokio::test]
+async fn updates_and_the_beginning_of_the_audio_are_kept_as_they_came() {
+    let stage = Stage::with(Options {
+        keep_audio: 6,
+        ..Options::loopback()
+    })
+    .await;
+    let mut client = stage.open("m").await;
+    let append = |audio: &str| json!({ "type": "input_audio_buffer.append", "audio": audio });
+    let update = json!({ "type": "session.update", "session": { "temperature": 0.5 } });
+    let refused = json!({ "type": "session.update", "session": { "vioce": "x" } });
+    for event in [
+        &update,
+        &append("AAECAw=="),
+        &refused,
+        &append("BAUGBw=="),
+        // Says the word and is none.
+        &json!({ "type": "nonsense", "text": "session.update" }),
+    ] {
+        client.say(event).await.unwrap();
+    }
+    drop(client);
+    let seen = stage.ended().await;
+    let updates: Vec<_> = seen.updates.iter().map(|u| (u.after, &u.event)).collect();
+    assert_eq!(updates, [(0, &update), (4, &refused)]);
+    assert_eq!(seen.appended.bytes, 8);
+    assert_eq!(stage.record.audio(seen.id), [0, 1, 2, 3, 4, 5]);
+    assert_eq!(stage.record.audio(seen.id + 1), [0; 0]);
+    stage.end().await;
+}
+
+#[tokio::test]
 async fn text_that_is_not_utf8_ends_a_conversation() {
     let stage = Stage::plain().await;
     let mut raw = stage.raw("m").await;

@@ -99,6 +99,15 @@ pub struct Audio {
     pub sha256: String,
 }
 
+/// What the client asked the session to be.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Update {
+    /// Bytes of audio that had been appended before.
+    pub after: u64,
+    /// The whole event, as it was read.
+    pub event: Value,
+}
+
 /// One connection as it was when it was asked for.
 #[derive(Clone)]
 pub struct Connection {
@@ -128,6 +137,8 @@ pub struct Connection {
     pub appended: Audio,
     /// Audio the service answered with.
     pub replied: Audio,
+    /// The `session.update` events received, refused ones too; at most 32 are kept.
+    pub updates: Vec<Update>,
     /// Codes of the `error` events sent; at most 32 are kept.
     pub errors: Vec<&'static str>,
     /// Payloads of pongs received; at most 32 are kept.
@@ -178,6 +189,7 @@ impl Connection {
             sent: Counts::default(),
             appended: Audio::default(),
             replied: Audio::default(),
+            updates: Vec::new(),
             errors: Vec::new(),
             pongs: Vec::new(),
             close_received: None,

@@ -14,6 +14,7 @@ use crate::sim::frame::{BINARY, CLOSE, PING, PONG, TEXT};
 use crate::sim::stream::Stream;
 use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt, StreamExt};
+use serde_json::Value;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -29,6 +30,9 @@ const MESSAGE_MAX: usize = 24 << 20;
 
 /// Events that may wait for a client that does not read; then it is not heard either.
 const BACKLOG_MAX: usize = 256;
+
+/// The longest `session.update` that is remembered.
+const UPDATE_MAX: usize = 64 << 10;
 
 /// What both directions share.
 struct Shared<'a> {
@@ -95,6 +99,13 @@ pub(super) async fn play(wire: Wire<'_>, accepted: &Accepted, options: &Options)
     }
 }
 
+/// The text as an event, if it is `session.update`.
+fn update(text: &str) -> Option<Value> {
+    let may_be = text.len() <= UPDATE_MAX && text.contains("session.update");
+    let event: Value = may_be.then(|| serde_json::from_str(text).ok())??;
+    (event["type"] == "session.update").then_some(event)
+}
+
 impl Shared<'_> {
     /// Hears the client to its end. Returns a close code when the client broke the protocol.
     async fn listen(&self, source: &mut SplitStream<WebSocketStream<Stream>>) -> Option<CloseCode> {
@@ -104,6 +115,9 @@ impl Shared<'_> {
                     self.recorder.received(TEXT, text.len());
                     while self.dialogue().backlog() >= BACKLOG_MAX {
                         self.room.notified().await;
+                    }
+                    if let Some(update) = update(&text) {
+                        self.recorder.updated(update);
                     }
                     let audio = self.dialogue().receive(&text, Instant::now());
                     self.recorder.appended(&audio);

@@ -75,6 +75,9 @@ pub struct Options {
     /// Whether audio that arrives faster than twice its declared rate is an error event. Off where
     /// tests send a call's audio at once.
     pub strict_pacing: bool,
+    /// How much of the audio that is appended is kept of each connection, in bytes, for tests that
+    /// compare samples. What comes beyond it is not kept.
+    pub keep_audio: usize,
 }
 
 impl Options {
@@ -89,6 +92,7 @@ impl Options {
             bearer: None,
             scenario: Scenario::Conversation,
             strict_pacing: false,
+            keep_audio: 0,
         }
     }
 }
@@ -119,9 +123,9 @@ impl VoiceLive {
             address: listener.local_addr()?,
             listener,
             host: Arc::new(Host {
+                record: Record::new(options.keep_audio),
                 options,
                 acceptor,
-                record: Record::new(),
             }),
         })
     }

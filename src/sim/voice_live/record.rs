@@ -3,11 +3,12 @@
 //! Owns counting, digests and the bounds on memory. Refuses to judge: a violation is decided where
 //! it is seen. What is kept of one connection is [`Connection`].
 
-use super::connection::{Connection, Ending, Violation};
+use super::connection::{Connection, Ending, Update, Violation};
 use super::scenario::Scenario;
 use crate::sim::head::Head;
 use crate::sim::stream::Security;
 use aws_lc_rs::digest::{Context, SHA256};
+use serde_json::Value;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,6 +29,8 @@ pub struct Record {
     kept: Mutex<VecDeque<Arc<Mutex<Live>>>>,
     ended: broadcast::Sender<Connection>,
     totals: watch::Sender<Totals>,
+    /// Bytes of appended audio that are kept of a connection.
+    keep_audio: usize,
 }
 
 /// Counters over all connections, also those no longer kept.
@@ -43,6 +46,8 @@ pub struct Totals {
 
 struct Live {
     connection: Connection,
+    /// The beginning of the appended audio.
+    kept: Vec<u8>,
     appended: Context,
     replied: Context,
 }
@@ -54,11 +59,12 @@ pub(super) struct Recorder {
 }
 
 impl Record {
-    pub(super) fn new() -> Arc<Self> {
+    pub(super) fn new(keep_audio: usize) -> Arc<Self> {
         Arc::new(Self {
             kept: Mutex::new(VecDeque::new()),
             ended: broadcast::Sender::new(LAG_MAX),
             totals: watch::Sender::new(Totals::default()),
+            keep_audio,
         })
     }
 
@@ -81,6 +87,17 @@ impl Record {
     #[must_use]
     pub fn last(&self) -> Option<Connection> {
         lock(&self.kept).back().map(|entry| lock(entry).snapshot())
+    }
+
+    /// The audio that a connection has appended, as far as it is kept.
+    #[must_use]
+    pub fn audio(&self, id: u64) -> Vec<u8> {
+        let kept = lock(&self.kept);
+        let of = |entry: &Arc<Mutex<Live>>| {
+            let live = lock(entry);
+            (live.connection.id == id).then(|| live.kept.clone())
+        };
+        kept.iter().find_map(of).unwrap_or_default()
     }
 
     /// Every connection that ends from now on. A subscriber that lags loses the oldest and is told
@@ -110,6 +127,7 @@ impl Record {
         });
         let entry = Arc::new(Mutex::new(Live {
             connection: Connection::new(id, peer),
+            kept: Vec::new(),
             appended: Context::new(&SHA256),
             replied: Context::new(&SHA256),
         }));
@@ -162,9 +180,19 @@ impl Recorder {
     }
 
     pub(super) fn appended(&self, audio: &[u8]) {
+        let most = self.record.keep_audio;
         self.update(|live| {
             live.connection.appended.bytes += audio.len() as u64;
             live.appended.update(audio);
+            let room = most - live.kept.len();
+            live.kept.extend_from_slice(&audio[..audio.len().min(room)]);
+        });
+    }
+
+    pub(super) fn updated(&self, event: Value) {
+        self.update(|live| {
+            let after = live.connection.appended.bytes;
+            push(&mut live.connection.updates, Update { after, event });
         });
     }
 
