@@ -2,4 +2,5 @@
 //! Microsoft's own clients are served by as well.
 
 mod sdk;
+mod service;
 mod webhook;

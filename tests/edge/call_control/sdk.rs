@@ -39,7 +39,7 @@ pub const ACCESS_KEY: &str = "dGhlIGFjY2VzcyBrZXkgb2YgYSBzaW11bGF0ZWQgcmVzb3VyY2
 pub struct Service {
     pub desk: Arc<Desk>,
     pub hook: Webhook,
-    media: String,
+    pub media: String,
     upgrades: mpsc::UnboundedReceiver<HeaderMap>,
     stop: CancellationToken,
     roots: std::path::PathBuf,
@@ -85,7 +85,7 @@ impl Service {
     }
 
     /// The SDK for Python, with a key or with a token.
-    fn sdk(&self, token: Option<&str>) -> Python {
+    pub fn sdk(&self, token: Option<&str>) -> Python {
         let mut command = Command::new(tool("callautomation-py/bin/python"));
         command
             .arg(root().join("tests/sdk/callautomation.py"))
@@ -111,8 +111,8 @@ impl Service {
         }
     }
 
-    /// The kinds of events that came by callback so far, and the events.
-    fn events(&self) -> Vec<Value> {
+    /// The events that came by callback so far.
+    pub fn events(&self) -> Vec<Value> {
         let arrays = self.hook.letters().into_iter().map(|letter| letter.json());
         arrays
             .flat_map(|array| array.as_array().unwrap().clone())
@@ -149,7 +149,7 @@ async fn sink(stop: &CancellationToken) -> (String, mpsc::UnboundedReceiver<Head
 }
 
 /// The SDK, step by step.
-struct Python {
+pub struct Python {
     input: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
     _child: Child,
@@ -164,7 +164,7 @@ impl Python {
     }
 
     /// What a step that must succeed returned.
-    async fn does(&mut self, step: Value) -> Value {
+    pub async fn does(&mut self, step: Value) -> Value {
         let told = self.told(step.clone()).await;
         assert!(told.get("ok").is_some(), "{step}: {told}");
         told["ok"].clone()
