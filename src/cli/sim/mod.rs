@@ -1,5 +1,7 @@
 //! `tonegate sim`: simulated peers for tests and load tests, on loopback.
 
+mod acs;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -24,6 +26,11 @@ pub(super) enum Peer {
     VoiceLive(VoiceLiveFlags),
     /// A token issuer that looks like Entra, like a plain OpenID provider and like that of ACS
     Issuer(Place),
+    /// Azure Communication Services: answers and makes calls when asked, and rings an edge
+    ///
+    /// It answers REST requests of Call Automation, dials the media streams and posts the
+    /// callbacks. Its tokens are signed by an issuer of its own, which it tells the address of.
+    Acs(Box<acs::AcsFlags>),
 }
 
 #[derive(Args)]
@@ -112,6 +119,7 @@ pub(super) fn run(peer: Peer) -> anyhow::Result<()> {
             let (listen, identity) = place.read()?;
             runtime.block_on(issuer(issuer::Options { listen, identity }))
         }
+        Peer::Acs(flags) => runtime.block_on(acs::run(*flags)),
     }
 }
 
