@@ -37,6 +37,7 @@ use crate::relay::Leg;
 use crate::session::{self, Registry, Session};
 use crate::store::Store;
 use crate::upstream::Upstream;
+use crate::upstream::call_automation::CallAutomation;
 
 /// After a refusal the rest of what the client sends is read and dropped for a moment, because a
 /// socket that is closed with bytes unread resets the connection and the answer may be lost.
@@ -57,6 +58,8 @@ pub struct Doors {
     pub known_by: KnownBy,
     /// How long a call's verdict holds after its media socket has dropped.
     pub resume: Duration,
+    /// What controls calls, if the edge does.
+    pub acs: Option<Arc<CallAutomation>>,
     pub metrics: metrics::Shared,
     /// Cancelled when no new session is to begin.
     pub stop: CancellationToken,
@@ -369,6 +372,7 @@ mod tests {
             store: Arc::new(Store::new(&config::Store::default(), metrics.clone()).unwrap()),
             known_by: KnownBy::Record,
             resume: Duration::ZERO,
+            acs: None,
             metrics,
             stop: CancellationToken::new(),
         });

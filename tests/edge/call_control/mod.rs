@@ -1,0 +1,5 @@
+//! What controls calls: the client of Call Automation, and what is hung up by it.
+
+mod client;
+mod client_hang_up;
+mod client_service;
