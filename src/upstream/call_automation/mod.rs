@@ -88,7 +88,7 @@ pub struct CallAutomation {
 }
 
 enum Credential {
-    Key(Key),
+    Key(Box<Key>),
     Identity(Arc<Identity>),
 }
 
@@ -105,7 +105,7 @@ impl CallAutomation {
         let name = Label::new(NAME).expect("it fits the grammar");
         let credential = match &settings.credential {
             AcsCredential::Key(key) => {
-                Credential::Key(Key::new(key).ok_or(Unusable::Credential(name))?)
+                Credential::Key(Box::new(Key::new(key).ok_or(Unusable::Credential(name))?))
             }
             AcsCredential::Identity(identity) => {
                 let identity = Identity::new(name, identity.clone(), metrics.clone())?;
