@@ -3,3 +3,4 @@
 mod client;
 mod client_hang_up;
 mod client_service;
+mod client_simulated;
