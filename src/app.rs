@@ -21,6 +21,7 @@ use crate::admission::{Admission, Denied, Examined, Slots};
 use crate::config::{KnownBy, Settings, Way};
 use crate::error::Reason;
 use crate::label::Label;
+use crate::listener::calls::RETURNING_MAX;
 use crate::listener::explain::Explained;
 use crate::listener::http::{Doors, Open};
 use crate::listener::paths::Paths;
@@ -162,7 +163,6 @@ impl Edge {
     }
 
     fn announce(&self, settings: &Settings) {
-        self.doors.metrics.ready.set(1.0);
         let tls = settings.boot.identity.is_some();
         tracing::info!(role = "public", address = %self.public, tls, "listening");
         tracing::info!(role = "admin", address = %self.admin, tls = false, "listening");
@@ -327,6 +327,7 @@ fn doors(settings: &Settings) -> Result<Doors, Failed> {
         sessions: Arc::new(Semaphore::new(live.limits.sessions)),
         registry: Registry::default(),
         store: Arc::new(Store::new(&settings.boot.store, metrics.clone())?),
+        returning: Arc::new(Semaphore::new(RETURNING_MAX)),
         known_by: live
             .calls
             .as_ref()

@@ -54,6 +54,8 @@ pub struct Doors {
     pub sessions: Arc<Semaphore>,
     pub registry: Registry,
     pub store: Arc<Store>,
+    /// Places for those who tell the store later that a token was not spent.
+    pub returning: Arc<Semaphore>,
     /// What makes a call one that is known.
     pub known_by: KnownBy,
     /// How long a call's verdict holds after its media socket has dropped.
@@ -370,6 +372,7 @@ mod tests {
             sessions: Arc::new(Semaphore::new(1)),
             registry: Registry::default(),
             store: Arc::new(Store::new(&config::Store::default(), metrics.clone()).unwrap()),
+            returning: Arc::new(Semaphore::new(1)),
             known_by: KnownBy::Record,
             resume: Duration::ZERO,
             acs: None,

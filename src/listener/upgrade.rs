@@ -75,7 +75,7 @@ pub(super) async fn upgrade(
     let upstream = if call.as_ref().is_some_and(|call| call.is_gated()) {
         None
     } else {
-        Some(dial(open, grant.want(&open.route.name, id), call.as_deref()).await?)
+        Some(dial(open, grant.want(&open.route.name, id), id, call.as_deref()).await?)
     };
     let entry = doors.registry.enter(id);
     let entry = match &call {
@@ -102,6 +102,7 @@ pub(super) async fn upgrade(
 async fn dial(
     open: &Open,
     want: Want<'_>,
+    session: SessionId,
     call: Option<&session::Call>,
 ) -> Result<Dialled, Refusal> {
     match upstream::dial_first(&open.upstreams, want).await {
@@ -109,7 +110,7 @@ async fn dial(
         Err((name, failure)) => {
             upstream::warn(&open.dial_warnings, &open.route.name, &name, failure);
             if let Some(call) = call {
-                calls::give_back(call).await;
+                calls::give_back(call, session).await;
             }
             Err(Refusal::from(failure))
         }

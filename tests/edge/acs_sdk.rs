@@ -63,6 +63,14 @@ pub async fn sdk_reads(messages: &[String]) -> Vec<Value> {
         .collect()
 }
 
+/// What the SDK's own parser reads in events that go to a callback URL.
+pub async fn sdk_reads_events(events: &[String]) -> Vec<Value> {
+    let told = sdk("events", events).await;
+    told.iter()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
 /// Messages that go to ACS, such as the edge emits, say what the SDK's own would: each is read
 /// without a violation, and then read the same when the SDK writes it. The number of audio and stop
 /// messages among them.

@@ -274,7 +274,7 @@ impl Call {
     }
 
     /// How the gate stands or has ended, where there is one.
-    pub(super) fn gate_ending(&self, now: Instant) -> Option<GateEnding> {
+    pub(in crate::relay) fn gate_ending(&self, now: Instant) -> Option<GateEnding> {
         let now = now.saturating_duration_since(self.began);
         let gated = self.gated.as_ref().map(|gated| gated.ending(now));
         gated.or(self.gate)

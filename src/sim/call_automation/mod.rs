@@ -10,7 +10,7 @@
 //!
 //! Reading order: [`request`] judges the form, by the shapes of [`schema`] and the [`credential`];
 //! `effect` does what is asked; a [`connection`] is one call, whose life is the `story`, told in the
-//! form of an [`event`]; a test holds it as a [`line`]. [`manner`] is how all this goes, [`record`] what
+//! form of an [`event`]; a test holds it as a [`mod@line`]. [`manner`] is how all this goes, [`record`] what
 //! came of it.
 //!
 //! Not here: playing, recording, transcription, participants, transfer.

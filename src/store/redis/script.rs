@@ -32,6 +32,7 @@ pub(super) struct Scripts {
     pub(super) uncount: Script,
     pub(super) settle: Script,
     pub(super) leave: Script,
+    pub(super) hand_back: Script,
     pub(super) look: Script,
     pub(super) note: Script,
 }
@@ -56,6 +57,7 @@ impl Scripts {
             uncount: Script::new(include_str!("uncount.lua")),
             settle: Script::new(include_str!("settle.lua")),
             leave: Script::new(include_str!("leave.lua")),
+            hand_back: Script::new(include_str!("hand_back.lua")),
             look: Script::new(include_str!("look.lua")),
             note: Script::new(include_str!("note.lua")),
         }

@@ -5,13 +5,15 @@
 //                   what the SDK makes of it, or with the error that it throws
 //   acs.mjs write   each line is base64, or nothing; for each a line with the message that the SDK
 //                   writes to have it played, or to have playing stopped
+//   acs.mjs events  each line is an event as ACS posts it to a callback URL; for each a line with what
+//                   the SDK makes of it, or with the error that it throws
 
 import { createRequire } from "node:module";
 import { createInterface } from "node:readline";
 
 // tests/tools/install.sh puts the SDK below .tools/, away from the sources.
 const require = createRequire(new URL("../../../.tools/acs-node/package.json", import.meta.url));
-const { StreamingData, createOutboundAudioData, createOutboundStopAudioData } = require("@azure/communication-call-automation");
+const { StreamingData, createOutboundAudioData, createOutboundStopAudioData, parseCallAutomationEvent } = require("@azure/communication-call-automation");
 const { getIdentifierRawId } = require("@azure/communication-common");
 
 // What is absent says so, and a participant is told by its raw id again.
@@ -30,6 +32,14 @@ function write(line) {
   return line ? createOutboundAudioData(line) : createOutboundStopAudioData();
 }
 
-const turn = { read, write }[process.argv[2]];
-if (!turn) throw new Error("read or write");
+function events(line) {
+  try {
+    return JSON.stringify(parseCallAutomationEvent(line));
+  } catch (error) {
+    return JSON.stringify({ error: String(error.message) });
+  }
+}
+
+const turn = { read, write, events }[process.argv[2]];
+if (!turn) throw new Error("read, write or events");
 for await (const line of createInterface({ input: process.stdin })) console.log(turn(line));
