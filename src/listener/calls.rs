@@ -85,6 +85,7 @@ pub(super) async fn enter(
         upstreams: open.upstreams.clone(),
         dial_warnings: open.dial_warnings.clone(),
         resume: doors.resume,
+        hang_up: doors.acs.clone().filter(|_| phone.hang_up),
     };
     if !authorised && is_withheld(&call) {
         give_back(&call, session).await;

@@ -37,6 +37,7 @@ use crate::relay::Leg;
 use crate::session::{self, Registry, Session};
 use crate::store::Store;
 use crate::upstream::Upstream;
+use crate::upstream::call_automation::CallAutomation;
 
 /// After a refusal the rest of what the client sends is read and dropped for a moment, because a
 /// socket that is closed with bytes unread resets the connection and the answer may be lost.
@@ -59,6 +60,8 @@ pub struct Doors {
     pub known_by: KnownBy,
     /// How long a call's verdict holds after its media socket has dropped.
     pub resume: Duration,
+    /// What controls calls, if the edge does.
+    pub acs: Option<Arc<CallAutomation>>,
     pub metrics: metrics::Shared,
     /// Cancelled when no new session is to begin.
     pub stop: CancellationToken,
@@ -356,6 +359,7 @@ mod tests {
             keys: Vec::new(),
             issuers: Vec::new(),
             calls: None,
+            acs: None,
             upstreams: Vec::new(),
             routes: Vec::new(),
         };
@@ -371,6 +375,7 @@ mod tests {
             returning: Arc::new(Semaphore::new(1)),
             known_by: KnownBy::Record,
             resume: Duration::ZERO,
+            acs: None,
             metrics,
             stop: CancellationToken::new(),
         });

@@ -20,6 +20,7 @@ use crate::label::Label;
 use crate::log::Throttle;
 use crate::relay::{Asked, CallTerms, Relay};
 use crate::store::{Attempt, Facts, SessionKey, Still, Store, Tried};
+use crate::upstream::call_automation::CallAutomation;
 use crate::upstream::{self, Dialled as Upgraded, Upstream, Want};
 
 /// How long to wait before a store that could not be asked is asked again: at first, at the most.
@@ -43,6 +44,8 @@ pub struct Call {
     pub dial_warnings: Arc<Throttle>,
     /// How long the verdict holds when the media socket has dropped.
     pub resume: Duration,
+    /// What ends the call itself, where the route wants that.
+    pub hang_up: Option<Arc<CallAutomation>>,
 }
 
 /// What came of asking the store for a code.

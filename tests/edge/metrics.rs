@@ -109,6 +109,8 @@ async fn names_in_the_readme_are_the_names_on_the_page() {
         &"call_messages_dropped_total",
         &"issuer_key_fetches_total",
         &"identity_token_fetches_total",
+        &"call_automation_operations_total",
+        &"call_automation_seconds",
         &"store_operations_total",
         &"store_seconds",
     ];

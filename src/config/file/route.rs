@@ -76,6 +76,7 @@ pub(in crate::config) struct Route {
     pub session: Option<toml::Table>,
     pub greet: Option<bool>,
     pub mask_tones: Option<bool>,
+    pub hang_up: Option<bool>,
     #[serde(default)]
     pub upstreams: Vec<String>,
 }
