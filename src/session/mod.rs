@@ -151,11 +151,11 @@ impl Session {
             (None, None) => return None,
         };
         self.route_metrics.session_seconds.record(duration);
-        self.metrics
-            .session_ended(&self.route, ending.by, ending.reason);
         if let Some(told) = &ending.call {
             self.count_call(told);
         }
+        self.metrics
+            .session_ended(&self.route, ending.by, ending.reason);
         self.log_end(&ending, duration);
         self.told = true;
         left
