@@ -7,6 +7,7 @@
 mod call;
 mod registry;
 mod told;
+mod tones;
 
 use std::time::{Duration, Instant, SystemTime};
 

@@ -34,6 +34,10 @@ pub(super) struct Scripts {
     pub(super) leave: Script,
     pub(super) look: Script,
     pub(super) note: Script,
+    pub(super) facts: Script,
+    pub(super) end: Script,
+    pub(super) press: Script,
+    pub(super) tones: Script,
 }
 
 impl Scripts {
@@ -58,6 +62,10 @@ impl Scripts {
             leave: Script::new(include_str!("leave.lua")),
             look: Script::new(include_str!("look.lua")),
             note: Script::new(include_str!("note.lua")),
+            facts: Script::new(include_str!("facts.lua")),
+            end: Script::new(include_str!("end.lua")),
+            press: Script::new(include_str!("press.lua")),
+            tones: Script::new(include_str!("tones.lua")),
         }
     }
 }

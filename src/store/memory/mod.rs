@@ -3,13 +3,14 @@
 //! Nothing runs in the background. What has ended is not there any more to whoever asks, and is
 //! cleared away when room is wanted.
 
-use std::collections::HashMap;
-use std::hash::Hash;
+mod events;
+mod table;
+
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
-
+use self::table::Table;
 use super::{
     Attempt, Enter, Entered, Facts, Keys, Needs, Policy, SessionKey, Still, Tried, Unavailable,
     until,
@@ -21,11 +22,6 @@ use crate::secret::Digest;
 /// Entries of each kind. A call has up to four, so this is room for as many calls at a time as ten
 /// edges can carry, in less than 200 MB; one that is full refuses what is new.
 pub(super) const ENTRIES_MAX: usize = 100_000;
-
-/// Nothing in a process is kept for longer, and no clock runs over.
-const TTL_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
-/// A table that is full of what has not ended is not gone through more often.
-const SWEEP_PAUSE: Duration = Duration::from_secs(1);
 
 /// Everything, under one lock that no wait is held over.
 pub(super) struct Memory {
@@ -40,6 +36,10 @@ struct State {
     spent: Table<Digest, SessionId>,
     fails: Table<String, Vec<Try>>,
     keys: Table<String, ()>,
+    /// By whom an event was claimed.
+    claims: Table<Digest, SessionId>,
+    /// Keys that callbacks told of, by their place.
+    tones: Table<CallId, BTreeMap<u32, char>>,
 }
 
 /// One try of one session.
@@ -50,6 +50,10 @@ struct Call {
     facts: Facts,
     owner: Option<SessionId>,
     opened: bool,
+    /// The last tone that a session has taken.
+    heard: u32,
+    /// ACS has said that the call is over.
+    ended: bool,
 }
 
 impl Memory {
@@ -63,6 +67,8 @@ impl Memory {
                 spent: Table::new(entries),
                 fails: Table::new(entries),
                 keys: Table::new(entries),
+                claims: Table::new(entries),
+                tones: Table::new(entries),
             }),
         }
     }
@@ -74,7 +80,8 @@ impl Memory {
             return Ok(Entered::Spent);
         }
         let known = state.calls.get(enter.call).cloned();
-        if known.is_none() && enter.signed.is_none() {
+        let ended = known.as_ref().is_some_and(|call| call.ended);
+        if ended || (known.is_none() && enter.signed.is_none()) {
             return Ok(Entered::Unknown);
         }
         let mut call = known.unwrap_or_default();
@@ -196,6 +203,9 @@ impl Memory {
         if known.owner != Some(owner) {
             return Ok(Still::Superseded);
         }
+        if known.ended {
+            return Ok(Still::Ended);
+        }
         if known.opened && state.live.get(call).is_none() {
             return Ok(Still::Gone);
         }
@@ -315,80 +325,6 @@ impl State {
     /// Whatever is in here has an end, so `require_ttl` has nothing to refuse.
     fn has(&self, key: &SessionKey) -> bool {
         self.keys.get(key.expose()).is_some()
-    }
-}
-
-/// Entries that end.
-struct Table<K, V> {
-    entries: HashMap<K, (V, Instant)>,
-    most: usize,
-    /// When what has ended was last cleared away in vain.
-    full: Option<Instant>,
-}
-
-impl<K: Eq + Hash, V> Table<K, V> {
-    fn new(most: usize) -> Table<K, V> {
-        Table {
-            entries: HashMap::new(),
-            most,
-            full: None,
-        }
-    }
-
-    fn get<Q>(&self, key: &Q) -> Option<&V>
-    where
-        K: std::borrow::Borrow<Q>,
-        Q: Eq + Hash + ?Sized,
-    {
-        let (value, ends) = self.entries.get(key)?;
-        (*ends > Instant::now()).then_some(value)
-    }
-
-    fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        let (value, ends) = self.entries.get_mut(key)?;
-        (*ends > Instant::now()).then_some(value)
-    }
-
-    /// Makes sure that an entry can be put.
-    fn room(&mut self, key: &K) -> Result<(), Unavailable> {
-        if self.entries.len() < self.most || self.entries.contains_key(key) {
-            return Ok(());
-        }
-        let now = Instant::now();
-        if self.full.is_some_and(|full| now < full + SWEEP_PAUSE) {
-            return Err(Unavailable::Full);
-        }
-        self.entries.retain(|_, (_, ends)| *ends > now);
-        if self.entries.len() < self.most {
-            return Ok(());
-        }
-        self.full = Some(now);
-        Err(Unavailable::Full)
-    }
-
-    fn put(&mut self, key: K, value: V, ttl: Duration) -> Result<(), Unavailable> {
-        self.room(&key)?;
-        let ends = Instant::now() + ttl.min(TTL_MAX);
-        self.entries.insert(key, (value, ends));
-        Ok(())
-    }
-
-    /// Gives an entry another end.
-    fn keep(&mut self, key: &K, ttl: Duration) {
-        let now = Instant::now();
-        if let Some((_, ends)) = self.entries.get_mut(key)
-            && *ends > now
-        {
-            *ends = now + ttl.min(TTL_MAX);
-        }
-    }
-
-    fn remove<Q>(&mut self, key: &Q)
-    where
-        K: std::borrow::Borrow<Q>,
-        Q: Eq + Hash + ?Sized,
-    {
-        self.entries.remove(key);
     }
 }
 
