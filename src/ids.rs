@@ -140,6 +140,20 @@ pub fn is_guid(text: &str) -> bool {
             .all(|part| part.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
+/// A random GUID (RFC 9562, version 4), for where Microsoft's interfaces want one.
+///
+/// # Panics
+/// If the system has no randomness to give; nothing that needs secrets could go on either.
+pub fn random_guid() -> String {
+    let mut bytes = [0; 16];
+    aws_lc_rs::rand::fill(&mut bytes).expect("the system generator never fails after boot");
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    let hex = |part: &[u8]| part.iter().map(|b| format!("{b:02x}")).collect::<String>();
+    let parts = [0..4, 4..6, 6..8, 8..10, 10..16].map(|part| hex(&bytes[part]));
+    parts.join("-")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,6 +201,17 @@ mod tests {
             &"x".repeat(129),
         ] {
             assert!(ForeignId::new(bad).is_none(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_random_guid_is_one_and_another_each_time() {
+        let (a, b) = (random_guid(), random_guid());
+        assert_ne!(a, b);
+        for guid in [a, b] {
+            assert!(is_guid(&guid), "{guid}");
+            assert_eq!(&guid[14..15], "4");
+            assert!(matches!(&guid[19..20], "8" | "9" | "a" | "b"), "{guid}");
         }
     }
 

@@ -42,6 +42,7 @@ fn with_keys(keys: Vec<ApiKey>) -> Admission {
         keys,
         issuers: Vec::new(),
         calls: None,
+        acs: None,
         upstreams: Vec::new(),
         routes: Vec::new(),
     };

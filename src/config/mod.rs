@@ -4,6 +4,7 @@
 //! certificates have been read; whoever holds a [`Settings`] needs no disk. Everything that is
 //! wrong is told at once.
 
+mod acs;
 mod env;
 mod file;
 mod limits;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use jsonwebtoken::Algorithm;
 
+pub use self::acs::{ACS_SCOPE, Acs, AcsAudio, AcsCredential, Channels, Streaming};
 pub use self::env::{Environment, log_filter};
 pub use self::file::Unusable;
 pub use self::limits::{Limits, Rate, RouteLimits};
@@ -85,6 +87,8 @@ pub struct Live {
     pub issuers: Vec<Issuer>,
     /// `None`: no phone calls.
     pub calls: Option<Calls>,
+    /// `None`: the edge controls no calls.
+    pub acs: Option<Acs>,
     pub upstreams: Vec<Upstream>,
     pub routes: Vec<Route>,
 }

@@ -50,6 +50,9 @@ pub struct Phone {
     pub attempts_per_ani: Option<Rate>,
     /// Failed attempts of all callers of the route together.
     pub attempts_per_route: Option<Rate>,
+    /// Whether a call is hung up, through Call Automation, when the edge ends its session: without
+    /// media it would go on in silence.
+    pub hang_up: bool,
 }
 
 /// What proves that a call may go through.

@@ -354,6 +354,7 @@ mod tests {
             keys: Vec::new(),
             issuers: Vec::new(),
             calls: None,
+            acs: None,
             upstreams: Vec::new(),
             routes: Vec::new(),
         };

@@ -44,6 +44,8 @@ pub(super) const GATE_DIGITS: &str = "tonegate_gate_digits_total";
 pub(super) const CALL_DROPS: &str = "tonegate_call_messages_dropped_total";
 pub(super) const KEY_FETCHES: &str = "tonegate_issuer_key_fetches_total";
 pub(super) const IDENTITY_FETCHES: &str = "tonegate_identity_token_fetches_total";
+pub(super) const CALL_CONTROL: &str = "tonegate_call_automation_operations_total";
+pub(super) const CALL_CONTROL_SECONDS: &str = "tonegate_call_automation_seconds";
 pub(super) const STORE_OPERATIONS: &str = "tonegate_store_operations_total";
 pub(super) const STORE_SECONDS: &str = "tonegate_store_seconds";
 pub(super) const STORE_UP: &str = "tonegate_store_up";
@@ -52,7 +54,7 @@ pub(super) const READY: &str = "tonegate_ready";
 pub(super) const BUILD: &str = "tonegate_build_info";
 
 /// Every family that `/metrics` can show.
-pub const FAMILIES: [Family; 31] = [
+pub const FAMILIES: [Family; 33] = [
     family(CONNECTIONS, Kind::Gauge, "Open client sockets."),
     family(CONNECTIONS_TOTAL, Kind::Counter, "Client sockets accepted."),
     family(
@@ -165,6 +167,16 @@ pub const FAMILIES: [Family; 31] = [
         IDENTITY_FETCHES,
         Kind::Counter,
         "Fetches of tokens for the edge itself by upstream and result: ok, failed.",
+    ),
+    family(
+        CALL_CONTROL,
+        Kind::Counter,
+        "What was asked of Call Automation, by operation and result: ok, or why it was not done.",
+    ),
+    family(
+        CALL_CONTROL_SECONDS,
+        Kind::Histogram,
+        "Duration of what was asked of Call Automation, with all attempts, by operation.",
     ),
     family(
         STORE_OPERATIONS,

@@ -213,6 +213,22 @@ impl Metrics {
         });
     }
 
+    /// Counts an operation of Call Automation with all its attempts; `result` is `ok`, or why it was
+    /// not done.
+    pub fn call_controlled(
+        &self,
+        operation: &'static str,
+        result: &'static str,
+        duration: Duration,
+    ) {
+        let tags = vec![word("operation", operation), word("result", result)];
+        metrics::with_local_recorder(&self.recorder, || {
+            metrics::counter!(CALL_CONTROL, tags).increment(1);
+            let tags = vec![word("operation", operation)];
+            metrics::histogram!(CALL_CONTROL_SECONDS, tags).record(duration);
+        });
+    }
+
     /// Counts that a limit was hit; `limit` is its name in the settings.
     pub fn limit_hit(&self, limit: &'static str) {
         metrics::with_local_recorder(&self.recorder, || {
@@ -359,6 +375,7 @@ mod tests {
         metrics.gate_digits(&route, "in_band", 3);
         metrics.call_drops(&route, "unknown", 1);
         metrics.store_answered("enter", "ok", Duration::from_millis(1));
+        metrics.call_controlled("hang_up", "ok", Duration::from_millis(1));
         metrics.upkeep();
         let page = metrics.render();
         for family in &FAMILIES {

@@ -9,11 +9,11 @@ use crate::secret::Digest;
 
 /// How long it is known that an event was taken. Later ones of the same id are dropped for their
 /// age: 30 s, and however far the clocks of publishers may be ahead.
-pub const CLAIM: Duration = Duration::from_secs(600);
+pub(super) const CLAIM: Duration = Duration::from_secs(600);
 /// How long a key that was pressed is kept: as long as gates wait at the most.
-pub const TONES: Duration = Duration::from_secs(120);
+pub(super) const TONES: Duration = Duration::from_secs(120);
 /// Keys of one call that are kept: a caller who dials 50 digits and starts over has room.
-pub const TONES_MAX: usize = 128;
+pub(super) const TONES_MAX: usize = 128;
 
 /// What became of keys that were told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

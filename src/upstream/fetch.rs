@@ -6,8 +6,9 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -16,6 +17,7 @@ use tokio::time::{Instant as Deadline, timeout_at};
 use super::host::{Host, Stream};
 use super::{ANSWER_MAX, USER_AGENT, Unusable};
 use crate::config::Roots;
+use crate::error::Reason;
 
 /// From the first packet to the last byte.
 const TOTAL: Duration = Duration::from_secs(10);
@@ -47,7 +49,7 @@ pub enum Failed {
     Cut,
     #[error("it answered with status {0}")]
     Status(StatusCode),
-    #[error("the document exceeds 1 MiB")]
+    #[error("the answer is longer than it may be")]
     TooLarge,
 }
 
@@ -85,59 +87,99 @@ impl Document {
     /// Fetches it in another way than by a bare GET.
     pub async fn ask(&self, asking: Asking) -> Result<Bytes, Failed> {
         let deadline = Deadline::now() + TOTAL;
-        let stream = self.host.connect(deadline).await;
-        let stream = stream.map_err(|failure| Failed::Unreachable(failure.detail))?;
-        let fetched = match stream {
-            Stream::Plain(io) => timeout_at(deadline, self.exchange(io, asking)).await,
-            Stream::Tls(io) => timeout_at(deadline, self.exchange(io, asking)).await,
-        };
-        fetched.unwrap_or(Err(Failed::Late))
+        let max = |status| (status == StatusCode::OK).then_some(DOCUMENT_MAX);
+        let answer = send(&self.host, self.path.clone(), asking, max, deadline).await?;
+        if answer.status != StatusCode::OK {
+            return Err(Failed::Status(answer.status));
+        }
+        answer.body
     }
+}
 
-    async fn exchange<S>(&self, io: S, asking: Asking) -> Result<Bytes, Failed>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let (mut sender, connection) = http1::Builder::new()
-            .max_buf_size(ANSWER_MAX)
-            .handshake::<_, Full<Bytes>>(TokioIo::new(io))
+/// What a server said to one request.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    /// As much of it as was wanted, whole or not at all.
+    pub(super) body: Result<Bytes, Failed>,
+}
+
+/// Sends one request on a connection of its own and hears the answer, by `deadline`. `max` says how
+/// long a body may be under a status; `None`: it is not read.
+pub(super) async fn send(
+    host: &Host,
+    target: Uri,
+    asking: Asking,
+    max: impl Fn(StatusCode) -> Option<usize>,
+    deadline: Deadline,
+) -> Result<Answer, Failed> {
+    let stream = host.connect(deadline).await;
+    let stream = stream.map_err(|failure| {
+        if failure.reason == Reason::UpstreamTimeout {
+            Failed::Late
+        } else {
+            Failed::Unreachable(failure.detail)
+        }
+    })?;
+    let mut request = Request::new(Full::new(asking.body));
+    *request.method_mut() = asking.method;
+    *request.uri_mut() = target;
+    let headers = request.headers_mut();
+    headers.extend(asking.headers);
+    headers.insert(header::HOST, host.authority().clone());
+    headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+    headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+    headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    let answer = match stream {
+        Stream::Plain(io) => timeout_at(deadline, exchange(io, request, max)).await,
+        Stream::Tls(io) => timeout_at(deadline, exchange(io, request, max)).await,
+    };
+    answer.unwrap_or(Err(Failed::Late))
+}
+
+async fn exchange<S>(
+    io: S,
+    request: Request<Full<Bytes>>,
+    max: impl Fn(StatusCode) -> Option<usize>,
+) -> Result<Answer, Failed>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (mut sender, connection) = http1::Builder::new()
+        .max_buf_size(ANSWER_MAX)
+        .handshake::<_, Full<Bytes>>(TokioIo::new(io))
+        .await
+        .map_err(|_| Failed::Cut)?;
+    let mut exchange = std::pin::pin!(async move {
+        let response = sender
+            .send_request(request)
             .await
             .map_err(|_| Failed::Cut)?;
-        let mut request = Request::new(Full::new(asking.body));
-        *request.method_mut() = asking.method;
-        *request.uri_mut() = self.path.clone();
-        let headers = request.headers_mut();
-        headers.extend(asking.headers);
-        headers.insert(header::HOST, self.host.authority().clone());
-        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
-        headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
-        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-        let mut exchange = std::pin::pin!(async move {
-            let response = sender
-                .send_request(request)
-                .await
-                .map_err(|_| Failed::Cut)?;
-            if response.status() != StatusCode::OK {
-                return Err(Failed::Status(response.status()));
-            }
-            let body = Limited::new(response.into_body(), DOCUMENT_MAX)
-                .collect()
-                .await;
-            match body {
-                Ok(body) => Ok(body.to_bytes()),
-                Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-                    Err(Failed::TooLarge)
-                }
-                Err(_) => Err(Failed::Cut),
-            }
-        });
-        // What the connection has delivered before its end is still there after it.
-        let mut connection = std::pin::pin!(connection);
-        tokio::select! {
-            biased;
-            fetched = &mut exchange => return fetched,
-            _ = &mut connection => {}
-        }
-        exchange.await
+        let (head, body) = response.into_parts();
+        let body = match max(head.status) {
+            Some(max) => whole(body, max).await,
+            None => Ok(Bytes::new()),
+        };
+        Ok(Answer {
+            status: head.status,
+            headers: head.headers,
+            body,
+        })
+    });
+    // What the connection has delivered before its end is still there after it.
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        biased;
+        answer = &mut exchange => return answer,
+        _ = &mut connection => {}
+    }
+    exchange.await
+}
+
+async fn whole(body: Incoming, max: usize) -> Result<Bytes, Failed> {
+    match Limited::new(body, max).collect().await {
+        Ok(body) => Ok(body.to_bytes()),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(Failed::TooLarge),
+        Err(_) => Err(Failed::Cut),
     }
 }

@@ -219,6 +219,10 @@ async fn serve(sample: &Sample) -> Issued {
         ("AZURE_SPEECH_KEY_SPARE", UPSTREAM_KEY),
         ("OPENAI_API_KEY", UPSTREAM_KEY),
         ("CALL_SECRET", CALL_SECRET),
+        (
+            "ACS_KEY",
+            "c2VjcmV0IGFjY2VzcyBrZXkgb2YgYSB0ZXN0IHJlc291cmNl",
+        ),
         ("TLS_FOLDER", "/etc/tls"),
     ]);
     let mut settings = Settings::read_in(&files, &variables)

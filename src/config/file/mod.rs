@@ -15,7 +15,7 @@ use toml::{Table, Value};
 
 pub(super) use self::route::{Gate, Route};
 pub(super) use self::schema::text as schema;
-pub(super) use self::table::{Calls, Credential, File, Issuer, Store, Upstream};
+pub(super) use self::table::{Acs, Calls, Credential, File, Issuer, Store, Upstream};
 use super::env::{self, Environment};
 
 /// Why the settings cannot be used. The text is for the operator and holds no secret.
@@ -201,6 +201,10 @@ fn anchor_paths(table: &mut Table, file: &Path) {
     }
     if let Some(store) = table.get_mut("store") {
         anchor_roots(store);
+    }
+    if let Some(acs) = table.get_mut("acs") {
+        anchor(Some(&mut *acs), "key_file");
+        anchor_roots(acs);
     }
     if let Some(Value::Array(routes)) = table.get_mut("routes") {
         for route in routes {

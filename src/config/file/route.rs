@@ -76,6 +76,7 @@ pub(in crate::config) struct Route {
     pub session: Option<toml::Table>,
     pub greet: Option<bool>,
     pub mask_tones: Option<bool>,
+    pub hang_up: Option<bool>,
     /// Of a route of Event Grid: names of routes, and what it takes from whom.
     pub media: Option<String>,
     pub callbacks: Option<String>,

@@ -75,6 +75,8 @@ one_of!(spend, "token", "call");
 one_of!(flow, "pstn", "sip", "sip-header", "api", "open");
 one_of!(ani, "signalling", "shared", "digits");
 one_of!(key_header, "api-key", "authorization");
+one_of!(audio_format, "pcm24KMono", "pcm16KMono");
+one_of!(channels, "mixed", "unmixed");
 one_of!(speak, "http", "proxy");
 one_of!(dtmf, "off", "observe");
 one_of!(refuse, "status", "close");

@@ -27,6 +27,7 @@ pub(in crate::config) struct File {
     pub keys: Vec<Key>,
     pub issuers: BTreeMap<String, Issuer>,
     pub calls: Option<Calls>,
+    pub acs: Option<Acs>,
     pub upstreams: BTreeMap<String, Upstream>,
     pub routes: Vec<Route>,
 }
@@ -194,6 +195,40 @@ pub(in crate::config) struct Calls {
 impl std::fmt::Debug for Calls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Calls(***)")
+    }
+}
+
+/// `[acs]`. Its key signs whatever is asked of calls, so nothing prints it.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Acs {
+    pub endpoint: Option<String>,
+    pub key: Option<String>,
+    pub key_file: Option<PathBuf>,
+    pub managed_identity: bool,
+    pub client_id: Option<String>,
+    pub scope: Option<String>,
+    pub roots: Option<String>,
+    pub api_version: Option<String>,
+    pub callbacks: Option<String>,
+    pub media: Option<String>,
+    #[schemars(schema_with = "schema::audio_format")]
+    pub audio_format: Option<String>,
+    #[schemars(schema_with = "schema::channels")]
+    pub channels: Option<String>,
+    pub start_media: Option<bool>,
+    #[serde(deserialize_with = "duration")]
+    #[schemars(schema_with = "schema::duration")]
+    pub timeout: Option<Duration>,
+    #[serde(deserialize_with = "duration")]
+    #[schemars(schema_with = "schema::duration")]
+    pub total: Option<Duration>,
+    pub attempts: Option<u32>,
+}
+
+impl std::fmt::Debug for Acs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Acs(***)")
     }
 }
 

@@ -1,5 +1,6 @@
 //! From what was written to what is needed: defaults filled in, files read, everything judged.
 
+mod acs;
 mod calls;
 mod credential;
 mod enter;
@@ -38,6 +39,7 @@ pub(super) fn resolve(file: File, variables: &Environment) -> Result<Settings, U
     let keys = keys(&file, &mut problems);
     let issuers = issuer::issuers(&file, &mut problems);
     let calls = calls::calls(&file, &mut problems);
+    let acs = acs::acs(&file, variables, &mut problems);
     let upstreams = upstream::upstreams(&file, variables, &mut problems);
     let known = route::Known {
         file: &file,
@@ -59,6 +61,7 @@ pub(super) fn resolve(file: File, variables: &Environment) -> Result<Settings, U
                 keys,
                 issuers,
                 calls,
+                acs,
                 upstreams,
                 routes,
             },

@@ -36,6 +36,7 @@ pub(super) fn kind(at: &mut At<'_>, known: &Known<'_>) -> Option<RouteKind> {
         ("session", written.session.is_some()),
         ("greet", written.greet.is_some()),
         ("mask_tones", written.mask_tones.is_some()),
+        ("hang_up", written.hang_up.is_some()),
     ] {
         if is_written {
             at.add(key, "has a use with kind = \"acs-media\" only");
@@ -54,7 +55,17 @@ fn phone(at: &mut At<'_>, known: &Known<'_>) -> Phone {
         bridge: bridge(at, known),
         attempts_per_ani: written.attempts_per_ani.or(per_ani),
         attempts_per_route: written.attempts_per_route.or(per_route),
+        hang_up: hang_up(at, known),
     }
+}
+
+/// Where there is nothing to hang up with, nothing is hung up.
+fn hang_up(at: &mut At<'_>, known: &Known<'_>) -> bool {
+    let can = known.file.acs.is_some();
+    if at.written.hang_up == Some(true) && !can {
+        at.add("hang_up", "needs [acs], which says how calls are hung up");
+    }
+    at.written.hang_up.unwrap_or(can)
 }
 
 /// What is done with media follows from where it goes; upstreams of two kinds are refused with
@@ -633,6 +644,12 @@ mod tests {
             "admit = [\"key\"]\nmask_tones = true",
             "routes.browser.mask_tones",
         ),
+        (
+            "admit = [\"key\"]",
+            "admit = [\"key\"]\nhang_up = false",
+            "routes.browser.hang_up",
+        ),
+        (MORE, "hang_up = true\n", "routes.phone.hang_up"),
         // The gate.
         (GATE, "", "routes.phone.gate"),
         (GATE, "gate = { digits = 6 }", "routes.phone.gate.flow"),
@@ -803,6 +820,25 @@ mod tests {
             assert!(told.contains(named), "{from} -> {to} gave: {told}");
         }
         assert!(MISTAKES.len() > 80);
+    }
+
+    #[test]
+    fn a05_calls_are_hung_up_where_there_is_something_to_hang_up_with() {
+        assert!(!phone(MORE, MORE).hang_up);
+        let acs = "[acs]\nendpoint = \"https://x.communication.azure.com\"\n\
+                   key = \"c2VjcmV0IGFjY2VzcyBrZXkgb2YgYSB0ZXN0IHJlc291cmNl\"\n[calls]";
+        assert!(phone("[calls]", acs).hang_up);
+        let text = GOOD.replace("[calls]", acs);
+        let text = text.replace(MORE, "hang_up = false\n");
+        let settings = Settings::read_text("edge.toml", &text).unwrap();
+        assert!(!settings.live.routes[1].kind.phone().unwrap().hang_up);
+        let told = settings.describe();
+        let said = "acs       https://x.communication.azure.com:443, signed with ***, api version \
+                    2026-03-12";
+        assert!(told.contains(said), "{told}");
+        for text in [told, format!("{settings:?}")] {
+            assert!(!text.contains("c2VjcmV0"), "{text}");
+        }
     }
 
     #[test]

@@ -8,8 +8,9 @@ use bytesize::ByteSize;
 use humantime::format_duration;
 
 use super::{
-    Credential, Dtmf, Enter, IdentitySource, IssuerKind, KeyHeader, KeySource, Kind, Place, Rate,
-    Refuse, Roots, Route, RouteKind, RouteLimits, Service, Settings, Speak, Way,
+    Credential, Dtmf, Enter, IdentitySource, IssuerKind, KeyHeader, KeySource, Kind,
+    ManagedIdentity, Place, Rate, Refuse, Roots, Route, RouteKind, RouteLimits, Service, Settings,
+    Speak, Way,
 };
 
 /// One line per thing, names first; secrets appear as `***`.
@@ -55,6 +56,7 @@ fn write(settings: &Settings, out: &mut String) -> std::fmt::Result {
     clients(settings, out)?;
     issuers(settings, out)?;
     phone::calls(settings.live.calls.as_ref(), out)?;
+    phone::acs(settings.live.acs.as_ref(), out)?;
     upstreams(settings, out)?;
     settings
         .live
@@ -191,21 +193,25 @@ fn credential(credential: &Credential) -> String {
         });
     }
     if let Some(identity) = &credential.identity {
-        let who = match &identity.client_id {
-            Some(id) => format!(" ({id})"),
-            None => String::new(),
-        };
-        let from = match &identity.source {
-            IdentitySource::Imds { .. } => "the metadata service",
-            IdentitySource::AppService { .. } => "App Service",
-            IdentitySource::Workload { .. } => "workload identity",
-        };
-        words.push(format!("a token of {from}{who} for {}", identity.scope));
+        words.push(token(identity));
     }
     if words.is_empty() {
         words.push("no credential".to_owned());
     }
     words.join(", else ")
+}
+
+fn token(identity: &ManagedIdentity) -> String {
+    let who = match &identity.client_id {
+        Some(id) => format!(" ({id})"),
+        None => String::new(),
+    };
+    let from = match &identity.source {
+        IdentitySource::Imds { .. } => "the metadata service",
+        IdentitySource::AppService { .. } => "App Service",
+        IdentitySource::Workload { .. } => "workload identity",
+    };
+    format!("a token of {from}{who} for {}", identity.scope)
 }
 
 fn route(route: &Route, out: &mut String) -> std::fmt::Result {

@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 
 use humantime::format_duration;
 
-use super::rate;
+use super::{rate, token};
 use crate::audio::wav::Wav;
 use crate::config::{
-    Ani, Bridge, Calls, CodeLength, Dialled, EventGrid, Feeds, Flow, Gate, KnownBy, Phone, Spend,
+    Acs, AcsCredential, Ani, Bridge, Calls, CodeLength, Dialled, EventGrid, Feeds, Flow, Gate,
+    KnownBy, Phone, Roots, Spend,
 };
 
 pub(super) fn calls(calls: Option<&Calls>, out: &mut String) -> std::fmt::Result {
@@ -50,6 +51,46 @@ pub(super) fn events(events: &EventGrid, out: &mut String) -> std::fmt::Result {
     )
 }
 
+pub(super) fn acs(acs: Option<&Acs>, out: &mut String) -> std::fmt::Result {
+    let Some(acs) = acs else {
+        return Ok(());
+    };
+    let (scheme, roots) = match &acs.roots {
+        None => ("http", "plain text"),
+        Some(Roots::System) => ("https", "roots of the system"),
+        Some(Roots::Pem(_)) => ("https", "roots from a file"),
+    };
+    let credential = match &acs.credential {
+        AcsCredential::Key(_) => "signed with ***".to_owned(),
+        AcsCredential::Identity(identity) => token(identity),
+    };
+    writeln!(
+        out,
+        "acs       {scheme}://{}:{}, {credential}, api version {}, {roots}, timeout {}, total {}, \
+         attempts {}",
+        acs.host,
+        acs.port,
+        acs.api_version,
+        format_duration(acs.timeout),
+        format_duration(acs.total),
+        acs.attempts,
+    )?;
+    let base = |base: &Option<String>| base.clone().unwrap_or_else(|| "none".to_owned());
+    writeln!(
+        out,
+        "          callbacks {}, media {}, audio {} {}, started {}",
+        base(&acs.callbacks),
+        base(&acs.media),
+        acs.streaming.audio.word(),
+        acs.streaming.channels.word(),
+        if acs.streaming.start {
+            "at once"
+        } else {
+            "when asked for"
+        },
+    )
+}
+
 pub(super) fn phone(phone: &Phone, out: &mut String) -> std::fmt::Result {
     let once = |consume: bool| if consume { ", good for one call" } else { "" };
     match &phone.flow {
@@ -82,6 +123,9 @@ pub(super) fn phone(phone: &Phone, out: &mut String) -> std::fmt::Result {
         if let Some(limit) = limit {
             writeln!(out, "          failed attempts {of} {}", rate(limit))?;
         }
+    }
+    if phone.hang_up {
+        writeln!(out, "          calls are hung up when the edge ends them")?;
     }
     bridge(&phone.bridge, out)
 }
