@@ -18,18 +18,20 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admission::{Admission, Denied, Examined, Slots};
-use crate::config::{KnownBy, Settings, Way};
+use crate::config::{KnownBy, Live, Route, Settings, Way};
 use crate::error::Reason;
 use crate::label::Label;
 use crate::listener::explain::Explained;
 use crate::listener::http::{Doors, Open};
 use crate::listener::paths::Paths;
+use crate::listener::web::Web;
 use crate::listener::{self, Public, admin, tls};
 use crate::log;
 use crate::metrics::Metrics;
 use crate::secret::Secret;
 use crate::session::Registry;
 use crate::store::{self, Store};
+use crate::telephony::{self, Telephony};
 use crate::upstream::{self, Upstream};
 
 /// How often histograms are folded and the log's drops are counted.
@@ -309,10 +311,14 @@ fn doors(settings: &Settings) -> Result<Doors, Failed> {
                 .iter()
                 .filter_map(|name| upstreams.get(name).cloned())
                 .collect(),
+            web: web(route, live),
             route: route.clone(),
             dial_warnings: Arc::default(),
         });
     }
+    let store = Arc::new(Store::new(&settings.boot.store, metrics.clone())?);
+    let registry = Registry::default();
+    let telephony = Telephony::new(live, &store, &registry, &metrics)?;
     Ok(Doors {
         routes,
         paths,
@@ -320,8 +326,9 @@ fn doors(settings: &Settings) -> Result<Doors, Failed> {
         hops: live.hops.clone(),
         limits: live.limits,
         sessions: Arc::new(Semaphore::new(live.limits.sessions)),
-        registry: Registry::default(),
-        store: Arc::new(Store::new(&settings.boot.store, metrics.clone())?),
+        registry,
+        store,
+        telephony: Arc::new(telephony),
         known_by: live
             .calls
             .as_ref()
@@ -333,6 +340,13 @@ fn doors(settings: &Settings) -> Result<Doors, Failed> {
         metrics,
         stop: CancellationToken::new(),
     })
+}
+
+/// Who answers on a route whose requests begin no session.
+fn web(route: &Route, live: &Live) -> Option<Web> {
+    let events = telephony::event_route(route, live).map(|route| Web::Events(Arc::new(route)));
+    let callbacks = || telephony::callback_route(route, live);
+    events.or_else(|| callbacks().map(|route| Web::Callbacks(Arc::new(route))))
 }
 
 async fn upkeep(doors: &Doors) {
@@ -359,7 +373,8 @@ async fn issuer_keys(doors: &Doors) {
 async fn identities(doors: &Doors) {
     let upstreams = doors.routes.iter().flat_map(|open| &open.upstreams);
     let by_name: HashMap<_, _> = upstreams.map(|u| (u.name(), u)).collect();
-    let identities: Vec<_> = by_name.values().filter_map(|u| u.identity()).collect();
+    let of_upstreams = by_name.values().filter_map(|u| u.identity());
+    let identities: Vec<_> = of_upstreams.chain(doors.telephony.identity()).collect();
     join_all(identities.iter().map(|identity| identity.run())).await;
     // There are none.
     std::future::pending().await

@@ -107,6 +107,14 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
                      may post) or \"key\": whoever posts here has calls answered",
                 );
             }
+            let acs = known.file.acs.as_ref();
+            if acs.is_none_or(|acs| acs.callbacks.is_none() || acs.media.is_none()) {
+                at.add(
+                    "kind",
+                    "\"event-grid\" needs [acs] with callbacks and media: what ACS is told when a \
+                     call is answered",
+                );
+            }
             if known.file.calls.is_none() {
                 at.add(
                     "kind",
