@@ -12,12 +12,14 @@
 //! or without TLS, `accept` takes them in, [`head`] and [`frame`] are the two layers on it,
 //! [`signal`] is something to say, [`voice_live`] is the service with its record, [`client`] is who
 //! calls it, [`issuer`] is where callers' tokens come from, and [`platform`] those for the edge
-//! itself. [`acs`] is who calls by telephone: the media stream of a call.
+//! itself. [`acs`] is who calls by telephone: the media stream of a call. [`call_automation`] is the
+//! service that is asked to answer and to make calls, and through which they ring.
 //!
-//! Not here: Call Automation and Graph.
+//! Not here: Graph.
 
 mod accept;
 pub mod acs;
+pub mod call_automation;
 pub mod certificate;
 pub mod client;
 pub mod frame;

@@ -157,6 +157,12 @@ impl Hand {
         self.shared.ask(|state| state.leave = Some(Leave::Vanish));
     }
 
+    /// Whether both hold the same call.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
     /// Looks at what happened so far. `heard` is filled in only at the end.
     pub fn look<T>(&self, at: impl FnOnce(&Record) -> T) -> T {
         at(&self.shared.lock().record)
