@@ -19,6 +19,7 @@ mod beside;
 mod binary;
 mod bounds;
 mod browser;
+mod call_control;
 mod calls_admission;
 mod close;
 mod demo;

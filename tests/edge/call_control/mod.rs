@@ -1,0 +1,8 @@
+//! The HTTP side of phone calls, before a simulated Call Automation: what Event Grid posts, what ACS
+//! calls back with, and what is asked of it.
+
+mod callbacks;
+mod control;
+mod events;
+mod refused;
+mod replicas;
