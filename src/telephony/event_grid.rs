@@ -215,10 +215,11 @@ fn may_pass(failure: &Failure) -> bool {
 
 /// What Event Grid is told: after a 503 it would wait for as long as a telephone rings.
 fn again(failure: &Failure) -> Reason {
-    match failure.reason() {
-        Reason::UpstreamBusy => Reason::UpstreamRefused,
-        other => other,
+    let reason = failure.reason();
+    if reason == Reason::UpstreamBusy {
+        return Reason::UpstreamRefused;
     }
+    reason
 }
 
 fn media_url(

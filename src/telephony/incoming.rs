@@ -1,7 +1,7 @@
 //! Whether a call that rings is one to answer, and what is known of it then. Pure: time is an
 //! argument.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Dropped;
 use crate::config::Flow;
@@ -28,7 +28,8 @@ pub(super) fn judge(
     flow: &Flow,
     now: SystemTime,
 ) -> Result<Facts, Dropped> {
-    let rings = match event.at.map(|at| now.duration_since(at)) {
+    let at = event.at.and_then(|at| UNIX_EPOCH.checked_add(at));
+    let rings = match at.map(|at| now.duration_since(at)) {
         Some(Ok(age)) => age <= RINGS,
         Some(Err(ahead)) => ahead.duration() <= AHEAD,
         // Nobody can tell that it is new.

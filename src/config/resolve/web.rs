@@ -208,3 +208,173 @@ fn useless(at: &mut At<'_>, route: &Route) {
         at.add("admit", "\"anyone\" may not post here");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{RouteKind, Settings};
+
+    const GOOD: &str = r#"
+        [server]
+        listen = "127.0.0.1:0"
+        [[keys]]
+        name = "kiosk"
+        sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        [issuers.phone]
+        kind = "acs"
+        audience = ["55555555-2222-3333-4444-555555555555"]
+        [issuers.grid]
+        kind = "event-grid"
+        tenants = ["11111111-2222-3333-4444-555555555555"]
+        audience = ["api://events"]
+        [issuers.users]
+        kind = "entra"
+        tenants = ["11111111-2222-3333-4444-555555555555"]
+        audience = ["api://edge"]
+        [calls]
+        secret = "a secret of media URLs, long enough"
+        [acs]
+        endpoint = "https://x.communication.azure.com"
+        key = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+        callbacks = "https://edge.example.com"
+        media = "wss://edge.example.com"
+        [upstreams.voice]
+        kind = "voice-live"
+        resource = "my-resource"
+        credential = { key = "upstream-secret" }
+        [[routes]]
+        name = "phone"
+        paths = ["/acs/media/{call}"]
+        kind = "acs-media"
+        require = ["phone", "call"]
+        models = ["gpt-realtime"]
+        upstreams = ["voice"]
+        gate = { flow = "open" }
+        [[routes]]
+        name = "callbacks"
+        paths = ["/acs/callbacks/{call}"]
+        kind = "acs-callback"
+        admit = ["phone"]
+        #callbacks
+        [[routes]]
+        name = "events"
+        paths = ["/events"]
+        kind = "event-grid"
+        admit = ["grid", "key"]
+        #events
+    "#;
+
+    fn read(from: &str, to: &str) -> Result<Settings, String> {
+        assert!(GOOD.contains(from), "{from}");
+        let text = GOOD.replacen(from, to, 1);
+        Settings::read_text("edge.toml", &text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a03_routes_of_events_find_the_routes_that_calls_are_given() {
+        let settings = read("#events", "sip_header = \"X-Id\"").unwrap();
+        let RouteKind::EventGrid(events) = &settings.live.routes[2].kind else {
+            panic!("another kind");
+        };
+        assert_eq!(events.media.as_str(), "phone");
+        assert_eq!(events.callbacks.as_str(), "callbacks");
+        assert_eq!(events.sip_header.as_deref(), Some("X-Id"));
+        assert_eq!(events.webhook_origins, ["eventgrid.azure.net"]);
+        let grid = settings.live.issuers.iter();
+        let grid = grid.clone().find(|issuer| issuer.name.as_str() == "grid");
+        assert_eq!(
+            grid.unwrap().clients,
+            ["4962773b-9cdb-44cf-a8bf-237846a00ab7"]
+        );
+        let told = settings.describe();
+        assert!(
+            told.contains("media to phone, callbacks to callbacks"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn a04_nobody_posts_who_is_not_named_and_nothing_is_set_in_vain() {
+        for (from, to, at) in [
+            ("[\"grid\", \"key\"]", "[\"anyone\"]", "routes.events.admit"),
+            ("[\"grid\", \"key\"]", "[\"phone\"]", "routes.events.admit"),
+            // Without clients every application of the tenant could post.
+            ("[\"grid\", \"key\"]", "[\"users\"]", "routes.events.admit"),
+            (
+                "admit = [\"phone\"]",
+                "admit = [\"key\"]",
+                "routes.callbacks.admit",
+            ),
+            (
+                "admit = [\"phone\"]",
+                "admit = [\"grid\"]",
+                "routes.callbacks.admit",
+            ),
+            ("admit = [\"phone\"]", "", "routes.callbacks.admit"),
+            (
+                "\"/acs/callbacks/{call}\"",
+                "\"/acs/callbacks\"",
+                "routes.callbacks.paths",
+            ),
+            ("#events", "media = \"callbacks\"", "routes.events.media"),
+            (
+                "#events",
+                "callbacks = \"other\"",
+                "routes.events.callbacks",
+            ),
+            (
+                "#events",
+                "sip_header = \"X Id\"",
+                "routes.events.sip_header",
+            ),
+            (
+                "#events",
+                "webhook_origins = [\"*\"]",
+                "routes.events.webhook_origins",
+            ),
+            ("#events", "models = [\"m\"]", "routes.events.models"),
+            (
+                "#events",
+                "upstreams = [\"voice\"]",
+                "routes.events.upstreams",
+            ),
+            (
+                "#events",
+                "origins = [\"https://x.example\"]",
+                "routes.events.origins",
+            ),
+            (
+                "#events",
+                "gate = { flow = \"open\" }",
+                "routes.events.gate",
+            ),
+            (
+                "#callbacks",
+                "accept = [\"query\"]",
+                "routes.callbacks.accept",
+            ),
+            (
+                "#callbacks",
+                "sip_header = \"X-Id\"",
+                "routes.callbacks.sip_header",
+            ),
+            (
+                "media = \"wss://edge.example.com\"",
+                "",
+                "routes.events.kind",
+            ),
+            (
+                "gate = { flow = \"open\" }",
+                "sip_header = \"X\"",
+                "routes.phone.sip_header",
+            ),
+        ] {
+            let told = read(from, to).map(drop).unwrap_err();
+            assert!(told.contains(&format!("{at}: ")), "{to}: {told}");
+        }
+        let named = "clients = [\"4962773b-9cdb-44cf-a8bf-237846a00ab7\"]";
+        let users = "audience = [\"api://edge\"]";
+        let text = GOOD.replace("[\"grid\", \"key\"]", "[\"users\"]");
+        let text = text.replace(users, &format!("{users}\n{named}"));
+        assert!(Settings::read_text("edge.toml", &text).is_ok());
+    }
+}
