@@ -32,6 +32,7 @@ use crate::secret::Secret;
 use crate::session::Registry;
 use crate::store::{self, Store};
 use crate::telephony::{self, Telephony};
+use crate::upstream::call_automation::CallAutomation;
 use crate::upstream::{self, Upstream};
 
 /// How often histograms are folded and the log's drops are counted.
@@ -298,6 +299,10 @@ fn doors(settings: &Settings) -> Result<Doors, Failed> {
         let built = Upstream::new(upstream.clone(), metrics.clone())?;
         upstreams.insert(upstream.name.clone(), Arc::new(built));
     }
+    let acs = match &live.acs {
+        Some(acs) => Some(Arc::new(CallAutomation::new(acs.clone(), metrics.clone())?)),
+        None => None,
+    };
     let mut paths = Paths::default();
     let mut routes = Vec::new();
     for route in &live.routes {
@@ -318,7 +323,7 @@ fn doors(settings: &Settings) -> Result<Doors, Failed> {
     }
     let store = Arc::new(Store::new(&settings.boot.store, metrics.clone())?);
     let registry = Registry::default();
-    let telephony = Telephony::new(live, &store, &registry, &metrics)?;
+    let telephony = Telephony::new(live, acs.as_ref(), &store, &registry, &metrics);
     Ok(Doors {
         routes,
         paths,
@@ -337,6 +342,7 @@ fn doors(settings: &Settings) -> Result<Doors, Failed> {
             .calls
             .as_ref()
             .map_or(Duration::ZERO, |calls| calls.resume),
+        acs,
         metrics,
         stop: CancellationToken::new(),
     })
@@ -373,8 +379,9 @@ async fn issuer_keys(doors: &Doors) {
 async fn identities(doors: &Doors) {
     let upstreams = doors.routes.iter().flat_map(|open| &open.upstreams);
     let by_name: HashMap<_, _> = upstreams.map(|u| (u.name(), u)).collect();
+    let of_acs = doors.acs.as_ref().and_then(|acs| acs.identity());
     let of_upstreams = by_name.values().filter_map(|u| u.identity());
-    let identities: Vec<_> = of_upstreams.chain(doors.telephony.identity()).collect();
+    let identities: Vec<_> = of_upstreams.chain(of_acs).collect();
     join_all(identities.iter().map(|identity| identity.run())).await;
     // There are none.
     std::future::pending().await

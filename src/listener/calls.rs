@@ -67,6 +67,7 @@ pub(super) async fn enter(
         upstreams: open.upstreams.clone(),
         dial_warnings: open.dial_warnings.clone(),
         resume: doors.resume,
+        hang_up: doors.acs.clone().filter(|_| phone.hang_up),
     };
     if !authorised && phone.flow.needs_ani() && call.facts.ani.is_none() {
         give_back(&call).await;

@@ -39,6 +39,7 @@ use crate::session::{self, Registry, Session};
 use crate::store::Store;
 use crate::telephony::Telephony;
 use crate::upstream::Upstream;
+use crate::upstream::call_automation::CallAutomation;
 
 /// After a refusal the rest of what the client sends is read and dropped for a moment, because a
 /// socket that is closed with bytes unread resets the connection and the answer may be lost.
@@ -60,6 +61,8 @@ pub struct Doors {
     pub known_by: KnownBy,
     /// How long a call's verdict holds after its media socket has dropped.
     pub resume: Duration,
+    /// What controls calls, if the edge does.
+    pub acs: Option<Arc<CallAutomation>>,
     pub metrics: metrics::Shared,
     /// Cancelled when no new session is to begin.
     pub stop: CancellationToken,
@@ -377,7 +380,7 @@ mod tests {
             routes: Vec::new(),
         };
         let store = Arc::new(Store::new(&config::Store::default(), metrics.clone()).unwrap());
-        let telephony = Telephony::new(&nothing, &store, &Registry::default(), &metrics);
+        let telephony = Telephony::new(&nothing, None, &store, &Registry::default(), &metrics);
         let doors = Arc::new(Doors {
             routes: Vec::new(),
             paths: Paths::default(),
@@ -387,9 +390,10 @@ mod tests {
             sessions: Arc::new(Semaphore::new(1)),
             registry: Registry::default(),
             store,
-            telephony: Arc::new(telephony.unwrap()),
+            telephony: Arc::new(telephony),
             known_by: KnownBy::Record,
             resume: Duration::ZERO,
+            acs: None,
             metrics,
             stop: CancellationToken::new(),
         });

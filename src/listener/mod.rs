@@ -132,13 +132,17 @@ pub async fn serve(listener: TcpListener, public: Arc<Public>) {
         }
         let public = public.clone();
         tasks.spawn(async move {
-            let _permit = permit;
-            let _gauge = Held::new(&public.doors.metrics.connections);
+            let gauge = Held::new(&public.doors.metrics.connections);
             // Up to the 101 a connection needs many times what it needs afterwards; boxed, that is
             // gone before the session begins.
             let begun = Box::pin(connection(socket, peer, hop, &public, stranger));
             if let Some(begun) = begun.await {
-                begun.session.run(begun.client, begun.upstream).await;
+                let left = begun.session.run(begun.client, begun.upstream).await;
+                // Nobody waits for a place that only a call which is hung up still has.
+                drop((permit, gauge, public));
+                if let Some(hang_up) = left {
+                    hang_up.run().await;
+                }
             }
         });
     }

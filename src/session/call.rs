@@ -23,6 +23,7 @@ use crate::label::Label;
 use crate::log::Throttle;
 use crate::relay::{Asked, CallTerms, Relay};
 use crate::store::{Attempt, Facts, SessionKey, Still, Store, Tones, Tried, Unavailable};
+use crate::upstream::call_automation::CallAutomation;
 use crate::upstream::{self, Dialled as Upgraded, Upstream, Want};
 
 /// How long to wait before a store that could not be asked is asked again: at first, at the most.
@@ -50,6 +51,8 @@ pub struct Call {
     pub dial_warnings: Arc<Throttle>,
     /// How long the verdict holds when the media socket has dropped.
     pub resume: Duration,
+    /// What ends the call itself, where the route wants that.
+    pub hang_up: Option<Arc<CallAutomation>>,
 }
 
 /// Whose call it is.

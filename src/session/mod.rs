@@ -5,6 +5,7 @@
 //! the goodbye may take seconds. Its start and its end are one log line each.
 
 mod call;
+mod hang_up;
 mod registry;
 mod told;
 mod tones;
@@ -16,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
 pub use self::call::Call;
+pub use self::hang_up::HangUp;
 pub use self::registry::{Entry, Registry};
 
 use self::call::Whose;
@@ -127,20 +129,27 @@ impl Session {
         leg
     }
 
-    /// Carries the session to its end. Without an upstream it is a phone call with a gate.
-    pub async fn run(mut self, client: Leg<TcpStream>, upstream: Option<Leg<TcpStream>>) {
+    /// Carries the session to its end. Without an upstream it is a phone call with a gate. What is
+    /// left to do then holds nothing of the session.
+    pub async fn run(
+        mut self,
+        client: Leg<TcpStream>,
+        upstream: Option<Leg<TcpStream>>,
+    ) -> Option<HangUp> {
+        let mut left = None;
         client.bound_unsent();
         let terms = self.terms();
         let (ending, duration) = match (self.call.take(), upstream) {
             (None, Some(upstream)) => self.carry(Relay::new(client, upstream, terms)).await,
             (Some(call), upstream) => {
                 let ended = self.run_call(&call, client, upstream, terms).await;
+                left = call.hang_up(self.id, ended.0.reason).await;
                 call.leave(self.id).await;
                 self.call = Some(call);
                 ended
             }
             // Nobody opens such a session; it would be told as cut.
-            (None, None) => return,
+            (None, None) => return None,
         };
         self.route_metrics.session_seconds.record(duration);
         self.metrics
@@ -150,6 +159,7 @@ impl Session {
         }
         self.log_end(&ending, duration);
         self.told = true;
+        left
     }
 
     /// Carries it to its end, and tells how long it lasted without the goodbye.

@@ -158,15 +158,11 @@ impl Telephony {
     }
 
     async fn start_tones(&self, call: &CallId, connection: &ForeignId, caller: &PhoneNumber) {
-        let Some(control) = &self.control else {
+        let Some(acs) = &self.acs else {
             return;
         };
         let caller = Participant::Phone(caller);
-        if let Err(failure) = control
-            .automation
-            .start_dtmf(connection, call, &caller)
-            .await
-        {
+        if let Err(failure) = acs.start_dtmf(connection, call, &caller).await {
             tracing::warn!(
                 %call,
                 failure = failure.kind.word(),

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::{StreamExt as _, stream};
 
-use super::{Control, Dropped, Refused, Reply, Telephony, incoming};
+use super::{Dropped, Refused, Reply, Telephony, incoming};
 use crate::admission::media_url::{Signed, Signer};
 use crate::config::{CALL_SECRET, Phone};
 use crate::error::Reason;
@@ -136,27 +136,24 @@ impl Telephony {
         facts: &Facts,
     ) -> Result<bool, Refused> {
         let begun = Instant::now();
-        let (Some(control), Some(signer)) = (&self.control, &self.signer) else {
-            return Err(Refused::new(
-                Reason::Internal,
-                "nothing is set up to answer",
-            ));
-        };
-        let Some(media_url) = media_url(route, control, signer, call, facts) else {
+        let nothing = Refused::new(Reason::Internal, "nothing is set up to answer");
+        let (acs, signer) = self.acs.as_ref().zip(self.signer.as_ref()).ok_or(nothing)?;
+        let (callbacks, media) = acs.callbacks().zip(acs.media()).ok_or(nothing)?;
+        let Some(media_url) = media_url(route, media, signer, call, facts) else {
             return Err(Refused::new(
                 Reason::Internal,
                 "the media URL cannot be signed",
             ));
         };
-        let callback_url = format!("{}{}/{call}", control.callbacks, route.callback_folder);
+        let callback_url = format!("{callbacks}{}/{call}", route.callback_folder);
         let answer = Answer {
             context: incoming.context.expose(),
             call,
             media_url: &media_url,
             callback_url: &callback_url,
-            streaming: control.streaming,
+            streaming: acs.streaming(),
         };
-        match control.automation.answer(&answer).await {
+        match acs.answer(&answer).await {
             Ok(connected) => {
                 self.note_connection(call, &connected).await;
                 tracing::info!(
@@ -224,7 +221,7 @@ fn again(failure: &Failure) -> Reason {
 
 fn media_url(
     route: &EventRoute,
-    control: &Control,
+    base: &str,
     signer: &Signer,
     call: &CallId,
     facts: &Facts,
@@ -237,8 +234,7 @@ fn media_url(
         connection: None,
     };
     let token = signer.token(&signed, SystemTime::now(), route.life).ok()?;
-    let (base, folder) = (&control.media, &route.media_folder);
-    let token = token.expose();
+    let (folder, token) = (&route.media_folder, token.expose());
     Some(Secret::new(format!(
         "{base}{folder}/{call}?{CALL_SECRET}={token}"
     )))

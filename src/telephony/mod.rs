@@ -29,7 +29,7 @@ pub use self::event_grid::EventRoute;
 pub use self::handshake::preflight;
 
 use crate::admission::media_url::Signer;
-use crate::config::{Acs, CALL, Live, Route, RouteKind, Streaming};
+use crate::config::{CALL, Live, Route, RouteKind};
 use crate::error::Reason;
 use crate::label::Label;
 use crate::log::Throttle;
@@ -37,9 +37,7 @@ use crate::metrics;
 use crate::secret::Secret;
 use crate::session::Registry;
 use crate::store::Store;
-use crate::upstream::Unusable;
 use crate::upstream::call_automation::CallAutomation;
-use crate::upstream::identity::Identity;
 
 /// Bodies that are read and worked on at a time. Each may have a MiB; telephones ring far more
 /// seldom than that.
@@ -49,22 +47,14 @@ const BODIES: usize = 64;
 pub struct Telephony {
     store: Arc<Store>,
     registry: Registry,
-    control: Option<Control>,
+    /// Who answers calls.
+    acs: Option<Arc<CallAutomation>>,
     signer: Option<Signer>,
     metrics: metrics::Shared,
     bodies: Semaphore,
     tasks: TaskTracker,
     /// For warnings that something came of no event.
     warnings: Throttle,
-}
-
-/// How calls are answered.
-struct Control {
-    automation: Arc<CallAutomation>,
-    /// What the URLs begin with that ACS is given.
-    callbacks: String,
-    media: String,
-    streaming: Streaming,
 }
 
 /// What whoever posted is told.
@@ -133,29 +123,21 @@ impl Dropped {
 impl Telephony {
     pub fn new(
         live: &Live,
+        acs: Option<&Arc<CallAutomation>>,
         store: &Arc<Store>,
         registry: &Registry,
         metrics: &metrics::Shared,
-    ) -> Result<Telephony, Unusable> {
-        let control = match &live.acs {
-            Some(acs) => Control::new(acs, metrics)?,
-            None => None,
-        };
-        Ok(Telephony {
+    ) -> Telephony {
+        Telephony {
             store: store.clone(),
             registry: registry.clone(),
-            control,
+            acs: acs.cloned(),
             signer: live.calls.as_ref().and_then(Signer::new),
             metrics: metrics.clone(),
             bodies: Semaphore::new(BODIES),
             tasks: TaskTracker::new(),
             warnings: Throttle::default(),
-        })
-    }
-
-    /// The edge's own identity at ACS, if it has one; whoever owns this must run it.
-    pub fn identity(&self) -> Option<Arc<Identity>> {
-        self.control.as_ref()?.automation.identity()
+        }
     }
 
     /// A place for one body.
@@ -178,21 +160,6 @@ impl Telephony {
         if let Some(left_out) = self.warnings.pass(Instant::now()) {
             tracing::warn!(%route, why = why.word(), left_out, "event dropped");
         }
-    }
-}
-
-impl Control {
-    /// `None`: no calls are to be answered, as it is not said where they go.
-    fn new(acs: &Acs, metrics: &metrics::Shared) -> Result<Option<Control>, Unusable> {
-        let (Some(callbacks), Some(media)) = (&acs.callbacks, &acs.media) else {
-            return Ok(None);
-        };
-        Ok(Some(Control {
-            automation: Arc::new(CallAutomation::new(acs.clone(), metrics.clone())?),
-            callbacks: callbacks.clone(),
-            media: media.clone(),
-            streaming: acs.streaming,
-        }))
     }
 }
 

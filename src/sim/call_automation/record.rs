@@ -125,27 +125,33 @@ impl Record {
 
     /// Sound requests for this.
     pub fn asked(&self, operation: Operation) -> impl DoubleEndedIterator<Item = &Asked> {
-        self.events().filter_map(move |event| match event {
-            Event::Asked(asked) if asked.operation == operation => Some(asked),
-            _ => None,
+        self.events().filter_map(move |event| {
+            let Event::Asked(asked) = event else {
+                return None;
+            };
+            (asked.operation == operation).then_some(asked)
         })
     }
 
     /// Rules that were broken.
     #[must_use]
     pub fn violations(&self) -> Vec<Violation> {
-        let wrong = self.events().filter_map(|event| match event {
-            Event::Wrong(_, violation) => Some(violation.clone()),
-            _ => None,
+        let wrong = self.events().filter_map(|event| {
+            let Event::Wrong(_, violation) = event else {
+                return None;
+            };
+            Some(violation.clone())
         });
         wrong.collect()
     }
 
     /// Callbacks with an event of this type.
     pub fn posted<'a>(&'a self, kind: &'a str) -> impl DoubleEndedIterator<Item = &'a Posted> {
-        self.events().filter_map(move |event| match event {
-            Event::Posted(posted) if posted.kinds.contains(&kind) => Some(posted),
-            _ => None,
+        self.events().filter_map(move |event| {
+            let Event::Posted(posted) = event else {
+                return None;
+            };
+            posted.kinds.contains(&kind).then_some(posted)
         })
     }
 

@@ -79,20 +79,22 @@ pub struct CallAutomation {
     settings: Acs,
     host: Host,
     credential: Credential,
-    /// Operations that may be under way.
+    /// Operations that may be under way, and those that may wait for that as well.
     slots: Semaphore,
+    places: Semaphore,
     /// For warnings that an operation failed.
     warnings: Throttle,
     metrics: metrics::Shared,
 }
 
 enum Credential {
-    Key(Key),
+    Key(Box<Key>),
     Identity(Arc<Identity>),
 }
 
-/// Operations at a time. Each has a socket; a burst of calls that end together waits its turn, and
-/// what waits for its whole time is counted and given up.
+/// Operations at a time: each has a socket. A burst of calls that end together waits its turn, as
+/// many as that; more are not done, and counted.
+const PLACES: usize = 4096;
 const SLOTS: usize = 256;
 /// The name in the metrics of tokens, and in what cannot be used.
 const NAME: &str = "acs";
@@ -103,7 +105,7 @@ impl CallAutomation {
         let name = Label::new(NAME).expect("it fits the grammar");
         let credential = match &settings.credential {
             AcsCredential::Key(key) => {
-                Credential::Key(Key::new(key).ok_or(Unusable::Credential(name))?)
+                Credential::Key(Box::new(Key::new(key).ok_or(Unusable::Credential(name))?))
             }
             AcsCredential::Identity(identity) => {
                 let identity = Identity::new(name, identity.clone(), metrics.clone())?;
@@ -114,6 +116,7 @@ impl CallAutomation {
             host: Host::new(&settings.host, settings.port, settings.roots.as_ref())?,
             credential,
             slots: Semaphore::new(SLOTS),
+            places: Semaphore::new(PLACES),
             warnings: Throttle::default(),
             settings,
             metrics,

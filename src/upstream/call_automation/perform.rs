@@ -83,14 +83,7 @@ impl CallAutomation {
                 false => Vec::new(),
             },
         };
-        let said = match timeout_at(deadline, self.slots.acquire()).await {
-            Ok(Ok(_slot)) => self.ask(&request, deadline).await,
-            Ok(Err(_)) | Err(_) => {
-                self.metrics.limit_hit("call_automation");
-                let detail = "too many other operations are under way";
-                Err(Failure::new(Kind::Timeout, detail))
-            }
-        };
+        let said = self.in_turn(&request, deadline).await;
         let result = said
             .as_ref()
             .err()
@@ -101,6 +94,18 @@ impl CallAutomation {
             self.warn(operation, failure);
         }
         said
+    }
+
+    /// Waits for a slot; many operations at once are a burst of calls, or a service that is away.
+    async fn in_turn(&self, request: &Request, deadline: Deadline) -> Result<Bytes, Failure> {
+        let crowded = Failure::new(Kind::Timeout, "too many other operations are under way");
+        if let Ok(_place) = self.places.try_acquire()
+            && let Ok(Ok(_slot)) = timeout_at(deadline, self.slots.acquire()).await
+        {
+            return self.ask(request, deadline).await;
+        }
+        self.metrics.limit_hit("call_automation");
+        Err(crowded)
     }
 
     fn warn(&self, operation: Operation, failure: &Failure) {

@@ -2,6 +2,9 @@
 //! calls back with, and what is asked of it.
 
 mod callbacks;
+mod client;
+mod client_hang_up;
+mod client_service;
 mod control;
 mod events;
 mod refused;
