@@ -82,12 +82,10 @@ mod tests {
         let at = humantime::parse_rfc3339(AT).unwrap();
         let by = Duration::from_secs(after.unsigned_abs());
         let now = if after < 0 { at - by } else { at + by };
-        match &event.what {
-            What::Incoming(Some(incoming)) => {
-                judge(event, incoming, Some("x-ms-custom-id"), flow, now)
-            }
-            other => panic!("{other:?}"),
-        }
+        let What::Incoming(Some(incoming)) = &event.what else {
+            panic!("{event:?}");
+        };
+        judge(event, incoming, Some("x-ms-custom-id"), flow, now)
     }
 
     #[test]

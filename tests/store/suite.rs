@@ -666,14 +666,17 @@ async fn a03_an_event_is_taken_once_and_may_be_given_back(under: Under) {
     assert!(store.claim(&another, second).await.unwrap());
 }
 
-fn told(heard: u32, mut tones: Tones) -> Vec<(u32, char)> {
-    match &mut tones {
-        Tones::Told { heard: said, tones } if *said == heard => {
-            tones.sort_unstable();
-            std::mem::take(tones)
-        }
-        other => panic!("{other:?}"),
-    }
+fn told(heard: u32, tones: Tones) -> Vec<(u32, char)> {
+    let Tones::Told {
+        heard: said,
+        mut tones,
+    } = tones
+    else {
+        panic!("{tones:?}");
+    };
+    assert_eq!(said, heard);
+    tones.sort_unstable();
+    tones
 }
 
 async fn a06_keys_of_callbacks_reach_the_session_that_has_the_call(under: Under) {

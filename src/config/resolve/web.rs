@@ -292,82 +292,85 @@ mod tests {
         );
     }
 
+    /// What is written instead, and where that is told.
+    const WRONG: [(&str, &str, &str); 19] = [
+        ("[\"grid\", \"key\"]", "[\"anyone\"]", "routes.events.admit"),
+        ("[\"grid\", \"key\"]", "[\"phone\"]", "routes.events.admit"),
+        // Without clients every application of the tenant could post.
+        ("[\"grid\", \"key\"]", "[\"users\"]", "routes.events.admit"),
+        (
+            "admit = [\"phone\"]",
+            "admit = [\"key\"]",
+            "routes.callbacks.admit",
+        ),
+        (
+            "admit = [\"phone\"]",
+            "admit = [\"grid\"]",
+            "routes.callbacks.admit",
+        ),
+        ("admit = [\"phone\"]", "", "routes.callbacks.admit"),
+        (
+            "\"/acs/callbacks/{call}\"",
+            "\"/acs/callbacks\"",
+            "routes.callbacks.paths",
+        ),
+        ("#events", "media = \"callbacks\"", "routes.events.media"),
+        (
+            "#events",
+            "callbacks = \"other\"",
+            "routes.events.callbacks",
+        ),
+        (
+            "#events",
+            "sip_header = \"X Id\"",
+            "routes.events.sip_header",
+        ),
+        (
+            "#events",
+            "webhook_origins = [\"*\"]",
+            "routes.events.webhook_origins",
+        ),
+        ("#events", "models = [\"m\"]", "routes.events.models"),
+        (
+            "#events",
+            "upstreams = [\"voice\"]",
+            "routes.events.upstreams",
+        ),
+        (
+            "#events",
+            "origins = [\"https://x.example\"]",
+            "routes.events.origins",
+        ),
+        (
+            "#events",
+            "gate = { flow = \"open\" }",
+            "routes.events.gate",
+        ),
+        (
+            "#callbacks",
+            "accept = [\"query\"]",
+            "routes.callbacks.accept",
+        ),
+        (
+            "#callbacks",
+            "sip_header = \"X-Id\"",
+            "routes.callbacks.sip_header",
+        ),
+        (
+            "media = \"wss://edge.example.com\"",
+            "",
+            "routes.events.kind",
+        ),
+        (
+            "gate = { flow = \"open\" }",
+            "sip_header = \"X\"",
+            "routes.phone.sip_header",
+        ),
+    ];
+
     #[test]
     fn a04_nobody_posts_who_is_not_named_and_nothing_is_set_in_vain() {
-        for (from, to, at) in [
-            ("[\"grid\", \"key\"]", "[\"anyone\"]", "routes.events.admit"),
-            ("[\"grid\", \"key\"]", "[\"phone\"]", "routes.events.admit"),
-            // Without clients every application of the tenant could post.
-            ("[\"grid\", \"key\"]", "[\"users\"]", "routes.events.admit"),
-            (
-                "admit = [\"phone\"]",
-                "admit = [\"key\"]",
-                "routes.callbacks.admit",
-            ),
-            (
-                "admit = [\"phone\"]",
-                "admit = [\"grid\"]",
-                "routes.callbacks.admit",
-            ),
-            ("admit = [\"phone\"]", "", "routes.callbacks.admit"),
-            (
-                "\"/acs/callbacks/{call}\"",
-                "\"/acs/callbacks\"",
-                "routes.callbacks.paths",
-            ),
-            ("#events", "media = \"callbacks\"", "routes.events.media"),
-            (
-                "#events",
-                "callbacks = \"other\"",
-                "routes.events.callbacks",
-            ),
-            (
-                "#events",
-                "sip_header = \"X Id\"",
-                "routes.events.sip_header",
-            ),
-            (
-                "#events",
-                "webhook_origins = [\"*\"]",
-                "routes.events.webhook_origins",
-            ),
-            ("#events", "models = [\"m\"]", "routes.events.models"),
-            (
-                "#events",
-                "upstreams = [\"voice\"]",
-                "routes.events.upstreams",
-            ),
-            (
-                "#events",
-                "origins = [\"https://x.example\"]",
-                "routes.events.origins",
-            ),
-            (
-                "#events",
-                "gate = { flow = \"open\" }",
-                "routes.events.gate",
-            ),
-            (
-                "#callbacks",
-                "accept = [\"query\"]",
-                "routes.callbacks.accept",
-            ),
-            (
-                "#callbacks",
-                "sip_header = \"X-Id\"",
-                "routes.callbacks.sip_header",
-            ),
-            (
-                "media = \"wss://edge.example.com\"",
-                "",
-                "routes.events.kind",
-            ),
-            (
-                "gate = { flow = \"open\" }",
-                "sip_header = \"X\"",
-                "routes.phone.sip_header",
-            ),
-        ] {
+        for (from, to, at) in WRONG {
             let told = read(from, to).map(drop).unwrap_err();
             assert!(told.contains(&format!("{at}: ")), "{to}: {told}");
         }

@@ -43,22 +43,18 @@ fn one(value: &Value) -> Event {
 }
 
 fn incoming_of(value: &Value) -> Incoming {
-    match one(value).what {
-        What::Incoming(Some(incoming)) => *incoming,
-        other => panic!("{other:?}"),
-    }
+    let What::Incoming(Some(incoming)) = one(value).what else {
+        panic!("{value}");
+    };
+    *incoming
 }
 
 fn call_of(name: &str, data: Value) -> CallEvent {
-    match one(&json!([cloud(
-        &format!("Microsoft.Communication.{name}"),
-        data
-    )]))
-    .what
-    {
-        What::Call(event) => event,
-        other => panic!("{other:?}"),
-    }
+    let kind = format!("Microsoft.Communication.{name}");
+    let What::Call(event) = one(&json!([cloud(&kind, data)])).what else {
+        panic!("{name}");
+    };
+    event
 }
 
 #[test]
@@ -120,10 +116,10 @@ fn a13_a_sip_header_that_is_there_twice_or_no_id_is_none() {
         let headers_of = r#"{"User-to-User":"abc","X-MS-Custom-session":"xyz"}"#;
         assert!(text.contains(headers_of));
         let text = text.replace(headers_of, headers);
-        match read(text.as_bytes()).unwrap().remove(0).what {
-            What::Incoming(Some(incoming)) => incoming.sip("X-Id"),
-            other => panic!("{other:?}"),
-        }
+        let What::Incoming(Some(incoming)) = read(text.as_bytes()).unwrap().remove(0).what else {
+            panic!("{headers}");
+        };
+        incoming.sip("X-Id")
     };
     assert_eq!(sip(r#"{"x-id":"a-1"}"#), ForeignId::new("a-1"));
     for odd in [
@@ -172,10 +168,10 @@ fn a04_the_code_of_a_validation_is_found() {
         "Microsoft.EventGrid.SubscriptionValidationEvent",
         json!({"validationCode": "512d38b6", "validationUrl": "https://x"}),
     )]));
-    match event.what {
-        What::Validation(Some(code)) => assert_eq!(code.expose(), "512d38b6"),
-        other => panic!("{other:?}"),
-    }
+    let What::Validation(Some(code)) = event.what else {
+        panic!("{event:?}");
+    };
+    assert_eq!(code.expose(), "512d38b6");
 }
 
 #[test]
