@@ -64,6 +64,8 @@
 //! 3. From the end of the last key on the audio goes on, in Voice Live's messages, or to an
 //!    orchestrator as it came. When the socket drops, the verdict holds for a while; a second socket
 //!    of the call takes it over.
+//! 4. ACS does not end a call whose media socket is closed. Where the edge ended the session,
+//!    [`upstream::call_automation`] hangs the call up, when the session has given everything back.
 //!
 //! # Rows
 //!

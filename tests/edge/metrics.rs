@@ -105,6 +105,8 @@ async fn names_in_the_readme_are_the_names_on_the_page() {
     let of_others = [
         &"issuer_key_fetches_total",
         &"identity_token_fetches_total",
+        &"call_automation_operations_total",
+        &"call_automation_seconds",
         &"store_operations_total",
         &"store_seconds",
     ];

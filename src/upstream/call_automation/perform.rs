@@ -277,3 +277,88 @@ fn by_lot(wait: Duration) -> Duration {
     }
     wait / 2 + wait * u32::from(lot[0]) / 510
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Acs, AcsCredential, Streaming};
+    use crate::label::Label;
+    use crate::metrics::Metrics;
+    use crate::secret::Secret;
+    use std::sync::Arc;
+    use std::time::UNIX_EPOCH;
+
+    #[test]
+    fn a05_a_service_says_in_seconds_or_by_date_when_to_come_again() {
+        let now = UNIX_EPOCH + Duration::from_secs(1_795_667_400);
+        let after = |text: &'static str| retry_after(&HeaderValue::from_static(text), now);
+        let seconds = Duration::from_secs;
+        assert_eq!(after("7"), Some(seconds(7)));
+        assert_eq!(after(" 0 "), Some(seconds(0)));
+        assert_eq!(after("99999999999999999"), Some(seconds(86_400)));
+        assert_eq!(after("Thu, 26 Nov 2026 04:30:09 GMT"), Some(seconds(9)));
+        assert_eq!(after("Thu, 26 Nov 2026 04:29:00 GMT"), Some(seconds(0)));
+        for bad in ["", "soon", "-1", "1.5", "99999999999999999999999"] {
+            assert_eq!(after(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a05_a_pause_is_half_by_lot() {
+        let wait = Duration::from_secs(2);
+        let pauses: Vec<_> = (0..100).map(|_| by_lot(wait)).collect();
+        assert!(pauses.iter().all(|p| (wait / 2..=wait).contains(p)));
+        assert!(pauses.iter().any(|pause| *pause != pauses[0]));
+    }
+
+    #[test]
+    fn a05_requests_that_must_not_count_twice_have_an_id_and_a_date() {
+        let now = UNIX_EPOCH + Duration::from_secs(1_795_667_400);
+        let [(id, guid), (first, date)] = &repeatable(now)[..] else {
+            panic!("two headers");
+        };
+        assert_eq!(id, "repeatability-request-id");
+        assert!(crate::ids::is_guid(guid.to_str().unwrap()));
+        assert_eq!(first, "repeatability-first-sent");
+        assert_eq!(date, "Thu, 26 Nov 2026 04:30:00 GMT");
+    }
+
+    /// Nothing is listening where it would ask.
+    #[tokio::test]
+    async fn a05_more_operations_than_there_are_places_are_not_done_and_counted() {
+        let metrics = Arc::new(Metrics::new());
+        let key = "c2VjcmV0IGFjY2VzcyBrZXkgb2YgYSB0ZXN0IHJlc291cmNl";
+        let settings = Acs {
+            host: "127.0.0.1".to_owned(),
+            port: 1,
+            roots: None,
+            credential: AcsCredential::Key(Secret::new(key.to_owned())),
+            api_version: Label::new("2026-03-12").unwrap(),
+            callbacks: None,
+            media: None,
+            streaming: Streaming::default(),
+            timeout: Duration::from_millis(50),
+            total: Duration::from_millis(50),
+            attempts: 1,
+        };
+        let calls = CallAutomation::new(settings, metrics.clone()).unwrap();
+        let connection = crate::ids::ForeignId::new("a").unwrap();
+        let hit = r#"tonegate_limit_hits_total{limit="call_automation"}"#;
+        let all = calls.places.available_permits();
+        let places = calls.places.try_acquire_many(all as u32).unwrap();
+        let failure = calls.hang_up(&connection).await.unwrap_err();
+        assert_eq!(failure.kind, Kind::Timeout);
+        assert!(metrics.render().contains(&format!("{hit} 1")));
+        drop(places);
+        // A place, and no slot in time.
+        let all = calls.slots.available_permits();
+        let slots = calls.slots.try_acquire_many(all as u32).unwrap();
+        let failure = calls.hang_up(&connection).await.unwrap_err();
+        assert_eq!(failure.kind, Kind::Timeout);
+        assert!(metrics.render().contains(&format!("{hit} 2")));
+        drop(slots);
+        let failure = calls.hang_up(&connection).await.unwrap_err();
+        assert_ne!(failure.detail, "too many other operations are under way");
+        assert!(metrics.render().contains(&format!("{hit} 2")));
+    }
+}

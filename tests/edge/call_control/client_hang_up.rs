@@ -1,12 +1,15 @@
 //! What the edge ends is hung up: once, by its connection, and never in the way of anything.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use tonegate::ids::{CallId, SessionId};
+use tonegate::secret::Digest;
 use tonegate::sim::acs::line::Keying;
 use tonegate::sim::acs::{Dial, Options};
+use tonegate::store::{Enter, Entered, Needs};
 
 use super::client_service::{ACCESS_KEY, Reply, Service};
-use crate::phone::world::{ANI, CONNECTION, Line, Phone, Ringing, signed};
+use crate::phone::world::{ANI, CONNECTION, Line, Phone, Ringing, id, signed};
 
 const OTHER: &str = "08002580-0000-0000-0000-00000000000b";
 
@@ -159,4 +162,40 @@ async fn a05_a_route_may_leave_its_calls_alone() {
     phone.ended("client", "code_wrong", 1).await;
     phone.world.settles().await;
     assert_eq!(service.lines(), Vec::<String>::new());
+}
+
+/// Another replica has the call, and this one has not been told so yet when its gate expires.
+#[tokio::test]
+async fn a25_a_call_that_another_replica_took_over_is_not_hung_up() {
+    let service = Service::usual().await;
+    let gate = "flow = \"pstn\", digits = 3, deadline = \"500ms\"";
+    let phone = phone(service.port, gate, "", "").await;
+    let dial = Dial {
+        connection_id: Some(OTHER.to_owned()),
+        ..phone.dial(&signed("c1"))
+    };
+    let call = rings(&phone, &dial).await;
+    let taken = Enter {
+        call: &CallId::new("c1").unwrap(),
+        owner: SessionId::random(),
+        token: Digest::of("a token that the other replica saw"),
+        token_expires: SystemTime::now() + Duration::from_secs(60),
+        connection: Some(&id(OTHER)),
+        correlation: None,
+        signed: None,
+        needs: Needs::Dialled,
+    };
+    let entered = phone.world.edge().store().enter(&taken).await.unwrap();
+    assert!(matches!(entered, Entered::Pending(_)), "{entered:?}");
+    call.closed(4408, "gate_expired").await;
+    phone.gates("expired", 1).await;
+    expires(&phone, "c2").await;
+    hung_up(&phone, "ok", 1).await;
+    assert_eq!(service.lines(), [terminated(CONNECTION)]);
+}
+
+/// A call whose gate expires.
+async fn expires(phone: &Phone, call: &str) {
+    let call = rings(phone, &phone.dial(&signed(call))).await;
+    call.closed(4408, "gate_expired").await;
 }

@@ -5,6 +5,7 @@ mod callbacks;
 mod client;
 mod client_hang_up;
 mod client_service;
+mod client_simulated;
 mod control;
 mod events;
 mod refused;

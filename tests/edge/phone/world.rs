@@ -128,6 +128,15 @@ impl Phone {
     }
 
     pub async fn with(line: Line) -> Phone {
+        Phone::beside(line, async |_, _| String::new()).await
+    }
+
+    /// The same beside other services, which sign as this issuer does and are of this authority;
+    /// more tables come of them.
+    pub async fn beside(
+        mut line: Line,
+        services: impl AsyncFnOnce(&Arc<Provider>, &Authority) -> String,
+    ) -> Phone {
         let authority = Authority::new("test authority");
         let names = ["localhost", "127.0.0.1"];
         let issuer = Issuer::bind(issuer::Options {
@@ -139,6 +148,7 @@ impl Phone {
         let provider = issuer.provider();
         let stop = CancellationToken::new();
         tokio::spawn(issuer.serve(stop.clone()));
+        line.more += &services(&provider, &authority).await;
         let more = settings(&line, &provider.base());
         let wish = Wish {
             more,
