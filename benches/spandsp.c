@@ -1,4 +1,5 @@
-/* spandsp's DTMF receiver over WAV files, for benches/compare.sh. Never part of the build.
+/* spandsp's DTMF receiver over WAV files, for benches/compare.sh and the tests of calls. Never part
+ * of the build.
  *
  * spandsp < LIST            of WAV files, one a line: grades those that have a FILE.txt beside them
  *                           (tests/dtmf/suite.rs writes both), counts keys in the others

@@ -21,6 +21,7 @@ use crate::admission::{Admission, Denied, Examined, Slots};
 use crate::config::{KnownBy, Live, Route, Settings, Way};
 use crate::error::Reason;
 use crate::label::Label;
+use crate::listener::calls::RETURNING_MAX;
 use crate::listener::explain::Explained;
 use crate::listener::http::{Doors, Open};
 use crate::listener::paths::Paths;
@@ -164,7 +165,6 @@ impl Edge {
     }
 
     fn announce(&self, settings: &Settings) {
-        self.doors.metrics.ready.set(1.0);
         let tls = settings.boot.identity.is_some();
         tracing::info!(role = "public", address = %self.public, tls, "listening");
         tracing::info!(role = "admin", address = %self.admin, tls = false, "listening");
@@ -334,6 +334,7 @@ fn doors(settings: &Settings) -> Result<Doors, Failed> {
         registry,
         store,
         telephony: Arc::new(telephony),
+        returning: Arc::new(Semaphore::new(RETURNING_MAX)),
         known_by: live
             .calls
             .as_ref()

@@ -8,6 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::{Bytes, BytesMut};
+use proptest::prelude::*;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, Empty, duplex};
 use tokio::time::timeout;
 use tonegate::audio::SampleRate;
@@ -17,10 +18,10 @@ use tonegate::config::{
 };
 use tonegate::dtmf::tone;
 use tonegate::error::Reason;
-use tonegate::gate::Answer;
+use tonegate::gate::{Answer, State};
 use tonegate::metrics::Flow;
 use tonegate::relay::{Asked, CallTerms, Leg, Order, Patience, Relay, Terms};
-use tonegate::sim::frame::{CLOSE, Decoder, Frame, PING, PONG, Sender, TEXT};
+use tonegate::sim::frame::{BINARY, CLOSE, CONTINUATION, Decoder, Frame, PING, PONG, Sender, TEXT};
 
 const RATE: SampleRate = SampleRate::Hz24000;
 const METADATA: &str = r#"{"kind":"AudioMetadata","audioMetadata":{"encoding":"PCM","sampleRate":24000,"channels":1,"length":960}}"#;
@@ -198,7 +199,7 @@ fn a12_a_message_with_the_end_of_the_code_in_it_does_not_go_on() {
         let before = [text(METADATA), text(&audio(first))];
         client.write_all(&from_client(&before)).await.unwrap();
         let leg = Leg::plain(edge, Bytes::new());
-        let terms_of_call = call(Some(gate(Prompts::default())), Bridge::Verbatim);
+        let terms_of_call = call(Some(gate(Prompts::default())), voice());
         let mut relay = Relay::gated(leg, terms_of_call, terms());
         let Some(Asked::Try(entry)) = asked(&mut relay).await else {
             panic!("no code was heard");
@@ -212,9 +213,18 @@ fn a12_a_message_with_the_end_of_the_code_in_it_does_not_go_on() {
         let silence = audio(&[0; 480]);
         let after = [text(&audio(rest)), text(&silence)];
         client.write_all(&from_client(&after)).await.unwrap();
-        let seen = frames(&mut upstream, Sender::Client).await;
-        let is_right = seen == [text(METADATA), text(&silence)];
-        assert!(is_right, "{} messages, or others", seen.len());
+        let mut seen = Vec::new();
+        for said in ["session.created", "session.updated"] {
+            let mut event = BytesMut::new();
+            text(&format!(r#"{{"type":"{said}","session":{{}}}}"#)).encode(None, &mut event);
+            upstream.write_all(&event).await.unwrap();
+            seen.extend(frames(&mut upstream, Sender::Client).await);
+        }
+        let update = String::from_utf8(seen[0].payload.to_vec()).unwrap();
+        assert!(update.contains("\"session.update\""), "{update}");
+        let data = BASE64_STANDARD.encode([0; 960]);
+        let append = format!(r#"{{"type":"input_audio_buffer.append","audio":"{data}"}}"#);
+        assert!(seen[1..] == [text(&append)], "{} messages", seen.len());
         relay.abort();
     });
 }
@@ -247,4 +257,177 @@ fn a13_a_verdict_takes_back_what_the_store_was_to_be_asked() {
         let ending = relay.await;
         assert_eq!(ending.reason, Reason::StoreUnavailable);
     });
+}
+
+/// ACS tells of a key also in a message, which may come after the audio was understood.
+#[test]
+fn a33_an_orchestrator_is_not_told_the_keys_of_the_code() {
+    run(async {
+        let (mut client, edge) = duplex(1 << 20);
+        let code = tone::sequence("823", RATE, &tone::Pace::default()).unwrap();
+        let before = [text(METADATA), text(&audio(&code))];
+        client.write_all(&from_client(&before)).await.unwrap();
+        let leg = Leg::plain(edge, Bytes::new());
+        let terms_of_call = call(Some(gate(Prompts::default())), Bridge::Verbatim);
+        let mut relay = Relay::gated(leg, terms_of_call, terms());
+        let Some(Asked::Try(entry)) = asked(&mut relay).await else {
+            panic!("no code was heard");
+        };
+        relay.answer(entry.number(), Answer::Opened);
+        assert!(matches!(asked(&mut relay).await, Some(Asked::Dial)));
+        let (mut upstream, service) = duplex(1 << 20);
+        let relay = tokio::spawn(relay.connect(Leg::plain(service, Bytes::new())));
+        let told = r#"{"kind":"DtmfData","dtmfData":{"data":"3"}}"#;
+        let silence = audio(&[0; 480]);
+        for n in 0..50 {
+            let mut frames = vec![text(&silence)];
+            if n == 10 {
+                frames.push(text(told));
+            }
+            client.write_all(&from_client(&frames)).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        let seen = frames(&mut upstream, Sender::Client).await;
+        assert!(!seen.contains(&text(told)), "the last key was told");
+        assert!(seen.len() > 20, "and the call goes on");
+        // What the caller dials from then on is the orchestrator's.
+        client.write_all(&from_client(&[text(told)])).await.unwrap();
+        let seen = frames(&mut upstream, Sender::Client).await;
+        assert!(seen == [text(told)]);
+        relay.abort();
+    });
+}
+
+/// What either side may say, and what it may not.
+fn said() -> impl Strategy<Value = Frame> {
+    let texts = prop_oneof![
+        Just(METADATA.to_owned()),
+        Just(METADATA.replace("24000", "16000")),
+        Just(audio(&[0; 480])),
+        Just(audio(
+            &tone::sequence("823", RATE, &tone::Pace::default()).unwrap()
+        )),
+        "[0-9*#]".prop_map(|key| format!(r#"{{"kind":"DtmfData","dtmfData":{{"data":"{key}"}}}}"#)),
+        Just(r#"{"type":"session.created","session":{}}"#.to_owned()),
+        Just(r#"{"type":"session.updated","session":{}}"#.to_owned()),
+        Just(r#"{"type":"input_audio_buffer.speech_started"}"#.to_owned()),
+        Just(r#"{"type":"error","error":{"code":"x"}}"#.to_owned()),
+        Just(format!(
+            r#"{{"type":"response.audio.delta","response_id":"r","delta":"{}"}}"#,
+            "AAAA".repeat(30_000)
+        )),
+        "[ -~]{0,40}",
+    ];
+    prop_oneof![
+        40 => (texts, prop::bool::weighted(0.97)).prop_map(|(said, fin)| Frame {
+            fin,
+            opcode: TEXT,
+            payload: said.into(),
+        }),
+        1 => any::<bool>().prop_map(|fin| Frame {
+            fin,
+            opcode: CONTINUATION,
+            payload: Bytes::from_static(b"{}"),
+        }),
+        3 => Just(Frame::whole(PING, "p")),
+        1 => Just(Frame::whole(PONG, "p")),
+        3 => Just(Frame::close(1000, "bye")),
+        1 => Just(Frame::whole(BINARY, "b")),
+    ]
+}
+
+/// Milliseconds; without one what is said is read at once.
+fn pause() -> impl Strategy<Value = u16> {
+    prop_oneof![2 => Just(0u16), 1 => 1u16..400]
+}
+
+fn wire(said: &[(Frame, u16)], mask: Option<[u8; 4]>) -> Vec<(BytesMut, u16)> {
+    let encode = |(frame, pause): &(Frame, u16)| {
+        let mut bytes = BytesMut::new();
+        frame.encode(mask, &mut bytes);
+        (bytes, *pause)
+    };
+    said.iter().map(encode).collect()
+}
+
+/// Says all of it with pauses in between, whether anybody listens or not, and reads nothing for a
+/// while.
+async fn say(stream: DuplexStream, said: Vec<(BytesMut, u16)>, sender: Sender) -> BytesMut {
+    let (mut read, mut write) = tokio::io::split(stream);
+    let mut heard = BytesMut::new();
+    let talk = async move {
+        for (bytes, pause) in said {
+            if write.write_all(&bytes).await.is_err() {
+                break;
+            }
+            if pause > 0 {
+                tokio::time::sleep(Duration::from_millis(pause.into())).await;
+            }
+        }
+        write
+    };
+    let listen = async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        while let Ok(1..) = read.read_buf(&mut heard).await {}
+    };
+    drop(tokio::join!(talk, listen));
+    let mut decoder = Decoder::new(sender, heard.clone());
+    let mut closed = false;
+    // What the edge says is whole frames, and a close frame is the last of them.
+    while let Some(frame) = decoder.next_frame().expect("frames by the book") {
+        assert!(!closed, "something behind a close frame");
+        closed = frame.opcode == CLOSE;
+    }
+    heard
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn s16_whatever_is_said_the_call_ends_and_both_sides_hear_frames_by_the_book(
+        up in proptest::collection::vec((said(), pause()), 0..20),
+        down in proptest::collection::vec((said(), pause()), 0..20),
+        gated in any::<bool>(),
+        verbatim in any::<bool>(),
+        room in 100usize..100_000,
+        answer in 0u8..4,
+    ) {
+        run(async {
+            let (client, edge) = duplex(room);
+            let (upstream, service) = duplex(room);
+            let mut terms = terms();
+            terms.patience.session = Duration::from_secs(60);
+            let bridge = if verbatim { Bridge::Verbatim } else { voice() };
+            let gate = gated.then(|| gate(Prompts::default()));
+            let call = call(gate, bridge);
+            let leg = |io| Leg::plain(io, Bytes::new());
+            let edge = async {
+                if !gated {
+                    return Relay::of_call(leg(edge), leg(service), call, terms).await;
+                }
+                let mut relay = Relay::gated(leg(edge), call, terms);
+                loop {
+                    match relay.asked().await {
+                        Some(Asked::Try(entry)) => match answer {
+                            0 => relay.unanswered(),
+                            1 => relay.answer(entry.number(), Answer::Wrong),
+                            _ => relay.answer(entry.number(), Answer::Opened),
+                        },
+                        Some(Asked::Dial) => return relay.connect(leg(service)).await,
+                        Some(Asked::Nothing) => {}
+                        None => return relay.await,
+                    }
+                }
+            };
+            let up = say(client, wire(&up, Some([1, 2, 3, 4])), Sender::Server);
+            let down = say(upstream, wire(&down, None), Sender::Client);
+            let all = async { tokio::join!(up, down, edge) };
+            let (_, heard, ending) = timeout(Duration::from_secs(120), all).await.expect("an end");
+            let told = ending.call.expect("a call's ending");
+            if let Some(gate) = told.gate.filter(|gate| gate.state != State::Authorised) {
+                assert_eq!(heard.len(), 0, "{:?}", gate.state);
+            }
+        });
+    }
 }

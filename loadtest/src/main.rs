@@ -1,20 +1,26 @@
-//! `tonegate-load`: the far ends of a measurement. `echo` is the upstream, `drive` the callers,
-//! `certificates` the trust between them. Everything stays on loopback and ends by itself.
+//! `tonegate-load`: the far ends of a measurement. `echo` is the upstream, `drive` the callers, `gate`
+//! the callers of telephones, `certificates` the trust between them. Everything stays on loopback
+//! and ends by itself.
 
 mod certificates;
 mod drive;
 mod echo;
 mod frame;
+mod gate;
 mod process;
 mod report;
+mod server;
 mod socket;
 mod tls;
+mod voice;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::server::{Part, Server};
 
 /// What can go wrong ends the run with a sentence; nobody handles it by kind.
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -33,6 +39,8 @@ enum Verb {
     /// Callers that check every byte that comes back
     #[command(subcommand)]
     Drive(drive::Mode),
+    /// Telephone calls: each is let in as ACS' are, dials a code, waits for the agent and talks
+    Gate(gate::Flags),
     /// Writes ca.pem, leaf.pem and leaf.key for localhost, valid for the tests only
     Certificates {
         #[arg(long)]
@@ -74,7 +82,8 @@ fn main() -> ExitCode {
 async fn run(verb: Verb) -> Result<bool> {
     match verb {
         Verb::Echo(flags) => {
-            let server = echo::Server::bind(&flags.certificate, &flags.key, flags.listen).await?;
+            let (certificate, key) = (&flags.certificate, &flags.key);
+            let server = Server::bind(certificate, key, flags.listen, Part::Echo).await?;
             println!(
                 "{}",
                 serde_json::json!({"event": "listening", "address": server.address()?.to_string()})
@@ -83,6 +92,7 @@ async fn run(verb: Verb) -> Result<bool> {
             Ok(true)
         }
         Verb::Drive(mode) => drive::run(mode).await,
+        Verb::Gate(flags) => gate::run(flags).await,
         Verb::Certificates { directory } => certificates::write(&directory).map(|()| true),
     }
 }

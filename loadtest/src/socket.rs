@@ -24,22 +24,34 @@ const MASK: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
 #[derive(clap::Args, Clone)]
 pub struct Target {
     #[arg(long)]
-    address: SocketAddr,
+    pub address: SocketAddr,
     #[arg(
         long,
         default_value = "/voice-live/realtime?api-version=2026-07-15&model=sim-echo"
     )]
-    path: String,
+    pub path: String,
     /// A header of the upgrade request, as `name: value`
     #[arg(long = "header")]
-    headers: Vec<String>,
+    pub headers: Vec<String>,
     /// PEM file with the authority that signed the target's certificate
     #[arg(long)]
-    ca: std::path::PathBuf,
+    pub ca: std::path::PathBuf,
     /// Offer TLS tickets of earlier connections
     #[arg(long)]
-    resume: bool,
+    pub resume: bool,
 }
+
+/// The upgrade was answered with another status than 101.
+#[derive(Debug)]
+pub struct Refused(pub u16);
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "refused with HTTP status {}", self.0)
+    }
+}
+
+impl std::error::Error for Refused {}
 
 #[derive(Clone)]
 pub struct Dialler {
@@ -60,6 +72,11 @@ impl Dialler {
     }
 
     pub async fn dial(&self) -> Result<Socket> {
+        self.dial_to(&self.target.path, &self.target.headers).await
+    }
+
+    /// The same to another path, with other headers.
+    pub async fn dial_to(&self, path: &str, headers: &[String]) -> Result<Socket> {
         let socket = TcpStream::connect(self.target.address).await?;
         socket.set_nodelay(true)?;
         let name = ServerName::try_from("localhost")?;
@@ -71,7 +88,9 @@ impl Dialler {
             input: Vec::new(),
             at: 0,
         };
-        socket.upgrade(&self.target).await?;
+        socket
+            .upgrade(self.target.address.port(), path, headers)
+            .await?;
         Ok(socket)
     }
 }
@@ -87,18 +106,17 @@ pub struct Socket {
 pub enum Event<'a> {
     Text(&'a [u8]),
     Ping(Vec<u8>),
-    Closed,
+    /// With this code, or without a close frame.
+    Closed(Option<u16>),
 }
 
 impl Socket {
-    async fn upgrade(&mut self, target: &Target) -> Result<()> {
+    async fn upgrade(&mut self, port: u16, path: &str, headers: &[String]) -> Result<()> {
         let mut request = format!(
-            "GET {} HTTP/1.1\r\nHost: localhost:{}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+            "GET {path} HTTP/1.1\r\nHost: localhost:{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {KEY}\r\n",
-            target.path,
-            target.address.port()
         );
-        for header in &target.headers {
+        for header in headers {
             request.push_str(header);
             request.push_str("\r\n");
         }
@@ -113,8 +131,13 @@ impl Socket {
             }
         };
         let head = std::str::from_utf8(&self.input[..end])?;
-        if !head.starts_with("HTTP/1.1 101") || !head.contains(ACCEPT) {
-            return Err(format!("refused: {}", head.lines().next().unwrap_or_default()).into());
+        let status = head
+            .strip_prefix("HTTP/1.1 ")
+            .and_then(|rest| rest.get(..3));
+        match status.and_then(|status| status.parse().ok()) {
+            Some(101) if head.contains(ACCEPT) => {}
+            Some(101) | None => return Err("an answer that is none to the upgrade".into()),
+            Some(status) => return Err(Refused(status).into()),
         }
         self.at = end;
         Ok(())
@@ -141,14 +164,19 @@ impl Socket {
             match header.filter(|header| self.input.len() - self.at >= header.frame()) {
                 Some(header) => break header,
                 None if self.fill().await? => {}
-                None => return Ok(Event::Closed),
+                None => return Ok(Event::Closed(None)),
             }
         };
         let payload = self.at + header.length..self.at + header.frame();
         self.at = payload.end;
         match (header.first, header.mask) {
             (0x81, None) => Ok(Event::Text(&self.input[payload])),
-            (0x88, None) => Ok(Event::Closed),
+            (0x88, None) => {
+                let code = self.input[payload].first_chunk();
+                Ok(Event::Closed(Some(
+                    code.map_or(1005, |code| u16::from_be_bytes(*code)),
+                )))
+            }
             (0x89, None) => Ok(Event::Ping(self.input[payload].to_vec())),
             (first, mask) => {
                 Err(format!("unexpected frame {first:#04x}, masked: {}", mask.is_some()).into())
@@ -169,7 +197,7 @@ impl Socket {
             match self.next().await? {
                 Event::Text(text) => return Ok(Some(look(text))),
                 Event::Ping(payload) => self.pong(&payload).await?,
-                Event::Closed => return Ok(None),
+                Event::Closed(_) => return Ok(None),
             }
         }
     }

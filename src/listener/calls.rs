@@ -13,13 +13,20 @@ use crate::config::{Flow, KnownBy, Phone};
 use crate::error::Reason;
 use crate::ids::SessionId;
 use crate::session::Call;
-use crate::store::{Enter, Entered, Facts, Needs};
+use crate::store::{Enter, Entered, Facts, GivenBack, Needs, Unavailable};
 
 /// How long a socket waits for its call to become known, and a store for being asked again: ACS may
 /// dial before whoever answered the call has written it down.
 const WAIT: Duration = Duration::from_secs(2);
 /// From one look to the next.
 const AGAIN: Duration = Duration::from_millis(50);
+/// How long a store that comes back is told which tokens were not spent after all, and how often it
+/// is tried. Who dials again with the same token later than that needs another one.
+const RETURN: Duration = Duration::from_secs(30);
+const RETURN_AGAIN: Duration = Duration::from_millis(500);
+/// Refusals at a time that wait to tell it. A store that is found to be away is asked nothing, so
+/// these are those of the two seconds before that.
+pub const RETURNING_MAX: usize = 4096;
 
 /// Whether the call may begin, and what is known of it. Its token is spent by that.
 pub(super) async fn enter(
@@ -43,7 +50,16 @@ pub(super) async fn enter(
         signed: (doors.known_by == KnownBy::Url).then_some(&signed),
         needs: needs(phone),
     };
-    let (facts, authorised) = match ask(doors, &asked).await? {
+    let entered = match ask(doors, &asked).await {
+        Ok(entered) => entered,
+        Err(unanswered) => {
+            if unanswered.may_be_read_yet {
+                return_later(doors, calling, session);
+            }
+            return Err(unavailable());
+        }
+    };
+    let (facts, authorised) = match entered {
         Entered::Pending(facts) => (facts, false),
         Entered::Authorised { facts, .. } => (facts, true),
         Entered::Spent => {
@@ -70,7 +86,7 @@ pub(super) async fn enter(
         hang_up: doors.acs.clone().filter(|_| phone.hang_up),
     };
     if !authorised && phone.flow.needs_ani() && call.facts.ani.is_none() {
-        give_back(&call).await;
+        give_back(&call, session).await;
         return Err(forbidden(
             "the caller withholds the number that the key is built of",
         ));
@@ -78,29 +94,73 @@ pub(super) async fn enter(
     Ok(call)
 }
 
+/// The store gave no answer in time.
+#[derive(Clone, Copy)]
+struct Unanswered {
+    /// A question was sent, and a server that was frozen reads it when it goes on.
+    may_be_read_yet: bool,
+}
+
 /// Asks until the store has answered and the call is known, for a while.
-async fn ask(doors: &Doors, asked: &Enter<'_>) -> Result<Entered, Refusal> {
+async fn ask(doors: &Doors, asked: &Enter<'_>) -> Result<Entered, Unanswered> {
     let deadline = Instant::now() + WAIT;
-    let mut last = Err(unavailable());
+    let mut may_be_read_yet = false;
     loop {
-        let Ok(answer) = timeout_at(deadline, doors.store.enter(asked)).await else {
-            return last;
-        };
-        last = match answer {
-            Ok(Entered::Unknown) => Ok(Entered::Unknown),
-            Ok(entered) => return Ok(entered),
-            Err(_) => Err(unavailable()),
+        let unknown = match timeout_at(deadline, doors.store.enter(asked)).await {
+            // Whatever was asked before has been read by now as well.
+            Ok(Ok(Entered::Unknown)) => {
+                may_be_read_yet = false;
+                true
+            }
+            Ok(Ok(entered)) => return Ok(entered),
+            Ok(Err(Unavailable::Timeout)) | Err(_) => {
+                may_be_read_yet = true;
+                false
+            }
+            Ok(Err(_)) => false,
         };
         if Instant::now() + AGAIN >= deadline {
-            return last;
+            return match unknown {
+                true => Ok(Entered::Unknown),
+                false => Err(Unanswered { may_be_read_yet }),
+            };
         }
         sleep(AGAIN).await;
     }
 }
 
-/// The `101` will not come: the token is not spent after all.
-pub(super) async fn give_back(call: &Call) {
-    if let Err(error) = call.store.give_back(&call.calling.token).await {
+/// Tells the store that nothing came of an upgrade, as soon as it can be told.
+fn return_later(doors: &Doors, calling: &Calling, session: SessionId) {
+    let Ok(place) = doors.returning.clone().try_acquire_owned() else {
+        doors.metrics.limit_hit("store");
+        return;
+    };
+    let (store, resume) = (doors.store.clone(), doors.resume);
+    let (call, token) = (calling.call.clone(), calling.token);
+    tokio::spawn(async move {
+        let _place = place;
+        let given = GivenBack {
+            call: &call,
+            token,
+            owner: session,
+            resume,
+        };
+        let deadline = Instant::now() + RETURN;
+        while store.give_back(&given).await.is_err() && Instant::now() < deadline {
+            sleep(RETURN_AGAIN).await;
+        }
+    });
+}
+
+/// The `101` will not come: the token is not spent after all, nor the call taken from whom had it.
+pub(super) async fn give_back(call: &Call, session: SessionId) {
+    let given = GivenBack {
+        call: &call.calling.call,
+        token: call.calling.token,
+        owner: session,
+        resume: call.resume,
+    };
+    if let Err(error) = call.store.give_back(&given).await {
         tracing::debug!(call = %call.calling.call, %error, "the token stays spent");
     }
 }

@@ -57,6 +57,8 @@ pub struct Doors {
     pub registry: Registry,
     pub store: Arc<Store>,
     pub telephony: Arc<Telephony>,
+    /// Places for those who tell the store later that a token was not spent.
+    pub returning: Arc<Semaphore>,
     /// What makes a call one that is known.
     pub known_by: KnownBy,
     /// How long a call's verdict holds after its media socket has dropped.
@@ -391,6 +393,7 @@ mod tests {
             registry: Registry::default(),
             store,
             telephony: Arc::new(telephony),
+            returning: Arc::new(Semaphore::new(1)),
             known_by: KnownBy::Record,
             resume: Duration::ZERO,
             acs: None,

@@ -3,7 +3,7 @@
 //! One task per connection, on the thread that accepted it; it stays there to the session's end.
 
 pub mod admin;
-mod calls;
+pub mod calls;
 pub mod explain;
 pub mod head;
 mod hop;

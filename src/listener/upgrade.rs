@@ -65,14 +65,17 @@ pub(super) async fn upgrade(
         )),
         None => None,
     };
+    // Whoever comes while the upstream is dialled takes the call over, and not the other way round;
+    // whoever then finds no upstream has taken nothing.
+    let turn = doors.registry.turn();
     let upstream = if call.as_ref().is_some_and(|call| call.is_gated()) {
         None
     } else {
-        Some(dial(open, grant.want(&open.route.name, id), call.as_deref()).await?)
+        Some(dial(open, grant.want(&open.route.name, id), id, call.as_deref()).await?)
     };
     let entry = doors.registry.enter(id);
     let entry = match &call {
-        Some(call) => entry.of_call(&call.calling.call),
+        Some(call) => entry.of_call(&call.calling.call, turn),
         None => entry,
     };
     Ok(session::Parts {
@@ -111,6 +114,7 @@ pub(super) fn count_behind_hop(
 async fn dial(
     open: &Open,
     want: Want<'_>,
+    session: SessionId,
     call: Option<&session::Call>,
 ) -> Result<Dialled, Refusal> {
     match upstream::dial_first(&open.upstreams, want).await {
@@ -118,7 +122,7 @@ async fn dial(
         Err((name, failure)) => {
             upstream::warn(&open.dial_warnings, &open.route.name, &name, failure);
             if let Some(call) = call {
-                calls::give_back(call).await;
+                calls::give_back(call, session).await;
             }
             Err(Refusal::from(failure))
         }

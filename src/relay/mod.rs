@@ -38,6 +38,7 @@ mod order;
 mod pending;
 mod policy;
 mod pump;
+mod random;
 mod terms;
 mod tls;
 mod watch;
@@ -61,6 +62,7 @@ use self::call::Call;
 use self::end::End;
 use self::policy::Lock;
 use self::pump::{Input, Pump};
+use self::random::random;
 use self::terms::Cause;
 use self::watch::Watch;
 use crate::config::Dtmf;
@@ -387,12 +389,4 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ending> {
         buffer::with_read_buffer(|buffer| self.wake(cx, buffer))
     }
-}
-
-/// Four bytes that nobody can foresee: a masking key for a frame of the edge's own (RFC 6455, 5.3
-/// wants it so), or the mark of its pings.
-fn random() -> [u8; 4] {
-    let mut bytes = [0; 4];
-    aws_lc_rs::rand::fill(&mut bytes).expect("the system generator never fails after boot");
-    bytes
 }

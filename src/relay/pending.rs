@@ -6,7 +6,7 @@ use std::task::Poll;
 
 use tokio::io::{AsyncRead, AsyncWrite, Empty};
 
-use super::call::{Asked, Call, CallTerms};
+use super::call::{Asked, Call, CallTerms, GateEnding};
 use super::end::End;
 use super::pump::Pump;
 use super::{Leg, Phase, Relay, Terms};
@@ -63,6 +63,12 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C, Empty> {
         if let Some(call) = &mut self.call {
             call.press(digit);
         }
+    }
+
+    /// How the gate stands.
+    pub fn gate(&self) -> Option<GateEnding> {
+        let call = self.call.as_ref()?;
+        call.gate_ending(tokio::time::Instant::now())
     }
 
     /// The session cannot go on.

@@ -55,6 +55,15 @@ pub struct Call {
     pub hang_up: Option<Arc<CallAutomation>>,
 }
 
+/// What came of asking the store for a code.
+enum Said {
+    Answer(Answer),
+    /// The call is not this session's any more.
+    Over(Side, Reason),
+    /// It could not be asked; when to ask again.
+    Nothing(Duration),
+}
+
 /// Whose call it is.
 #[derive(Clone, Copy)]
 pub(super) struct Whose<'a> {
@@ -114,12 +123,16 @@ impl Call {
                     // Else a key could be consumed for a caller who is being told no.
                     Asked::Nothing => trying.set(None.into()),
                 },
-                Some((entry, tried)) = &mut trying => match tried {
-                    Ok(answer) => {
+                Some((entry, said)) = &mut trying => match said {
+                    Said::Answer(answer) => {
                         trying.set(None.into());
                         relay.answer(entry.number(), answer);
                     }
-                    Err(wait) => {
+                    Said::Over(by, reason) => {
+                        trying.set(None.into());
+                        relay.fail(by, reason);
+                    }
+                    Said::Nothing(wait) => {
                         relay.unanswered();
                         trying.set(Some(self.try_code(whose, entry, wait)).into());
                     }
@@ -159,18 +172,12 @@ impl Call {
         self.store.tones(call, session, heard).await
     }
 
-    /// Tries a code after `wait`. If the store cannot be asked: how long to wait before it is asked
-    /// again.
-    async fn try_code(
-        &self,
-        whose: Whose<'_>,
-        entry: Entry,
-        wait: Duration,
-    ) -> (Entry, Result<Answer, Duration>) {
+    /// Tries a code after `wait`.
+    async fn try_code(&self, whose: Whose<'_>, entry: Entry, wait: Duration) -> (Entry, Said) {
         tokio::time::sleep(wait).await;
         let Some((ani, key)) = self.key(&entry) else {
             // What was dialled is no key that could be in the store.
-            return (entry, Ok(Answer::Wrong));
+            return (entry, Said::Answer(Answer::Wrong));
         };
         let gate = self.gate();
         let attempt = Attempt {
@@ -188,15 +195,21 @@ impl Call {
                 .map(|rate| (whose.route, rate)),
             shared_ani: gate.is_some_and(|gate| gate.dialled == Dialled::Pstn { ani: Ani::Shared }),
         };
-        let answer = match self.store.try_code(&attempt).await {
-            Ok(Tried::Opened) => Ok(Answer::Opened),
-            Ok(Tried::Wrong) => Ok(Answer::Wrong),
-            Ok(Tried::LockedOut) => Ok(Answer::LockedOut),
-            // Another session has the call now, and this one is told so in a moment.
-            Ok(Tried::NotOurs) => Ok(Answer::Wrong),
-            Err(_) => Err((2 * wait).clamp(AGAIN[0], AGAIN[1])),
+        let later = Said::Nothing((2 * wait).clamp(AGAIN[0], AGAIN[1]));
+        let said = match self.store.try_code(&attempt).await {
+            Ok(Tried::Opened) => Said::Answer(Answer::Opened),
+            Ok(Tried::Wrong) => Said::Answer(Answer::Wrong),
+            Ok(Tried::LockedOut) => Said::Answer(Answer::LockedOut),
+            Ok(Tried::NotOurs) => match self.store.look(&self.calling.call, whose.session).await {
+                Ok(Still::Superseded) => Said::Over(Side::Edge, Reason::Superseded),
+                Ok(Still::Ended) => Said::Over(Side::Client, Reason::HungUp),
+                // The call is forgotten, and with it what could be opened.
+                Ok(Still::Ours | Still::Gone) => Said::Answer(Answer::Wrong),
+                Err(_) => later,
+            },
+            Err(_) => later,
         };
-        (entry, answer)
+        (entry, said)
     }
 
     /// The key that an entry asks for, and whose failure it would be.

@@ -215,6 +215,9 @@ impl Session {
             }
             None => None,
         };
+        if let Some(gate) = relay.gate() {
+            self.count_gate(&gate);
+        }
         match dialled {
             Some(dialled) => {
                 let dial = dialled.took;

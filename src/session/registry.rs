@@ -1,5 +1,6 @@
 //! All running sessions of the process, so that an order reaches each on whichever thread it runs.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use dashmap::DashMap;
@@ -17,8 +18,9 @@ pub struct Registry(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     sessions: DashMap<SessionId, Arc<Order>>,
-    /// Whose each call is.
-    calls: DashMap<CallId, SessionId>,
+    /// Whose each call is, and whose turn that was.
+    calls: DashMap<CallId, (SessionId, Turn)>,
+    turns: AtomicU64,
     /// Set when all sessions were told to end: one that was on its way in ends at once too.
     closing: OnceLock<Reason>,
     emptied: Notify,
@@ -43,12 +45,17 @@ impl Registry {
     /// Ends the session that carries this call, if one of this process does.
     pub fn hang_up(&self, call: &CallId) -> bool {
         let shared = &self.0;
-        let session = shared.calls.get(call).map(|session| *session);
+        let session = shared.calls.get(call).map(|whose| whose.0);
         let order = session.and_then(|id| shared.sessions.get(&id).map(|order| order.clone()));
         if let Some(order) = &order {
             order.end(Reason::HungUp);
         }
         order.is_some()
+    }
+
+    /// The turn of an upgrade that has just been let in.
+    pub fn turn(&self) -> Turn {
+        Turn(self.0.turns.fetch_add(1, Ordering::Relaxed))
     }
 
     pub fn len(&self) -> usize {
@@ -82,6 +89,10 @@ impl Registry {
     }
 }
 
+/// The order in which upgrades were let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Turn(u64);
+
 /// A session's place in the registry; dropping it takes it out.
 pub struct Entry {
     id: SessionId,
@@ -91,13 +102,23 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// The session carries this call from now on; another one that did is over.
-    pub fn of_call(mut self, call: &CallId) -> Entry {
+    /// The session carries this call from now on; another one that did is over, or this one, if the
+    /// other's turn was later.
+    pub fn of_call(mut self, call: &CallId, turn: Turn) -> Entry {
         let shared = &self.registry.0;
-        let before = shared.calls.insert(call.clone(), self.id);
+        let mut place = shared.calls.entry(call.clone()).or_insert((self.id, turn));
+        let (holder, latest) = *place;
         self.call = Some(call.clone());
-        let order = before.and_then(|before| shared.sessions.get(&before).map(|o| o.clone()));
-        if let Some(order) = order {
+        let over = if latest > turn {
+            self.id
+        } else {
+            *place = (self.id, turn);
+            holder
+        };
+        drop(place);
+        let first = holder == self.id && over == self.id && latest == turn;
+        let order = shared.sessions.get(&over).map(|order| order.clone());
+        if let Some(order) = order.filter(|_| !first) {
             order.end(Reason::Superseded);
         }
         self
@@ -117,7 +138,7 @@ impl Drop for Entry {
         self.registry.0.sessions.remove(&self.id);
         if let Some(call) = &self.call {
             let calls = &self.registry.0.calls;
-            calls.remove_if(call, |_, owner| *owner == self.id);
+            calls.remove_if(call, |_, (owner, _)| *owner == self.id);
         }
         if self.registry.is_empty() {
             self.registry.0.emptied.notify_waiters();
@@ -136,7 +157,10 @@ mod tests {
         let cx = &mut Context::from_waker(std::task::Waker::noop());
         let call = CallId::new("7f0c").unwrap();
         let other = CallId::new("7f0d").unwrap();
-        let enter = |call| registry.enter(SessionId::random()).of_call(call);
+        let enter = |call| {
+            let turn = registry.turn();
+            registry.enter(SessionId::random()).of_call(call, turn)
+        };
         let (first, beside) = (enter(&call), enter(&other));
         let second = enter(&call);
         assert_eq!(first.order().poll(cx), Some(Reason::Superseded));
@@ -146,7 +170,16 @@ mod tests {
         let third = enter(&call);
         assert_eq!(second.order().poll(cx), Some(Reason::Superseded));
         assert_eq!(third.order().poll(cx), None);
-        drop((second, third, beside));
+        // One that was let in before the one that has the call, and comes after it, is over itself.
+        let early = registry.turn();
+        let fourth = enter(&call);
+        assert_eq!(third.order().poll(cx), Some(Reason::Superseded));
+        let late = registry.enter(SessionId::random()).of_call(&call, early);
+        assert_eq!(late.order().poll(cx), Some(Reason::Superseded));
+        assert_eq!(fourth.order().poll(cx), None);
+        drop(late);
+        assert_eq!(registry.0.calls.len(), 2);
+        drop((second, third, fourth, beside));
         assert!(registry.0.calls.is_empty());
     }
 
@@ -156,7 +189,10 @@ mod tests {
         let cx = &mut Context::from_waker(std::task::Waker::noop());
         let [call, other] = ["7f0c", "7f0d"].map(|id| CallId::new(id).unwrap());
         assert!(!registry.hang_up(&call));
-        let enter = |call| registry.enter(SessionId::random()).of_call(call);
+        let enter = |call| {
+            let turn = registry.turn();
+            registry.enter(SessionId::random()).of_call(call, turn)
+        };
         let (first, beside) = (enter(&call), enter(&other));
         assert!(registry.hang_up(&call));
         assert_eq!(first.order().poll(cx), Some(Reason::HungUp));

@@ -81,25 +81,22 @@ impl Session {
         );
     }
 
+    /// Adds a gate to the counters, as soon as it is decided.
+    pub(super) fn count_gate(&self, gate: &GateEnding) {
+        let (metrics, route) = (&self.metrics, &self.route);
+        metrics.gate_ended(route, gate_result(gate.state), gate.after);
+        for (feed, count) in [
+            ("in_band", gate.pressed.in_band),
+            ("message", gate.pressed.message),
+            ("callback", gate.pressed.callback),
+        ] {
+            metrics.gate_digits(route, feed, count);
+        }
+    }
+
     /// Adds a call to the counters.
     pub(super) fn count_call(&self, told: &CallEnding) {
         let (metrics, route) = (&self.metrics, &self.route);
-        if let Some(GateEnding {
-            state,
-            after,
-            pressed,
-            ..
-        }) = told.gate
-        {
-            metrics.gate_ended(route, gate_result(state), after);
-            for (feed, count) in [
-                ("in_band", pressed.in_band),
-                ("message", pressed.message),
-                ("callback", pressed.callback),
-            ] {
-                metrics.gate_digits(route, feed, count);
-            }
-        }
         let drops = &told.drops;
         for (kind, count) in [
             ("unknown", drops.unknown),

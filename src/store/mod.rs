@@ -12,7 +12,7 @@
 //! | key | type | kept | written by | read by |
 //! | --- | --- | --- | --- | --- |
 //! | `pstn:{ani}:{code}`, `sip:{id}`, `acs:call_connection_id:{id}` | any | as its writer says | other clouds, the session API | `try_code`, `enter` |
-//! | `call:{{call}}` | hash: `ani`, `sip`, `sip_key`, `connection`, `correlation`, `noted`, `owner`, `opened`, `heard`, `ended` | `ttl`, anew with each write and look | `note_call`, `enter`, `tones`, `end_call` | all |
+//! | `call:{{call}}` | hash: `ani`, `sip`, `sip_key`, `connection`, `correlation`, `noted`, `owner`, `before`, `opened`, `heard`, `ended` | `ttl`, anew with each write and look | `note_call`, `enter`, `tones`, `end_call` | all |
 //! | `live:{{call}}` | string: the session that opened the call | `ttl`, anew with each look; after `leave` for the resume window | `enter`, `try_code` | `enter`, `try_code`, `look` |
 //! | `tries:{{call}}` | hash: session and number of a try → `wrong`, `opened`, `reserved` | `ttl` | `try_code` | `try_code` |
 //! | `spent:{sha256 of a token}` | string: the session that spent it | until the token ends | `enter` | `enter` |
@@ -111,6 +111,16 @@ pub enum Entered {
     OtherConnection,
     /// No session key.
     NoKey,
+}
+
+/// An upgrade that came to nothing after all.
+#[derive(Clone, Copy, Debug)]
+pub struct GivenBack<'a> {
+    pub call: &'a CallId,
+    pub token: Digest,
+    pub owner: SessionId,
+    /// How long the verdict holds if the session that had the call has left meanwhile.
+    pub resume: Duration,
 }
 
 /// A code that a caller dialled.
@@ -280,12 +290,13 @@ impl Store {
         self.count("try_code", work).await
     }
 
-    /// The `101` did not come: the token is not spent after all.
-    pub async fn give_back(&self, token: &Digest) -> Result<(), Unavailable> {
+    /// The `101` did not come: the token is not spent after all, and a session that had the call
+    /// has it again.
+    pub async fn give_back(&self, given: &GivenBack<'_>) -> Result<(), Unavailable> {
         let work = async {
             match &self.engine {
-                Engine::Memory(memory) => memory.give_back(token),
-                Engine::Redis(redis) => Box::pin(redis.give_back(token, &self.keys)).await,
+                Engine::Memory(memory) => memory.give_back(given),
+                Engine::Redis(redis) => Box::pin(redis.give_back(given, &self.keys)).await,
             }
         };
         self.count("give_back", work).await

@@ -9,10 +9,8 @@ use tonegate::sim::certificate::Authority;
 use tonegate::sim::platform::{Desk, Options, Platform};
 use tonegate::store::{Entered, Needs, Tried, Unavailable};
 
-use crate::server::{Cluster, Server, Watched};
-use crate::under::{
-    Call, HOUR, Running, acl_line, at, eventually, lines, secured, sentinels, settings,
-};
+use crate::server::{Cluster, Server, Watched, acl_line};
+use crate::under::{Call, HOUR, Running, at, eventually, lines, secured, sentinels, settings};
 
 fn impatient(redis: Redis) -> config::Store {
     settings(Redis {
@@ -94,7 +92,8 @@ async fn s31_a_server_that_comes_later_is_found() {
     let server = Server::plain(&[]);
     server.kill();
     let running = Running::new(&impatient(at(Layout::Single, &[&server])));
-    let asked = running.store.give_back(&Call::new().token).await;
+    let call = Call::new();
+    let asked = running.store.give_back(&call.given_back(call.owner)).await;
     assert_eq!(asked, Err(Unavailable::Unreachable));
     server.restart();
     assert!(matches!(

@@ -13,8 +13,8 @@ use tonegate::secret::Secret;
 use tonegate::sim::certificate::Authority;
 use tonegate::store::{Attempt, Entered, Facts, Needs, Store, Tried, Unavailable};
 
-use crate::server::{Cluster, Monitor, Server};
-use crate::under::{Call, HOUR, Running, acl_line, at, eventually, prefixed, secured, settings};
+use crate::server::{Cluster, Monitor, Server, acl_line};
+use crate::under::{Call, HOUR, Running, at, eventually, prefixed, secured, settings};
 
 fn single(server: &Server) -> config::Store {
     settings(at(Layout::Single, &[server]))
@@ -322,7 +322,7 @@ async fn s29_the_user_of_the_readme_is_enough_and_may_nothing_else() {
     store.try_code(&call.attempt(&key, 1)).await.unwrap();
     store.look(&call.id, call.owner).await.unwrap();
     store.leave(&call.id, call.owner, HOUR).await.unwrap();
-    store.give_back(&call.token).await.unwrap();
+    store.give_back(&call.given_back(call.owner)).await.unwrap();
     assert_eq!(server.tell(&["ACL", "LOG"]), "", "something was refused");
     for command in [
         vec!["KEYS", "*"],

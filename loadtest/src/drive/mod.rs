@@ -15,8 +15,9 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
 use crate::report::Counts;
+use crate::server::{Part, Server};
 use crate::socket::{Dialler, Socket, Target};
-use crate::{Result, echo, process};
+use crate::{Result, process};
 
 /// Handshakes under way at once while connections are opened: enough to keep both ends busy.
 const DIALS_AT_ONCE: usize = 16;
@@ -61,7 +62,8 @@ impl Common {
         if let (Some(listen), Some(certificate), Some(key)) =
             (self.echo, &self.certificate, &self.key)
         {
-            tokio::spawn(echo::Server::bind(certificate, key, listen).await?.serve());
+            let server = Server::bind(certificate, key, listen, Part::Echo).await?;
+            tokio::spawn(server.serve());
         }
         Dialler::new(self.target.clone())
     }
@@ -91,7 +93,7 @@ impl Common {
 }
 
 /// The cost of the watched processes between two moments.
-struct Meter {
+pub struct Meter {
     pids: Vec<u32>,
     cpu: u64,
     resident: u64,
@@ -99,7 +101,7 @@ struct Meter {
 }
 
 impl Meter {
-    fn start(pids: &[u32]) -> Meter {
+    pub fn start(pids: &[u32]) -> Meter {
         let pids = process::family(pids);
         let (cpu, resident) = (
             process::cpu_nanoseconds(&pids),
@@ -113,7 +115,7 @@ impl Meter {
         }
     }
 
-    fn cpu_us(&self) -> f64 {
+    pub fn cpu_us(&self) -> f64 {
         process::cpu_nanoseconds(&self.pids).saturating_sub(self.cpu) as f64 / 1000.0
     }
 
@@ -128,7 +130,7 @@ impl Meter {
 
 /// Keeps the thread awake: a generator that sleeps measures its own waking, and lends the proxy
 /// under test the other core's idle time. Ends with the runtime.
-fn stay_awake() {
+pub fn stay_awake() {
     tokio::spawn(async {
         loop {
             tokio::task::yield_now().await;

@@ -17,6 +17,9 @@ use crate::wire::acs::{self, Message};
 /// Characters of base64 that are decoded at once: a multiple of eight, so that no sample is cut.
 const PIECE: usize = 2048;
 
+/// How long after a key has gone up ACS may tell of it in a message: as long as the gate waits for it.
+const LATE: Duration = Duration::from_millis(500);
+
 /// Digits that a gate was given, by feed; the same press told by two of them counts for both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pressed {
@@ -52,10 +55,14 @@ pub(super) struct Gated {
     store_failed: bool,
     /// The caller dials: nobody listens to prompts meanwhile.
     hush: bool,
+    /// Messages go on as they are, also those that tell of keys.
+    verbatim: bool,
+    /// When the audio last told of a key.
+    heard_at: Duration,
 }
 
 impl Gated {
-    pub(super) fn new(settings: Arc<config::Gate>) -> Gated {
+    pub(super) fn new(settings: Arc<config::Gate>, verbatim: bool) -> Gated {
         Gated {
             gate: Gate::new(&settings),
             settings,
@@ -65,6 +72,28 @@ impl Gated {
             ends: None,
             store_failed: false,
             hush: false,
+            verbatim,
+            heard_at: Duration::ZERO,
+        }
+    }
+
+    /// When a message may still come that tells of a key of the code, if it has not come.
+    fn tells_until(&self) -> Option<Duration> {
+        let outstanding = self.pressed.message < self.pressed.in_band;
+        (self.verbatim && outstanding).then(|| self.heard_at.saturating_add(LATE))
+    }
+
+    /// Whether nothing of the code is still to come, so that what comes may go on.
+    fn is_over(&self, at: Duration) -> bool {
+        self.gate.may_forward(at) && self.tells_until().is_none_or(|until| at >= until)
+    }
+
+    /// When time alone will change something.
+    fn wake_at(&self) -> Option<Duration> {
+        let gate = self.gate.wake_at();
+        match self.gate.state() {
+            State::Authorised => gate.max(self.tells_until()),
+            State::Pending | State::Rejected | State::Expired => gate,
         }
     }
 
@@ -138,8 +167,14 @@ impl Gated {
         for piece in text.chunks(PIECE) {
             let samples = audio::pcm16_from_base64(piece, &mut samples).ok()?;
             ears.hear(name, samples, at, |heard| match heard {
-                Heard::Down { digit, at } => self.press(Feed::InBand, digit, at),
-                Heard::Up { at } => self.gate.release(at),
+                Heard::Down { digit, at } => {
+                    self.heard_at = self.heard_at.max(at);
+                    self.press(Feed::InBand, digit, at);
+                }
+                Heard::Up { at } => {
+                    self.heard_at = self.heard_at.max(at);
+                    self.gate.release(at);
+                }
             });
         }
         Some(())
@@ -154,7 +189,7 @@ impl Call {
         let Some(gated) = &mut self.gated else {
             return true;
         };
-        let was_open = gated.gate.may_forward(at);
+        let was_open = gated.is_over(at);
         // Without its format audio cannot be listened to.
         let unheard = match &mut self.ears {
             Some(ears) => gated.hear(ears, message, at),
@@ -214,7 +249,7 @@ impl Call {
                 self.speaker.hush();
             }
         }
-        let may_forward = gated.gate.may_forward(at);
+        let may_forward = gated.is_over(at);
         if let Some(prompt) = says {
             self.say(prompt, now);
         }
@@ -278,13 +313,11 @@ impl Call {
     /// When time alone will change something.
     pub(in crate::relay) fn wake_at(&self) -> Option<Instant> {
         let gated = self.gated.as_ref()?;
-        gated
-            .ends
-            .or_else(|| Some(self.began + gated.gate.wake_at()?))
+        gated.ends.or_else(|| Some(self.began + gated.wake_at()?))
     }
 
     /// How the gate stands or has ended, where there is one.
-    pub(super) fn gate_ending(&self, now: Instant) -> Option<GateEnding> {
+    pub(in crate::relay) fn gate_ending(&self, now: Instant) -> Option<GateEnding> {
         let now = now.saturating_duration_since(self.began);
         let gated = self.gated.as_ref().map(|gated| gated.ending(now));
         gated.or(self.gate)

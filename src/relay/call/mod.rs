@@ -114,9 +114,10 @@ impl Call {
             config::Bridge::VoiceLive(session) => Way::Bridge(Box::new(Bridge::new(session))),
             config::Bridge::Verbatim => Way::Verbatim(Verbatim::default()),
         };
+        let verbatim = matches!(way, Way::Verbatim(_));
         let mut call = Call {
             began,
-            gated: terms.gate.map(|gate| Box::new(Gated::new(gate))),
+            gated: terms.gate.map(|gate| Box::new(Gated::new(gate, verbatim))),
             ani: terms.ani,
             rate: None,
             ears: None,

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use self::table::Table;
 use super::{
-    Attempt, Enter, Entered, Facts, Keys, Needs, Policy, SessionKey, Still, Tried, Unavailable,
-    until,
+    Attempt, Enter, Entered, Facts, GivenBack, Keys, Needs, Policy, SessionKey, Still, Tried,
+    Unavailable, until,
 };
 use crate::config::Rate;
 use crate::ids::{CallId, ForeignId, SessionId};
@@ -49,6 +49,8 @@ type Try = (SessionId, u32);
 struct Call {
     facts: Facts,
     owner: Option<SessionId>,
+    /// Whose it was before it was taken over, unless that session has left.
+    before: Option<SessionId>,
     opened: bool,
     /// The last tone that a session has taken.
     heard: u32,
@@ -115,6 +117,9 @@ impl Memory {
             state.live.put(enter.call.clone(), opener, ttl)?;
         }
         let facts = call.facts.clone();
+        if let Some(before) = call.owner.filter(|before| *before != enter.owner) {
+            call.before = Some(before);
+        }
         call.owner = Some(enter.owner);
         call.opened = opened;
         state.calls.put(enter.call.clone(), call, ttl)?;
@@ -176,8 +181,20 @@ impl Memory {
         Ok(tried)
     }
 
-    pub(super) fn give_back(&self, token: &Digest) -> Result<(), Unavailable> {
-        self.state().spent.remove(token);
+    pub(super) fn give_back(&self, given: &GivenBack<'_>) -> Result<(), Unavailable> {
+        let mut state = self.state();
+        if state.spent.get(&given.token) == Some(&given.owner) {
+            state.spent.remove(&given.token);
+        }
+        let known = state.calls.get_mut(given.call);
+        let Some(call) = known.filter(|call| call.owner == Some(given.owner)) else {
+            return Ok(());
+        };
+        call.owner = call.before.take();
+        let nobodys = call.owner.is_none();
+        if nobodys && state.live.get(given.call) != Some(&given.owner) {
+            state.live.keep(given.call, given.resume);
+        }
         Ok(())
     }
 
@@ -188,9 +205,14 @@ impl Memory {
         resume: Duration,
     ) -> Result<(), Unavailable> {
         let mut state = self.state();
-        let known = state.calls.get(call);
-        if known.is_some_and(|known| known.owner == Some(owner)) {
+        let Some(known) = state.calls.get_mut(call) else {
+            return Ok(());
+        };
+        if known.owner == Some(owner) {
             state.live.keep(call, resume);
+        } else if known.before == Some(owner) {
+            // Should the call come back, there is nobody to have it.
+            known.before = None;
         }
         Ok(())
     }

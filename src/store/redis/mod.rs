@@ -35,11 +35,12 @@ use tokio::time::{Instant, sleep, timeout};
 
 use self::script::{Script, Scripts};
 use self::told::Told;
-use super::{Attempt, Enter, Entered, Facts, Keys, Policy, SessionKey, Still, Tried, Unavailable};
+use super::{
+    Attempt, Enter, Entered, Facts, GivenBack, Keys, Policy, SessionKey, Still, Tried, Unavailable,
+};
 use crate::config::{self, Layout};
 use crate::ids::{CallId, SessionId};
 use crate::metrics;
-use crate::secret::Digest;
 use crate::upstream;
 use crate::upstream::identity::Identity;
 
@@ -187,12 +188,22 @@ impl Redis {
         }
     }
 
-    pub(super) async fn give_back(&self, token: &Digest, keys: &Keys) -> Result<(), Unavailable> {
+    pub(super) async fn give_back(
+        &self,
+        given: &GivenBack<'_>,
+        keys: &Keys,
+    ) -> Result<(), Unavailable> {
         let turn = self.turn()?;
-        let options = turn.options()?;
-        let client = self.client.with_options(&options);
-        let gone: Result<i64, Error> = client.del(keys.spent(token)).await;
-        gone.map(drop).map_err(|error| self.unavailable(&error))
+        let owner = given.owner.to_string();
+        let spent = [keys.spent(&given.token)];
+        let unspend = turn.ask(&self.scripts.unspend, spent, [owner.clone()]);
+        let call = [keys.call(given.call), keys.live(given.call)];
+        let said = [owner, ms(given.resume)];
+        let hand_back = turn.ask(&self.scripts.hand_back, call, said);
+        let (unspent, handed): (Result<String, _>, Result<String, _>) =
+            tokio::join!(unspend, hand_back);
+        is(&unspent?, "ok")?;
+        is(&handed?, "ok")
     }
 
     pub(super) async fn leave(

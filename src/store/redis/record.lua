@@ -50,6 +50,11 @@ end
 
 -- Takes the call over. What may fail for want of memory comes first, and nothing is written before.
 local function take_over(call, live, new, opened)
+  local before = redis.call('HGET', call, 'owner')
+  if before and before ~= owner then
+    new[#new + 1] = 'before'
+    new[#new + 1] = before
+  end
   new[#new + 1] = 'owner'
   new[#new + 1] = owner
   new[#new + 1] = 'opened'

@@ -10,6 +10,7 @@ use tonegate::dtmf::tone::Pace as Keys;
 use tonegate::sim::acs::line::{FRAME, Heard, Keying, Talker};
 use tonegate::sim::acs::{Channel, Options};
 
+use super::spandsp::keys_heard;
 use super::world::{ANI, Phone, find, keys_in, same, signed, speech};
 
 /// Silence before the first key, as the simulated caller has it.
@@ -151,7 +152,7 @@ impl Case {
 
     /// What the upstream got is one stretch of what was said, sample for sample, from somewhere
     /// behind the last key on.
-    fn judge(&self, sent: &[i16], heard: &[i16]) {
+    async fn judge(&self, sent: &[i16], heard: &[i16]) {
         let (what, rate) = (self.what, self.rate);
         let (before, after) = (self.before(), self.after());
         let voice_sent = find(&after, sent).unwrap();
@@ -168,7 +169,9 @@ impl Case {
             assert_eq!(keys_in(quiet, rate, setting), "", "{what}");
         }
         assert_eq!(keys_in(heard, rate, Setting::Standard), "", "{what}");
+        assert_eq!(keys_heard(heard, rate).await, 0, "{what}: by spandsp");
         if self.keying.tone == Heard::Whole {
+            assert_eq!(keys_heard(sent, rate).await, 3, "{what}: spandsp is deaf");
             let keys = keys_in(sent, rate, Setting::Standard);
             assert_eq!(keys, "823", "{what}: the test is deaf");
         }
@@ -180,7 +183,7 @@ async fn a20_the_upstream_hears_no_sample_of_the_code_and_all_that_comes_after_i
     let cases = cases();
     let runs = cases.iter().map(async |case| {
         let (sent, heard) = case.run().await;
-        case.judge(&sent, &heard);
+        case.judge(&sent, &heard).await;
     });
     assert_eq!(join_all(runs).await.len(), 8);
 }

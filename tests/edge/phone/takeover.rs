@@ -162,3 +162,31 @@ async fn a25_behind_the_window_a_call_must_be_opened_anew() {
     assert_eq!(phone.world.upstream_total(), 1);
     phone.gates("expired", 1).await;
 }
+
+/// A second socket that finds no upstream has taken nothing over.
+#[tokio::test]
+async fn a25_a_second_socket_whose_upstream_cannot_be_had_leaves_the_first_alone() {
+    let mut puppet = super::puppet::Puppet::reluctant().await;
+    let mut line = puppet.voice_live();
+    line.gate = "flow = \"open\"".to_owned();
+    line.more
+        .push_str("connect = \"400ms\"\ntotal = \"500ms\"\n");
+    let phone = Phone::with(line).await;
+    puppet.answer();
+    let dial = phone.dial(&signed("c1"));
+    let first = phone.rings(&dial, Options::default()).await;
+    let mut peer = puppet.next().await;
+    peer.sets_up().await;
+    let refused = phone.refused(&phone.dial(&signed("c1"))).await;
+    assert_eq!(refused, (504, "upstream_timeout".to_owned()));
+    // It looks every five seconds whether the call is still its own.
+    phone
+        .eventually("a look", |phone| phone.world.count(LOOKS) > 0)
+        .await;
+    peer.delta("r1", "AAECAw==").await;
+    first
+        .until("audio", |record| record.received.len() == 2)
+        .await;
+    first.hand.hang_up();
+    first.ended().await;
+}

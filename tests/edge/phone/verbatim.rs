@@ -13,7 +13,7 @@ const METADATA: &str = "{ \"kind\" : \"AudioMetadata\",\"audioMetadata\":{\"samp
                         \"encoding\":\"PCM\",\"channels\":1,\"length\":640,\"subscriptionId\":\"s\"}}";
 
 /// A caller that speaks frame by frame; the edge takes ACS' ids from its headers.
-async fn rings(phone: &Phone, call: &str) -> (Caller, String) {
+pub(super) async fn rings(phone: &Phone, call: &str) -> (Caller, String) {
     let dial = phone.dial(&signed(call));
     let target = dial
         .url
@@ -192,4 +192,40 @@ async fn a33_an_open_route_goes_on_from_the_first_frame() {
     caller.close(1000, "").await;
     assert_eq!(peer.closed().await, (1000, String::new()));
     assert_eq!(caller.closed().await.0, Some(1000));
+}
+
+/// The frames go on from a message's end, not from its middle.
+#[tokio::test]
+async fn a33_a_message_that_is_half_there_when_the_orchestrator_answers_arrives_whole() {
+    let mut puppet = Puppet::reluctant().await;
+    let phone = Phone::with(puppet.orchestrator()).await;
+    phone.stores(ANI, "823").await;
+    let (mut caller, _) = rings(&phone, "c1").await;
+    caller.send(text(METADATA)).await;
+    dials(&mut caller, "823").await;
+    puppet.dialled().await;
+    // The second for which a key of a message may be down.
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    let whole = frame(1);
+    let piece = |opcode, fin, range: std::ops::Range<usize>| Frame {
+        fin,
+        ..Frame::whole(opcode, whole[range].to_owned())
+    };
+    caller.send(piece(TEXT, false, 0..100)).await;
+    puppet.answer();
+    let mut peer = puppet.next().await;
+    caller.send(piece(CONTINUATION, false, 100..200)).await;
+    caller
+        .send(piece(CONTINUATION, true, 200..whole.len()))
+        .await;
+    for number in 2..20 {
+        caller.send(text(&frame(number))).await;
+    }
+    assert_eq!(peer.text().await, METADATA);
+    for number in 1..20 {
+        assert_eq!(peer.text().await, frame(number));
+    }
+    caller.close(1000, "").await;
+    assert_eq!(caller.closed().await.0, Some(1000));
+    assert_eq!(peer.closed().await, (1000, String::new()));
 }

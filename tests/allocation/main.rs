@@ -4,18 +4,21 @@
 //! crosses: the plain text of the one that came, and the one that goes. Three more times a record
 //! of full size makes the buffer grow that it is read into, 4 KiB a step, which rustls gives back
 //! when the session rests. The relay adds nothing to that, so frames that share a record are free.
+//! What a phone call allocates is in `calls`.
 #![allow(
     clippy::unwrap_used,
     unsafe_code,
     reason = "a counting allocator is unsafe by nature, and a test that cannot go on must fail"
 )]
 
+mod calls;
+
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::{BufRead as _, Read, Write as _};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -42,6 +45,7 @@ struct Counting;
 
 thread_local! {
     static COUNT: Cell<u64> = const { Cell::new(0) };
+    static HELD: Cell<i64> = const { Cell::new(0) };
 }
 
 fn note() {
@@ -49,21 +53,29 @@ fn note() {
     let _ = COUNT.try_with(|count| count.set(count.get() + 1));
 }
 
+/// Bytes were taken, or given back where `more` is negative.
+fn hold(more: i64) {
+    let _ = HELD.try_with(|held| held.set(held.get() + more));
+}
+
 // SAFETY: every call goes to the system's allocator unchanged; counting touches no memory of it.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         note();
+        hold(layout.size() as i64);
         // SAFETY: the caller keeps the contract of `alloc`, which is passed on.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        hold(-(layout.size() as i64));
         // SAFETY: `pointer` came from `System` with this layout.
         unsafe { System.dealloc(pointer, layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         note();
+        hold(size as i64 - layout.size() as i64);
         // SAFETY: `pointer` came from `System` with this layout.
         unsafe { System.realloc(pointer, layout, size) }
     }
@@ -74,6 +86,11 @@ static ALLOCATOR: Counting = Counting;
 
 fn count() -> u64 {
     COUNT.with(Cell::get)
+}
+
+/// Bytes of this thread that were not given back.
+fn held() -> i64 {
+    HELD.with(Cell::get)
 }
 
 fn terms() -> Terms {
@@ -199,19 +216,27 @@ async fn session() -> (client::TlsStream<UnixStream>, server::TlsStream<UnixStre
     (dialled, accepted)
 }
 
-/// Counts what a future allocates, and nothing of what else its thread does.
+/// What a future has allocated, and nothing of what else its thread did.
+#[derive(Default)]
+struct Taken {
+    count: AtomicU64,
+    held: AtomicI64,
+}
+
 struct Watched<F> {
     future: F,
-    count: Arc<AtomicU64>,
+    taken: Arc<Taken>,
 }
 
 impl<F: Future + Unpin> Future for Watched<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let before = count();
+        let before = (count(), held());
         let polled = Pin::new(&mut self.future).poll(cx);
-        self.count.fetch_add(count() - before, Ordering::Relaxed);
+        let taken = &self.taken;
+        taken.count.fetch_add(count() - before.0, Ordering::Relaxed);
+        taken.held.fetch_add(held() - before.1, Ordering::Relaxed);
         polled
     }
 }
@@ -228,10 +253,10 @@ async fn relayed(frames: usize, length: usize) -> u64 {
     let client_leg = Leg::tls(io, tls.into(), Bytes::new());
     let (io, tls) = upstream_end.into_inner();
     let upstream_leg = Leg::tls(io, tls.into(), Bytes::new());
-    let count = Arc::new(AtomicU64::new(0));
+    let taken = Arc::new(Taken::default());
     let relay = tokio::spawn(Watched {
         future: Relay::new(client_leg, upstream_leg, terms()),
-        count: count.clone(),
+        taken: taken.clone(),
     });
     let up = message(length, Some([1, 2, 3, 4])).repeat(frames);
     let down = message(length, None).repeat(frames);
@@ -239,7 +264,7 @@ async fn relayed(frames: usize, length: usize) -> u64 {
     let mut before = 0;
     for record in 0..2 * RECORDS {
         if record == RECORDS {
-            before = count.load(Ordering::Relaxed);
+            before = taken.count.load(Ordering::Relaxed);
         }
         client.write_all(&up).await.unwrap();
         client.flush().await.unwrap();
@@ -251,7 +276,7 @@ async fn relayed(frames: usize, length: usize) -> u64 {
         assert!(got[..down.len()] == down[..]);
     }
     relay.abort();
-    count.load(Ordering::Relaxed) - before
+    taken.count.load(Ordering::Relaxed) - before
 }
 
 /// One record through two sessions of rustls and nothing else, in the relay's order: allocations.
@@ -344,7 +369,9 @@ async fn between_tls_sessions_only_rustls_allocates_and_only_for_records() {
 
 #[test]
 fn the_counter_counts() {
-    let before = count();
-    drop(std::hint::black_box(vec![1u8; 100]));
-    assert_eq!(count() - before, 1);
+    let before = (count(), held());
+    let some = std::hint::black_box(vec![1u8; 100]);
+    assert_eq!((count() - before.0, held() - before.1), (1, 100));
+    drop(some);
+    assert_eq!((count() - before.0, held()), (1, before.1));
 }

@@ -1,0 +1,141 @@
+#!/usr/bin/env python3
+"""Telephone calls that dial a code, through an edge that this script starts with all that it needs.
+
+A redis-server, an issuer of ACS' tokens (`tonegate sim issuer`), an edge on core 0, and on core 1 the
+callers with the strict Voice Live that repeats what it hears. All of it on loopback, on free ports, in
+a directory of its own, and gone at the end. What is behind `--` goes to `tonegate-load gate`, whose
+JSON line is printed and whose exit code is this script's.
+
+    loadtest/calls/run.py                                  100 calls, 20 of them begin in a second
+    loadtest/calls/run.py -- --calls 500 --rate 50 --seconds 10 --by both
+    TONEGATE=path/to/binary loadtest/calls/run.py          another build of tonegate
+    loadtest/calls/run.py --node -- --by messages          a bridge of Node's instead of the edge
+"""
+
+import json
+import os
+import pathlib
+import secrets
+import shutil
+import socket
+import string
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+BUILD = HERE.parents[1] / "target" / "release"
+TOOLS = HERE.parents[1] / ".tools"
+TONEGATE = pathlib.Path(os.environ.get("TONEGATE", BUILD / "tonegate"))
+LOAD = pathlib.Path(os.environ.get("TONEGATE_LOAD", BUILD / "tonegate-load"))
+# Longest run that the callers' own bounds allow, and some more.
+RUN_MAX = 900
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Started:
+    """Processes that end with the script."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.processes = []
+
+    def start(self, name, command, port, more=None):
+        log = open(self.directory / f"{name}.log", "wb")
+        with log:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **(more or {})}
+            )
+        self.processes.append(process)
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline and process.poll() is None:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                return process
+            except OSError:
+                time.sleep(0.05)
+        log = (self.directory / f"{name}.log").read_text(errors="replace")
+        raise SystemExit(f"{name} did not come up:\n{log[-2000:]}")
+
+    def stop(self):
+        for process in reversed(self.processes):
+            process.terminate()
+            try:
+                process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def edge_command(directory, ports, node):
+    """What stands in the middle, and the variables that it wants."""
+    if not node:
+        return [TONEGATE, "serve", "--config", directory / "tonegate.toml"], {}
+    variables = {
+        "CERTIFICATE": directory / "leaf.pem",
+        "KEY": directory / "leaf.key",
+        "CA": directory / "ca.pem",
+        "UPSTREAM": f"wss://localhost:{ports['voice']}",
+        "PORT": ports["port"],
+    }
+    return [TOOLS / "bin" / "node", HERE / "bridge.mjs"], {name: str(value) for name, value in variables.items()}
+
+
+def run(directory, more, node):
+    ports = {name: free_port() for name in ("port", "redis", "issuer", "voice")}
+    secret = secrets.token_urlsafe(32)
+    subprocess.run([LOAD, "certificates", "--directory", directory], check=True)
+    leaf = ("--certificate", directory / "leaf.pem", "--key", directory / "leaf.key")
+    settings = string.Template((HERE / "tonegate.toml").read_text())
+    settings = settings.substitute(ports, directory=directory, secret=secret)
+    (directory / "tonegate.toml").write_text(settings)
+    started = Started(directory)
+    try:
+        at = {name: f"127.0.0.1:{port}" for name, port in ports.items()}
+        started.start(
+            "redis",
+            ["redis-server", "--bind", "127.0.0.1", "--port", str(ports["redis"]), "--save", "", "--appendonly", "no"],
+            ports["redis"],
+        )
+        started.start("issuer", [TONEGATE, "sim", "issuer", "--listen", at["issuer"], *leaf], ports["issuer"])
+        middle, variables = edge_command(directory, ports, node)
+        edge = started.start("edge", ["taskset", "-c", "0", *middle], ports["port"], variables)
+        command = [
+            *("taskset", "-c", "1", LOAD, "gate", "--address", at["port"], "--ca", directory / "ca.pem"),
+            *("--secret", secret, "--issuer", at["issuer"], "--redis", at["redis"], "--pid", str(edge.pid)),
+            *("--voice", at["voice"], *leaf, *more),
+        ]
+        ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=RUN_MAX, check=False)
+        print(ran.stdout, end="")
+        lines = ran.stdout.splitlines()
+        if ran.returncode != 0 and not (lines and json.loads(lines[-1])["failed"]):
+            print((directory / "edge.log").read_text(errors="replace")[-2000:], file=sys.stderr)
+        return ran.returncode
+    finally:
+        started.stop()
+
+
+def main():
+    more = sys.argv[1:]
+    node = more[:1] == ["--node"]
+    more = more[1:] if node else more
+    if more and more[0] != "--":
+        sys.exit(__doc__)
+    for tool in ("redis-server", "taskset"):
+        if not shutil.which(tool):
+            sys.exit(f"no {tool}: run `make tools` first")
+    for program in (TONEGATE, LOAD):
+        if not program.exists():
+            sys.exit(f"no {program}: cargo build --release --locked --workspace")
+    with tempfile.TemporaryDirectory(prefix="tonegate-calls-") as directory:
+        sys.exit(run(pathlib.Path(directory), more[1:], node))
+
+
+if __name__ == "__main__":
+    main()
