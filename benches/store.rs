@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tonegate::config::{self, Engine, Layout, Login, Redis};
 use tonegate::ids::{CallId, ForeignId, PhoneNumber, SessionId};
+use tonegate::label::Label;
 use tonegate::metrics::Metrics;
 use tonegate::secret::Digest;
 use tonegate::store::{Enter, Entered, Facts, Needs, Store};
@@ -57,6 +58,7 @@ impl Drop for Server {
 struct Caller {
     call: CallId,
     connection: ForeignId,
+    route: Label,
     number: u64,
 }
 
@@ -66,6 +68,7 @@ impl Caller {
         let caller = Caller {
             call: CallId::new(&id).expect("it fits"),
             connection: ForeignId::new(&id).expect("it fits"),
+            route: Label::new("phone").expect("it fits"),
             number: 0,
         };
         let facts = Facts {
@@ -88,7 +91,9 @@ impl Caller {
             token_expires: SystemTime::now() + Duration::from_secs(1),
             connection: Some(&self.connection),
             correlation: None,
+            route: &self.route,
             signed: None,
+            makes: false,
             needs: Needs::Dialled,
         };
         store.enter(&enter).await.expect("the store is up")

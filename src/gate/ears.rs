@@ -184,14 +184,6 @@ impl Ears {
         }
     }
 
-    /// A stream begins anew, maybe at another rate: after a second `AudioMetadata`. Who the caller is
-    /// was settled, and what may be heard in a second stays.
-    pub fn reset(&mut self, rate: SampleRate) {
-        self.rate = rate;
-        self.caller.unmixed = false;
-        self.streams.clear();
-    }
-
     pub fn counts(&self) -> Counts {
         self.counts
     }

@@ -47,7 +47,9 @@ pub(super) async fn enter(
         token_expires: calling.expires,
         connection: calling.connection.as_ref(),
         correlation: calling.correlation.as_ref(),
-        signed: (doors.known_by == KnownBy::Url).then_some(&signed),
+        route: &open.route.name,
+        signed: Some(&signed),
+        makes: doors.known_by == KnownBy::Url,
         needs: needs(phone),
     };
     let entered = match ask(doors, &asked).await {

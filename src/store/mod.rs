@@ -12,7 +12,7 @@
 //! | key | type | kept | written by | read by |
 //! | --- | --- | --- | --- | --- |
 //! | `pstn:{ani}:{code}`, `sip:{id}`, `acs:call_connection_id:{id}` | any | as its writer says | other clouds, the session API | `try_code`, `enter` |
-//! | `call:{{call}}` | hash: `ani`, `sip`, `sip_key`, `connection`, `correlation`, `noted`, `owner`, `before`, `opened`, `heard`, `ended` | `ttl`, anew with each write and look | `note_call`, `enter`, `tones`, `end_call` | all |
+//! | `call:{{call}}` | hash: `ani`, `sip`, `sip_key`, `connection`, `correlation`, `route`, `noted`, `owner`, `before`, `opened`, `heard`, `ended` | `ttl`, anew with each write and look | `note_call`, `enter`, `tones`, `end_call` | all |
 //! | `live:{{call}}` | string: the session that opened the call | `ttl`, anew with each look; after `leave` for the resume window | `enter`, `try_code` | `enter`, `try_code`, `look` |
 //! | `tries:{{call}}` | hash: session and number of a try → `wrong`, `opened`, `reserved` | `ttl` | `try_code` | `try_code` |
 //! | `spent:{sha256 of a token}` | string: the session that spent it | until the token ends | `enter` | `enter` |
@@ -21,7 +21,8 @@
 //! | `fails:ani:{ani}`, `fails:key:{sha256 of a key}`, `fails:route:{route}` | set of failed tries | the window of its rate | `try_code` | `try_code` |
 //! | `used:{{session key}}` | string: the try that consumed it; in a cluster only | 60 s | `try_code`, `enter` | the same, after a lost answer |
 //!
-//! To revoke a verdict, delete `live:{{call}}`; to forget a call, its `call:{{call}}`.
+//! To take a verdict back, delete `live:{{call}}`: no other socket gets in by it, while a session that
+//! runs goes on; to forget a call, its `call:{{call}}`.
 //!
 //! # Not here
 //!
@@ -67,8 +68,12 @@ pub struct Enter<'a> {
     pub token_expires: SystemTime,
     pub connection: Option<&'a ForeignId>,
     pub correlation: Option<&'a ForeignId>,
-    /// What a signed URL says; a record that is missing is made from it.
+    /// The route that it comes by: a call that came by another one has not met its conditions.
+    pub route: &'a Label,
+    /// What a signed URL says, which the record may not contradict.
     pub signed: Option<&'a Facts>,
+    /// A record that is missing is made from that.
+    pub makes: bool,
     pub needs: Needs,
 }
 
@@ -107,7 +112,7 @@ pub enum Entered {
     Spent,
     /// No record of the call, not yet at least.
     Unknown,
-    /// The record is of another connection, or the signed URL says another caller.
+    /// The record is of another connection or route, or the signed URL says another caller.
     OtherConnection,
     /// No session key.
     NoKey,

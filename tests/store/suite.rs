@@ -34,6 +34,8 @@ on_every_engine!(
     a18_an_unknown_call_is_refused_until_it_is_known,
     a18_a_signed_url_makes_the_record_and_may_not_contradict_it,
     a18_a_call_is_bound_to_the_first_connection,
+    a18_a_call_is_bound_to_the_route_that_it_came_by,
+    a18_a_record_that_somebody_wrote_may_not_be_contradicted_either,
     a02_a_token_is_spent_once,
     a02_a_refusal_spends_and_consumes_nothing,
     a02_of_thirty_callers_with_one_token_one_enters,
@@ -145,6 +147,46 @@ async fn a18_a_call_is_bound_to_the_first_connection(under: Under) {
         ..again.ask(Needs::Dialled)
     };
     assert_eq!(under.other().enter(&ask).await.unwrap(), call.pending());
+}
+
+/// What one route asks of a call another one may not have asked.
+async fn a18_a_call_is_bound_to_the_route_that_it_came_by(under: Under) {
+    let store = under.store();
+    let mut open = Call::new();
+    open.route = Label::new("open").unwrap();
+    open.note(store).await;
+    assert_eq!(
+        open.enter(store, Needs::Nothing).await,
+        open.authorised(false)
+    );
+    let gated = open.again();
+    let entered = gated.enter(under.other(), Needs::Dialled).await;
+    assert_eq!(entered, Entered::OtherConnection);
+    let mut again = open.again();
+    again.route = open.route.clone();
+    let entered = again.enter(under.other(), Needs::Nothing).await;
+    assert_eq!(entered, open.authorised(true));
+}
+
+async fn a18_a_record_that_somebody_wrote_may_not_be_contradicted_either(under: Under) {
+    let store = under.store();
+    let call = Call::new();
+    let wrong = Facts {
+        ani: Some(random_ani()),
+        ..Facts::default()
+    };
+    let ask = |signed| Enter {
+        signed: Some(signed),
+        makes: false,
+        ..call.ask(Needs::Dialled)
+    };
+    let unknown = store.enter(&ask(&wrong)).await.unwrap();
+    assert_eq!(unknown, Entered::Unknown, "nothing is made of it");
+    call.note(store).await;
+    let entered = store.enter(&ask(&wrong)).await.unwrap();
+    assert_eq!(entered, Entered::OtherConnection);
+    let entered = store.enter(&ask(&call.facts)).await.unwrap();
+    assert_eq!(entered, call.pending());
 }
 
 async fn a02_a_token_is_spent_once(under: Under) {

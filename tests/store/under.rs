@@ -10,6 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tonegate::config::{self, Engine, KeyForms, Layout, Login, Redis, Roots};
 use tonegate::ids::{CallId, ForeignId, PhoneNumber, SessionId};
+use tonegate::label::Label;
 use tonegate::metrics::Metrics;
 use tonegate::secret::{Digest, Secret};
 use tonegate::sim::certificate::Authority;
@@ -214,6 +215,7 @@ pub(crate) struct Call {
     pub(crate) owner: SessionId,
     pub(crate) token: Digest,
     pub(crate) facts: Facts,
+    pub(crate) route: Label,
 }
 
 pub(crate) fn random_id() -> ForeignId {
@@ -243,6 +245,7 @@ impl Call {
             id: CallId::new(&SessionId::random().to_string()).unwrap(),
             owner: SessionId::random(),
             token: Digest::of(&SessionId::random().to_string()),
+            route: Label::new("phone").unwrap(),
             facts: Facts {
                 ani: Some(random_ani()),
                 sip: Some(random_id()),
@@ -285,7 +288,9 @@ impl Call {
             token_expires: SystemTime::now() + Duration::from_secs(60),
             connection: self.facts.connection.as_ref(),
             correlation: self.facts.correlation.as_ref(),
+            route: &self.route,
             signed: None,
+            makes: true,
             needs,
         }
     }

@@ -252,11 +252,15 @@ impl Call {
         let Some(rate) = metadata.rate.and_then(SampleRate::from_hz) else {
             return;
         };
-        self.rate = Some(rate);
-        let records = self.gated.as_ref().is_some_and(|gated| gated.records());
-        match &mut self.ears {
-            Some(ears) => ears.reset(rate),
-            None => self.ears = Some(Ears::new(rate, self.ani.clone(), records)),
+        match self.rate {
+            // Said again it changes nothing: the ears stay as they are, whatever that would cost.
+            Some(before) if before == rate => {}
+            Some(_) => self.fail(Side::Client, Reason::FormatMismatch),
+            None => {
+                self.rate = Some(rate);
+                let records = self.gated.as_ref().is_some_and(|gated| gated.records());
+                self.ears = Some(Ears::new(rate, self.ani.clone(), records));
+            }
         }
     }
 

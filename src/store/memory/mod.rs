@@ -17,6 +17,7 @@ use super::{
 };
 use crate::config::Rate;
 use crate::ids::{CallId, ForeignId, SessionId};
+use crate::label::Label;
 use crate::secret::Digest;
 
 /// Entries of each kind. A call has up to four, so this is room for as many calls at a time as ten
@@ -51,6 +52,7 @@ struct Call {
     owner: Option<SessionId>,
     /// Whose it was before it was taken over, unless that session has left.
     before: Option<SessionId>,
+    route: Option<Label>,
     opened: bool,
     /// The last tone that a session has taken.
     heard: u32,
@@ -83,11 +85,12 @@ impl Memory {
         }
         let known = state.calls.get(enter.call).cloned();
         let ended = known.as_ref().is_some_and(|call| call.ended);
-        if ended || (known.is_none() && enter.signed.is_none()) {
+        if ended || (known.is_none() && !(enter.makes && enter.signed.is_some())) {
             return Ok(Entered::Unknown);
         }
         let mut call = known.unwrap_or_default();
-        if !agree(&mut call.facts, enter) {
+        let by_another = call.route.as_ref().is_some_and(|by| by != enter.route);
+        if by_another || !agree(&mut call.facts, enter) {
             return Ok(Entered::OtherConnection);
         }
         let opener = state.live.get(enter.call).copied();
@@ -121,6 +124,7 @@ impl Memory {
             call.before = Some(before);
         }
         call.owner = Some(enter.owner);
+        call.route = Some(enter.route.clone());
         call.opened = opened;
         state.calls.put(enter.call.clone(), call, ttl)?;
         let left = until(enter.token_expires);
@@ -354,9 +358,11 @@ impl State {
 mod tests {
     use super::*;
     use crate::config::KeyForms;
+    use std::sync::LazyLock;
     use std::time::SystemTime;
 
     const TTL: Duration = Duration::from_secs(60);
+    static ROUTE: LazyLock<Label> = LazyLock::new(|| Label::new("phone").unwrap());
 
     fn memory(entries: usize) -> (Memory, Keys) {
         let policy = Policy {
@@ -380,7 +386,9 @@ mod tests {
             token_expires: SystemTime::now() + TTL,
             connection: Some(connection),
             correlation: None,
+            route: LazyLock::force(&ROUTE),
             signed: None,
+            makes: false,
             needs,
         }
     }

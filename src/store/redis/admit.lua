@@ -1,7 +1,7 @@
 -- The part of `enter` that is in the slot of the call, in a cluster. Continues `record`.
 --
 -- KEYS: 1 call, 2 live
--- ARGV: 11 need, 12 what to do: 'ask' writes nothing, 'open' and 'wait' take the call over
+-- ARGV: 11 need, 12 what to do: 'ask' writes nothing, 'open' and 'wait' take the call over, 13 route
 local call, live = KEYS[1], KEYS[2]
 local record, new = record_of(call)
 if not record then

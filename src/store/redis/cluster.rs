@@ -89,7 +89,7 @@ async fn admit(
     let named = [keys.call(enter.call), keys.live(enter.call)];
     let (need, _) = record::need(enter.needs);
     let mut args = record::arguments(turn, enter, keys);
-    args.extend([need.to_owned(), how.to_owned()]);
+    args.extend([need.to_owned(), how.to_owned(), enter.route.to_string()]);
     let told: Vec<String> = turn.ask(&turn.redis.scripts.admit, named, args).await?;
     record::answer(told)
 }

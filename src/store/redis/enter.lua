@@ -1,7 +1,7 @@
 -- The whole of `enter`, on one server. Continues `record`.
 --
 -- KEYS: 1 spent, 2 call, 3 live, 4 the session key of the connection, or '' where none is wanted
--- ARGV: 11 need, 12 consume, 13 require_ttl, 14 ms until the token ends
+-- ARGV: 11 need, 12 consume, 13 require_ttl, 14 ms until the token ends, 15 route
 --
 -- The key of a SIP call is not among KEYS: which one it is stands in the record. Servers that are no
 -- cluster allow that; in a cluster `admit` is used instead.

@@ -27,6 +27,7 @@ pub(super) async fn enter(
         record::flag(consume),
         record::flag(turn.redis.policy.require_ttl),
         ms(until(enter.token_expires)),
+        enter.route.to_string(),
     ]);
     let told: Vec<String> = turn.ask(&turn.redis.scripts.enter, named, args).await?;
     record::answer(told).and_then(Answer::entered)

@@ -1,7 +1,8 @@
 -- What is known of a call, and whether what is said now agrees with it. Begins `enter` and `admit`.
 --
--- ARGV: 1 owner, 2 ttl in ms, 3 connection, 4 correlation, 5 whether there is a signed URL,
--- 6 to 10 what it says, in the order of NAMES. Where nothing is said stands ''.
+-- ARGV: 1 owner, 2 ttl in ms, 3 connection, 4 correlation, 5 whether a record may be made of what a
+-- signed URL says, 6 to 10 what it says, in the order of NAMES; the last is the route. Where nothing
+-- is said stands ''.
 local NAMES = { 'ani', 'sip', 'connection', 'correlation', 'sip_key' }
 local owner, ttl = ARGV[1], ARGV[2]
 
@@ -30,9 +31,14 @@ local function record_of(call)
     return true
   end
   for i = 1, 5 do
-    if ARGV[5] == '1' and not agrees(i, ARGV[5 + i]) then
+    if not agrees(i, ARGV[5 + i]) then
       return nil, 'other'
     end
+  end
+  -- What one route asks of a call another one may not have asked.
+  local by = redis.call('HGET', call, 'route')
+  if by and by ~= ARGV[#ARGV] then
+    return nil, 'other'
   end
   if not agrees(3, ARGV[3]) or not agrees(4, ARGV[4]) then
     return nil, 'other'
@@ -55,6 +61,8 @@ local function take_over(call, live, new, opened)
     new[#new + 1] = 'before'
     new[#new + 1] = before
   end
+  new[#new + 1] = 'route'
+  new[#new + 1] = ARGV[#ARGV]
   new[#new + 1] = 'owner'
   new[#new + 1] = owner
   new[#new + 1] = 'opened'

@@ -30,7 +30,7 @@ pub(super) fn arguments(turn: &Turn<'_>, enter: &Enter<'_>, keys: &Keys) -> Vec<
         ms(turn.redis.policy.ttl),
         id(enter.connection),
         id(enter.correlation),
-        flag(enter.signed.is_some()),
+        flag(enter.makes && enter.signed.is_some()),
         ani.unwrap_or_default().to_owned(),
         id(signed.sip.as_ref()),
         id(signed.connection.as_ref()),

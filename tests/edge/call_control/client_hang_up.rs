@@ -3,6 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use tonegate::ids::{CallId, SessionId};
+use tonegate::label::Label;
 use tonegate::secret::Digest;
 use tonegate::sim::acs::line::Keying;
 use tonegate::sim::acs::{Dial, Options};
@@ -182,7 +183,9 @@ async fn a25_a_call_that_another_replica_took_over_is_not_hung_up() {
         token_expires: SystemTime::now() + Duration::from_secs(60),
         connection: Some(&id(OTHER)),
         correlation: None,
+        route: &Label::new("phone").unwrap(),
         signed: None,
+        makes: false,
         needs: Needs::Dialled,
     };
     let entered = phone.world.edge().store().enter(&taken).await.unwrap();

@@ -138,7 +138,13 @@ async fn a20_what_is_said_while_the_upstream_is_dialled_is_held_and_the_oldest_g
         let phone = Phone::with(line).await;
         phone.stores(ANI, "823").await;
         let call = phone.rings(&phone.dial(&signed("c1")), at_once()).await;
-        call.dials("823", &Keying::tones());
+        // An orchestrator gets messages too, so that what is heard alone waits for its message.
+        let keying = if verbatim {
+            Keying::both()
+        } else {
+            Keying::tones()
+        };
+        call.dials("823", &keying);
         // The gate lets media through with the end of the last key, which has been said by then.
         call.hand
             .pause(Talker::Caller, Duration::from_millis(200))

@@ -4,6 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use tonegate::admission::media_url::Signed;
 use tonegate::ids::{CallId, PhoneNumber, SessionId};
+use tonegate::label::Label;
 use tonegate::secret::Digest;
 use tonegate::sim::acs::line::Keying;
 use tonegate::sim::acs::{Dial, Options};
@@ -192,7 +193,9 @@ async fn is_there(phone: &Phone, code: &str) {
         token_expires: SystemTime::now() + Duration::from_secs(60),
         connection: None,
         correlation: None,
+        route: &Label::new("phone").unwrap(),
         signed: Some(&Facts::default()),
+        makes: true,
         needs: Needs::Dialled,
     };
     store.enter(&enter).await.unwrap();
