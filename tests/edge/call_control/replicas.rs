@@ -1,16 +1,12 @@
 //! Two edges on one Redis: the event comes to one, the media to the other, callbacks to either.
 
-#[path = "../../store/server.rs"]
-#[allow(dead_code, reason = "what the store's own tests need is more")]
-mod server;
-
 use serde_json::json;
 use tonegate::sim::acs::record::Ending;
 use tonegate::sim::call_automation::grid::{Caller, Schema};
 
-use self::server::Server;
 use super::control::{BY_CALLBACK, Control, told, tone};
 use crate::harness::within;
+use crate::phone::server::Server;
 use crate::phone::world::ANI;
 
 #[tokio::test]
