@@ -18,19 +18,21 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admission::{Admission, Denied, Examined, Slots};
-use crate::config::{KnownBy, Settings, Way};
+use crate::config::{KnownBy, Live, Route, Settings, Way};
 use crate::error::Reason;
 use crate::label::Label;
 use crate::listener::calls::RETURNING_MAX;
 use crate::listener::explain::Explained;
 use crate::listener::http::{Doors, Open};
 use crate::listener::paths::Paths;
+use crate::listener::web::Web;
 use crate::listener::{self, Public, admin, tls};
 use crate::log;
 use crate::metrics::Metrics;
 use crate::secret::Secret;
 use crate::session::Registry;
 use crate::store::{self, Store};
+use crate::telephony::{self, Telephony};
 use crate::upstream::call_automation::CallAutomation;
 use crate::upstream::{self, Upstream};
 
@@ -314,10 +316,14 @@ fn doors(settings: &Settings) -> Result<Doors, Failed> {
                 .iter()
                 .filter_map(|name| upstreams.get(name).cloned())
                 .collect(),
+            web: web(route, live),
             route: route.clone(),
             dial_warnings: Arc::default(),
         });
     }
+    let store = Arc::new(Store::new(&settings.boot.store, metrics.clone())?);
+    let registry = Registry::default();
+    let telephony = Telephony::new(live, acs.as_ref(), &store, &registry, &metrics);
     Ok(Doors {
         routes,
         paths,
@@ -325,8 +331,9 @@ fn doors(settings: &Settings) -> Result<Doors, Failed> {
         hops: live.hops.clone(),
         limits: live.limits,
         sessions: Arc::new(Semaphore::new(live.limits.sessions)),
-        registry: Registry::default(),
-        store: Arc::new(Store::new(&settings.boot.store, metrics.clone())?),
+        registry,
+        store,
+        telephony: Arc::new(telephony),
         returning: Arc::new(Semaphore::new(RETURNING_MAX)),
         known_by: live
             .calls
@@ -340,6 +347,13 @@ fn doors(settings: &Settings) -> Result<Doors, Failed> {
         metrics,
         stop: CancellationToken::new(),
     })
+}
+
+/// Who answers on a route whose requests begin no session.
+fn web(route: &Route, live: &Live) -> Option<Web> {
+    let events = telephony::event_route(route, live).map(|route| Web::Events(Arc::new(route)));
+    let callbacks = || telephony::callback_route(route, live);
+    events.or_else(|| callbacks().map(|route| Web::Callbacks(Arc::new(route))))
 }
 
 async fn upkeep(doors: &Doors) {

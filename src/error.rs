@@ -82,6 +82,7 @@ pub enum Reason {
     LeaseExpired,
     ClientClosed,
     ClientLost,
+    HungUp,
     Internal,
 }
 
@@ -105,7 +106,7 @@ pub struct Row {
 /// public Voice Live clients try again; 1008 and 1009 do not. The README prints the same table,
 /// and a test compares the two.
 #[rustfmt::skip]
-const TABLE: [(Reason, &str, u16, u16, &str); 28] = [
+const TABLE: [(Reason, &str, u16, u16, &str); 29] = [
     (Reason::BadRequest, "bad_request", 400, 0, "the request is malformed"),
     (Reason::Protocol, "protocol", 0, 1002, "a frame broke RFC 6455"),
     (Reason::Unauthenticated, "unauthenticated", 401, 1008, "no valid credential was given"),
@@ -133,6 +134,7 @@ const TABLE: [(Reason, &str, u16, u16, &str); 28] = [
     (Reason::LeaseExpired, "lease_expired", 0, 4440, "the credential of the session ended"),
     (Reason::ClientClosed, "client_closed", 0, 1000, "the client ended the session"),
     (Reason::ClientLost, "client_lost", 0, 1011, "the client was lost without a close"),
+    (Reason::HungUp, "hung_up", 0, 1000, "the call is over"),
     (Reason::Internal, "internal", 500, 1011, "the edge failed"),
 ];
 

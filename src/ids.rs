@@ -46,6 +46,18 @@ impl CallId {
         CallId::fits(text).then(|| CallId(text.into()))
     }
 
+    /// Draws one for a call that the edge answers: 128 random bits, for whoever knows it may at the
+    /// most say what became of the call.
+    ///
+    /// # Panics
+    /// If the system has no randomness to give, as [`SessionId::random`].
+    pub fn random() -> CallId {
+        let mut bytes = [0; 16];
+        aws_lc_rs::rand::fill(&mut bytes).expect("the system generator never fails after boot");
+        let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        CallId(text.into())
+    }
+
     /// Whether `text` fits the grammar.
     pub fn fits(text: &str) -> bool {
         (1..=64).contains(&text.len())

@@ -51,12 +51,16 @@
 //!
 //! # What is different for a phone call
 //!
+//! 0. Unless others do that, [`telephony`] hears from Event Grid that it rings, notes in the store
+//!    what signalling says, and has it answered, with a signed media URL and a place for callbacks.
 //! 1. ACS dials the media URL of the call. `listener::calls` asks the [`store`], after [`admission`]
 //!    and before the `101`: is the call known, is ACS' token unspent, and, where the flow needs no
 //!    digits, is its session key there.
 //! 2. Where digits are needed nothing is dialled yet. The relay hears the caller alone, and the
 //!    [`gate`] decides from digits and time. What it asks, `session::call` does: try a code at the
 //!    store, dial the upstream.
+//!    Where Call Automation tells of keys, [`telephony`] puts them into the store, and the session
+//!    that waits for them reads them there.
 //! 3. From the end of the last key on the audio goes on, in Voice Live's messages, or to an
 //!    orchestrator as it came. When the socket drops, the verdict holds for a while; a second socket
 //!    of the call takes it over.
@@ -72,6 +76,7 @@
 //! | 11 | `cli` |
 //! | 10 | `app` |
 //! | 9 | `listener` |
+//! | 8 | `telephony` |
 //! | 7 | `session` |
 //! | 6 | `relay`, `admission` |
 //! | 5 | `gate`, `store`, `tap` |
@@ -110,7 +115,7 @@
 //! # Tour
 //!
 //! Read [`error`] for the endings, then [`listener::http`], [`admission`], [`relay`], [`ws::scan`].
-//! For phone calls then [`gate`], [`store`], [`relay::bridge`].
+//! For phone calls then [`telephony`], [`gate`], [`store`], [`relay::bridge`].
 //! [`dtmf`] stands for itself; [`tap`] and [`gate`] feed it from calls, `tonegate dtmf` from files.
 
 pub mod cli;
@@ -120,6 +125,8 @@ pub mod app;
 pub mod listener;
 
 pub mod admission;
+pub mod telephony;
+
 pub mod session;
 
 pub mod gate;

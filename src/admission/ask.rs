@@ -56,8 +56,13 @@ pub(super) fn ask(route: &Route, entered: &Entered<'_>, query: &Query) -> Result
         None => None,
     };
     let about = match route.kind.upstream() {
-        Kind::VoiceLive => about(route, entered, query)?,
-        Kind::Relay => relay(route, entered, query)?,
+        Some(Kind::VoiceLive) => about(route, entered, query)?,
+        Some(Kind::Relay) => relay(route, entered, query)?,
+        // Nothing goes on to anybody.
+        None => About::Relay {
+            model: None,
+            parameters: Vec::new(),
+        },
     };
     Ok(Ask {
         about,

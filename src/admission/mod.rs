@@ -274,6 +274,13 @@ impl Admission {
         })
     }
 
+    /// Judges a request that asks for nothing but leave to ask, and carries no credential: where it
+    /// comes from and how often.
+    pub fn glance(&self, asked: Request<'_>) -> Result<(), Denied> {
+        network::check(asked.peer, &asked.route.allow, &asked.route.deny)?;
+        self.limits.of_address(asked)
+    }
+
     /// Decides on a request.
     pub async fn decide(&self, asked: Request<'_>, told: &mut Told) -> Result<Grant, Denied> {
         let Request { route, head, .. } = asked;
@@ -316,7 +323,7 @@ impl Admission {
             // Whom a relay's upstream takes tokens of is for whoever named it to know.
             RouteKind::Relay => true,
             // What ACS shows us is for us: with it anybody could stream any call.
-            RouteKind::AcsMedia(_) => false,
+            RouteKind::AcsMedia(_) | RouteKind::EventGrid(_) | RouteKind::AcsCallback => false,
         };
         let token = entered.token.as_ref().filter(meant);
         Ok(Grant {

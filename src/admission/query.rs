@@ -150,7 +150,7 @@ impl Query {
         if route.models.is_empty() {
             dropped += u64::from(self.model.is_some());
         }
-        if route.models.is_empty() || route.kind.upstream() != Kind::Relay {
+        if route.models.is_empty() || route.kind.upstream() != Some(Kind::Relay) {
             dropped += u64::from(self.deployment.is_some());
         }
         if !route.accept.contains(&Place::Query) {

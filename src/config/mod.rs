@@ -32,7 +32,8 @@ pub use self::phone::{
     VoiceSession,
 };
 pub use self::route::{
-    CALL, CALL_SECRET, Dtmf, Enter, Parameter, Pass, Place, Refuse, Route, RouteKind, Way,
+    CALL, CALL_SECRET, Dtmf, Enter, EventGrid, Parameter, Pass, Place, Refuse, Route, RouteKind,
+    Way,
 };
 pub use self::store::{
     Engine, KeyForms, Layout, Login, Piece, REDIS_SCOPE, Redis, Store, Template,
@@ -174,6 +175,12 @@ pub enum IssuerKind {
     Oidc { issuer: String },
     /// Azure Communication Services, whose tokens come with calls: one `iss`, and nobody's `sub`.
     Acs { issuer: String },
+    /// Event Grid, which shows tokens of Entra: of these tenants, given to its own application, and
+    /// with its role, if they name any.
+    EventGrid {
+        authority: String,
+        tenants: Vec<String>,
+    },
 }
 
 /// Where the keys of an issuer are published; `https` URLs.

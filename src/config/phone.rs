@@ -68,6 +68,31 @@ pub enum Flow {
     Dialled(Arc<Gate>),
 }
 
+impl Flow {
+    /// Whether the key is built of the number that signalling says.
+    pub fn needs_ani(&self) -> bool {
+        match self {
+            Flow::Dialled(gate) => match gate.dialled {
+                Dialled::Pstn {
+                    ani: Ani::Signalling | Ani::Shared,
+                } => true,
+                Dialled::Pstn { ani: Ani::Digits } | Dialled::SipAlias => false,
+            },
+            Flow::Open | Flow::Api { .. } | Flow::SipHeader { .. } => false,
+        }
+    }
+
+    /// Whether the key is built of the id in the call's SIP headers.
+    pub fn needs_sip(&self) -> bool {
+        matches!(self, Flow::SipHeader { .. })
+    }
+
+    /// Whether callbacks may tell of digits.
+    pub fn hears_callbacks(&self) -> bool {
+        matches!(self, Flow::Dialled(gate) if gate.feeds.callbacks)
+    }
+}
+
 /// A gate that digits open.
 #[derive(Clone, Debug)]
 pub struct Gate {

@@ -74,18 +74,49 @@ pub enum RouteKind {
     Relay,
     /// The media streaming of Azure Communication Services, which dials us for each call.
     AcsMedia(Arc<Phone>),
+    /// Events of Event Grid, which posts them: calls that ring are answered.
+    EventGrid(Arc<EventGrid>),
+    /// What Call Automation posts of calls that were answered or made.
+    AcsCallback,
+}
+
+/// What a route of Event Grid does with its events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventGrid {
+    /// The routes that ACS is told of when a call is answered: for its media, and for what becomes
+    /// of it.
+    pub media: Label,
+    pub callbacks: Label,
+    /// The SIP header that holds the call's id.
+    pub sip_header: Option<String>,
+    /// Publishers that may ask, as `WebHook-Request-Origin`, whether their events are wanted.
+    pub webhook_origins: Vec<String>,
 }
 
 impl RouteKind {
-    /// What its upstreams must serve.
-    pub fn upstream(&self) -> Kind {
+    /// What its upstreams must serve; `None`: it has none, as the edge itself answers.
+    pub fn upstream(&self) -> Option<Kind> {
         match self {
-            RouteKind::VoiceLive => Kind::VoiceLive,
-            RouteKind::Relay => Kind::Relay,
-            RouteKind::AcsMedia(phone) => match phone.bridge {
+            RouteKind::VoiceLive => Some(Kind::VoiceLive),
+            RouteKind::Relay => Some(Kind::Relay),
+            RouteKind::AcsMedia(phone) => Some(match phone.bridge {
                 Bridge::VoiceLive(_) => Kind::VoiceLive,
                 Bridge::Verbatim => Kind::Relay,
-            },
+            }),
+            RouteKind::EventGrid(_) | RouteKind::AcsCallback => None,
+        }
+    }
+
+    /// Whether requests are answered by the edge itself, and no session begins.
+    pub fn is_answered(&self) -> bool {
+        self.upstream().is_none()
+    }
+
+    /// Whether its paths end in the id of a call.
+    pub fn is_by_call(&self) -> bool {
+        match self {
+            RouteKind::AcsMedia(_) | RouteKind::AcsCallback => true,
+            RouteKind::VoiceLive | RouteKind::Relay | RouteKind::EventGrid(_) => false,
         }
     }
 
@@ -93,7 +124,10 @@ impl RouteKind {
     pub fn phone(&self) -> Option<&Arc<Phone>> {
         match self {
             RouteKind::AcsMedia(phone) => Some(phone),
-            RouteKind::VoiceLive | RouteKind::Relay => None,
+            RouteKind::VoiceLive
+            | RouteKind::Relay
+            | RouteKind::EventGrid(_)
+            | RouteKind::AcsCallback => None,
         }
     }
 
@@ -103,6 +137,8 @@ impl RouteKind {
             RouteKind::VoiceLive => Kind::VoiceLive.word(),
             RouteKind::Relay => Kind::Relay.word(),
             RouteKind::AcsMedia(_) => "acs-media",
+            RouteKind::EventGrid(_) => "event-grid",
+            RouteKind::AcsCallback => "acs-callback",
         }
     }
 }

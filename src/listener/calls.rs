@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::http::{Doors, Open};
 use super::refusal::Refusal;
 use crate::admission::{Calling, Grant};
-use crate::config::{Ani, Dialled, Flow, KnownBy, Phone};
+use crate::config::{Flow, KnownBy, Phone};
 use crate::error::Reason;
 use crate::ids::SessionId;
 use crate::session::Call;
@@ -87,7 +87,7 @@ pub(super) async fn enter(
         resume: doors.resume,
         hang_up: doors.acs.clone().filter(|_| phone.hang_up),
     };
-    if !authorised && is_withheld(&call) {
+    if !authorised && phone.flow.needs_ani() && call.facts.ani.is_none() {
         give_back(&call, session).await;
         return Err(forbidden(
             "the caller withholds the number that the key is built of",
@@ -183,19 +183,6 @@ fn needs(phone: &Phone) -> Needs {
         Flow::Api { consume } => Needs::ApiKey { consume: *consume },
         Flow::SipHeader { consume } => Needs::SipKey { consume: *consume },
         Flow::Dialled(_) => Needs::Dialled,
-    }
-}
-
-/// Whether the key is built of a number that nobody has told.
-fn is_withheld(call: &Call) -> bool {
-    match &call.phone.flow {
-        Flow::Dialled(gate) => match gate.dialled {
-            Dialled::Pstn {
-                ani: Ani::Signalling | Ani::Shared,
-            } => call.facts.ani.is_none(),
-            Dialled::Pstn { ani: Ani::Digits } | Dialled::SipAlias => false,
-        },
-        Flow::Open | Flow::Api { .. } | Flow::SipHeader { .. } => false,
     }
 }
 

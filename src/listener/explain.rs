@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Request, Response, request};
 use http_body_util::Empty;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -16,10 +16,11 @@ use tokio::time::Instant as Deadline;
 
 use super::head::{self, Held, Read, Unread};
 use super::hop;
-use super::http::Doors;
+use super::http::{Doors, Open};
 use super::probe;
 use super::refusal::Refusal;
 use super::upgrade::shake;
+use super::web;
 use crate::admission::{self, Denied, Finding, Now, Told};
 use crate::config::{Refuse, Route, Speak};
 use crate::ids::SessionId;
@@ -88,6 +89,15 @@ async fn judge(
         return Err(Refused::Status(404));
     };
     note("route", true, open.route.name.to_string());
+    if open.route.kind.is_answered() {
+        let (parts, ()) = request.into_parts();
+        if let Err(refusal) = web::judge(&open.route, doors.limits, &parts) {
+            note("request", false, refusal.detail.to_owned());
+            return Err(Refused::Status(refusal.status.as_u16()));
+        }
+        note("request", true, "well formed, and answered here".to_owned());
+        return decide(doors, open, (&parts, client, by_hop), findings).await;
+    }
     let upgrade = shake(&open.route, &request);
     match upgrade {
         Ok(response) => {
@@ -102,9 +112,19 @@ async fn judge(
         }
     }
     let (parts, ()) = request.into_parts();
+    decide(doors, open, (&parts, client, by_hop), findings).await
+}
+
+/// What admission says, and what would be asked of upstreams.
+async fn decide(
+    doors: &Doors,
+    open: &Open,
+    (parts, client, by_hop): (&request::Parts, IpAddr, bool),
+    findings: &mut Vec<Finding>,
+) -> Result<Vec<String>, Refused> {
     let asked = admission::Request {
         route: &open.route,
-        head: &parts,
+        head: parts,
         peer: client,
         by_hop,
         now: Now::read(),

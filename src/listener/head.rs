@@ -43,10 +43,12 @@ pub async fn read<S: AsyncRead + Unpin>(mut io: S, deadline: Instant) -> (S, Res
     let found = timeout_at(deadline, find_end(&mut io, &mut bytes)).await;
     let read = found.unwrap_or(Err(Unread::Late)).and_then(|end| {
         judge(&bytes[..end])?;
+        let body = judge_framing(&bytes[..end])?;
         let early = bytes.split_off(end);
         Ok(Read {
             head: bytes.freeze(),
             early,
+            body,
         })
     });
     (io, read)
@@ -57,6 +59,23 @@ pub async fn read<S: AsyncRead + Unpin>(mut io: S, deadline: Instant) -> (S, Res
 pub struct Read {
     head: Bytes,
     early: BytesMut,
+    /// `Content-Length`, where it stands.
+    body: Option<u64>,
+}
+
+impl Read {
+    /// The path that is asked for, without its query.
+    pub fn path(&self) -> &str {
+        let target = self.head.split(|&byte| byte == b' ').nth(1);
+        let path = target.and_then(|target| target.split(|&byte| byte == b'?').next());
+        // It was judged to be ASCII.
+        std::str::from_utf8(path.unwrap_or_default()).unwrap_or_default()
+    }
+
+    /// How long a body is said to be.
+    pub fn body(&self) -> Option<u64> {
+        self.body
+    }
 }
 
 async fn find_end<S: AsyncRead + Unpin>(io: &mut S, bytes: &mut BytesMut) -> Result<usize, Unread> {
@@ -164,6 +183,33 @@ fn judge_request_line(line: &[u8]) -> Result<(), Unread> {
     Ok(())
 }
 
+/// How long the body is, if there is one. Two lengths, or a length beside a coding, are read
+/// differently by different readers (RFC 9112, 6.3).
+fn judge_framing(head: &[u8]) -> Result<Option<u64>, Unread> {
+    let (mut length, mut coded) = (None, false);
+    for line in head.split(|&byte| byte == b'\n').skip(1) {
+        let Some((name, value)) = memchr::memchr(b':', line).map(|at| line.split_at(at)) else {
+            continue;
+        };
+        if name.eq_ignore_ascii_case(b"transfer-encoding") {
+            coded = true;
+        } else if name.eq_ignore_ascii_case(b"content-length") {
+            let digits = value[1..].trim_ascii();
+            let number = std::str::from_utf8(digits).ok();
+            let number = number.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+            let number = number.and_then(|text| text.parse().ok());
+            let number = number.ok_or(malformed("Content-Length is no number"))?;
+            if length.replace(number).is_some() {
+                return Err(malformed("Content-Length stands twice"));
+            }
+        }
+    }
+    if coded && length.is_some() {
+        return Err(malformed("the body has a length and a coding"));
+    }
+    Ok(length)
+}
+
 /// A name or an address, and perhaps a port (RFC 9110, 7.2). Which one it is does not matter here,
 /// but an intermediary might read an odd one differently.
 fn judge_host(value: &[u8]) -> Result<(), Unread> {
@@ -216,12 +262,15 @@ fn is_token(byte: u8) -> bool {
 
 /// A connection whose head has been read: hyper gets the head and nothing behind it.
 ///
-/// It serves one request without a body. Reading beyond the head gives hyper nothing until the
-/// client's end of stream, which it must see to stop working for nobody.
+/// It serves one request, without a body but where [`with_body`](Held::with_body) says otherwise.
+/// Reading beyond that gives hyper nothing until the client's end of stream, which it must see to
+/// stop working for nobody.
 pub struct Held<S> {
     io: S,
     head: Bytes,
     early: BytesMut,
+    /// Bytes behind the head that hyper is still to get.
+    body: usize,
 }
 
 impl<S> Held<S> {
@@ -230,7 +279,14 @@ impl<S> Held<S> {
             io,
             head: read.head,
             early: read.early,
+            body: 0,
         }
+    }
+
+    /// hyper gets so many bytes behind the head, too.
+    #[must_use]
+    pub fn with_body(self, body: usize) -> Held<S> {
+        Held { body, ..self }
     }
 
     /// The connection and what the client sent behind its head.
@@ -250,6 +306,20 @@ impl<S: AsyncRead + Unpin> AsyncRead for Held<S> {
             let count = held.head.len().min(out.remaining());
             out.put_slice(&held.head[..count]);
             held.head.advance(count);
+            return Poll::Ready(Ok(()));
+        }
+        if held.body > 0 {
+            if held.early.is_empty() {
+                held.early.reserve(READ);
+                let mut read = std::pin::pin!(held.io.read_buf(&mut held.early));
+                if ready!(read.as_mut().poll(cx))? == 0 {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            let count = held.early.len().min(held.body).min(out.remaining());
+            out.put_slice(&held.early[..count]);
+            held.early.advance(count);
+            held.body -= count;
             return Poll::Ready(Ok(()));
         }
         while held.early.len() < EARLY_MAX {
@@ -416,6 +486,47 @@ mod tests {
     }
 
     #[test]
+    fn s04_a_body_has_one_length_or_a_coding() {
+        let judge = |lines: &str| {
+            let head = format!("POST / HTTP/1.1\r\nHost: x\r\n{lines}\r\n");
+            judge_framing(head.as_bytes())
+        };
+        assert_eq!(judge(""), Ok(None));
+        assert_eq!(judge("content-length:\t12 \r\n"), Ok(Some(12)));
+        assert_eq!(judge("Transfer-Encoding: chunked\r\n"), Ok(None));
+        for bad in [
+            "Content-Length: 1\r\nContent-Length: 1\r\n",
+            "Content-Length: 1\r\nTransfer-Encoding: chunked\r\n",
+            "Transfer-Encoding: x\r\nContent-Length: 0\r\n",
+            "Content-Length: +1\r\n",
+            "Content-Length: 1, 1\r\n",
+            "Content-Length: 0x1\r\n",
+            "Content-Length: 99999999999999999999\r\n",
+        ] {
+            assert!(judge(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn hyper_gets_the_body_and_nothing_behind_it() {
+        let wire = b"POST /e?a=b HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbodyearly";
+        for chunk in 1..wire.len() {
+            run(async {
+                let mut pieces = tokio_test_io(wire, chunk);
+                let deadline = Instant::now() + std::time::Duration::from_secs(1);
+                let (io, read) = read(&mut pieces, deadline).await;
+                let read = read.unwrap();
+                assert_eq!((read.path(), read.body()), ("/e", Some(4)));
+                let mut held = Held::new(io, read).with_body(4);
+                let mut all = Vec::new();
+                held.read_to_end(&mut all).await.unwrap();
+                assert_eq!(all, wire[..wire.len() - 5]);
+                assert_eq!(held.into_parts().1, &b"early"[..]);
+            });
+        }
+    }
+
+    #[test]
     fn a_head_that_does_not_end_is_late_and_one_that_is_cut_is_gone() {
         run(async {
             let deadline = Instant::now() + std::time::Duration::from_secs(1);
@@ -436,6 +547,7 @@ mod tests {
             let read = Read {
                 head: Bytes::new(),
                 early: BytesMut::from(&wire[..5]),
+                body: None,
             };
             let mut held = Held::new(io, read);
             let mut sent = 5;

@@ -27,6 +27,7 @@ use super::probe;
 use super::refusal::{Refusal, frames, problem, raw};
 use super::stranger::Stranger;
 use super::upgrade::{shake, upgrade};
+use super::web::{self, Web};
 use crate::admission::{Admission, Peer};
 use crate::config::{self, Hops, KnownBy, Limits, Refuse};
 use crate::error::Reason;
@@ -36,6 +37,7 @@ use crate::metrics;
 use crate::relay::Leg;
 use crate::session::{self, Registry, Session};
 use crate::store::Store;
+use crate::telephony::Telephony;
 use crate::upstream::Upstream;
 use crate::upstream::call_automation::CallAutomation;
 
@@ -54,6 +56,7 @@ pub struct Doors {
     pub sessions: Arc<Semaphore>,
     pub registry: Registry,
     pub store: Arc<Store>,
+    pub telephony: Arc<Telephony>,
     /// Places for those who tell the store later that a token was not spent.
     pub returning: Arc<Semaphore>,
     /// What makes a call one that is known.
@@ -74,7 +77,7 @@ impl Doors {
             return Some("draining");
         }
         // Where no route asks the store, nobody misses it.
-        let asks = |open: &Open| open.route.kind.phone().is_some();
+        let asks = |open: &Open| open.route.kind.phone().is_some() || open.route.kind.is_answered();
         let missed = !self.store.is_up() && self.routes.iter().any(asks);
         missed.then_some("store")
     }
@@ -84,6 +87,8 @@ impl Doors {
 pub struct Open {
     pub route: config::Route,
     pub upstreams: Vec<Arc<Upstream>>,
+    /// Who answers, where no session begins.
+    pub web: Option<Web>,
     pub metrics: metrics::Route,
     /// For warnings that no upstream could serve.
     pub dial_warnings: Arc<Throttle>,
@@ -127,7 +132,10 @@ where
         () = stopped(doors) => return None,
     };
     let io = match read {
-        Ok(read) => Held::new(io, read),
+        Ok(read) => {
+            let body = web::body(doors, &read);
+            Held::new(io, read).with_body(body)
+        }
         Err(unread) => {
             not_asked(io, unread, asked, doors).await;
             return None;
@@ -282,6 +290,16 @@ async fn answer(
         note_refusal(doors, asked, &refusal, None);
         return (problem(&refusal), Course::Answered);
     };
+    if open.route.kind.is_answered() {
+        let response = match web::answer(doors, open, asked, stranger, request).await {
+            Ok(response) => response,
+            Err(refusal) => {
+                note_refusal(doors, asked, &refusal, Some(&open.route.name));
+                problem(&refusal)
+            }
+        };
+        return (response, Course::Answered);
+    }
     let refused = |refusal: &Refusal| note_refusal(doors, asked, refusal, Some(&open.route.name));
     let response = match shake(&open.route, &request) {
         Ok(response) => response,
@@ -363,6 +381,8 @@ mod tests {
             upstreams: Vec::new(),
             routes: Vec::new(),
         };
+        let store = Arc::new(Store::new(&config::Store::default(), metrics.clone()).unwrap());
+        let telephony = Telephony::new(&nothing, None, &store, &Registry::default(), &metrics);
         let doors = Arc::new(Doors {
             routes: Vec::new(),
             paths: Paths::default(),
@@ -371,7 +391,8 @@ mod tests {
             limits: Limits::default(),
             sessions: Arc::new(Semaphore::new(1)),
             registry: Registry::default(),
-            store: Arc::new(Store::new(&config::Store::default(), metrics.clone()).unwrap()),
+            store,
+            telephony: Arc::new(telephony),
             returning: Arc::new(Semaphore::new(1)),
             known_by: KnownBy::Record,
             resume: Duration::ZERO,

@@ -15,6 +15,7 @@ mod refusal;
 mod stranger;
 pub mod tls;
 mod upgrade;
+pub mod web;
 
 use std::io;
 use std::net::SocketAddr;
@@ -148,6 +149,8 @@ pub async fn serve(listener: TcpListener, public: Arc<Public>) {
     drop(listener);
     tasks.close();
     tasks.wait().await;
+    // What was begun for a client that did not wait is done all the same.
+    public.doors.telephony.settled().await;
 }
 
 /// From an accepted socket to a session, if it comes to one.

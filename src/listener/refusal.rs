@@ -8,6 +8,7 @@ use http_body_util::Full;
 
 use crate::admission::Denied;
 use crate::error::Reason;
+use crate::telephony::Refused;
 use crate::upstream::Failure;
 use crate::ws::frame;
 
@@ -23,6 +24,8 @@ pub(super) struct Refusal {
     pub(super) retry_after: Option<Duration>,
     /// What is wrong with a token (RFC 6750, section 3.1).
     pub(super) challenge: Option<&'static str>,
+    /// What may be asked instead, where the method is what was wrong.
+    pub(super) allow: &'static str,
 }
 
 impl From<Denied> for Refusal {
@@ -32,6 +35,12 @@ impl From<Denied> for Refusal {
             challenge: denied.challenge,
             ..Refusal::new(denied.reason, denied.detail)
         }
+    }
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Refusal {
+        Refusal::new(refused.reason, refused.detail)
     }
 }
 
@@ -60,6 +69,7 @@ impl Refusal {
             detail,
             retry_after: None,
             challenge: None,
+            allow: "GET",
         }
     }
 
@@ -107,7 +117,7 @@ pub(super) fn problem(refusal: &Refusal) -> Response<Full<Bytes>> {
             );
         }
         StatusCode::METHOD_NOT_ALLOWED => {
-            headers.insert(header::ALLOW, HeaderValue::from_static("GET"));
+            headers.insert(header::ALLOW, HeaderValue::from_static(refusal.allow));
         }
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             let realm = "Bearer realm=\"tonegate\"";

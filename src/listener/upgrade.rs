@@ -39,14 +39,7 @@ pub(super) async fn upgrade(
     stranger: &Stranger,
     request: Request<Incoming>,
 ) -> Result<session::Parts, Refusal> {
-    // A hop's connections are at nobody's address until their heads say whose they are.
-    if asked.by_hop && !stranger.count_at(Address::of(asked.peer.ip)) {
-        doors.metrics.limit_hit("unadmitted_per_address");
-        return Err(Refusal::new(
-            Reason::Busy,
-            "too many requests of this address wait for their admission",
-        ));
-    }
+    count_behind_hop(doors, asked, stranger)?;
     let (head, _) = request.into_parts();
     let wanted = admission::Request {
         route: &open.route,
@@ -99,6 +92,22 @@ pub(super) async fn upgrade(
         upstream,
         call,
     })
+}
+
+/// A hop's connections are at nobody's address until their heads say whose they are.
+pub(super) fn count_behind_hop(
+    doors: &Doors,
+    asked: Asked,
+    stranger: &Stranger,
+) -> Result<(), Refusal> {
+    if asked.by_hop && !stranger.count_at(Address::of(asked.peer.ip)) {
+        doors.metrics.limit_hit("unadmitted_per_address");
+        return Err(Refusal::new(
+            Reason::Busy,
+            "too many requests of this address wait for their admission",
+        ));
+    }
+    Ok(())
 }
 
 /// Dials before the `101`, so that a refusal is still an HTTP status.

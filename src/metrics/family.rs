@@ -42,6 +42,9 @@ pub(super) const GATES: &str = "tonegate_gates_total";
 pub(super) const GATE_SECONDS: &str = "tonegate_gate_seconds";
 pub(super) const GATE_DIGITS: &str = "tonegate_gate_digits_total";
 pub(super) const CALL_DROPS: &str = "tonegate_call_messages_dropped_total";
+pub(super) const EVENTS: &str = "tonegate_events_total";
+pub(super) const EVENT_DROPS: &str = "tonegate_events_dropped_total";
+pub(super) const MEDIA_FAILURES: &str = "tonegate_media_failures_total";
 pub(super) const KEY_FETCHES: &str = "tonegate_issuer_key_fetches_total";
 pub(super) const IDENTITY_FETCHES: &str = "tonegate_identity_token_fetches_total";
 pub(super) const CALL_CONTROL: &str = "tonegate_call_automation_operations_total";
@@ -54,7 +57,7 @@ pub(super) const READY: &str = "tonegate_ready";
 pub(super) const BUILD: &str = "tonegate_build_info";
 
 /// Every family that `/metrics` can show.
-pub const FAMILIES: [Family; 33] = [
+pub const FAMILIES: [Family; 36] = [
     family(CONNECTIONS, Kind::Gauge, "Open client sockets."),
     family(CONNECTIONS_TOTAL, Kind::Counter, "Client sockets accepted."),
     family(
@@ -157,6 +160,21 @@ pub const FAMILIES: [Family; 33] = [
         CALL_DROPS,
         Kind::Counter,
         "Messages of phone calls that went no further, by route and kind.",
+    ),
+    family(
+        EVENTS,
+        Kind::Counter,
+        "Events that Event Grid and Call Automation posted, by route and event.",
+    ),
+    family(
+        EVENT_DROPS,
+        Kind::Counter,
+        "Events of which nothing came, by route and why.",
+    ),
+    family(
+        MEDIA_FAILURES,
+        Kind::Counter,
+        "Calls whose media ACS could not stream, by route and its detail.",
     ),
     family(
         KEY_FETCHES,

@@ -191,6 +191,22 @@ impl Metrics {
         self.add(CALL_DROPS, tags, count);
     }
 
+    /// Counts an event that Event Grid or Call Automation posted.
+    pub fn event(&self, route: &Label, event: &'static str) {
+        self.add(EVENTS, vec![tag("route", route), word("event", event)], 1);
+    }
+
+    /// Counts an event of which nothing came, and why.
+    pub fn event_dropped(&self, route: &Label, why: &'static str) {
+        self.add(EVENT_DROPS, vec![tag("route", route), word("why", why)], 1);
+    }
+
+    /// Counts a call whose media ACS could not stream, with ACS' own word for why.
+    pub fn media_failed(&self, route: &Label, detail: &'static str) {
+        let tags = vec![tag("route", route), word("detail", detail)];
+        self.add(MEDIA_FAILURES, tags, 1);
+    }
+
     fn add(&self, name: &'static str, tags: Vec<Tag>, count: u64) {
         if count > 0 {
             metrics::with_local_recorder(&self.recorder, || {
@@ -374,6 +390,9 @@ mod tests {
         metrics.gate_ended(&route, "authorised", Duration::from_secs(4));
         metrics.gate_digits(&route, "in_band", 3);
         metrics.call_drops(&route, "unknown", 1);
+        metrics.event(&route, "call_connected");
+        metrics.event_dropped(&route, "duplicate");
+        metrics.media_failed(&route, "forbidden");
         metrics.store_answered("enter", "ok", Duration::from_millis(1));
         metrics.call_controlled("hang_up", "ok", Duration::from_millis(1));
         metrics.upkeep();

@@ -267,7 +267,13 @@ where
             }
         }
         if let Some(reason) = self.order.poll(cx) {
-            return Some(cause(Side::Edge, reason));
+            // That a call is over, others tell the edge; it is not the edge that ends it.
+            let by = if reason == Reason::HungUp {
+                Side::Client
+            } else {
+                Side::Edge
+            };
+            return Some(cause(by, reason));
         }
         if let Some((by, reason)) = self.call.as_ref().and_then(|call| call.fault()) {
             return Some(cause(by, reason));

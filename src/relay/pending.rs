@@ -10,6 +10,7 @@ use super::call::{Asked, Call, CallTerms, GateEnding};
 use super::end::End;
 use super::pump::Pump;
 use super::{Leg, Phase, Relay, Terms};
+use crate::dtmf::Digit;
 use crate::error::{Reason, Side};
 use crate::gate::Answer;
 use crate::ws::Role;
@@ -54,6 +55,13 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C, Empty> {
     pub fn unanswered(&mut self) {
         if let Some(call) = &mut self.call {
             call.unanswered();
+        }
+    }
+
+    /// A callback has told of a key.
+    pub fn press(&mut self, digit: Digit) {
+        if let Some(call) = &mut self.call {
+            call.press(digit);
         }
     }
 

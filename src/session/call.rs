@@ -10,16 +10,19 @@ use std::time::Duration;
 use futures_util::future::OptionFuture;
 use tokio::io::Empty;
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
+use super::tones::Places;
 use crate::admission::Calling;
 use crate::config::{Ani, Dialled, Flow, Gate, Phone};
+use crate::dtmf::Digit;
 use crate::error::{Reason, Side};
 use crate::gate::{Answer, Entry};
 use crate::ids::{ForeignId, PhoneNumber, SessionId};
 use crate::label::Label;
 use crate::log::Throttle;
 use crate::relay::{Asked, CallTerms, Relay};
-use crate::store::{Attempt, Facts, SessionKey, Still, Store, Tried};
+use crate::store::{Attempt, Facts, SessionKey, Still, Store, Tones, Tried, Unavailable};
 use crate::upstream::call_automation::CallAutomation;
 use crate::upstream::{self, Dialled as Upgraded, Upstream, Want};
 
@@ -28,6 +31,10 @@ const AGAIN: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(5
 /// How often a session asks whether its call is still its own: a takeover at another replica ends it
 /// within this time, one at the same replica at once.
 const LOOK: Duration = Duration::from_secs(5);
+
+/// How often a gate that hears callbacks asks for what they told of. Nothing wakes it: whichever
+/// replica they came to, this is how long a key takes at the most.
+const LISTEN: Duration = Duration::from_millis(200);
 
 /// What a session knows of its call.
 pub struct Call {
@@ -52,7 +59,7 @@ pub struct Call {
 enum Said {
     Answer(Answer),
     /// The call is not this session's any more.
-    Over(Reason),
+    Over(Side, Reason),
     /// It could not be asked; when to ask again.
     Nothing(Duration),
 }
@@ -95,6 +102,11 @@ impl Call {
     ) -> Option<Upgraded> {
         let mut trying = Box::pin(OptionFuture::from(None));
         let mut dialling = Box::pin(OptionFuture::from(None));
+        let mut places = Places::default();
+        let mut listening = Box::pin(OptionFuture::from(
+            self.hears_callbacks()
+                .then(|| self.tones(whose.session, None, Duration::ZERO)),
+        ));
         loop {
             tokio::select! {
                 biased;
@@ -104,6 +116,7 @@ impl Call {
                         trying.set(Some(first).into());
                     }
                     Asked::Dial => {
+                        listening.set(None.into());
                         let dial = upstream::dial_first(&self.upstreams, whose.want);
                         dialling.set(Some(dial).into());
                     }
@@ -115,14 +128,19 @@ impl Call {
                         trying.set(None.into());
                         relay.answer(entry.number(), answer);
                     }
-                    Said::Over(reason) => {
+                    Said::Over(by, reason) => {
                         trying.set(None.into());
-                        relay.fail(Side::Edge, reason);
+                        relay.fail(by, reason);
                     }
                     Said::Nothing(wait) => {
                         relay.unanswered();
                         trying.set(Some(self.try_code(whose, entry, wait)).into());
                     }
+                },
+                Some(told) = &mut listening => {
+                    hear(relay, &mut places, told);
+                    let next = self.tones(whose.session, places.heard(), LISTEN);
+                    listening.set(Some(next).into());
                 },
                 Some(dialled) = &mut dialling => {
                     dialling.set(None.into());
@@ -136,6 +154,22 @@ impl Call {
                 },
             }
         }
+    }
+
+    fn hears_callbacks(&self) -> bool {
+        self.gate().is_some_and(|gate| gate.feeds.callbacks)
+    }
+
+    /// What callbacks have told of since, after `wait`.
+    async fn tones(
+        &self,
+        session: SessionId,
+        heard: Option<u32>,
+        wait: Duration,
+    ) -> Result<Tones, Unavailable> {
+        tokio::time::sleep(wait).await;
+        let call = &self.calling.call;
+        self.store.tones(call, session, heard).await
     }
 
     /// Tries a code after `wait`.
@@ -167,7 +201,8 @@ impl Call {
             Ok(Tried::Wrong) => Said::Answer(Answer::Wrong),
             Ok(Tried::LockedOut) => Said::Answer(Answer::LockedOut),
             Ok(Tried::NotOurs) => match self.store.look(&self.calling.call, whose.session).await {
-                Ok(Still::Superseded) => Said::Over(Reason::Superseded),
+                Ok(Still::Superseded) => Said::Over(Side::Edge, Reason::Superseded),
+                Ok(Still::Ended) => Said::Over(Side::Client, Reason::HungUp),
                 // The call is forgotten, and with it what could be opened.
                 Ok(Still::Ours | Still::Gone) => Said::Answer(Answer::Wrong),
                 Err(_) => later,
@@ -199,6 +234,7 @@ impl Call {
             tokio::time::sleep(LOOK).await;
             match self.store.look(&self.calling.call, session).await {
                 Ok(Still::Superseded) => return Reason::Superseded,
+                Ok(Still::Ended) => return Reason::HungUp,
                 // What is forgotten ends by its own bounds, and a store that is away ends nobody.
                 Ok(Still::Ours | Still::Gone) | Err(_) => {}
             }
@@ -212,5 +248,25 @@ impl Call {
         if let Err(error) = self.store.leave(call, session, self.resume).await {
             tracing::debug!(%session, %call, %error, "the call's record keeps its time");
         }
+    }
+}
+
+/// Tells the gate what callbacks have told of. A store that could not be asked is asked again.
+fn hear(
+    relay: &mut Relay<TcpStream, Empty>,
+    places: &mut Places,
+    told: Result<Tones, Unavailable>,
+) {
+    match told {
+        Ok(Tones::Told { heard, tones }) => {
+            for key in places.take(heard, tones, Instant::now()) {
+                if let Some(digit) = Digit::from_char(key) {
+                    relay.press(digit);
+                }
+            }
+        }
+        Ok(Tones::Ended) => relay.fail(Side::Client, Reason::HungUp),
+        // Another session has the call now, and this one is told so in a moment.
+        Ok(Tones::NotOurs) | Err(_) => {}
     }
 }

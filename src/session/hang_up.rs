@@ -60,8 +60,12 @@ impl Call {
 fn is_left_alone(reason: Reason) -> bool {
     match reason {
         // ACS closed the socket, or it was lost and ACS may come again; another session has the
-        // call; another edge may take it.
-        Reason::ClientClosed | Reason::ClientLost | Reason::Superseded | Reason::Draining => false,
+        // call; another edge may take it; it is over.
+        Reason::ClientClosed
+        | Reason::ClientLost
+        | Reason::Superseded
+        | Reason::Draining
+        | Reason::HungUp => false,
         // The edge closed the socket, of itself or because the upstream is gone.
         Reason::CodeWrong
         | Reason::LockedOut

@@ -8,6 +8,7 @@ mod call;
 mod hang_up;
 mod registry;
 mod told;
+mod tones;
 
 use std::time::{Duration, Instant, SystemTime};
 

@@ -42,6 +42,17 @@ impl Registry {
         }
     }
 
+    /// Ends the session that carries this call, if one of this process does.
+    pub fn hang_up(&self, call: &CallId) -> bool {
+        let shared = &self.0;
+        let session = shared.calls.get(call).map(|whose| whose.0);
+        let order = session.and_then(|id| shared.sessions.get(&id).map(|order| order.clone()));
+        if let Some(order) = &order {
+            order.end(Reason::HungUp);
+        }
+        order.is_some()
+    }
+
     /// The turn of an upgrade that has just been let in.
     pub fn turn(&self) -> Turn {
         Turn(self.0.turns.fetch_add(1, Ordering::Relaxed))
@@ -170,6 +181,22 @@ mod tests {
         assert_eq!(registry.0.calls.len(), 2);
         drop((second, third, fourth, beside));
         assert!(registry.0.calls.is_empty());
+    }
+
+    #[test]
+    fn a06_a_call_that_is_over_ends_its_session_and_no_other() {
+        let registry = Registry::default();
+        let cx = &mut Context::from_waker(std::task::Waker::noop());
+        let [call, other] = ["7f0c", "7f0d"].map(|id| CallId::new(id).unwrap());
+        assert!(!registry.hang_up(&call));
+        let enter = |call| {
+            let turn = registry.turn();
+            registry.enter(SessionId::random()).of_call(call, turn)
+        };
+        let (first, beside) = (enter(&call), enter(&other));
+        assert!(registry.hang_up(&call));
+        assert_eq!(first.order().poll(cx), Some(Reason::HungUp));
+        assert_eq!(beside.order().poll(cx), None);
     }
 
     #[test]

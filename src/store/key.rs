@@ -109,6 +109,16 @@ impl Keys {
         format!("{}spent:{}", self.prefix, token.to_hex())
     }
 
+    /// That an event was taken.
+    pub(super) fn event(&self, event: &Digest) -> String {
+        format!("{}event:{}", self.prefix, event.to_hex())
+    }
+
+    /// The keys that callbacks told of.
+    pub(super) fn tones(&self, call: &CallId) -> String {
+        format!("{}tones:{{{call}}}", self.prefix)
+    }
+
     /// What a caller's failures are counted by: the number, or where callers cannot be told apart
     /// by it the key that was tried, which is not legible there.
     pub(super) fn fails(&self, ani: Option<&PhoneNumber>, key: &SessionKey) -> String {
@@ -249,7 +259,7 @@ mod tests {
                 prop_assert_eq!(one == other, a == b);
                 let safe = !one.contains(['{', '}', '*', '?', '[', '\r', '\n', ' ']);
                 prop_assert!(safe, "it has what Redis reads as more than a name");
-                let own = ["call:", "live:", "tries:", "spent:", "fails:", "used:"];
+                let own = ["call:", "live:", "tries:", "spent:", "fails:", "used:", "event:", "tones:"];
                 let foreign = !own.iter().any(|own| one.starts_with(own));
                 prop_assert!(foreign, "it is one of our own");
             }

@@ -12,10 +12,12 @@
 //! | key | type | kept | written by | read by |
 //! | --- | --- | --- | --- | --- |
 //! | `pstn:{ani}:{code}`, `sip:{id}`, `acs:call_connection_id:{id}` | any | as its writer says | other clouds, the session API | `try_code`, `enter` |
-//! | `call:{{call}}` | hash: `ani`, `sip`, `sip_key`, `connection`, `correlation`, `route`, `noted`, `owner`, `before`, `opened` | `ttl`, anew with each write and look | `note_call`, `enter` | `enter`, `try_code`, `look`, `leave` |
+//! | `call:{{call}}` | hash: `ani`, `sip`, `sip_key`, `connection`, `correlation`, `route`, `noted`, `owner`, `before`, `opened`, `heard`, `ended` | `ttl`, anew with each write and look | `note_call`, `enter`, `tones`, `end_call` | all |
 //! | `live:{{call}}` | string: the session that opened the call | `ttl`, anew with each look; after `leave` for the resume window | `enter`, `try_code` | `enter`, `try_code`, `look` |
 //! | `tries:{{call}}` | hash: session and number of a try → `wrong`, `opened`, `reserved` | `ttl` | `try_code` | `try_code` |
 //! | `spent:{sha256 of a token}` | string: the session that spent it | until the token ends | `enter` | `enter` |
+//! | `event:{sha256 of an event's source and id}` | string: who took it | 10 min | `claim` | `claim` |
+//! | `tones:{{call}}` | hash: place of a key that a callback told of → the key | 2 min, anew with each | `add_tones` | `tones` |
 //! | `fails:ani:{ani}`, `fails:key:{sha256 of a key}`, `fails:route:{route}` | set of failed tries | the window of its rate | `try_code` | `try_code` |
 //! | `used:{{session key}}` | string: the try that consumed it; in a cluster only | 60 s | `try_code`, `enter` | the same, after a lost answer |
 //!
@@ -26,12 +28,14 @@
 //!
 //! When to ask again, and until when: that is whoever asks. What a call's digits are: the gate.
 
+mod events;
 mod key;
 mod memory;
 mod redis;
 
 use std::time::{Duration, Instant, SystemTime};
 
+pub use self::events::{Kept, Tones};
 pub use self::key::{Keys, SessionKey};
 pub use self::redis::Unusable;
 
@@ -168,6 +172,8 @@ pub enum Still {
     Ours,
     /// Another session has taken over.
     Superseded,
+    /// ACS has said that it is over.
+    Ended,
     /// It is forgotten, or its verdict revoked.
     Gone,
 }

@@ -187,6 +187,26 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Reads the list that comes next. `each` must read or skip each of its values.
+    pub fn items(
+        &mut self,
+        mut each: impl FnMut(&mut Reader<'a>) -> Result<(), Unreadable>,
+    ) -> Result<(), Unreadable> {
+        self.expect(b'[')?;
+        if self.peek() == Some(b']') {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            each(self)?;
+            match self.token()? {
+                b',' => {}
+                b']' => return Ok(()),
+                _ => return Err(Unreadable),
+            }
+        }
+    }
+
     /// The first byte of what comes next, which stays.
     #[inline]
     pub fn peek(&mut self) -> Option<u8> {

@@ -403,6 +403,8 @@ async fn every_reason_is_told_by_one_word_everywhere_and_gives_back_what_it_took
     told.extend(calls().await);
     // Needs a store that can be away: tests/edge/phone/redis_told.rs.
     told.insert(Reason::StoreUnavailable);
+    // Needs callbacks of ACS: tests/edge/call_control/callbacks.rs.
+    told.insert(Reason::HungUp);
     // What only a fault of the edge's own can bring about is tested beside `Session`.
     told.insert(Reason::Internal);
     for reason in Reason::ALL {

@@ -6,7 +6,7 @@ use tonegate::config::Rate;
 use tonegate::ids::SessionId;
 use tonegate::label::Label;
 use tonegate::secret::Digest;
-use tonegate::store::{Attempt, Enter, Entered, Facts, Needs, Still, Tried};
+use tonegate::store::{Attempt, Enter, Entered, Facts, Kept, Needs, Still, Tones, Tried};
 
 use crate::under::{Call, HOUR, Under, eventually, random_ani, random_id};
 
@@ -55,6 +55,10 @@ on_every_engine!(
     a25_a_call_that_is_given_back_is_whose_it_was,
     a27_an_expired_key_opens_nothing,
     a19_a_session_sees_what_its_call_is_to_it,
+    a03_an_event_is_taken_once_and_may_be_given_back,
+    a06_keys_of_callbacks_reach_the_session_that_has_the_call,
+    a06_a_call_has_so_many_keys_and_one_that_nobody_knows_has_none,
+    a06_a_call_that_is_over_opens_for_nobody,
 );
 
 async fn a18_an_unknown_call_is_refused_until_it_is_known(under: Under) {
@@ -739,4 +743,90 @@ async fn a19_a_session_sees_what_its_call_is_to_it(under: Under) {
         (looked == Still::Gone).then_some(())
     })
     .await;
+}
+
+async fn a03_an_event_is_taken_once_and_may_be_given_back(under: Under) {
+    let (store, other) = (under.store(), under.other());
+    let event = Digest::of(random_id().as_str());
+    let (first, second) = (SessionId::random(), SessionId::random());
+    assert!(store.claim(&event, first).await.unwrap());
+    assert!(!other.claim(&event, second).await.unwrap());
+    // An answer that was lost and is asked for again.
+    assert!(store.claim(&event, first).await.unwrap());
+    // It is not for others to give back.
+    other.unclaim(&event, second).await.unwrap();
+    assert!(!other.claim(&event, second).await.unwrap());
+    store.unclaim(&event, first).await.unwrap();
+    assert!(other.claim(&event, second).await.unwrap());
+    let another = Digest::of(random_id().as_str());
+    assert!(store.claim(&another, second).await.unwrap());
+}
+
+fn told(heard: u32, tones: Tones) -> Vec<(u32, char)> {
+    let Tones::Told {
+        heard: said,
+        mut tones,
+    } = tones
+    else {
+        panic!("{tones:?}");
+    };
+    assert_eq!(said, heard);
+    tones.sort_unstable();
+    tones
+}
+
+async fn a06_keys_of_callbacks_reach_the_session_that_has_the_call(under: Under) {
+    let (store, other) = (under.store(), under.other());
+    let call = Call::dialled(store).await;
+    let kept = other.add_tones(&call.id, &[(2, '2'), (1, '8')]).await;
+    assert_eq!(kept, Ok(Kept::All));
+    // The same once more, with another key in its place: the first one counts.
+    let kept = other.add_tones(&call.id, &[(2, '9'), (3, '#')]).await;
+    assert_eq!(kept, Ok(Kept::All));
+    let all = store.tones(&call.id, call.owner, None).await.unwrap();
+    assert_eq!(told(0, all), [(1, '8'), (2, '2'), (3, '#')]);
+    let rest = store.tones(&call.id, call.owner, Some(2)).await.unwrap();
+    assert_eq!(told(2, rest), [(3, '#')]);
+    // Whoever has taken them says so once, and a newer session of the call begins behind them.
+    let again = call.again();
+    assert_eq!(again.enter(other, Needs::Dialled).await, call.pending());
+    let not_ours = store.tones(&call.id, call.owner, None).await;
+    assert_eq!(not_ours, Ok(Tones::NotOurs));
+    let rest = other.tones(&again.id, again.owner, None).await.unwrap();
+    assert_eq!(told(2, rest), [(3, '#')]);
+}
+
+async fn a06_a_call_has_so_many_keys_and_one_that_nobody_knows_has_none(under: Under) {
+    let store = under.store();
+    let unknown = Call::new();
+    let kept = store.add_tones(&unknown.id, &[(1, '1')]).await;
+    assert_eq!(kept, Ok(Kept::Unknown));
+    assert_eq!(store.facts(&unknown.id).await, Ok(None));
+    assert_eq!(store.end_call(&unknown.id).await, Ok(false));
+    let call = Call::dialled(store).await;
+    let tones: Vec<_> = (1..=128).map(|place| (place, '5')).collect();
+    assert_eq!(store.add_tones(&call.id, &tones).await, Ok(Kept::All));
+    let more = store.add_tones(&call.id, &[(128, '5'), (129, '5')]).await;
+    assert_eq!(more, Ok(Kept::Full));
+    let all = store.tones(&call.id, call.owner, None).await.unwrap();
+    assert_eq!(told(0, all).len(), 128);
+}
+
+async fn a06_a_call_that_is_over_opens_for_nobody(under: Under) {
+    let (store, other) = (under.store(), under.other());
+    let call = Call::new();
+    call.note(store).await;
+    assert_eq!(
+        call.enter(store, Needs::Nothing).await,
+        call.authorised(false)
+    );
+    let facts = other.facts(&call.id).await.unwrap();
+    assert_eq!(facts.as_ref(), Some(&call.facts));
+    assert_eq!(other.end_call(&call.id).await, Ok(true));
+    assert_eq!(store.look(&call.id, call.owner).await, Ok(Still::Ended));
+    let tones = store.tones(&call.id, call.owner, None).await;
+    assert_eq!(tones, Ok(Tones::Ended));
+    let again = call.again();
+    assert_eq!(again.enter(other, Needs::Nothing).await, Entered::Unknown);
+    assert_eq!(again.enter(store, Needs::Dialled).await, Entered::Unknown);
 }

@@ -72,7 +72,8 @@ impl Source {
     fn is_ours(&self, named: &str) -> bool {
         match &self.issuer.kind {
             IssuerKind::Oidc { issuer } | IssuerKind::Acs { issuer } => named == issuer,
-            IssuerKind::Entra { authority, tenants } => {
+            IssuerKind::Entra { authority, tenants }
+            | IssuerKind::EventGrid { authority, tenants } => {
                 let of = |tenant: &str| {
                     named == format!("{authority}/{tenant}/v2.0")
                         || named == format!("https://sts.windows.net/{tenant}/")

@@ -10,6 +10,8 @@ use super::forbidden;
 use crate::admission::Denied;
 use crate::config::{Issuer, IssuerKind, VOICE_LIVE_AUDIENCES};
 
+/// What lets Event Grid deliver ("Secure WebHook delivery with Microsoft Entra ID", Microsoft).
+const EVENT_GRID_ROLE: &str = "AzureEventGridSecureWebhookSubscriber";
 /// Longest subject or tenant that is taken into logs and tables.
 const NAME_MAX: usize = 255;
 
@@ -57,7 +59,7 @@ impl Claims {
     /// Entra's tenant; other issuers have none.
     pub(super) fn tenant(&self, kind: &IssuerKind) -> Option<&str> {
         match kind {
-            IssuerKind::Entra { .. } => text(&self.tid),
+            IssuerKind::Entra { .. } | IssuerKind::EventGrid { .. } => text(&self.tid),
             IssuerKind::Oidc { .. } | IssuerKind::Acs { .. } => None,
         }
     }
@@ -67,8 +69,11 @@ impl Claims {
     pub(super) fn subject(&self, kind: &IssuerKind) -> &str {
         let sub = self.sub.as_deref().unwrap_or_default();
         match (kind, &self.oid) {
-            (IssuerKind::Entra { .. }, Some(oid)) => oid.as_str().unwrap_or_default(),
-            (IssuerKind::Entra { .. }, None) | (IssuerKind::Oidc { .. }, _) => sub,
+            (IssuerKind::Entra { .. } | IssuerKind::EventGrid { .. }, Some(oid)) => {
+                oid.as_str().unwrap_or_default()
+            }
+            (IssuerKind::Entra { .. } | IssuerKind::EventGrid { .. }, None)
+            | (IssuerKind::Oidc { .. }, _) => sub,
             (IssuerKind::Acs { .. }, _) => &self.iss,
         }
     }
@@ -78,7 +83,8 @@ impl Claims {
     pub(super) fn are_of(&self, kind: &IssuerKind) -> bool {
         match kind {
             IssuerKind::Oidc { issuer } | IssuerKind::Acs { issuer } => self.iss == *issuer,
-            IssuerKind::Entra { authority, tenants } => {
+            IssuerKind::Entra { authority, tenants }
+            | IssuerKind::EventGrid { authority, tenants } => {
                 let listed = |tid: &&str| tenants.iter().any(|tenant| tenant == tid);
                 let Some(tid) = text(&self.tid).filter(listed) else {
                     return false;
@@ -142,7 +148,12 @@ impl Claims {
                 .any(|have| wanted.iter().any(|wanted| wanted == have))
         };
         let bare = scopes.is_empty() && roles.is_empty();
-        let enough = if settings.scopes.is_empty() && settings.roles.is_empty() {
+        // Whether Event Grid's tokens always carry the role is not documented; one that carries
+        // others and not this was given for something else.
+        let event_grid = matches!(settings.kind, IssuerKind::EventGrid { .. });
+        let enough = if event_grid && settings.roles.is_empty() && settings.scopes.is_empty() {
+            roles.is_empty() || roles.contains(&EVENT_GRID_ROLE)
+        } else if settings.scopes.is_empty() && settings.roles.is_empty() {
             let entra = matches!(settings.kind, IssuerKind::Entra { .. });
             !(entra && bare) || self.is_for(&VOICE_LIVE_AUDIENCES)
         } else {
@@ -386,6 +397,39 @@ mod tests {
         assert!(late.judge(&settings, NOW).is_err());
         let other = claims(json!({"aud": "api://edge/"}));
         assert!(other.judge(&settings, NOW).is_err());
+    }
+
+    #[test]
+    fn a04_event_grid_is_its_application_and_its_role_where_there_are_roles() {
+        let IssuerKind::Entra { authority, tenants } = entra() else {
+            panic!("another kind");
+        };
+        let mut settings = settings(IssuerKind::EventGrid { authority, tenants });
+        settings.clients = vec!["grid".to_owned()];
+        let allows = |settings: &Issuer, more: Value| {
+            let mut all = good();
+            all.as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
+            let claims: Claims = serde_json::from_value(all).unwrap();
+            assert!(claims.are_of(&settings.kind) && claims.judge(settings, NOW).is_ok());
+            claims.authorise(settings).is_ok()
+        };
+        let role = json!(["x", EVENT_GRID_ROLE]);
+        assert!(allows(&settings, json!({"azp": "grid"})));
+        assert!(allows(&settings, json!({"appid": "grid", "roles": role})));
+        for more in [
+            json!({}),
+            json!({"azp": "other"}),
+            json!({"azp": "other", "roles": role}),
+            json!({"azp": "grid", "roles": ["x"]}),
+            json!({"azp": "grid", "roles": "AzureEventGrid"}),
+        ] {
+            assert!(!allows(&settings, more.clone()), "{more}");
+        }
+        settings.roles = vec![EVENT_GRID_ROLE.to_owned()];
+        assert!(!allows(&settings, json!({"azp": "grid"})));
+        assert!(allows(&settings, json!({"azp": "grid", "roles": role})));
     }
 
     #[test]

@@ -182,7 +182,10 @@ impl Issuer {
             subject: claims.subject(&settings.kind).to_owned(),
             expires: UNIX_EPOCH + Duration::from_secs(claims.expires()) + settings.leeway,
             for_voice_live: claims.is_for(&VOICE_LIVE_AUDIENCES)
-                && !matches!(settings.kind, IssuerKind::Acs { .. }),
+                && !matches!(
+                    settings.kind,
+                    IssuerKind::Acs { .. } | IssuerKind::EventGrid { .. }
+                ),
             kid: token.kid.to_owned(),
             key,
         })

@@ -77,6 +77,11 @@ pub(in crate::config) struct Route {
     pub greet: Option<bool>,
     pub mask_tones: Option<bool>,
     pub hang_up: Option<bool>,
+    /// Of a route of Event Grid: names of routes, and what it takes from whom.
+    pub media: Option<String>,
+    pub callbacks: Option<String>,
+    pub sip_header: Option<String>,
+    pub webhook_origins: Option<Vec<String>>,
     #[serde(default)]
     pub upstreams: Vec<String>,
 }

@@ -61,8 +61,15 @@ macro_rules! one_of {
 }
 
 one_of!(kind, "voice-live", "relay");
-one_of!(route_kind, "voice-live", "relay", "acs-media");
-one_of!(issuer_kind, "entra", "oidc", "acs");
+one_of!(
+    route_kind,
+    "voice-live",
+    "relay",
+    "acs-media",
+    "event-grid",
+    "acs-callback"
+);
+one_of!(issuer_kind, "entra", "oidc", "acs", "event-grid");
 one_of!(known_by, "record", "url");
 one_of!(spend, "token", "call");
 one_of!(flow, "pstn", "sip", "sip-header", "api", "open");

@@ -45,7 +45,9 @@ pub(super) fn enter(at: &mut At<'_>, known: &Known<'_>) -> Enter {
 
 fn ways(at: &mut At<'_>, key: &str, names: &[String], known: &Known<'_>) -> Vec<Way> {
     let mut ways = Vec::new();
-    let calls = at.written.kind.as_deref() == Some("acs-media");
+    let kind = at.written.kind.as_deref();
+    let calls = matches!(kind, Some("acs-media" | "acs-callback"));
+    let events = kind == Some("event-grid");
     for name in names {
         let issuer = known.issuers.iter().find(|i| i.name.as_str() == name);
         let way = match (name.as_str(), issuer) {
@@ -64,7 +66,7 @@ fn ways(at: &mut At<'_>, key: &str, names: &[String], known: &Known<'_>) -> Vec<
                 continue;
             }
             ("easyauth", _) => Way::EasyAuth,
-            ("call", _) if !calls => {
+            ("call", _) if kind != Some("acs-media") => {
                 at.add(key, "\"call\" has a use with kind = \"acs-media\" only");
                 continue;
             }
@@ -72,7 +74,15 @@ fn ways(at: &mut At<'_>, key: &str, names: &[String], known: &Known<'_>) -> Vec<
             (_, Some(issuer)) if !calls && matches!(issuer.kind, IssuerKind::Acs { .. }) => {
                 let what = format!(
                     "{name:?} signs for calls, not for callers, and opens routes of kind \
-                     \"acs-media\" only"
+                     \"acs-media\" and \"acs-callback\" only"
+                );
+                at.add(key, what);
+                continue;
+            }
+            (_, Some(issuer)) if !events && matches!(issuer.kind, IssuerKind::EventGrid { .. }) => {
+                let what = format!(
+                    "{name:?} signs for events, not for callers, and opens routes of kind \
+                     \"event-grid\" only"
                 );
                 at.add(key, what);
                 continue;

@@ -18,6 +18,9 @@ const ACS_METADATA: &str = "calling/.well-known/acsopenidconfiguration";
 const LEEWAY: Duration = Duration::from_secs(60);
 /// More than this would only keep expired tokens alive.
 const LEEWAY_MAX: Duration = Duration::from_secs(300);
+/// Event Grid's own application in the public cloud ("Secure WebHook
+/// delivery with Microsoft Entra ID", Microsoft).
+const EVENT_GRID: &str = "4962773b-9cdb-44cf-a8bf-237846a00ab7";
 /// Ways of `admit` and `require` that an issuer's name would hide.
 const RESERVED: [&str; 5] = ["key", "anyone", "ticket", "easyauth", "call"];
 
@@ -60,7 +63,7 @@ pub(super) fn issuers(file: &File, problems: &mut Problems) -> Vec<Issuer> {
             roots,
             scopes: written.scopes.clone(),
             roles: written.roles.clone(),
-            clients: written.clients.clone(),
+            clients: clients(written),
             leeway,
         });
     }
@@ -69,11 +72,11 @@ pub(super) fn issuers(file: &File, problems: &mut Problems) -> Vec<Issuer> {
 
 fn kind(at: &str, written: &file::Issuer, problems: &mut Problems) -> Option<IssuerKind> {
     match written.kind.as_deref() {
-        Some("entra") => {
+        Some(word @ ("entra" | "event-grid")) => {
             if written.issuer.is_some() {
                 problems.add(
                     format!("{at}.issuer"),
-                    "follows from tenants and authority where kind = \"entra\"",
+                    "follows from tenants and authority with kind = \"entra\" and \"event-grid\"",
                 );
             }
             let authority = written.authority.as_deref().unwrap_or(ENTRA);
@@ -87,7 +90,10 @@ fn kind(at: &str, written: &file::Issuer, problems: &mut Problems) -> Option<Iss
                      those that may enter",
                 );
             }
-            Some(IssuerKind::Entra { authority, tenants })
+            Some(match word {
+                "entra" => IssuerKind::Entra { authority, tenants },
+                _ => IssuerKind::EventGrid { authority, tenants },
+            })
         }
         Some("oidc") => {
             if !written.tenants.is_empty() || written.authority.is_some() {
@@ -108,10 +114,18 @@ fn kind(at: &str, written: &file::Issuer, problems: &mut Problems) -> Option<Iss
         _ => {
             problems.add(
                 format!("{at}.kind"),
-                "must be \"entra\", \"oidc\" or \"acs\"",
+                "must be \"entra\", \"oidc\", \"acs\" or \"event-grid\"",
             );
             None
         }
+    }
+}
+
+/// Whom tokens may have been given to: Event Grid itself, unless the settings name another cloud's.
+fn clients(written: &file::Issuer) -> Vec<String> {
+    match written.kind.as_deref() {
+        Some("event-grid") if written.clients.is_empty() => vec![EVENT_GRID.to_owned()],
+        _ => written.clients.clone(),
     }
 }
 
@@ -165,7 +179,8 @@ fn key_source(
             const USUAL: &str = ".well-known/openid-configuration";
             let url = match kind {
                 // Several tenants: any of them has the same keys, and this one names no tenant.
-                IssuerKind::Entra { authority, tenants } => match tenants.as_slice() {
+                IssuerKind::Entra { authority, tenants }
+                | IssuerKind::EventGrid { authority, tenants } => match tenants.as_slice() {
                     [tenant] => format!("{authority}/{tenant}/v2.0/{USUAL}"),
                     _ => format!("{authority}/organizations/v2.0/{USUAL}"),
                 },

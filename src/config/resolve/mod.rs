@@ -16,6 +16,7 @@ mod route;
 mod store;
 mod template;
 mod upstream;
+mod web;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};

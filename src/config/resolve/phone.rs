@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 
 use super::gate::{flow, rates};
 use super::route::{At, Known};
+use super::web;
 use crate::config::file;
 use crate::config::{
     Bridge, CALL_SECRET, Dtmf, Enter, IssuerKind, Kind, Phone, Place, Refuse, Route, RouteKind,
@@ -18,8 +19,14 @@ pub(super) fn kind(at: &mut At<'_>, known: &Known<'_>) -> Option<RouteKind> {
         Some("voice-live") => RouteKind::VoiceLive,
         Some("relay") => RouteKind::Relay,
         Some("acs-media") => return Some(RouteKind::AcsMedia(Arc::new(phone(at, known)))),
+        Some("event-grid") => web::event_grid(at, known)?,
+        Some("acs-callback") => RouteKind::AcsCallback,
         Some(_) | None => {
-            at.add("kind", "must be \"voice-live\", \"relay\" or \"acs-media\"");
+            at.add(
+                "kind",
+                "must be \"voice-live\", \"relay\", \"acs-media\", \"event-grid\" or \
+                 \"acs-callback\"",
+            );
             return None;
         }
     };

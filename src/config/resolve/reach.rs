@@ -6,7 +6,7 @@ use crate::label::Label;
 
 /// Agents take tokens only, and an agent is found in a project.
 pub(super) fn agents(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
-    if route.kind.upstream() != Kind::VoiceLive {
+    if route.kind.upstream() != Some(Kind::VoiceLive) {
         return;
     }
     if route.agents.is_empty() {
@@ -84,7 +84,7 @@ pub(super) fn openable(at: &mut At<'_>, route: &Route) {
             .ways()
             .iter()
             .any(|way| matches!(way, Way::Issuer(_)));
-    let agents = route.kind.upstream() == Kind::VoiceLive && !route.agents.is_empty();
+    let agents = route.kind.upstream() == Some(Kind::VoiceLive) && !route.agents.is_empty();
     if agents && !tokens && !route.own_token && !route.enter.ways().is_empty() {
         at.add(
             "agents",
@@ -104,7 +104,7 @@ pub(super) fn callers(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
             match route.kind {
                 RouteKind::Relay => true,
                 RouteKind::VoiceLive => issuer.audience.iter().all(ours),
-                RouteKind::AcsMedia(_) => false,
+                RouteKind::AcsMedia(_) | RouteKind::EventGrid(_) | RouteKind::AcsCallback => false,
             }
         })
     };
@@ -128,7 +128,9 @@ pub(super) fn callers(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
                 upstream.name,
                 match route.kind {
                     RouteKind::AcsMedia(_) => ", and a call brings none of its own".to_owned(),
-                    RouteKind::Relay => String::new(),
+                    RouteKind::Relay | RouteKind::EventGrid(_) | RouteKind::AcsCallback => {
+                        String::new()
+                    }
                     RouteKind::VoiceLive => format!(
                         ", of an issuer whose audience is {} or {}",
                         VOICE_LIVE_AUDIENCES[0], VOICE_LIVE_AUDIENCES[2]

@@ -58,16 +58,18 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
     let upstreams = known.upstreams.iter();
     for upstream in upstreams.filter(|upstream| route.upstreams.contains(&upstream.name)) {
         let kind = upstream.service.kind();
-        if kind != route.kind.upstream() {
+        if route.kind.upstream().is_some_and(|wanted| kind != wanted) {
             let what = match route.kind {
                 RouteKind::VoiceLive | RouteKind::Relay => format!(
                     "{} is of kind {:?}, the route is not",
                     upstream.name,
                     kind.word()
                 ),
-                RouteKind::AcsMedia(_) => "must all be of kind \"voice-live\", or all of kind \
+                RouteKind::AcsMedia(_) | RouteKind::EventGrid(_) | RouteKind::AcsCallback => {
+                    "must all be of kind \"voice-live\", or all of kind \
                      \"relay\""
-                    .to_owned(),
+                        .to_owned()
+                }
             };
             at.add("upstreams", what);
         }
@@ -103,14 +105,14 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
         }
     }
     match route.kind.upstream() {
-        Kind::VoiceLive if !route.parameters.is_empty() => {
+        Some(Kind::VoiceLive) if !route.parameters.is_empty() => {
             at.add(
                 "parameters",
                 "has a use with upstreams of kind \"relay\" only",
             );
         }
-        Kind::VoiceLive => {}
-        Kind::Relay => of_voice_live(at, route, known),
+        Some(Kind::VoiceLive) | None => {}
+        Some(Kind::Relay) => of_voice_live(at, route, known),
     }
 }
 

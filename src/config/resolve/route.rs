@@ -9,7 +9,7 @@ use super::network::networks;
 use super::origin::origins;
 use super::reach::{agents, callers, openable};
 use super::upstream::is_subprotocol;
-use super::{Problems, phone, relay};
+use super::{Problems, phone, relay, web};
 use crate::config::CALL;
 use crate::config::file::{self, File};
 use crate::config::{
@@ -74,6 +74,7 @@ pub(super) fn routes(file: &File, known: &Known<'_>, problems: &mut Problems) ->
         let route = route(&mut at, label, kind, known);
         relay::check(&mut at, &route, known);
         phone::check(&mut at, &route, known);
+        web::check(&mut at, &route, known);
         agents(&mut at, &route, known);
         callers(&mut at, &route, known);
         openable(&mut at, &route);
@@ -85,14 +86,17 @@ pub(super) fn routes(file: &File, known: &Known<'_>, problems: &mut Problems) ->
 
 fn route(at: &mut At<'_>, name: Label, kind: RouteKind, known: &Known<'_>) -> Route {
     let written = at.written;
-    let to_voice_live = kind.upstream() == Kind::VoiceLive;
+    let to_voice_live = kind.upstream() == Some(Kind::VoiceLive);
     if to_voice_live && written.models.is_empty() && written.agents.is_empty() {
         at.add(
             "models",
             "missing; list the models that may be asked for, the default first",
         );
     }
-    let upstreams = upstreams(at, known);
+    let upstreams = match kind.is_answered() {
+        true => Vec::new(),
+        false => upstreams(at, known),
+    };
     let own = |name: &Label| {
         let upstream = known
             .upstreams
@@ -121,14 +125,15 @@ fn route(at: &mut At<'_>, name: Label, kind: RouteKind, known: &Known<'_>) -> Ro
         // Where no model is named there is nothing to hold messages for, and no message of ACS
         // names one.
         lock_models: kind.phone().is_none()
+            && !kind.is_answered()
             && written
                 .lock_models
                 .unwrap_or(to_voice_live || !written.models.is_empty()),
         parameters: relay::parameters(at),
         dtmf: dtmf(at),
-        subprotocols: match kind.phone() {
-            Some(_) => Vec::new(),
-            None => subprotocols(at),
+        subprotocols: match kind.phone().is_some() || kind.is_answered() {
+            true => Vec::new(),
+            false => subprotocols(at),
         },
         refuse: refuse(at),
         upstreams,
@@ -173,7 +178,7 @@ impl Taken {
 fn paths(at: &mut At<'_>, kind: &RouteKind, taken: &mut Taken) {
     let written = at.written;
     for path in &written.paths {
-        let calls = kind.phone().is_some();
+        let calls = kind.is_by_call();
         let folder = path.strip_suffix(CALL).filter(|_| calls);
         let plain = folder.unwrap_or(path);
         if calls && folder.is_none_or(str::is_empty) {

@@ -6,7 +6,9 @@ use crate::config::{KeyForms, Piece, Template};
 use crate::secret::Secret;
 
 /// Names of the edge's own keys begin so; see the README.
-const OWN: [&str; 6] = ["call:", "live:", "tries:", "spent:", "fails:", "used:"];
+const OWN: [&str; 8] = [
+    "call:", "live:", "tries:", "spent:", "fails:", "used:", "event:", "tones:",
+];
 
 pub(super) fn key_forms(
     written: &file::Store,

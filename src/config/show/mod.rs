@@ -9,7 +9,8 @@ use humantime::format_duration;
 
 use super::{
     Credential, Dtmf, Enter, IdentitySource, IssuerKind, KeyHeader, KeySource, Kind,
-    ManagedIdentity, Place, Rate, Refuse, Roots, Route, RouteLimits, Service, Settings, Speak, Way,
+    ManagedIdentity, Place, Rate, Refuse, Roots, Route, RouteKind, RouteLimits, Service, Settings,
+    Speak, Way,
 };
 
 /// One line per thing, names first; secrets appear as `***`.
@@ -105,6 +106,9 @@ fn issuers(settings: &Settings, out: &mut String) -> std::fmt::Result {
             IssuerKind::Entra { tenants, .. } => format!("Entra tenants {}", tenants.join(", ")),
             IssuerKind::Oidc { issuer } => issuer.clone(),
             IssuerKind::Acs { issuer } => format!("calls of {issuer}"),
+            IssuerKind::EventGrid { tenants, .. } => {
+                format!("Event Grid, Entra tenants {}", tenants.join(", "))
+            }
         };
         let keys = match &issuer.keys {
             KeySource::Metadata(url) | KeySource::Jwks(url) => url,
@@ -230,6 +234,9 @@ fn route(route: &Route, out: &mut String) -> std::fmt::Result {
     if let Some(calls) = route.kind.phone() {
         phone::phone(calls, out)?;
     }
+    if let RouteKind::EventGrid(events) = &route.kind {
+        phone::events(events, out)?;
+    }
     let none = || "none".to_owned();
     let origins = match route.origins.as_slice() {
         [] => none(),
@@ -275,7 +282,7 @@ fn asked(route: &Route, out: &mut String) -> std::fmt::Result {
             if route.agent_first { "agent" } else { "model" },
         )?;
     }
-    if route.kind.upstream() == Kind::Relay {
+    if route.kind.upstream() == Some(Kind::Relay) {
         let parameters = route.parameters.iter().map(|parameter| {
             let values = list(&parameter.values, "any");
             format!("{} ({values})", parameter.name)

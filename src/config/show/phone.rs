@@ -7,8 +7,8 @@ use humantime::format_duration;
 use super::{rate, token};
 use crate::audio::wav::Wav;
 use crate::config::{
-    Acs, AcsCredential, Ani, Bridge, Calls, CodeLength, Dialled, Feeds, Flow, Gate, KnownBy, Phone,
-    Roots, Spend,
+    Acs, AcsCredential, Ani, Bridge, Calls, CodeLength, Dialled, EventGrid, Feeds, Flow, Gate,
+    KnownBy, Phone, Roots, Spend,
 };
 
 pub(super) fn calls(calls: Option<&Calls>, out: &mut String) -> std::fmt::Result {
@@ -33,6 +33,21 @@ pub(super) fn calls(calls: Option<&Calls>, out: &mut String) -> std::fmt::Result
         "calls     media URLs signed with ***{previous}, known by {known_by}, {spent}, \
          resumed within {}",
         format_duration(calls.resume),
+    )
+}
+
+pub(super) fn events(events: &EventGrid, out: &mut String) -> std::fmt::Result {
+    let origins = match events.webhook_origins.as_slice() {
+        [] => "nobody".to_owned(),
+        origins => origins.join(", "),
+    };
+    writeln!(
+        out,
+        "          calls that ring are answered: media to {}, callbacks to {}, SIP id in {}; \
+         validated for {origins}",
+        events.media,
+        events.callbacks,
+        events.sip_header.as_deref().unwrap_or("no header"),
     )
 }
 

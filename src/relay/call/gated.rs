@@ -293,6 +293,16 @@ impl Call {
         self.turn(now);
     }
 
+    /// A callback has told of a key.
+    pub(in crate::relay) fn press(&mut self, digit: Digit) {
+        let now = Instant::now();
+        let at = now.saturating_duration_since(self.began);
+        if let Some(gated) = &mut self.gated {
+            gated.press(Feed::Callback, digit, at);
+        }
+        self.turn(now);
+    }
+
     /// The store could not be asked; it is asked again.
     pub(in crate::relay) fn unanswered(&mut self) {
         if let Some(gated) = &mut self.gated {

@@ -3,8 +3,10 @@
 //! Nothing runs in the background. What has ended is not there any more to whoever asks, and is
 //! cleared away when room is wanted.
 
+mod events;
 mod table;
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -35,6 +37,10 @@ struct State {
     spent: Table<Digest, SessionId>,
     fails: Table<String, Vec<Try>>,
     keys: Table<String, ()>,
+    /// By whom an event was claimed.
+    claims: Table<Digest, SessionId>,
+    /// Keys that callbacks told of, by their place.
+    tones: Table<CallId, BTreeMap<u32, char>>,
 }
 
 /// One try of one session.
@@ -48,6 +54,10 @@ struct Call {
     before: Option<SessionId>,
     route: Option<Label>,
     opened: bool,
+    /// The last tone that a session has taken.
+    heard: u32,
+    /// ACS has said that the call is over.
+    ended: bool,
 }
 
 impl Memory {
@@ -61,6 +71,8 @@ impl Memory {
                 spent: Table::new(entries),
                 fails: Table::new(entries),
                 keys: Table::new(entries),
+                claims: Table::new(entries),
+                tones: Table::new(entries),
             }),
         }
     }
@@ -72,7 +84,8 @@ impl Memory {
             return Ok(Entered::Spent);
         }
         let known = state.calls.get(enter.call).cloned();
-        if known.is_none() && !(enter.makes && enter.signed.is_some()) {
+        let ended = known.as_ref().is_some_and(|call| call.ended);
+        if ended || (known.is_none() && !(enter.makes && enter.signed.is_some())) {
             return Ok(Entered::Unknown);
         }
         let mut call = known.unwrap_or_default();
@@ -215,6 +228,9 @@ impl Memory {
         };
         if known.owner != Some(owner) {
             return Ok(Still::Superseded);
+        }
+        if known.ended {
+            return Ok(Still::Ended);
         }
         if known.opened && state.live.get(call).is_none() {
             return Ok(Still::Gone);

@@ -11,6 +11,7 @@
 
 mod cluster;
 mod connect;
+mod events;
 mod one;
 mod record;
 mod script;
@@ -232,6 +233,7 @@ impl Redis {
         match still.as_str() {
             "ours" => Ok(Still::Ours),
             "superseded" => Ok(Still::Superseded),
+            "ended" => Ok(Still::Ended),
             "gone" => Ok(Still::Gone),
             _ => Err(Unavailable::Malformed),
         }

@@ -11,6 +11,10 @@ local function record_of(call)
   if redis.call('EXISTS', call) == 0 and ARGV[5] == '0' then
     return nil, 'unknown'
   end
+  -- One that is over begins no session.
+  if redis.call('HGET', call, 'ended') then
+    return nil, 'unknown'
+  end
   local new = {}
   local function agrees(i, said)
     if said == '' or record[i] == said then

@@ -35,6 +35,10 @@ pub(super) struct Scripts {
     pub(super) hand_back: Script,
     pub(super) look: Script,
     pub(super) note: Script,
+    pub(super) facts: Script,
+    pub(super) end: Script,
+    pub(super) press: Script,
+    pub(super) tones: Script,
 }
 
 impl Scripts {
@@ -60,6 +64,10 @@ impl Scripts {
             hand_back: Script::new(include_str!("hand_back.lua")),
             look: Script::new(include_str!("look.lua")),
             note: Script::new(include_str!("note.lua")),
+            facts: Script::new(include_str!("facts.lua")),
+            end: Script::new(include_str!("end.lua")),
+            press: Script::new(include_str!("press.lua")),
+            tones: Script::new(include_str!("tones.lua")),
         }
     }
 }

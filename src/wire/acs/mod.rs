@@ -76,7 +76,7 @@ impl Key {
     }
 
     /// The key by its character or by its name, in any case: Call Automation writes names.
-    fn named(name: &[u8]) -> Option<Key> {
+    pub(in crate::wire) fn named(name: &[u8]) -> Option<Key> {
         const NAMES: [(&[u8], u8); 14] = [
             (b"zero", b'0'),
             (b"one", b'1'),

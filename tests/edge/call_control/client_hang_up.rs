@@ -184,8 +184,8 @@ async fn a25_a_call_that_another_replica_took_over_is_not_hung_up() {
         connection: Some(&id(OTHER)),
         correlation: None,
         route: &Label::new("phone").unwrap(),
-        makes: true,
         signed: None,
+        makes: false,
         needs: Needs::Dialled,
     };
     let entered = phone.world.edge().store().enter(&taken).await.unwrap();

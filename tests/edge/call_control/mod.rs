@@ -1,10 +1,16 @@
-//! Call control: the HTTP side of telephone calls, against a simulated Call Automation service that
-//! Microsoft's own clients are served by as well.
+//! The HTTP side of phone calls, before a simulated Call Automation service that Microsoft's own
+//! clients are served by as well: what Event Grid posts, what ACS calls back with, what is asked of
+//! it.
 
+mod callbacks;
 mod client;
 mod client_hang_up;
 mod client_service;
 mod client_simulated;
+mod control;
+mod events;
+mod refused;
+mod replicas;
 mod sdk;
 mod service;
 mod webhook;

@@ -3,7 +3,7 @@
 
 #[allow(dead_code, reason = "the tests of the store alone need the rest")]
 #[path = "../../store/server.rs"]
-mod server;
+pub mod server;
 
 mod barge_in;
 mod bounded;

@@ -1,0 +1,199 @@
+//! What Call Automation posts of a call: its keys, its end, and what became of its media.
+//!
+//! Callbacks come more than once and in any order, each to whichever replica, also before the media
+//! socket and before the answer that names the connection. Whoever posts is told at once that it is
+//! done: whether and when ACS brings a callback again is not documented, so nothing counts on it.
+
+use std::sync::Arc;
+
+use super::{Dropped, Refused, Reply, Telephony, incoming};
+use crate::error::Reason;
+use crate::ids::{CallId, ForeignId, PhoneNumber, SessionId};
+use crate::label::Label;
+use crate::store::{Facts, Kept};
+use crate::upstream::call_automation::Participant;
+use crate::wire::cloud_event::{self, CallEvent, Event, Kind, What};
+
+/// A route of callbacks, and what it needs to know of others.
+pub struct CallbackRoute {
+    pub name: Label,
+    /// Whether gates hear what callbacks tell, so that ACS is to be asked for tones.
+    pub asks_for_tones: bool,
+}
+
+impl Telephony {
+    /// Takes a body of what became of `call`.
+    pub async fn hear(
+        self: &Arc<Telephony>,
+        route: &CallbackRoute,
+        call: CallId,
+        body: &[u8],
+    ) -> Result<Reply, Refused> {
+        let events = cloud_event::read(body)
+            .map_err(|_| Refused::new(Reason::BadRequest, "the body holds no events"))?;
+        let facts = match self.store.facts(&call).await {
+            Ok(Some(facts)) => facts,
+            Ok(None) => return self.drop_all(route, &events, Dropped::UnknownCall),
+            Err(_) => return self.drop_all(route, &events, Dropped::Store),
+        };
+        let mut tones = Vec::new();
+        let mut connection = facts.connection.clone();
+        for event in &events {
+            let What::Call(said) = &event.what else {
+                self.metrics.event(&route.name, "other");
+                continue;
+            };
+            self.metrics.event(&route.name, said.kind.word());
+            match (&connection, &said.connection) {
+                (Some(known), Some(said)) if known != said => {
+                    self.drop_event(&route.name, Dropped::OtherConnection);
+                    continue;
+                }
+                (None, Some(named)) => {
+                    self.note_early(&call, said).await;
+                    connection = Some(named.clone());
+                }
+                (Some(_), _) | (None, None) => {}
+            }
+            match said.kind {
+                Kind::Tone => match said.tone {
+                    Some(tone) => tones.push((tone.sequence, tone.key.as_char())),
+                    None => self.drop_event(&route.name, Dropped::Unreadable),
+                },
+                Kind::Disconnected => self.over(route, &call, said).await,
+                Kind::Connected => self.ask_for_tones(route, &call, event, &facts, &connection),
+                Kind::MediaFailed => self.media_failed(route, &call, said),
+                Kind::AnswerFailed | Kind::CreateFailed | Kind::ToneFailed => {
+                    failed(route, &call, said);
+                }
+                Kind::Participants
+                | Kind::MediaStarted
+                | Kind::MediaStopped
+                | Kind::ToneStopped
+                | Kind::Other => {}
+            }
+        }
+        if !tones.is_empty() {
+            let why = match self.store.add_tones(&call, &tones).await {
+                Ok(Kept::All) => None,
+                Ok(Kept::Full) => {
+                    self.metrics.limit_hit("tones");
+                    Some(Dropped::Full)
+                }
+                Ok(Kept::Unknown) => Some(Dropped::UnknownCall),
+                Err(_) => Some(Dropped::Store),
+            };
+            if let Some(why) = why {
+                self.drop_event(&route.name, why);
+            }
+        }
+        Ok(Reply::Done)
+    }
+
+    fn drop_all(
+        &self,
+        route: &CallbackRoute,
+        events: &[Event],
+        why: Dropped,
+    ) -> Result<Reply, Refused> {
+        for event in events {
+            let word = match &event.what {
+                What::Call(said) => said.kind.word(),
+                What::Validation(_) | What::Incoming(_) | What::Other => "other",
+            };
+            self.metrics.event(&route.name, word);
+            self.drop_event(&route.name, why);
+        }
+        Ok(Reply::Done)
+    }
+
+    /// A callback was faster than the answer that names the connection.
+    async fn note_early(&self, call: &CallId, said: &CallEvent) {
+        let facts = Facts {
+            connection: said.connection.clone(),
+            correlation: said.correlation.clone(),
+            ..Facts::default()
+        };
+        if let Err(error) = self.store.note_call(call, &facts).await {
+            tracing::debug!(%call, %error, "the connection was not noted");
+        }
+    }
+
+    /// The call is over: its session ends, here or at another replica.
+    async fn over(&self, route: &CallbackRoute, call: &CallId, said: &CallEvent) {
+        let here = self.registry.hang_up(call);
+        if self.store.end_call(call).await.is_err() {
+            self.drop_event(&route.name, Dropped::Store);
+        }
+        tracing::info!(
+            route = %route.name,
+            %call,
+            code = said.code,
+            sub_code = said.sub_code,
+            session_here = here,
+            "call over"
+        );
+    }
+
+    /// The call is connected, and its gate hears what callbacks tell: ACS is asked for them, once.
+    fn ask_for_tones(
+        self: &Arc<Telephony>,
+        route: &CallbackRoute,
+        call: &CallId,
+        event: &Event,
+        facts: &Facts,
+        connection: &Option<ForeignId>,
+    ) {
+        let asked = (facts.ani.clone(), connection.clone());
+        let (true, (Some(caller), Some(connection))) = (route.asks_for_tones, asked) else {
+            return;
+        };
+        let (this, name, call) = (self.clone(), incoming::name(event), call.clone());
+        self.tasks.spawn(async move {
+            // Whoever cannot be asked whether it was taken before has it asked for once more.
+            if this.store.claim(&name, SessionId::random()).await != Ok(false) {
+                this.start_tones(&call, &connection, &caller).await;
+            }
+        });
+    }
+
+    async fn start_tones(&self, call: &CallId, connection: &ForeignId, caller: &PhoneNumber) {
+        let Some(acs) = &self.acs else {
+            return;
+        };
+        let caller = Participant::Phone(caller);
+        if let Err(failure) = acs.start_dtmf(connection, call, &caller).await {
+            tracing::warn!(
+                %call,
+                failure = failure.kind.word(),
+                status = failure.status.map(|status| status.as_u16()),
+                detail = failure.detail,
+                "tones were not asked for"
+            );
+        }
+    }
+
+    fn media_failed(&self, route: &CallbackRoute, call: &CallId, said: &CallEvent) {
+        let detail = said.media.unwrap_or("none");
+        self.metrics.media_failed(&route.name, detail);
+        tracing::warn!(
+            route = %route.name,
+            %call,
+            detail,
+            code = said.code,
+            sub_code = said.sub_code,
+            "media streaming failed"
+        );
+    }
+}
+
+fn failed(route: &CallbackRoute, call: &CallId, said: &CallEvent) {
+    tracing::warn!(
+        route = %route.name,
+        %call,
+        event = said.kind.word(),
+        code = said.code,
+        sub_code = said.sub_code,
+        "the call failed at ACS"
+    );
+}

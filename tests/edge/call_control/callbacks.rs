@@ -1,0 +1,118 @@
+//! What ACS calls back with reaches the call.
+
+use serde_json::json;
+use tokio::time::sleep;
+use tonegate::sim::acs::record::Ending;
+use tonegate::sim::call_automation::manner::{Delivery, Manner};
+
+use super::control::{A_WHILE, BY_CALLBACK, Control, PSTN, told, tone};
+use crate::harness::within;
+use crate::phone::world::ANI;
+
+#[tokio::test]
+async fn a06_keys_that_only_callbacks_tell_of_open_the_gate() {
+    let control = Control::with(BY_CALLBACK).await;
+    control.desk.set(Manner {
+        delivery: Delivery {
+            twice: true,
+            reversed: true,
+            ..Delivery::default()
+        },
+        ..Manner::default()
+    });
+    control.phone.stores(ANI, "823").await;
+    let line = control.answered().await;
+    within("the media", line.streams()).await;
+    // The edge asks for tones when the call is connected.
+    within("the edge's ear", line.listens()).await;
+    line.tones("823").await.unwrap();
+    control.opened(1).await;
+    let digits = "tonegate_gate_digits_total{route=\"phone\",feed=\"callback\"} 3";
+    within("hanging up", line.hang_up()).await;
+    control.phone.world.metrics_say(digits).await;
+    assert_eq!(control.desk.record().violations(), []);
+}
+
+#[tokio::test]
+async fn a06_keys_out_of_order_are_heard_in_theirs_and_those_of_another_connection_are_not() {
+    let control = Control::with(BY_CALLBACK).await;
+    control.phone.stores(ANI, "823").await;
+    let line = control.answered().await;
+    within("the media", line.streams()).await;
+    let mut foreign = tone(&line, 1, "nine");
+    foreign["data"]["callConnectionId"] = json!("0800-another");
+    let third = json!([foreign, tone(&line, 3, "three")]);
+    assert_eq!(line.callback(&third).await, Some(200));
+    control
+        .event_dropped("callbacks", "other_connection", 1)
+        .await;
+    for (place, word) in [(2, "two"), (1, "eight"), (1, "seven")] {
+        let one = json!([tone(&line, place, word)]);
+        assert_eq!(line.callback(&one).await, Some(200));
+    }
+    control.opened(1).await;
+    within("hanging up", line.hang_up()).await;
+}
+
+#[tokio::test]
+async fn a06_a_gate_that_does_not_hear_callbacks_is_not_opened_by_them() {
+    let control = Control::with(PSTN).await;
+    control.phone.stores(ANI, "823").await;
+    let line = control.answered().await;
+    within("the media", line.streams()).await;
+    let words = [(1, "eight"), (2, "two"), (3, "three")];
+    let keys: Vec<_> = words.map(|(place, word)| tone(&line, place, word)).into();
+    assert_eq!(line.callback(&json!(keys)).await, Some(200));
+    sleep(A_WHILE).await;
+    within("hanging up", line.hang_up()).await;
+    control.phone.gates("left", 1).await;
+    assert_eq!(control.phone.world.upstream_total(), 0);
+}
+
+#[tokio::test]
+async fn a06_a_call_that_is_over_ends_its_session_pending_or_not() {
+    for gate in [PSTN, "flow = \"open\""] {
+        let control = Control::with(gate).await;
+        let line = control.answered().await;
+        within("the media", line.streams()).await;
+        let over = json!([told(&line, "CallDisconnected", json!({}))]);
+        assert_eq!(line.callback(&over).await, Some(200));
+        let media = within("the end", line.media_ended()).await;
+        let closed = Ending::Closed {
+            code: Some(1000),
+            reason: "hung_up".to_owned(),
+        };
+        assert_eq!(media.ending, Some(closed));
+        control.phone.ended("client", "hung_up", 1).await;
+        // Nobody begins another session for it.
+        within("another socket", line.redial()).await;
+        control.phone.ended("client", "hung_up", 1).await;
+        let refused = "tonegate_requests_total{route=\"phone\",result=\"forbidden\"} 1";
+        control.phone.world.metrics_say(refused).await;
+    }
+}
+
+#[tokio::test]
+async fn a06_media_that_failed_and_calls_that_nobody_knows_are_counted() {
+    let control = Control::with(PSTN).await;
+    let line = control.answered().await;
+    within("the media", line.streams()).await;
+    let update = json!({"mediaStreamingUpdate": {
+        "contentType": "Audio", "mediaStreamingStatus": "mediaStreamingFailed",
+        "mediaStreamingStatusDetails": "authenticationFailure",
+    }});
+    let failed = json!([told(&line, "MediaStreamingFailed", update)]);
+    assert_eq!(line.callback(&failed).await, Some(200));
+    let counted =
+        "tonegate_media_failures_total{route=\"callbacks\",detail=\"authentication_failure\"} 1";
+    control.phone.world.metrics_say(counted).await;
+    let token = control.phone.token();
+    let body = json!([tone(&line, 1, "one")]).to_string();
+    let headers = format!("Authorization: Bearer {token}\r\nContent-Type: application/json\r\n");
+    let request = super::control::post("/acs/callbacks/nobody", &headers, &body);
+    assert_eq!(control.asks(&request).await.status, 200);
+    control.event_dropped("callbacks", "unknown_call", 1).await;
+    // A token of ACS is not spent by a callback.
+    assert_eq!(control.asks(&request).await.status, 200);
+    within("hanging up", line.hang_up()).await;
+}
