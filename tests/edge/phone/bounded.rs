@@ -152,6 +152,9 @@ async fn a20_what_is_said_while_the_upstream_is_dialled_is_held_and_the_oldest_g
             .pause(Talker::Caller, Duration::from_millis(200))
             .unwrap();
         puppet.dialled().await;
+        // It does so a second after the last press at the latest, by the clock, while this caller's
+        // audio knows no time.
+        tokio::time::sleep(Duration::from_millis(1100)).await;
         let voice = speech(3.0, RATE);
         call.hand.say(Talker::Caller, &voice).unwrap();
         call.until("the voice", |record| {
