@@ -152,6 +152,34 @@ pub fn is_guid(text: &str) -> bool {
             .all(|part| part.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
+/// The id of a person, an application or a tenant in Entra: a GUID, in lower case, so that two
+/// spellings are one.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EntraId(Box<str>);
+
+impl EntraId {
+    /// Takes `text` if it is a GUID, in whatever case.
+    pub fn new(text: &str) -> Option<EntraId> {
+        is_guid(text).then(|| EntraId(text.to_ascii_lowercase().into()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for EntraId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for EntraId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 /// A random GUID (RFC 9562, version 4), for where Microsoft's interfaces want one.
 ///
 /// # Panics
@@ -169,6 +197,19 @@ pub fn random_guid() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn c01_an_id_of_entra_has_one_spelling() {
+        let id = "0000000A-1111-4222-8333-0123456789AB";
+        assert_eq!(EntraId::new(id), EntraId::new(&id.to_ascii_lowercase()));
+        for not in [
+            "",
+            "0000000a-1111-4222-8333-0123456789a",
+            "{0000000a-1111-4222-8333-0123456789ab}",
+        ] {
+            assert_eq!(EntraId::new(not), None);
+        }
+    }
 
     #[test]
     fn a16_what_calls_bring_holds_no_separator() {
