@@ -308,6 +308,9 @@ fn doors(settings: &Settings) -> Result<Doors, Failed> {
     for route in &live.routes {
         for path in &route.paths {
             paths.add(path, routes.len());
+            if route.kind.has_items() {
+                paths.add_items(path, routes.len());
+            }
         }
         routes.push(Open {
             metrics: metrics.route(&route.name),
@@ -353,7 +356,12 @@ fn doors(settings: &Settings) -> Result<Doors, Failed> {
 fn web(route: &Route, live: &Live) -> Option<Web> {
     let events = telephony::event_route(route, live).map(|route| Web::Events(Arc::new(route)));
     let callbacks = || telephony::callback_route(route, live);
-    events.or_else(|| callbacks().map(|route| Web::Callbacks(Arc::new(route))))
+    let calls = || telephony::call_route(route, live);
+    let sessions = || telephony::session_route(route);
+    events
+        .or_else(|| callbacks().map(|route| Web::Callbacks(Arc::new(route))))
+        .or_else(|| calls().map(|route| Web::Calls(Arc::new(route))))
+        .or_else(|| sessions().map(|route| Web::Sessions(Arc::new(route))))
 }
 
 async fn upkeep(doors: &Doors) {

@@ -323,7 +323,11 @@ impl Admission {
             // Whom a relay's upstream takes tokens of is for whoever named it to know.
             RouteKind::Relay => true,
             // What ACS shows us is for us: with it anybody could stream any call.
-            RouteKind::AcsMedia(_) | RouteKind::EventGrid(_) | RouteKind::AcsCallback => false,
+            RouteKind::AcsMedia(_)
+            | RouteKind::EventGrid(_)
+            | RouteKind::AcsCallback
+            | RouteKind::CallApi(_)
+            | RouteKind::SessionApi(_) => false,
         };
         let token = entered.token.as_ref().filter(meant);
         Ok(Grant {

@@ -32,8 +32,8 @@ pub use self::phone::{
     VoiceSession,
 };
 pub use self::route::{
-    CALL, CALL_SECRET, Dtmf, Enter, EventGrid, Parameter, Pass, Place, Refuse, Route, RouteKind,
-    Way,
+    CALL, CALL_SECRET, CallApi, Dtmf, Enter, EventGrid, Parameter, Pass, Place, Refuse, Route,
+    RouteKind, SessionApi, Way,
 };
 pub use self::store::{
     Engine, KeyForms, Layout, Login, Piece, REDIS_SCOPE, Redis, Store, Template,

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use super::phone::{Bridge, Phone};
 use super::upstream::Kind;
 use super::{Model, RouteLimits};
+use crate::ids::CallId;
 use crate::label::Label;
 
 /// A set of paths with one admission decision.
@@ -60,6 +61,16 @@ pub struct Route {
     pub upstreams: Vec<Label>,
 }
 
+impl Route {
+    /// The id that a path of the route ends in, if it is one that does.
+    pub fn item(&self, path: &str) -> Option<CallId> {
+        let whole = self.paths.iter().any(|known| known == path);
+        let (_, id) = path.rsplit_once('/')?;
+        let ends = self.kind.is_by_call() || self.kind.has_items() && !whole;
+        CallId::new(id).filter(|_| ends)
+    }
+}
+
 /// How the paths of calls end: the last segment is the call's id.
 pub const CALL: &str = "/{call}";
 /// The parameter of the query that holds a call's secret.
@@ -78,7 +89,23 @@ pub enum RouteKind {
     EventGrid(Arc<EventGrid>),
     /// What Call Automation posts of calls that were answered or made.
     AcsCallback,
+    /// Calls are made for whoever asks, who may then look at them and end them.
+    CallApi(Arc<CallApi>),
+    /// Other clouds write the session keys of calls that they hand over.
+    SessionApi(Arc<SessionApi>),
 }
+
+/// What a route of calls that are made does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallApi {
+    /// The routes that ACS is told of when a call is made, as [`EventGrid`] has them.
+    pub media: Label,
+    pub callbacks: Label,
+}
+
+/// What a route of session keys does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionApi {}
 
 /// What a route of Event Grid does with its events.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,7 +130,10 @@ impl RouteKind {
                 Bridge::VoiceLive(_) => Kind::VoiceLive,
                 Bridge::Verbatim => Kind::Relay,
             }),
-            RouteKind::EventGrid(_) | RouteKind::AcsCallback => None,
+            RouteKind::EventGrid(_)
+            | RouteKind::AcsCallback
+            | RouteKind::CallApi(_)
+            | RouteKind::SessionApi(_) => None,
         }
     }
 
@@ -116,7 +146,23 @@ impl RouteKind {
     pub fn is_by_call(&self) -> bool {
         match self {
             RouteKind::AcsMedia(_) | RouteKind::AcsCallback => true,
-            RouteKind::VoiceLive | RouteKind::Relay | RouteKind::EventGrid(_) => false,
+            RouteKind::VoiceLive
+            | RouteKind::Relay
+            | RouteKind::EventGrid(_)
+            | RouteKind::CallApi(_)
+            | RouteKind::SessionApi(_) => false,
+        }
+    }
+
+    /// Whether below each of its paths lie paths that end in an id.
+    pub fn has_items(&self) -> bool {
+        match self {
+            RouteKind::CallApi(_) | RouteKind::SessionApi(_) => true,
+            RouteKind::VoiceLive
+            | RouteKind::Relay
+            | RouteKind::AcsMedia(_)
+            | RouteKind::EventGrid(_)
+            | RouteKind::AcsCallback => false,
         }
     }
 
@@ -127,7 +173,9 @@ impl RouteKind {
             RouteKind::VoiceLive
             | RouteKind::Relay
             | RouteKind::EventGrid(_)
-            | RouteKind::AcsCallback => None,
+            | RouteKind::AcsCallback
+            | RouteKind::CallApi(_)
+            | RouteKind::SessionApi(_) => None,
         }
     }
 
@@ -139,6 +187,8 @@ impl RouteKind {
             RouteKind::AcsMedia(_) => "acs-media",
             RouteKind::EventGrid(_) => "event-grid",
             RouteKind::AcsCallback => "acs-callback",
+            RouteKind::CallApi(_) => "call-api",
+            RouteKind::SessionApi(_) => "session-api",
         }
     }
 }

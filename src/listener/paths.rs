@@ -24,6 +24,11 @@ impl Paths {
         };
     }
 
+    /// So do the paths below `path` that end in an id of that grammar.
+    pub fn add_items(&mut self, path: &str, route: usize) {
+        self.calls.insert(path.to_owned(), route);
+    }
+
     /// The route that has this path, of a request: to the letter, nothing is decoded.
     pub fn find(&self, path: &str) -> Option<usize> {
         if let Some(route) = self.whole.get(path) {

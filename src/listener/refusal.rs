@@ -40,7 +40,11 @@ impl From<Denied> for Refusal {
 
 impl From<Refused> for Refusal {
     fn from(refused: Refused) -> Refusal {
-        Refusal::new(refused.reason, refused.detail)
+        let refusal = Refusal::new(refused.reason, refused.detail);
+        Refusal {
+            status: refused.status.unwrap_or(refusal.status),
+            ..refusal
+        }
     }
 }
 

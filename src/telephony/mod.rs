@@ -13,20 +13,26 @@
 //!
 //! Not here: HTTP, and who may post (`listener`, `admission`).
 
+mod call_api;
 mod callback;
 mod event_grid;
 mod handshake;
 mod incoming;
+mod session_api;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::StatusCode;
+use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::task::TaskTracker;
 
+pub use self::call_api::CallRoute;
 pub use self::callback::CallbackRoute;
 pub use self::event_grid::EventRoute;
 pub use self::handshake::preflight;
+pub use self::session_api::SessionRoute;
 
 use crate::admission::media_url::Signer;
 use crate::config::{CALL, Live, Route, RouteKind};
@@ -63,6 +69,14 @@ pub enum Reply {
     Done,
     /// The code of a validation, to be said back.
     Validated(Secret),
+    /// What was asked for, and where else it is.
+    Said {
+        status: StatusCode,
+        body: Value,
+        location: Option<String>,
+    },
+    /// It is no more.
+    Gone,
 }
 
 /// What whoever posted may try again, or not.
@@ -70,11 +84,17 @@ pub enum Reply {
 pub struct Refused {
     pub reason: Reason,
     pub detail: &'static str,
+    /// Where it says more than the reason.
+    pub status: Option<StatusCode>,
 }
 
 impl Refused {
     fn new(reason: Reason, detail: &'static str) -> Refused {
-        Refused { reason, detail }
+        Refused {
+            reason,
+            detail,
+            status: None,
+        }
     }
 }
 
@@ -196,10 +216,32 @@ pub fn callback_route(route: &Route, live: &Live) -> Option<CallbackRoute> {
         | RouteKind::VoiceLive
         | RouteKind::Relay
         | RouteKind::AcsMedia(_)
-        | RouteKind::AcsCallback => false,
+        | RouteKind::AcsCallback
+        | RouteKind::CallApi(_)
+        | RouteKind::SessionApi(_) => false,
     });
     Some(CallbackRoute {
         name: route.name.clone(),
         asks_for_tones: hears,
+    })
+}
+
+/// What a route of calls that are made needs to know of others; `None`: it is another kind of route.
+pub fn call_route(route: &Route, _live: &Live) -> Option<CallRoute> {
+    let RouteKind::CallApi(_) = &route.kind else {
+        return None;
+    };
+    Some(CallRoute {
+        name: route.name.clone(),
+    })
+}
+
+/// A route of session keys; `None`: it is another kind of route.
+pub fn session_route(route: &Route) -> Option<SessionRoute> {
+    let RouteKind::SessionApi(_) = &route.kind else {
+        return None;
+    };
+    Some(SessionRoute {
+        name: route.name.clone(),
     })
 }

@@ -67,7 +67,9 @@ one_of!(
     "relay",
     "acs-media",
     "event-grid",
-    "acs-callback"
+    "acs-callback",
+    "call-api",
+    "session-api"
 );
 one_of!(issuer_kind, "entra", "oidc", "acs", "event-grid");
 one_of!(known_by, "record", "url");

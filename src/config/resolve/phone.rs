@@ -21,11 +21,13 @@ pub(super) fn kind(at: &mut At<'_>, known: &Known<'_>) -> Option<RouteKind> {
         Some("acs-media") => return Some(RouteKind::AcsMedia(Arc::new(phone(at, known)))),
         Some("event-grid") => web::event_grid(at, known)?,
         Some("acs-callback") => RouteKind::AcsCallback,
+        Some("call-api") => web::call_api(at, known)?,
+        Some("session-api") => web::session_api(at)?,
         Some(_) | None => {
             at.add(
                 "kind",
-                "must be \"voice-live\", \"relay\", \"acs-media\", \"event-grid\" or \
-                 \"acs-callback\"",
+                "must be \"voice-live\", \"relay\", \"acs-media\", \"event-grid\", \
+                 \"acs-callback\", \"call-api\" or \"session-api\"",
             );
             return None;
         }

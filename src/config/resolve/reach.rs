@@ -104,7 +104,11 @@ pub(super) fn callers(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
             match route.kind {
                 RouteKind::Relay => true,
                 RouteKind::VoiceLive => issuer.audience.iter().all(ours),
-                RouteKind::AcsMedia(_) | RouteKind::EventGrid(_) | RouteKind::AcsCallback => false,
+                RouteKind::AcsMedia(_)
+                | RouteKind::EventGrid(_)
+                | RouteKind::AcsCallback
+                | RouteKind::CallApi(_)
+                | RouteKind::SessionApi(_) => false,
             }
         })
     };
@@ -128,9 +132,11 @@ pub(super) fn callers(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
                 upstream.name,
                 match route.kind {
                     RouteKind::AcsMedia(_) => ", and a call brings none of its own".to_owned(),
-                    RouteKind::Relay | RouteKind::EventGrid(_) | RouteKind::AcsCallback => {
-                        String::new()
-                    }
+                    RouteKind::Relay
+                    | RouteKind::EventGrid(_)
+                    | RouteKind::AcsCallback
+                    | RouteKind::CallApi(_)
+                    | RouteKind::SessionApi(_) => String::new(),
                     RouteKind::VoiceLive => format!(
                         ", of an issuer whose audience is {} or {}",
                         VOICE_LIVE_AUDIENCES[0], VOICE_LIVE_AUDIENCES[2]

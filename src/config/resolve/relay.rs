@@ -65,11 +65,13 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
                     upstream.name,
                     kind.word()
                 ),
-                RouteKind::AcsMedia(_) | RouteKind::EventGrid(_) | RouteKind::AcsCallback => {
-                    "must all be of kind \"voice-live\", or all of kind \
+                RouteKind::AcsMedia(_)
+                | RouteKind::EventGrid(_)
+                | RouteKind::AcsCallback
+                | RouteKind::CallApi(_)
+                | RouteKind::SessionApi(_) => "must all be of kind \"voice-live\", or all of kind \
                      \"relay\""
-                        .to_owned()
-                }
+                    .to_owned(),
             };
             at.add("upstreams", what);
         }

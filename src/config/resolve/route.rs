@@ -193,7 +193,7 @@ fn paths(at: &mut At<'_>, kind: &RouteKind, taken: &mut Taken) {
             at.add("paths", format!("{path} is a probe of the edge"));
         } else if !match folder {
             Some(folder) => taken.calls(folder),
-            None => taken.whole(path),
+            None => taken.whole(path) && (!kind.has_items() || taken.calls(path)),
         } {
             at.add("paths", format!("{path} is taken"));
         }

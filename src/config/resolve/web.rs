@@ -4,7 +4,9 @@
 use std::sync::Arc;
 
 use super::route::{At, Known};
-use crate::config::{Dtmf, Enter, EventGrid, IssuerKind, Place, Refuse, Route, RouteKind, Way};
+use crate::config::{
+    CallApi, Dtmf, Enter, EventGrid, IssuerKind, Place, Refuse, Route, RouteKind, SessionApi, Way,
+};
 use crate::label::Label;
 
 /// How Event Grid names itself where it asks whether its events are wanted (CloudEvents).
@@ -51,6 +53,27 @@ pub(super) fn event_grid(at: &mut At<'_>, known: &Known<'_>) -> Option<RouteKind
         sip_header,
         webhook_origins,
     })))
+}
+
+/// A route of calls that are made; what is wrong with it is told.
+pub(super) fn call_api(at: &mut At<'_>, known: &Known<'_>) -> Option<RouteKind> {
+    let written = at.written;
+    let media = target(at, known, ("media", "acs-media"), written.media.as_ref());
+    let callbacks = target(
+        at,
+        known,
+        ("callbacks", "acs-callback"),
+        written.callbacks.as_ref(),
+    );
+    Some(RouteKind::CallApi(Arc::new(CallApi {
+        media: media?,
+        callbacks: callbacks?,
+    })))
+}
+
+/// A route of session keys; what is wrong with it is told.
+pub(super) fn session_api(_at: &mut At<'_>) -> Option<RouteKind> {
+    Some(RouteKind::SessionApi(Arc::new(SessionApi {})))
 }
 
 /// The route of a kind that is named; where none is named, the only one there is.
@@ -136,6 +159,7 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
                 );
             }
         }
+        RouteKind::CallApi(_) | RouteKind::SessionApi(_) => {}
         RouteKind::VoiceLive | RouteKind::Relay | RouteKind::AcsMedia(_) => {
             let written = at.written;
             for (key, is_written) in [

@@ -4,6 +4,8 @@
 //! A body is read after the admission only, and only with a length: hyper gets so many bytes behind
 //! the head and no more, so nothing that follows can be taken for a second request.
 
+mod judge;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,30 +15,26 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
+pub(super) use self::judge::judge;
+
 use super::head::Read;
 use super::http::{Asked, Doors, Open};
 use super::refusal::Refusal;
 use super::stranger::Stranger;
 use super::upgrade::count_behind_hop;
 use crate::admission::{self, Now, Told};
-use crate::config::{Limits, Route, RouteKind};
+use crate::config::RouteKind;
 use crate::error::Reason;
-use crate::ids::CallId;
-use crate::telephony::{CallbackRoute, EventRoute, Reply, preflight};
+use crate::telephony::{CallRoute, CallbackRoute, EventRoute, Reply, SessionRoute, preflight};
 
 /// A body must be whole by then. Event Grid waits for 30 s for its answer.
 const BODY_WAIT: Duration = Duration::from_secs(10);
-/// How bodies may say what they are.
-const TYPES: [&str; 3] = [
-    "application/json",
-    "application/cloudevents+json",
-    "application/cloudevents-batch+json",
-];
-
 /// Who answers the requests of a route.
 pub enum Web {
     Events(Arc<EventRoute>),
     Callbacks(Arc<CallbackRoute>),
+    Calls(Arc<CallRoute>),
+    Sessions(Arc<SessionRoute>),
 }
 
 /// The body that hyper is to be given: as long as it says, on a route that takes one, within its
@@ -49,63 +47,6 @@ pub(super) fn body(doors: &Doors, read: &Read) -> usize {
         *length <= most
     });
     length.map_or(0, |(_, length)| usize::try_from(length).unwrap_or(0))
-}
-
-/// Whether the head is one that the route takes, as far as that can be told without knowing who asks.
-pub(super) fn judge(route: &Route, limits: Limits, head: &request::Parts) -> Result<(), Refusal> {
-    let allow = match route.kind {
-        RouteKind::EventGrid(_) => "POST, OPTIONS",
-        RouteKind::AcsCallback
-        | RouteKind::VoiceLive
-        | RouteKind::Relay
-        | RouteKind::AcsMedia(_) => "POST",
-    };
-    let asks = allow.split(", ").any(|method| head.method == method);
-    if !asks {
-        return Err(Refusal {
-            allow,
-            ..Refusal::with_status(StatusCode::METHOD_NOT_ALLOWED, "the method is not for here")
-        });
-    }
-    let length = head.headers.get(header::CONTENT_LENGTH);
-    if head.method == Method::OPTIONS {
-        let none = length.is_none_or(|length| length == "0");
-        let none = none && !head.headers.contains_key(header::TRANSFER_ENCODING);
-        let detail = "OPTIONS has no body here";
-        return if none {
-            Ok(())
-        } else {
-            Err(Refusal::new(Reason::BadRequest, detail))
-        };
-    }
-    let Some(length) = length else {
-        return Err(Refusal::with_status(
-            StatusCode::LENGTH_REQUIRED,
-            "the body needs a Content-Length",
-        ));
-    };
-    let length = length
-        .to_str()
-        .ok()
-        .and_then(|text| text.trim().parse().ok());
-    if length.is_none_or(|length: u64| length > route.limits.over(limits).client_message) {
-        let detail = "the body exceeds the limit";
-        return Err(Refusal::new(Reason::TooLarge, detail));
-    }
-    let mut types = head.headers.get_all(header::CONTENT_TYPE).iter();
-    let said = match (types.next(), types.next()) {
-        (Some(one), None) => one.to_str().ok(),
-        _ => None,
-    };
-    let said = said.and_then(|said| said.split(';').next()).map(str::trim);
-    let known = said.is_some_and(|said| TYPES.iter().any(|known| said.eq_ignore_ascii_case(known)));
-    if !known || head.headers.contains_key(header::CONTENT_ENCODING) {
-        return Err(Refusal::with_status(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "the body must be JSON, as it is",
-        ));
-    }
-    Ok(())
 }
 
 /// Answers a request on a route of the edge's own.
@@ -166,28 +107,61 @@ async fn admitted(
             return Err(Refusal::with_status(StatusCode::REQUEST_TIMEOUT, detail));
         }
     };
+    let item = open.route.item(head.uri.path());
     let reply = match &open.web {
         Some(Web::Events(route)) => {
             let room = doors.sessions.available_permits() > 0;
             doors.telephony.take_events(route, &body, room).await?
         }
         Some(Web::Callbacks(route)) => {
-            let id = head.uri.path().rsplit_once('/').map(|(_, id)| id);
-            let call = id.and_then(CallId::new);
             // The route matched, so this is there.
-            let call = call.ok_or(Refusal::new(Reason::NotFound, "the path names no call"))?;
+            let call = item.ok_or(Refusal::new(Reason::NotFound, "the path names no call"))?;
             doors.telephony.hear(route, call, &body).await?
+        }
+        Some(Web::Calls(route)) => {
+            let asks = (&head.method, item);
+            doors
+                .telephony
+                .take_call_order(route, &grant, asks, &body)
+                .await?
+        }
+        Some(Web::Sessions(route)) => {
+            let asks = (&head.method, item);
+            doors
+                .telephony
+                .take_session(route, &grant, asks, &body)
+                .await?
         }
         None => return Err(Refusal::new(Reason::Internal, "nobody answers here")),
     };
-    Ok(match reply {
-        Reply::Done => Response::new(Full::default()),
+    Ok(response(reply))
+}
+
+fn response(reply: Reply) -> Response<Full<Bytes>> {
+    let (status, body, location) = match reply {
+        Reply::Done => return Response::new(Full::default()),
+        Reply::Gone => {
+            let mut response = Response::new(Full::default());
+            *response.status_mut() = StatusCode::NO_CONTENT;
+            return response;
+        }
         Reply::Validated(code) => {
             let body = serde_json::json!({ "validationResponse": code.expose() });
-            let mut response = Response::new(Full::from(body.to_string()));
-            let json = HeaderValue::from_static("application/json");
-            response.headers_mut().insert(header::CONTENT_TYPE, json);
-            response
+            (StatusCode::OK, body, None)
         }
-    })
+        Reply::Said {
+            status,
+            body,
+            location,
+        } => (status, body, location),
+    };
+    let mut response = Response::new(Full::from(format!("{body}\n")));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    let json = HeaderValue::from_static("application/json");
+    headers.insert(header::CONTENT_TYPE, json);
+    if let Some(Ok(location)) = location.map(HeaderValue::try_from) {
+        headers.insert(header::LOCATION, location);
+    }
+    response
 }

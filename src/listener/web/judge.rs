@@ -1,0 +1,85 @@
+//! Whether a head is one that a route takes, as far as that can be told without knowing who asks.
+
+use http::{Method, StatusCode, header, request};
+
+use crate::config::{Limits, Route, RouteKind};
+use crate::error::Reason;
+use crate::listener::refusal::Refusal;
+
+/// How bodies may say what they are.
+const TYPES: [&str; 3] = [
+    "application/json",
+    "application/cloudevents+json",
+    "application/cloudevents-batch+json",
+];
+
+/// Whether the head is one that the route takes, as far as that can be told without knowing who asks.
+pub(in crate::listener) fn judge(
+    route: &Route,
+    limits: Limits,
+    head: &request::Parts,
+) -> Result<(), Refusal> {
+    let item = route.item(head.uri.path()).is_some();
+    let allow = match (&route.kind, item) {
+        (RouteKind::EventGrid(_), _) => "POST, OPTIONS",
+        (RouteKind::CallApi(_), false) => "POST",
+        (RouteKind::CallApi(_), true) => "GET, DELETE",
+        (RouteKind::SessionApi(_), true) => "PUT, GET, DELETE",
+        // Nobody is told which there are.
+        (RouteKind::SessionApi(_), false) => "",
+        (
+            RouteKind::AcsCallback
+            | RouteKind::VoiceLive
+            | RouteKind::Relay
+            | RouteKind::AcsMedia(_),
+            _,
+        ) => "POST",
+    };
+    let asks = allow.split(", ").any(|method| head.method == method);
+    if !asks {
+        return Err(Refusal {
+            allow,
+            ..Refusal::with_status(StatusCode::METHOD_NOT_ALLOWED, "the method is not for here")
+        });
+    }
+    let length = head.headers.get(header::CONTENT_LENGTH);
+    let has_body = head.method == Method::POST || head.method == Method::PUT;
+    if !has_body {
+        let none = length.is_none_or(|length| length == "0");
+        let none = none && !head.headers.contains_key(header::TRANSFER_ENCODING);
+        let detail = "this method has no body here";
+        return if none {
+            Ok(())
+        } else {
+            Err(Refusal::new(Reason::BadRequest, detail))
+        };
+    }
+    let Some(length) = length else {
+        return Err(Refusal::with_status(
+            StatusCode::LENGTH_REQUIRED,
+            "the body needs a Content-Length",
+        ));
+    };
+    let length = length
+        .to_str()
+        .ok()
+        .and_then(|text| text.trim().parse().ok());
+    if length.is_none_or(|length: u64| length > route.limits.over(limits).client_message) {
+        let detail = "the body exceeds the limit";
+        return Err(Refusal::new(Reason::TooLarge, detail));
+    }
+    let mut types = head.headers.get_all(header::CONTENT_TYPE).iter();
+    let said = match (types.next(), types.next()) {
+        (Some(one), None) => one.to_str().ok(),
+        _ => None,
+    };
+    let said = said.and_then(|said| said.split(';').next()).map(str::trim);
+    let known = said.is_some_and(|said| TYPES.iter().any(|known| said.eq_ignore_ascii_case(known)));
+    if !known || head.headers.contains_key(header::CONTENT_ENCODING) {
+        return Err(Refusal::with_status(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "the body must be JSON, as it is",
+        ));
+    }
+    Ok(())
+}
