@@ -58,6 +58,7 @@ pub(super) fn ask(route: &Route, entered: &Entered<'_>, query: &Query) -> Result
     let about = match route.kind.upstream() {
         Some(Kind::VoiceLive) => about(route, entered, query)?,
         Some(Kind::Relay) => relay(route, entered, query)?,
+        Some(Kind::Http) => About::App,
         // Nothing goes on to anybody.
         None => About::Relay {
             model: None,

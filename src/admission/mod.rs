@@ -49,6 +49,7 @@ pub use self::call::Calling;
 pub use self::credential::subprotocol;
 pub use self::jwks::Keys;
 pub use self::network::{Address, Peer};
+pub use self::query::is_credential;
 pub use self::slot::{Slot, Slots};
 pub use self::subject::Subject;
 pub use self::told::{Finding, Told};
@@ -150,6 +151,7 @@ impl Grant {
                 tenant,
                 subject,
             },
+            through: None,
         }
     }
 
@@ -293,7 +295,7 @@ impl Admission {
         })?;
         let origin = origin::check(&head.headers, &route.origins, route.without_origin);
         told.hear("origin", origin, |found| text(found))?;
-        let query = Query::parse(head.uri.query().unwrap_or(""));
+        let query = Query::of(head.uri.query().unwrap_or(""), route);
         let query = told.hear("query", query, |query| {
             format!("well formed, {} unknown", query.others.len())
         })?;
@@ -321,7 +323,7 @@ impl Admission {
         let meant = |token: &&Arc<Verified>| match route.kind {
             RouteKind::VoiceLive => token.for_voice_live,
             // Whom a relay's upstream takes tokens of is for whoever named it to know.
-            RouteKind::Relay => true,
+            RouteKind::Relay | RouteKind::Http(_) => true,
             // What ACS shows us is for us: with it anybody could stream any call.
             RouteKind::AcsMedia(_)
             | RouteKind::EventGrid(_)

@@ -41,8 +41,32 @@ pub(super) enum Mode {
     Agent,
 }
 
+/// Whether this pair of a raw query is one that credentials are taken from.
+pub fn is_credential(pair: &str) -> bool {
+    form_urlencoded::parse(pair.as_bytes()).any(|(name, _)| names_credential(&name))
+}
+
+fn names_credential(name: &str) -> bool {
+    matches!(
+        name,
+        "token" | "api-key" | "authorization" | "Authorization"
+    )
+}
+
 impl Query {
-    pub(super) fn parse(text: &str) -> Result<Query, Denied> {
+    /// What a request on a route says. What is said to a private application is its own business.
+    pub(super) fn of(text: &str, route: &Route) -> Result<Query, Denied> {
+        if route.kind.http().is_none() {
+            return Query::parse(text);
+        }
+        if !route.accept.contains(&Place::Query) {
+            return Ok(Query::default());
+        }
+        let credentials: Vec<_> = text.split('&').filter(|pair| is_credential(pair)).collect();
+        Query::parse(&credentials.join("&"))
+    }
+
+    fn parse(text: &str) -> Result<Query, Denied> {
         let mut query = Query::default();
         for (name, value) in form_urlencoded::parse(text.as_bytes()) {
             let secret = || Secret::new(value.to_string());
@@ -141,6 +165,9 @@ impl Query {
     /// Parameters that mean nothing on a route: unknown ones, credentials where the query may hold
     /// none, agents where there are none, what clients may not choose.
     pub(super) fn dropped(&self, route: &Route) -> u64 {
+        if route.kind.http().is_some() {
+            return 0;
+        }
         let count = |some: &[bool]| some.iter().filter(|&&some| some).count() as u64;
         let passed = |name: &String| route.parameters.iter().any(|p| p.name.as_str() == name);
         let secret = |name: &String| route.kind.phone().is_some() && name == CALL_SECRET;

@@ -32,14 +32,14 @@ pub use self::phone::{
     VoiceSession,
 };
 pub use self::route::{
-    CALL, CALL_SECRET, CallApi, Dtmf, Enter, EventGrid, Parameter, Pass, Place, Refuse, Route,
-    RouteKind, SessionApi, Way,
+    BELOW, CALL, CALL_SECRET, CallApi, Dtmf, Enter, EventGrid, Http, Parameter, Pass, Place,
+    Refuse, Route, RouteKind, SessionApi, Way,
 };
 pub use self::store::{
     Engine, KeyForms, Layout, Login, Piece, REDIS_SCOPE, Redis, Store, Template,
 };
 pub use self::upstream::{
-    ApiVersions, Credential, IdentitySource, KeyHeader, Kind, ManagedIdentity, Roots, Service,
+    ApiVersions, App, Credential, IdentitySource, KeyHeader, Kind, ManagedIdentity, Roots, Service,
     Target, Upstream, VOICE_LIVE_AUDIENCES,
 };
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::{HeaderName, Method};
 use ipnet::IpNet;
 
 use super::phone::{Bridge, Phone};
@@ -15,7 +16,8 @@ use crate::label::Label;
 pub struct Route {
     pub name: Label,
     pub kind: RouteKind,
-    /// Whole paths; of calls those that end in `/{call}`.
+    /// Whole paths; of calls those that end in `/{call}`; of private applications also all paths below
+    /// one, which end in `/*`.
     pub paths: Vec<String>,
     pub enter: Enter,
     pub accept: Vec<Place>,
@@ -73,6 +75,8 @@ impl Route {
 
 /// How the paths of calls end: the last segment is the call's id.
 pub const CALL: &str = "/{call}";
+/// How the paths end that lead to all below them.
+pub const BELOW: &str = "/*";
 /// The parameter of the query that holds a call's secret.
 pub const CALL_SECRET: &str = "s";
 
@@ -91,8 +95,20 @@ pub enum RouteKind {
     AcsCallback,
     /// Calls are made for whoever asks, who may then look at them and end them.
     CallApi(Arc<CallApi>),
+    /// Requests go on to a private application.
+    Http(Arc<Http>),
     /// Other clouds write the session keys of calls that they hand over.
     SessionApi(Arc<SessionApi>),
+}
+
+/// What goes on to a private application.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Http {
+    pub methods: Vec<Method>,
+    /// Headers of clients that go on, beside those that say what is sent and what is taken.
+    pub pass: Vec<HeaderName>,
+    /// Whether WebSockets may be opened.
+    pub web_socket: bool,
 }
 
 /// What a route of calls that are made does.
@@ -130,6 +146,7 @@ impl RouteKind {
                 Bridge::VoiceLive(_) => Kind::VoiceLive,
                 Bridge::Verbatim => Kind::Relay,
             }),
+            RouteKind::Http(_) => Some(Kind::Http),
             RouteKind::EventGrid(_)
             | RouteKind::AcsCallback
             | RouteKind::CallApi(_)
@@ -149,9 +166,15 @@ impl RouteKind {
             RouteKind::VoiceLive
             | RouteKind::Relay
             | RouteKind::EventGrid(_)
+            | RouteKind::Http(_)
             | RouteKind::CallApi(_)
             | RouteKind::SessionApi(_) => false,
         }
+    }
+
+    /// Whether its requests may have bodies.
+    pub fn has_bodies(&self) -> bool {
+        self.is_answered() || matches!(self, RouteKind::Http(_))
     }
 
     /// Whether below each of its paths lie paths that end in an id.
@@ -161,6 +184,7 @@ impl RouteKind {
             RouteKind::VoiceLive
             | RouteKind::Relay
             | RouteKind::AcsMedia(_)
+            | RouteKind::Http(_)
             | RouteKind::EventGrid(_)
             | RouteKind::AcsCallback => false,
         }
@@ -172,6 +196,21 @@ impl RouteKind {
             RouteKind::AcsMedia(phone) => Some(phone),
             RouteKind::VoiceLive
             | RouteKind::Relay
+            | RouteKind::EventGrid(_)
+            | RouteKind::AcsCallback
+            | RouteKind::CallApi(_)
+            | RouteKind::Http(_)
+            | RouteKind::SessionApi(_) => None,
+        }
+    }
+
+    /// What goes on, where requests go on to a private application.
+    pub fn http(&self) -> Option<&Arc<Http>> {
+        match self {
+            RouteKind::Http(http) => Some(http),
+            RouteKind::VoiceLive
+            | RouteKind::Relay
+            | RouteKind::AcsMedia(_)
             | RouteKind::EventGrid(_)
             | RouteKind::AcsCallback
             | RouteKind::CallApi(_)
@@ -188,6 +227,7 @@ impl RouteKind {
             RouteKind::EventGrid(_) => "event-grid",
             RouteKind::AcsCallback => "acs-callback",
             RouteKind::CallApi(_) => "call-api",
+            RouteKind::Http(_) => "http",
             RouteKind::SessionApi(_) => "session-api",
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
+use super::Identity;
 use crate::label::Label;
 use crate::secret::Secret;
 
@@ -18,9 +19,11 @@ pub struct Upstream {
     pub roots: Option<Roots>,
     pub service: Service,
     pub credential: Credential,
+    /// The edge's own certificate, where the upstream asks for one (mTLS).
+    pub client: Option<Identity>,
     /// TCP and TLS handshakes together.
     pub connect: Duration,
-    /// Everything up to the `101`.
+    /// Everything up to the `101`, or to the head of an answer.
     pub total: Duration,
 }
 
@@ -40,6 +43,8 @@ pub enum Service {
     VoiceLive(ApiVersions),
     /// Any other WebSocket server.
     Relay(Target),
+    /// A private application.
+    Http(App),
 }
 
 impl Service {
@@ -47,6 +52,7 @@ impl Service {
         match self {
             Service::VoiceLive(_) => Kind::VoiceLive,
             Service::Relay(_) => Kind::Relay,
+            Service::Http(_) => Kind::Http,
         }
     }
 }
@@ -56,6 +62,7 @@ impl Service {
 pub enum Kind {
     VoiceLive,
     Relay,
+    Http,
 }
 
 impl Kind {
@@ -64,6 +71,7 @@ impl Kind {
         match self {
             Kind::VoiceLive => "voice-live",
             Kind::Relay => "relay",
+            Kind::Http => "http",
         }
     }
 }
@@ -78,6 +86,17 @@ pub struct Target {
     pub api_version: Option<Label>,
     /// The one subprotocol that is offered, and must then be chosen.
     pub subprotocol: Option<String>,
+    /// Headers with fixed values, beside those that the edge writes itself.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// It is told who calls, in `x-tonegate-*` headers.
+    pub identity_headers: bool,
+}
+
+/// How a private application is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct App {
+    /// What stands before the path of each request; no slash at its end.
+    pub base: String,
     /// Headers with fixed values, beside those that the edge writes itself.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// It is told who calls, in `x-tonegate-*` headers.

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -20,6 +19,8 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant as Deadline, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::body::Body;
+use super::gateway;
 use super::head::{self, Held, Unread};
 use super::hop;
 use super::paths::Paths;
@@ -264,7 +265,7 @@ fn not_served(doors: &Doors, asked: Asked, error: &hyper::Error, course: Course)
     );
 }
 
-type Answer = (Response<Full<Bytes>>, Course);
+type Answer = (Response<Body>, Course);
 
 async fn answer(
     doors: &Doors,
@@ -274,7 +275,7 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Answer {
     if let Some(response) = probe::answer(doors, &request) {
-        return (response, Course::Answered);
+        return (response.map(Body::from), Course::Answered);
     }
     let open = route(doors, &request);
     let asked = match peer {
@@ -282,30 +283,45 @@ async fn answer(
         Err(detail) => {
             let refusal = Refusal::new(Reason::BadRequest, detail);
             note_refusal(doors, asked, &refusal, open.map(|open| &open.route.name));
-            return (problem(&refusal), Course::Answered);
+            return (problem(&refusal).map(Body::from), Course::Answered);
         }
     };
     let Some(open) = open else {
         let refusal = Refusal::new(Reason::NotFound, "no route has this path");
         note_refusal(doors, asked, &refusal, None);
-        return (problem(&refusal), Course::Answered);
+        return (problem(&refusal).map(Body::from), Course::Answered);
     };
-    if open.route.kind.is_answered() {
-        let response = match web::answer(doors, open, asked, stranger, request).await {
-            Ok(response) => response,
-            Err(refusal) => {
-                note_refusal(doors, asked, &refusal, Some(&open.route.name));
-                problem(&refusal)
-            }
-        };
-        return (response, Course::Answered);
-    }
+    let answered = match open.route.kind.http() {
+        Some(http) if !(http.web_socket && gateway::is_upgrade(request.headers())) => {
+            gateway::answer(doors, (open, http), asked, stranger, request).await
+        }
+        None if open.route.kind.is_answered() => {
+            let answered = web::answer(doors, open, asked, stranger, request).await;
+            answered.map(|response| response.map(Body::from))
+        }
+        Some(_) | None => return upgraded(doors, open, asked, stranger, request).await,
+    };
+    let response = answered.unwrap_or_else(|refusal| {
+        note_refusal(doors, asked, &refusal, Some(&open.route.name));
+        problem(&refusal).map(Body::from)
+    });
+    (response, Course::Answered)
+}
+
+/// An upgrade, which a session begins with.
+async fn upgraded(
+    doors: &Doors,
+    open: &Open,
+    asked: Asked,
+    stranger: &Stranger,
+    request: Request<Incoming>,
+) -> Answer {
     let refused = |refusal: &Refusal| note_refusal(doors, asked, refusal, Some(&open.route.name));
     let response = match shake(&open.route, &request) {
         Ok(response) => response,
         Err(refusal) => {
             refused(&refusal);
-            return (problem(&refusal), Course::Answered);
+            return (problem(&refusal).map(Body::from), Course::Answered);
         }
     };
     let upgraded = tokio::select! {
@@ -317,7 +333,7 @@ async fn answer(
         (Ok(parts), _) => (response, Course::Opened(Box::new(parts))),
         (Err(refusal), Refuse::Status) => {
             refused(&refusal);
-            (problem(&refusal), Course::Answered)
+            (problem(&refusal).map(Body::from), Course::Answered)
         }
         (Err(refusal), Refuse::Close) => {
             refused(&refusal);

@@ -3,8 +3,10 @@
 //! One task per connection, on the thread that accepted it; it stays there to the session's end.
 
 pub mod admin;
+mod body;
 pub mod calls;
 pub mod explain;
+mod gateway;
 pub mod head;
 mod hop;
 pub mod http;

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::config::CALL;
+use crate::config::{BELOW, CALL};
 use crate::ids::CallId;
 
 /// Indices of routes by path.
@@ -12,16 +12,25 @@ pub struct Paths {
     whole: HashMap<String, usize>,
     /// By what stands before the last slash.
     calls: HashMap<String, usize>,
+    /// Of all paths below, by what stands before the slash.
+    below: HashMap<String, usize>,
+    /// All of them as an application may read them that folds case and drops a last slash.
+    folded: HashMap<String, usize>,
 }
 
 impl Paths {
     /// `path` leads to `route` from now on; with `/{call}` at its end, all paths that have the id of
     /// a call there.
     pub fn add(&mut self, path: &str, route: usize) {
-        match path.strip_suffix(CALL) {
-            Some(folder) => self.calls.insert(folder.to_owned(), route),
-            None => self.whole.insert(path.to_owned(), route),
-        };
+        if let Some(folder) = path.strip_suffix(BELOW) {
+            self.below.insert(folder.to_owned(), route);
+            self.folded.insert(fold(path), route);
+        } else if let Some(folder) = path.strip_suffix(CALL) {
+            self.calls.insert(folder.to_owned(), route);
+        } else {
+            self.whole.insert(path.to_owned(), route);
+            self.folded.insert(fold(path), route);
+        }
     }
 
     /// So do the paths below `path` that end in an id of that grammar.
@@ -34,10 +43,35 @@ impl Paths {
         if let Some(route) = self.whole.get(path) {
             return Some(*route);
         }
-        let (folder, call) = path.rsplit_once('/')?;
-        let route = self.calls.get(folder)?;
-        CallId::fits(call).then_some(*route)
+        if let Some((folder, call)) = path.rsplit_once('/')
+            && let Some(route) = self.calls.get(folder)
+        {
+            return CallId::fits(call).then_some(*route);
+        }
+        self.below(path)
     }
+
+    /// The route of all paths below the nearest folder that has one. A path that an application could
+    /// read as one of another route is of none: it would be let in by the wrong admission.
+    fn below(&self, path: &str) -> Option<usize> {
+        if self.below.is_empty() {
+            return None;
+        }
+        let nearest = |map: &HashMap<String, usize>, path: &str, end: &str| {
+            path.rmatch_indices('/')
+                .find_map(|(at, _)| map.get(&format!("{}{end}", &path[..at])).copied())
+        };
+        let route = nearest(&self.below, path, "")?;
+        let folded = fold(path);
+        let likely = self.folded.get(&folded).copied();
+        let likely = likely.or_else(|| nearest(&self.folded, &folded, BELOW));
+        (likely == Some(route)).then_some(route)
+    }
+}
+
+/// As an application may read a path that folds case and drops a last slash.
+fn fold(path: &str) -> String {
+    path.trim_end_matches('/').to_ascii_lowercase()
 }
 
 #[cfg(test)]
@@ -72,5 +106,43 @@ mod tests {
         let long = "x".repeat(64);
         assert_eq!(paths.find(&format!("/acs/media/{long}")), Some(1));
         assert_eq!(paths.find(&format!("/acs/media/{long}x")), None);
+    }
+
+    #[test]
+    fn c14_no_spelling_of_a_path_leads_past_its_own_route() {
+        let mut paths = Paths::default();
+        paths.add("/api/*", 0);
+        paths.add("/api/admin/*", 1);
+        paths.add("/api/seed", 2);
+        for (path, route) in [
+            ("/api/chat", Some(0)),
+            ("/api/Chat/x", Some(0)),
+            ("/api/", Some(0)),
+            ("/api", None),
+            ("/apix", None),
+            ("/other/api/chat", None),
+            ("/api/admin/users", Some(1)),
+            ("/api/seed", Some(2)),
+            ("/api/Admin/users", None),
+            ("/api/ADMIN/users/7", None),
+            ("/API/chat", None),
+            ("/api/Seed", None),
+            ("/api/seed/", None),
+            ("/api/seed/x", Some(0)),
+            ("/api/administrators", Some(0)),
+        ] {
+            assert_eq!(paths.find(path), route, "{path}");
+        }
+        let mut all = Paths::default();
+        all.add("/*", 3);
+        all.add("/ws", 4);
+        for (path, route) in [
+            ("/", Some(3)),
+            ("/x/y", Some(3)),
+            ("/ws", Some(4)),
+            ("/WS", None),
+        ] {
+            assert_eq!(all.find(path), route, "{path}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! A refusal before the `101`: its status and its problem document (RFC 9457).
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,7 +26,7 @@ pub(super) struct Refusal {
     /// What is wrong with a token (RFC 6750, section 3.1).
     pub(super) challenge: Option<&'static str>,
     /// What may be asked instead, where the method is what was wrong.
-    pub(super) allow: &'static str,
+    pub(super) allow: Cow<'static, str>,
 }
 
 impl From<Denied> for Refusal {
@@ -73,7 +74,7 @@ impl Refusal {
             detail,
             retry_after: None,
             challenge: None,
-            allow: "GET",
+            allow: Cow::Borrowed("GET"),
         }
     }
 
@@ -121,7 +122,8 @@ pub(super) fn problem(refusal: &Refusal) -> Response<Full<Bytes>> {
             );
         }
         StatusCode::METHOD_NOT_ALLOWED => {
-            headers.insert(header::ALLOW, HeaderValue::from_static(refusal.allow));
+            headers
+                .extend(HeaderValue::try_from(&*refusal.allow).map(|allow| (header::ALLOW, allow)));
         }
         StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
             let realm = "Bearer realm=\"tonegate\"";

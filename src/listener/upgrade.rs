@@ -1,14 +1,15 @@
 //! From a well-formed request on a route to a session that may begin: admission, permit, upstream.
 
-use bytes::Bytes;
 use http::{Request, Response, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::calls;
+use super::body::Body;
 use super::http::{Asked, Doors, Open};
 use super::refusal::Refusal;
 use super::stranger::Stranger;
+use super::{calls, gateway};
 use crate::admission::{self, Address, Now, Told};
 use crate::config;
 use crate::error::Reason;
@@ -21,14 +22,14 @@ use crate::ws::handshake::{self, NotAnUpgrade};
 pub(super) fn shake<B>(
     route: &config::Route,
     request: &Request<B>,
-) -> Result<Response<Full<Bytes>>, Refusal> {
+) -> Result<Response<Body>, Refusal> {
     let wrong = |wrong: NotAnUpgrade| Refusal::with_status(wrong.status(), wrong.sentence());
     let mut response = handshake::accept(request).map_err(wrong)?;
     if let Some(name) = admission::subprotocol(request.headers(), &route.subprotocols)? {
         let headers = response.headers_mut();
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, name);
     }
-    Ok(response.map(|()| Full::default()))
+    Ok(response.map(|()| Full::default().into()))
 }
 
 /// From a request on a route to a session that may begin.
@@ -49,12 +50,13 @@ pub(super) async fn upgrade(
         now: Now::read(),
     };
     let grant = doors.admission.decide(wanted, &mut Told::nobody()).await?;
+    let through = match open.route.kind.http() {
+        Some(http) => Some(gateway::through(&head, (&open.route, http), asked)?),
+        None => None,
+    };
     drop(head);
     stranger.admitted();
-    let permit = doors.sessions.clone().try_acquire_owned().map_err(|_| {
-        doors.metrics.limit_hit("sessions");
-        Refusal::new(Reason::Busy, "all sessions of this edge are in use")
-    })?;
+    let permit = permit(doors)?;
     open.metrics
         .dropped_parameters
         .increment(grant.dropped_parameters());
@@ -71,7 +73,12 @@ pub(super) async fn upgrade(
     let upstream = if call.as_ref().is_some_and(|call| call.is_gated()) {
         None
     } else {
-        Some(dial(open, grant.want(&open.route.name, id), id, call.as_deref()).await?)
+        let through = through.as_ref().map(|through| through.show());
+        let want = Want {
+            through,
+            ..grant.want(&open.route.name, id)
+        };
+        Some(dial(open, want, id, call.as_deref()).await?)
     };
     let entry = doors.registry.enter(id);
     let entry = match &call {
@@ -91,6 +98,14 @@ pub(super) async fn upgrade(
         route_metrics: open.metrics.clone(),
         upstream,
         call,
+    })
+}
+
+/// A place among the sessions of the edge.
+pub(super) fn permit(doors: &Doors) -> Result<OwnedSemaphorePermit, Refusal> {
+    doors.sessions.clone().try_acquire_owned().map_err(|_| {
+        doors.metrics.limit_hit("sessions");
+        Refusal::new(Reason::Busy, "all sessions of this edge are in use")
     })
 }
 

@@ -45,6 +45,8 @@ pub(super) const CALL_DROPS: &str = "tonegate_call_messages_dropped_total";
 pub(super) const EVENTS: &str = "tonegate_events_total";
 pub(super) const EVENT_DROPS: &str = "tonegate_events_dropped_total";
 pub(super) const MEDIA_FAILURES: &str = "tonegate_media_failures_total";
+pub(super) const APP_ANSWERS: &str = "tonegate_app_answers_total";
+pub(super) const APP_SECONDS: &str = "tonegate_app_answer_seconds";
 pub(super) const KEY_FETCHES: &str = "tonegate_issuer_key_fetches_total";
 pub(super) const IDENTITY_FETCHES: &str = "tonegate_identity_token_fetches_total";
 pub(super) const CALL_CONTROL: &str = "tonegate_call_automation_operations_total";
@@ -57,7 +59,7 @@ pub(super) const READY: &str = "tonegate_ready";
 pub(super) const BUILD: &str = "tonegate_build_info";
 
 /// Every family that `/metrics` can show.
-pub const FAMILIES: [Family; 36] = [
+pub const FAMILIES: [Family; 38] = [
     family(CONNECTIONS, Kind::Gauge, "Open client sockets."),
     family(CONNECTIONS_TOTAL, Kind::Counter, "Client sockets accepted."),
     family(
@@ -175,6 +177,16 @@ pub const FAMILIES: [Family; 36] = [
         MEDIA_FAILURES,
         Kind::Counter,
         "Calls whose media ACS could not stream, by route and its detail.",
+    ),
+    family(
+        APP_ANSWERS,
+        Kind::Counter,
+        "Answers of private applications by route and class of status: 2xx, 3xx, 4xx, 5xx.",
+    ),
+    family(
+        APP_SECONDS,
+        Kind::Histogram,
+        "From a request's admission to the head of the application's answer, by route.",
     ),
     family(
         KEY_FETCHES,

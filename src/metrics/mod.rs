@@ -245,6 +245,21 @@ impl Metrics {
         });
     }
 
+    /// Counts what an application answered, and how long it took to the head of that.
+    pub fn app_answered(&self, route: &Label, status: u16, duration: Duration) {
+        let class = match status {
+            200..=299 => "2xx",
+            300..=399 => "3xx",
+            400..=499 => "4xx",
+            _ => "5xx",
+        };
+        metrics::with_local_recorder(&self.recorder, || {
+            let tags = vec![tag("route", route), word("status", class)];
+            metrics::counter!(APP_ANSWERS, tags).increment(1);
+            metrics::histogram!(APP_SECONDS, vec![tag("route", route)]).record(duration);
+        });
+    }
+
     /// Counts that a limit was hit; `limit` is its name in the settings.
     pub fn limit_hit(&self, limit: &'static str) {
         metrics::with_local_recorder(&self.recorder, || {

@@ -218,7 +218,8 @@ pub fn callback_route(route: &Route, live: &Live) -> Option<CallbackRoute> {
         | RouteKind::AcsMedia(_)
         | RouteKind::AcsCallback
         | RouteKind::CallApi(_)
-        | RouteKind::SessionApi(_) => false,
+        | RouteKind::SessionApi(_)
+        | RouteKind::Http(_) => false,
     });
     Some(CallbackRoute {
         name: route.name.clone(),

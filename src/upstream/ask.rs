@@ -33,6 +33,8 @@ pub enum About {
         /// Parameters that go on, by name.
         parameters: Vec<(Label, Label)>,
     },
+    /// A private application, which is asked what the client asks.
+    App,
 }
 
 /// How an agent is named.
@@ -71,14 +73,14 @@ impl About {
         match self {
             About::Model(model) => Some(model),
             About::Relay { model, .. } => model.as_ref(),
-            About::Agent { .. } => None,
+            About::Agent { .. } | About::App => None,
         }
     }
 
     /// The agent, where one is asked for.
     pub fn agent(&self) -> Option<&Label> {
         match self {
-            About::Model(_) | About::Relay { .. } => None,
+            About::Model(_) | About::Relay { .. } | About::App => None,
             About::Agent { agent, .. } => Some(agent),
         }
     }
@@ -90,6 +92,7 @@ impl fmt::Display for Ask {
         match &self.about {
             About::Model(model) => write!(f, "{model}"),
             About::Agent { agent, project, .. } => write!(f, "{project}/{agent}"),
+            About::App => f.write_str("a private application"),
             About::Relay { model, parameters } => {
                 match model {
                     Some(model) => write!(f, "{model}")?,

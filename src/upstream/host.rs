@@ -13,7 +13,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::Failure;
 use super::tls::{Connector, Unusable};
-use crate::config::Roots;
+use crate::config::{Identity, Roots};
 use crate::error::Reason;
 
 /// Name look-ups of one host at a time, and addresses of a name that are tried.
@@ -40,8 +40,18 @@ pub(super) struct Host {
 impl Host {
     /// `roots` is `None` for plain text.
     pub(super) fn new(name: &str, port: u16, roots: Option<&Roots>) -> Result<Host, Unusable> {
+        Host::with_certificate(name, port, roots, None)
+    }
+
+    /// `client` is shown where the host asks for a certificate.
+    pub(super) fn with_certificate(
+        name: &str,
+        port: u16,
+        roots: Option<&Roots>,
+        client: Option<&Identity>,
+    ) -> Result<Host, Unusable> {
         let tls = match roots {
-            Some(roots) => Some(Connector::new(name, roots)?),
+            Some(roots) => Some(Connector::new(name, roots, client)?),
             None => None,
         };
         let default_port = if tls.is_some() { 443 } else { 80 };

@@ -4,6 +4,7 @@
 //! after the certificate was verified; headers of the client are never copied. An answer other
 //! than a correct `101` is never a tunnel, and redirects are not followed.
 
+pub mod app;
 mod ask;
 pub mod call_automation;
 mod credential;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -90,6 +91,18 @@ pub struct Want<'a> {
     /// The caller's own token, where it is meant for the upstream.
     pub token: Option<&'a Secret>,
     pub caller: Caller<'a>,
+    /// What goes on of the client's own request, to a private application.
+    pub through: Option<Through<'a>>,
+}
+
+/// What of a client's upgrade goes on to a private application.
+#[derive(Clone, Copy)]
+pub struct Through<'a> {
+    /// Path and query, judged.
+    pub target: &'a str,
+    pub headers: &'a HeaderMap,
+    /// What was agreed on with the client, and must be agreed on here.
+    pub subprotocol: Option<&'a HeaderValue>,
 }
 
 /// Who calls, for upstreams that are told.
@@ -107,7 +120,12 @@ pub struct Caller<'a> {
 impl Upstream {
     /// Prepares to dial: roots loaded, headers built.
     pub fn new(settings: config::Upstream, metrics: metrics::Shared) -> Result<Upstream, Unusable> {
-        let host = Host::new(&settings.host, settings.port, settings.roots.as_ref())?;
+        let host = Host::with_certificate(
+            &settings.host,
+            settings.port,
+            settings.roots.as_ref(),
+            settings.client.as_ref(),
+        )?;
         let wallet = Wallet::new(&settings, &metrics)?;
         Ok(Upstream {
             settings,
@@ -231,7 +249,7 @@ impl Upstream {
                 }
             }
         };
-        judge(&response, &key, self.subprotocol()).map_err(|failure| Failure {
+        judge(&response, &key, self.subprotocol(want)).map_err(|failure| Failure {
             by_token: by_token && failure.reason == Reason::UpstreamUnauthorized,
             ..failure
         })?;
@@ -251,7 +269,7 @@ impl Upstream {
         shown: Option<&Shown>,
     ) -> Result<(Request<Empty<Bytes>>, HeaderValue), Failure> {
         let mut request = Request::new(Empty::new());
-        *request.uri_mut() = self.target(want.ask).ok_or(Failure::new(
+        *request.uri_mut() = self.target(want).ok_or(Failure::new(
             Reason::UpstreamRefused,
             "it does not serve what was asked for",
         ))?;
@@ -261,9 +279,18 @@ impl Upstream {
             if to.identity_headers {
                 relay::identify(headers, &want.caller);
             }
-            if let Some(name) = self.subprotocol() {
-                let name = HeaderValue::try_from(name);
-                headers.extend(name.map(|name| (header::SEC_WEBSOCKET_PROTOCOL, name)));
+        }
+        if let Some(name) = self.subprotocol(want) {
+            let name = HeaderValue::try_from(name);
+            headers.extend(name.map(|name| (header::SEC_WEBSOCKET_PROTOCOL, name)));
+        }
+        if let (Service::Http(app), Some(through)) = (&self.settings.service, want.through) {
+            headers.extend(through.headers.clone());
+            for (name, value) in &app.headers {
+                headers.insert(name.clone(), value.clone());
+            }
+            if app.identity_headers {
+                relay::identify(headers, &want.caller);
             }
         }
         headers.insert(header::HOST, self.host.authority().clone());
@@ -275,17 +302,22 @@ impl Upstream {
         Ok((request, key))
     }
 
-    fn target(&self, ask: &Ask) -> Option<Uri> {
+    fn target(&self, want: Want<'_>) -> Option<Uri> {
         match &self.settings.service {
-            Service::VoiceLive(versions) => voice_live::target(ask, versions),
-            Service::Relay(to) => relay::target(ask, to),
+            Service::VoiceLive(versions) => voice_live::target(want.ask, versions),
+            Service::Relay(to) => relay::target(want.ask, to),
+            Service::Http(app) => {
+                let target = want.through.map_or("/", |through| through.target);
+                format!("{}{target}", app.base).parse().ok()
+            }
         }
     }
 
-    fn subprotocol(&self) -> Option<&str> {
+    fn subprotocol<'a>(&'a self, want: Want<'a>) -> Option<&'a str> {
         match &self.settings.service {
             Service::VoiceLive(_) => None,
             Service::Relay(to) => to.subprotocol.as_deref(),
+            Service::Http(_) => want.through?.subprotocol?.to_str().ok(),
         }
     }
 
@@ -297,7 +329,7 @@ impl Upstream {
             "ws"
         };
         let authority = self.host.authority().to_str().unwrap_or_default();
-        let Some(target) = self.target(want.ask) else {
+        let Some(target) = self.target(want) else {
             return "nothing: it does not serve what was asked for".to_owned();
         };
         let credential = self.wallet.preview(want);

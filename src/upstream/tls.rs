@@ -5,14 +5,15 @@ use std::sync::Arc;
 use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::config::Roots;
+use crate::config::{Identity, Roots};
 use crate::label::Label;
 
 /// Why an upstream cannot be prepared. Told at start-up.
@@ -24,6 +25,8 @@ pub enum Unusable {
     Host(String),
     #[error("the roots are not certificates in PEM form")]
     Roots,
+    #[error("certificate and key are no certificate with its key in PEM form")]
+    Certificate,
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
     #[error("the roots cannot be used: {0}")]
@@ -37,10 +40,17 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    pub(super) fn new(host: &str, roots: &Roots) -> Result<Connector, Unusable> {
+    pub(super) fn new(
+        host: &str,
+        roots: &Roots,
+        client: Option<&Identity>,
+    ) -> Result<Connector, Unusable> {
         let name =
             ServerName::try_from(host.to_owned()).map_err(|_| Unusable::Host(host.to_owned()))?;
         let mut config = client_config(roots)?;
+        if let Some(identity) = client {
+            config.client_auth_cert_resolver = certificate(identity)?;
+        }
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Connector {
             connector: TlsConnector::from(Arc::new(config)),
@@ -75,6 +85,20 @@ pub fn client_config(roots: &Roots) -> Result<ClientConfig, Unusable> {
             .with_webpki_verifier(verifier(pem, provider)?)
             .with_no_client_auth(),
     })
+}
+
+/// The edge's own certificate, for whoever asks for one.
+fn certificate(identity: &Identity) -> Result<Arc<SingleCertAndKey>, Unusable> {
+    let chain: Result<Vec<_>, _> =
+        CertificateDer::pem_slice_iter(identity.chain_pem.as_bytes()).collect();
+    let chain = chain.map_err(|_| Unusable::Certificate)?;
+    let key = PrivateKeyDer::from_pem_slice(identity.key_pem.expose().as_bytes())
+        .map_err(|_| Unusable::Certificate)?;
+    if chain.is_empty() {
+        return Err(Unusable::Certificate);
+    }
+    let certified = CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider())?;
+    Ok(Arc::new(SingleCertAndKey::from(certified)))
 }
 
 fn verifier(

@@ -34,7 +34,7 @@ pub(super) fn target(ask: &Ask, versions: &ApiVersions) -> Option<Uri> {
             }
             query
         }
-        About::Relay { .. } => return None,
+        About::Relay { .. } | About::App => return None,
     };
     format!("{path}?api-version={version}&{query}").parse().ok()
 }

@@ -82,6 +82,11 @@ pub(in crate::config) struct Route {
     pub callbacks: Option<String>,
     pub sip_header: Option<String>,
     pub webhook_origins: Option<Vec<String>>,
+    /// Of a route to a private application.
+    pub methods: Option<Vec<String>>,
+    #[serde(default)]
+    pub pass_headers: Vec<String>,
+    pub web_socket: Option<bool>,
     #[serde(default)]
     pub upstreams: Vec<String>,
 }

@@ -69,7 +69,8 @@ one_of!(
     "event-grid",
     "acs-callback",
     "call-api",
-    "session-api"
+    "session-api",
+    "http"
 );
 one_of!(issuer_kind, "entra", "oidc", "acs", "event-grid");
 one_of!(known_by, "record", "url");

@@ -251,6 +251,9 @@ pub(in crate::config) struct Upstream {
     pub identity_headers: bool,
     pub credential: Option<Credential>,
     pub roots: Option<String>,
+    /// The edge's own certificate with its key, PEM files.
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
     #[serde(default, deserialize_with = "duration")]
     #[schemars(schema_with = "schema::duration")]
     pub connect: Option<Duration>,

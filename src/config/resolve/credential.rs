@@ -61,7 +61,7 @@ pub(super) fn credential(
                     "set key = \"${NAME}\", key_file = \"…\", managed_identity = true or \
                      caller = true"
                 }
-                (false, Kind::Relay) => {
+                (false, Kind::Relay | Kind::Http) => {
                     "set key = \"${NAME}\", key_file = \"…\", managed_identity = true, \
                      caller = true, or none = true if the upstream asks for none"
                 }

@@ -5,6 +5,7 @@ mod calls;
 mod credential;
 mod enter;
 mod gate;
+mod gateway;
 mod hop;
 mod issuer;
 mod network;

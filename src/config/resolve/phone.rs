@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::gate::{flow, rates};
 use super::route::{At, Known};
-use super::web;
+use super::{gateway, web};
 use crate::config::file;
 use crate::config::{
     Bridge, CALL_SECRET, Dtmf, Enter, IssuerKind, Kind, Phone, Place, Refuse, Route, RouteKind,
@@ -23,11 +23,12 @@ pub(super) fn kind(at: &mut At<'_>, known: &Known<'_>) -> Option<RouteKind> {
         Some("acs-callback") => RouteKind::AcsCallback,
         Some("call-api") => web::call_api(at, known)?,
         Some("session-api") => web::session_api(at)?,
+        Some("http") => gateway::http(at),
         Some(_) | None => {
             at.add(
                 "kind",
                 "must be \"voice-live\", \"relay\", \"acs-media\", \"event-grid\", \
-                 \"acs-callback\", \"call-api\" or \"session-api\"",
+                 \"acs-callback\", \"call-api\", \"session-api\" or \"http\"",
             );
             return None;
         }
@@ -93,7 +94,7 @@ fn bridge(at: &mut At<'_>, known: &Known<'_>) -> Bridge {
             }
             Bridge::Verbatim
         }
-        Some(Kind::VoiceLive) | None => Bridge::VoiceLive(Arc::new(VoiceSession {
+        Some(Kind::VoiceLive | Kind::Http) | None => Bridge::VoiceLive(Arc::new(VoiceSession {
             session: session(at, written),
             greet: written.greet.unwrap_or(false),
             mask_tones: written.mask_tones.unwrap_or(false),

@@ -60,7 +60,7 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
         let kind = upstream.service.kind();
         if route.kind.upstream().is_some_and(|wanted| kind != wanted) {
             let what = match route.kind {
-                RouteKind::VoiceLive | RouteKind::Relay => format!(
+                RouteKind::VoiceLive | RouteKind::Relay | RouteKind::Http(_) => format!(
                     "{} is of kind {:?}, the route is not",
                     upstream.name,
                     kind.word()
@@ -113,7 +113,7 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
                 "has a use with upstreams of kind \"relay\" only",
             );
         }
-        Some(Kind::VoiceLive) | None => {}
+        Some(Kind::VoiceLive | Kind::Http) | None => {}
         Some(Kind::Relay) => of_voice_live(at, route, known),
     }
 }

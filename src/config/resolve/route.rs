@@ -9,12 +9,12 @@ use super::network::networks;
 use super::origin::origins;
 use super::reach::{agents, callers, openable};
 use super::upstream::is_subprotocol;
-use super::{Problems, phone, relay, web};
-use crate::config::CALL;
+use super::{Problems, gateway, phone, relay, web};
 use crate::config::file::{self, File};
 use crate::config::{
     ApiKey, Dtmf, Hops, Issuer, Kind, Pass, Refuse, Route, RouteKind, RouteLimits, Upstream,
 };
+use crate::config::{BELOW, CALL};
 use crate::label::Label;
 
 /// What routes may refer to.
@@ -75,6 +75,7 @@ pub(super) fn routes(file: &File, known: &Known<'_>, problems: &mut Problems) ->
         relay::check(&mut at, &route, known);
         phone::check(&mut at, &route, known);
         web::check(&mut at, &route, known);
+        gateway::check(&mut at, &route, known);
         agents(&mut at, &route, known);
         callers(&mut at, &route, known);
         openable(&mut at, &route);
@@ -125,7 +126,7 @@ fn route(at: &mut At<'_>, name: Label, kind: RouteKind, known: &Known<'_>) -> Ro
         // Where no model is named there is nothing to hold messages for, and no message of ACS
         // names one.
         lock_models: kind.phone().is_none()
-            && !kind.is_answered()
+            && !kind.has_bodies()
             && written
                 .lock_models
                 .unwrap_or(to_voice_live || !written.models.is_empty()),
@@ -133,6 +134,8 @@ fn route(at: &mut At<'_>, name: Label, kind: RouteKind, known: &Known<'_>) -> Ro
         dtmf: dtmf(at),
         subprotocols: match kind.phone().is_some() || kind.is_answered() {
             true => Vec::new(),
+            // What an application speaks the edge does not know.
+            false if kind.http().is_some() && written.subprotocols.is_none() => Vec::new(),
             false => subprotocols(at),
         },
         refuse: refuse(at),
@@ -180,7 +183,14 @@ fn paths(at: &mut At<'_>, kind: &RouteKind, taken: &mut Taken) {
     for path in &written.paths {
         let calls = kind.is_by_call();
         let folder = path.strip_suffix(CALL).filter(|_| calls);
-        let plain = folder.unwrap_or(path);
+        let below = path
+            .strip_suffix(BELOW)
+            .filter(|_| matches!(kind, RouteKind::Http(_)));
+        let plain = match below {
+            Some("") => "/",
+            Some(below) => below,
+            None => folder.unwrap_or(path),
+        };
         if calls && folder.is_none_or(str::is_empty) {
             let what = format!("{path:?} must end in {CALL}, such as \"/acs/media{CALL}\"");
             at.add("paths", what);

@@ -8,7 +8,8 @@ use super::Problems;
 use super::credential::credential;
 use crate::config::env::Environment;
 use crate::config::file::{self, File};
-use crate::config::{ApiVersions, Kind, Service, Target, Upstream};
+use crate::config::{ApiVersions, App, Identity, Kind, Service, Target, Upstream};
+use crate::secret::Secret;
 
 pub(super) fn upstreams(
     file: &File,
@@ -29,11 +30,13 @@ pub(super) fn upstreams(
         let roots = problems.roots(&at, written.roots.as_deref());
         let connect = written.connect.unwrap_or(Duration::from_secs(5));
         let total = written.total.unwrap_or(Duration::from_secs(10));
-        if connect > total || connect.is_zero() || total > Duration::from_secs(60) {
-            problems.add(
-                &at,
-                "connect must be more than 0, total at least that and at most 60s",
-            );
+        // Applications may think for as long as they like; nobody waits for a 101 that long.
+        let most = Duration::from_secs(if kind == Kind::Http { 600 } else { 60 });
+        if connect > total || connect.is_zero() || total > most {
+            let most = humantime::format_duration(most);
+            let what =
+                format!("connect must be more than 0, total at least that and at most {most}");
+            problems.add(&at, what);
         }
         let Some(address) = address else {
             continue;
@@ -41,7 +44,9 @@ pub(super) fn upstreams(
         let service = match kind {
             Kind::VoiceLive => voice_live(&at, written, problems),
             Kind::Relay => relay(&at, written, &address.path, problems),
+            Kind::Http => app(&at, written, &address.path, problems),
         };
+        let client = client(&at, written, &address, problems);
         let (Some(credential), Some(service), Some(roots)) = (credential, service, roots) else {
             continue;
         };
@@ -52,6 +57,7 @@ pub(super) fn upstreams(
             roots: address.secure.then_some(roots),
             service,
             credential,
+            client,
             connect,
             total,
         });
@@ -59,12 +65,41 @@ pub(super) fn upstreams(
     upstreams
 }
 
+/// The edge's own certificate.
+fn client(
+    at: &str,
+    written: &file::Upstream,
+    address: &Address,
+    problems: &mut Problems,
+) -> Option<Identity> {
+    let (certificate, key) = match (&written.certificate, &written.key) {
+        (None, None) => return None,
+        (Some(certificate), Some(key)) => (certificate, key),
+        (Some(_), None) | (None, Some(_)) => {
+            problems.add(at, "certificate and key belong together");
+            return None;
+        }
+    };
+    if !address.secure {
+        problems.add(format!("{at}.certificate"), "has no use without TLS");
+    }
+    let chain_pem = problems.read(&format!("{at}.certificate"), certificate);
+    let key_pem = problems.read(&format!("{at}.key"), key);
+    chain_pem.zip(key_pem).map(|(chain_pem, key_pem)| Identity {
+        chain_pem,
+        key_pem: Secret::new(key_pem),
+    })
+}
+
 /// What is served.
 fn kind(at: &str, written: Option<&str>, problems: &mut Problems) -> Option<Kind> {
-    let all = [Kind::VoiceLive, Kind::Relay];
+    let all = [Kind::VoiceLive, Kind::Relay, Kind::Http];
     let kind = all.into_iter().find(|kind| Some(kind.word()) == written);
     if kind.is_none() {
-        problems.add(format!("{at}.kind"), "must be \"voice-live\" or \"relay\"");
+        problems.add(
+            format!("{at}.kind"),
+            "must be \"voice-live\", \"relay\" or \"http\"",
+        );
     }
     kind
 }
@@ -124,6 +159,26 @@ fn relay(
         model_parameter,
         api_version,
         subprotocol: written.subprotocol.clone(),
+        headers: headers(at, written, problems),
+        identity_headers: written.identity_headers,
+    }))
+}
+
+fn app(at: &str, written: &file::Upstream, path: &str, problems: &mut Problems) -> Option<Service> {
+    for (key, is_written) in [
+        ("resource", written.resource.is_some()),
+        ("api_version", written.api_version.is_some()),
+        ("web_rtc_api_version", written.web_rtc_api_version.is_some()),
+        ("model_parameter", written.model_parameter.is_some()),
+        ("subprotocol", written.subprotocol.is_some()),
+    ] {
+        if is_written {
+            let what = "has no use with kind = \"http\"";
+            problems.add(format!("{at}.{key}"), what);
+        }
+    }
+    Some(Service::Http(App {
+        base: path.trim_end_matches('/').to_owned(),
         headers: headers(at, written, problems),
         identity_headers: written.identity_headers,
     }))
@@ -227,10 +282,11 @@ fn address(
                 }
             };
             if !address.secure && !is_loopback(&address.host) && !written.plain_text {
-                problems.add(
-                    format!("{at}.url"),
-                    "is plain text and not loopback; use wss://, or write plain_text = true",
+                let scheme = if kind == Kind::Http { "https" } else { "wss" };
+                let what = format!(
+                    "is plain text and not loopback; use {scheme}://, or write plain_text = true"
                 );
+                problems.add(format!("{at}.url"), what);
             }
             Some(address)
         }
@@ -258,15 +314,21 @@ fn parse_url(text: &str, kind: Kind) -> Result<Address, &'static str> {
     let shape = match kind {
         Kind::VoiceLive => "must be wss://host or wss://host:port, without a path",
         Kind::Relay => "must be wss://host[:port][/path][?fixed=query]",
+        Kind::Http => "must be https://host[:port][/path], without a query",
     };
     let uri: http::Uri = text.parse().map_err(|_| shape)?;
-    let secure = match uri.scheme_str() {
-        Some("wss") => true,
-        Some("ws") => false,
+    let secure = match (kind, uri.scheme_str()) {
+        (Kind::VoiceLive | Kind::Relay, Some("wss")) | (Kind::Http, Some("https")) => true,
+        (Kind::VoiceLive | Kind::Relay, Some("ws")) | (Kind::Http, Some("http")) => false,
         _ => return Err(shape),
     };
     let bare = uri.path() == "/" && uri.query().is_none();
-    let fits = (bare || kind == Kind::Relay) && !text.contains(['@', '#']);
+    let may = match kind {
+        Kind::VoiceLive => bare,
+        Kind::Relay => true,
+        Kind::Http => uri.query().is_none(),
+    };
+    let fits = may && !text.contains(['@', '#']);
     let authority = uri.authority().filter(|_| fits).ok_or(shape)?;
     if uri.query().is_some_and(holds_credential) {
         return Err("holds a credential in its query; credentials go in headers");

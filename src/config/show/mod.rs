@@ -150,6 +150,7 @@ fn upstreams(settings: &Settings, out: &mut String) -> std::fmt::Result {
                 format!("/voice-live/realtime?api-version={}", versions.web_socket)
             }
             Service::Relay(to) => to.path.clone(),
+            Service::Http(app) => format!("{}/", app.base),
         };
         writeln!(
             out,

@@ -31,6 +31,7 @@ pub(in crate::listener) fn judge(
             RouteKind::AcsCallback
             | RouteKind::VoiceLive
             | RouteKind::Relay
+            | RouteKind::Http(_)
             | RouteKind::AcsMedia(_),
             _,
         ) => "POST",
@@ -38,7 +39,7 @@ pub(in crate::listener) fn judge(
     let asks = allow.split(", ").any(|method| head.method == method);
     if !asks {
         return Err(Refusal {
-            allow,
+            allow: allow.into(),
             ..Refusal::with_status(StatusCode::METHOD_NOT_ALLOWED, "the method is not for here")
         });
     }

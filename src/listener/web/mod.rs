@@ -41,7 +41,7 @@ pub enum Web {
 /// bound. Of one that is longer nothing is read.
 pub(super) fn body(doors: &Doors, read: &Read) -> usize {
     let open = doors.paths.find(read.path()).map(|at| &doors.routes[at]);
-    let takes = open.filter(|open| open.route.kind.is_answered());
+    let takes = open.filter(|open| open.route.kind.has_bodies());
     let length = takes.zip(read.body()).filter(|(open, length)| {
         let most = open.route.limits.over(doors.limits).client_message;
         *length <= most
@@ -98,15 +98,7 @@ async fn admitted(
         .increment(grant.dropped_parameters());
     let _place = doors.telephony.place()?;
     let most = open.route.limits.over(doors.limits).client_message;
-    let body = Limited::new(body, usize::try_from(most).unwrap_or(usize::MAX));
-    let body = match timeout(BODY_WAIT, body.collect()).await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(_)) => return Err(Refusal::new(Reason::BadRequest, "the body was cut")),
-        Err(_) => {
-            let detail = "the body took too long";
-            return Err(Refusal::with_status(StatusCode::REQUEST_TIMEOUT, detail));
-        }
-    };
+    let body = whole(body, most).await?;
     let item = open.route.item(head.uri.path());
     let reply = match &open.web {
         Some(Web::Events(route)) => {
@@ -135,6 +127,19 @@ async fn admitted(
         None => return Err(Refusal::new(Reason::Internal, "nobody answers here")),
     };
     Ok(response(reply))
+}
+
+/// The whole body, within its bound and in time.
+pub(super) async fn whole(body: Incoming, most: u64) -> Result<Bytes, Refusal> {
+    let body = Limited::new(body, usize::try_from(most).unwrap_or(usize::MAX));
+    match timeout(BODY_WAIT, body.collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(_)) => Err(Refusal::new(Reason::BadRequest, "the body was cut")),
+        Err(_) => {
+            let detail = "the body took too long";
+            Err(Refusal::with_status(StatusCode::REQUEST_TIMEOUT, detail))
+        }
+    }
 }
 
 fn response(reply: Reply) -> Response<Full<Bytes>> {

@@ -1,0 +1,63 @@
+//! What an answer holds: a document of the edge's own, or what an application says, as it comes.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::{Frame, SizeHint};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::admission::Grant;
+use crate::upstream::app::{Answer, Cut};
+
+/// The body of an answer.
+pub(super) enum Body {
+    Whole(Full<Bytes>),
+    Streamed(Box<Streamed>),
+}
+
+/// An application's answer, with what it holds until it has ended.
+pub(super) struct Streamed {
+    pub(super) answer: Answer,
+    pub(super) _grant: Grant,
+    pub(super) _permit: OwnedSemaphorePermit,
+}
+
+impl From<Full<Bytes>> for Body {
+    fn from(whole: Full<Bytes>) -> Body {
+        Body::Whole(whole)
+    }
+}
+
+impl hyper::body::Body for Body {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        match &mut *self {
+            Body::Whole(whole) => Pin::new(whole)
+                .poll_frame(cx)
+                .map_err(|never: Infallible| match never {}),
+            Body::Streamed(streamed) => Pin::new(&mut streamed.answer).poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Body::Whole(whole) => whole.is_end_stream(),
+            Body::Streamed(streamed) => streamed.answer.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Body::Whole(whole) => whole.size_hint(),
+            Body::Streamed(streamed) => streamed.answer.size_hint(),
+        }
+    }
+}

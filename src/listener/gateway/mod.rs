@@ -1,0 +1,187 @@
+//! Requests that go on to a private application, and what it answers.
+//!
+//! ```text
+//! head ── judge ── admission ── body, bounded ── inward: what goes on ──▶ application
+//!                                                         answer, as it comes ◀──┘
+//! ```
+//!
+//! The body is read whole before the application is asked: it is bounded, and whoever sends slowly
+//! keeps nobody waiting but the edge. An answer is passed on piece by piece.
+
+mod inward;
+mod path;
+
+use std::time::Instant;
+
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request};
+use hyper::body::Incoming;
+
+use super::body::{Body, Streamed};
+use super::http::{Asked, Doors, Open};
+use super::refusal::Refusal;
+use super::stranger::Stranger;
+use super::upgrade::{count_behind_hop, permit};
+use super::web::whole;
+use crate::admission::{self, Now, Told};
+use crate::config::{Http, Limits, Route};
+use crate::error::Reason;
+use crate::ids::SessionId;
+use crate::upstream::app::{self, Asking, Pace};
+use crate::upstream::{self, Through};
+
+/// Whether a request asks for a WebSocket.
+pub(super) fn is_upgrade(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::UPGRADE)
+}
+
+/// Whether the head is one that may go on, as far as that can be told without knowing who asks.
+pub(super) fn judge(
+    route: &Route,
+    http: &Http,
+    limits: Limits,
+    head: &request::Parts,
+) -> Result<(), Refusal> {
+    if !http.methods.contains(&head.method) {
+        let names: Vec<_> = http.methods.iter().map(Method::as_str).collect();
+        return Err(Refusal {
+            allow: names.join(", ").into(),
+            ..Refusal::with_status(StatusCode::METHOD_NOT_ALLOWED, "the method is not for here")
+        });
+    }
+    path::judge(head.uri.path()).map_err(|detail| Refusal::new(Reason::BadRequest, detail))?;
+    if is_upgrade(&head.headers) {
+        let detail = "no protocol is switched to here";
+        return Err(Refusal::new(Reason::BadRequest, detail));
+    }
+    let length = head.headers.get(header::CONTENT_LENGTH);
+    let length = length.map(|length| length.to_str().ok()?.trim().parse::<u64>().ok());
+    let needs = [Method::POST, Method::PUT, Method::PATCH].contains(&head.method);
+    let most = route.limits.over(limits).client_message;
+    match length {
+        // The head's own judge lets no coding beside a length pass, and hyper no length that is none.
+        None if needs || head.headers.contains_key(header::TRANSFER_ENCODING) => {
+            let detail = "the body needs a Content-Length";
+            Err(Refusal::with_status(StatusCode::LENGTH_REQUIRED, detail))
+        }
+        None | Some(Some(0)) => Ok(()),
+        Some(Some(_)) if head.method == Method::GET || head.method == Method::HEAD => {
+            let detail = "this method has no body here";
+            Err(Refusal::new(Reason::BadRequest, detail))
+        }
+        Some(Some(length)) if length <= most => Ok(()),
+        Some(_) => {
+            let detail = "the body exceeds the limit";
+            Err(Refusal::new(Reason::TooLarge, detail))
+        }
+    }
+}
+
+/// Answers a request with what the application says.
+pub(super) async fn answer(
+    doors: &Doors,
+    (open, http): (&Open, &Http),
+    asked: Asked,
+    stranger: &Stranger,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Refusal> {
+    let (head, body) = request.into_parts();
+    judge(&open.route, http, doors.limits, &head)?;
+    count_behind_hop(doors, asked, stranger)?;
+    tokio::select! {
+        biased;
+        () = doors.stop.cancelled() => Err(Refusal::new(Reason::Draining, "try another instance")),
+        answered = pass_on(doors, (open, http), asked, stranger, (&head, body)) => answered,
+    }
+}
+
+async fn pass_on(
+    doors: &Doors,
+    (open, http): (&Open, &Http),
+    asked: Asked,
+    stranger: &Stranger,
+    (head, body): (&request::Parts, Incoming),
+) -> Result<Response<Body>, Refusal> {
+    let begun = Instant::now();
+    let wanted = admission::Request {
+        route: &open.route,
+        head,
+        peer: asked.peer.ip,
+        by_hop: asked.by_hop,
+        now: Now::read(),
+    };
+    let grant = doors.admission.decide(wanted, &mut Told::nobody()).await?;
+    stranger.admitted();
+    let permit = permit(doors)?;
+    let limits = open.route.limits.over(doors.limits);
+    let asking = Asking {
+        method: head.method.clone(),
+        target: inward::target(head, &open.route),
+        headers: inward::headers(head, http, asked),
+        body: whole(body, limits.client_message).await?,
+    };
+    let request = SessionId::random();
+    let want = grant.want(&open.route.name, request);
+    let pace = Pace {
+        idle: limits.idle,
+        whole: limits.session,
+    };
+    let answered = app::ask_first(&open.upstreams, want, &asking, pace).await;
+    let response = answered.map_err(|(name, failure)| {
+        upstream::warn(&open.dial_warnings, &open.route.name, &name, failure);
+        Refusal::from(failure)
+    })?;
+    open.metrics.admitted.increment(1);
+    let status = response.status();
+    doors
+        .metrics
+        .app_answered(&open.route.name, status.as_u16(), begun.elapsed());
+    tracing::debug!(
+        %request,
+        route = %open.route.name,
+        subject = %grant.subject(),
+        client = %asked.peer,
+        status = status.as_u16(),
+        took_ms = begun.elapsed().as_millis() as u64,
+        "request answered"
+    );
+    Ok(response.map(|answer| {
+        Body::Streamed(Box::new(Streamed {
+            answer,
+            _grant: grant,
+            _permit: permit,
+        }))
+    }))
+}
+
+/// What of an upgrade goes on to the application.
+pub(super) struct Inward {
+    target: String,
+    headers: HeaderMap,
+    subprotocol: Option<HeaderValue>,
+}
+
+impl Inward {
+    pub(super) fn show(&self) -> Through<'_> {
+        Through {
+            target: &self.target,
+            headers: &self.headers,
+            subprotocol: self.subprotocol.as_ref(),
+        }
+    }
+}
+
+/// Judges an upgrade, and takes what of it goes on.
+pub(super) fn through(
+    head: &request::Parts,
+    (route, http): (&Route, &Http),
+    asked: Asked,
+) -> Result<Inward, Refusal> {
+    path::judge(head.uri.path()).map_err(|detail| Refusal::new(Reason::BadRequest, detail))?;
+    let mut headers = inward::headers(head, http, asked);
+    headers.remove(header::CONTENT_TYPE);
+    Ok(Inward {
+        target: inward::target(head, route),
+        headers,
+        subprotocol: admission::subprotocol(&head.headers, &route.subprotocols)?,
+    })
+}
