@@ -27,6 +27,7 @@ mod deployed;
 mod easyauth;
 mod endings;
 mod explained;
+mod gateway;
 mod heads;
 mod hops;
 mod hostile;

@@ -220,6 +220,10 @@ fn anchor_paths(table: &mut Table, file: &Path) {
         };
         for (_, peer) in peers.iter_mut() {
             anchor_roots(peer);
+            if kind == "upstreams" {
+                anchor(Some(&mut *peer), "certificate");
+                anchor(Some(&mut *peer), "key");
+            }
             if let Some(credential) = peer.get_mut("credential") {
                 anchor(Some(credential), "key_file");
                 anchor_roots(credential);

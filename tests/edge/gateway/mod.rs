@@ -1,0 +1,7 @@
+//! Requests that go on to a private application, over real sockets.
+
+mod app;
+mod certificate;
+mod passes;
+mod refused;
+mod web_socket;
