@@ -48,8 +48,8 @@ async fn c07_an_application_serves_the_edges_certificate_and_no_other() {
     world.settings = world.settings.replace(&plain, &secure);
     assert!(world.settings.contains(OWN));
     for (client, status) in [
-        (Some(edges.issue(&["edge"]).unwrap()), 200),
-        (Some(others.issue(&["edge"]).unwrap()), 502),
+        (Some(edges.issue_client(&["edge"], None).unwrap()), 200),
+        (Some(others.issue_client(&["edge"], None).unwrap()), 502),
         (None, 502),
     ] {
         let settings = match &client {
