@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 
+use http::StatusCode;
+
 use super::credential::Shown;
 use super::easyauth::Principal;
 use super::jwt::{self, Verified};
 use super::media_url::Signed;
 use super::{Admission, Denied, Request, Subject};
-use crate::config::{ApiKey, Enter, Way};
+use crate::config::{ApiKey, Enter, Route, Way};
 use crate::error::Reason;
 use crate::label::Label;
 use crate::secret::Digest;
@@ -50,7 +52,7 @@ impl Admission {
                         return Ok(entered);
                     }
                     if !issuers.is_empty() {
-                        return Err(Denied::invalid_token("the credential is not a token"));
+                        return Err(Denied::invalid_token(NO_TOKEN));
                     }
                 }
                 // Where a key or a token is shown, the client itself says who it is.
@@ -89,13 +91,34 @@ impl Admission {
                 }
                 let issuers = issuers(ways);
                 if !issuers.is_empty() {
-                    let token = tokens.ok_or(missing(ways, "and"))?;
+                    let bare = shown.bearer.is_some() && !ways.contains(&Way::Key);
+                    let token = tokens.ok_or(match bare {
+                        true => Denied::invalid_token(NO_TOKEN),
+                        false => missing(ways, "and"),
+                    })?;
                     let verified = self.tokens.verify(token, &issuers, asked.now.wall);
                     entered.token = Some(verified.await?);
                 }
             }
         }
         Ok(entered)
+    }
+
+    /// The Bot Connector is documented to be answered 403 where its token is not good. Without any it
+    /// is 401 as for others.
+    pub(super) fn as_the_connector_is_told(&self, denied: Denied, route: &Route) -> Denied {
+        let of_bot = |way: &Way| match way {
+            Way::Issuer(name) => self.tokens.are_for_bot(name),
+            Way::Key | Way::EasyAuth | Way::Call | Way::Anyone => false,
+        };
+        let wrong = denied.reason == Reason::Unauthenticated && denied.challenge.is_some();
+        if !(wrong && route.enter.ways().iter().any(of_bot)) {
+            return denied;
+        }
+        Denied {
+            status: Some(StatusCode::FORBIDDEN),
+            ..denied
+        }
     }
 }
 
@@ -158,4 +181,5 @@ fn missing(ways: &[Way], joined: &str) -> Denied {
     Denied::new(Reason::Unauthenticated, detail)
 }
 
+const NO_TOKEN: &str = "the credential is not a token";
 const NO_PRINCIPAL: &str = "a principal is needed that a hop in front has signed in";

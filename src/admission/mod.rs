@@ -22,6 +22,7 @@
 
 mod api_key;
 mod ask;
+pub mod bot;
 mod call;
 mod credential;
 mod easyauth;
@@ -43,7 +44,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use http::request;
+use http::{StatusCode, request};
 
 pub use self::call::Calling;
 pub use self::credential::subprotocol;
@@ -79,6 +80,8 @@ pub struct Denied {
     pub retry_after: Option<Duration>,
     /// What is wrong with a token, in the words of RFC 6750, section 3.1.
     pub challenge: Option<&'static str>,
+    /// The status, where it is not that of the reason.
+    pub status: Option<StatusCode>,
 }
 
 impl Denied {
@@ -88,6 +91,7 @@ impl Denied {
             detail,
             retry_after: None,
             challenge: None,
+            status: None,
         }
     }
 
@@ -109,6 +113,8 @@ pub struct Grant {
     /// The token to show upstream, where it is meant for it.
     token: Option<Secret>,
     call: Option<Calling>,
+    /// What the token of the Bot Connector proves.
+    vouched: Option<Arc<bot::Vouched>>,
     /// Models that messages of the client may name; `None`: messages are not looked at.
     locked: Option<Arc<[Model]>>,
     expires: Option<SystemTime>,
@@ -302,7 +308,10 @@ impl Admission {
         let shown = credential::lift(asked, &query);
         let shown = told.hear("credential", shown, Shown::describe)?;
         let entered = self.identify(asked, &shown).await;
-        let entered = entered.map_err(|denied| ask::in_old_words(denied, route, &query, &shown));
+        let entered = entered.map_err(|denied| {
+            let denied = self.as_the_connector_is_told(denied, route);
+            ask::in_old_words(denied, route, &query, &shown)
+        });
         let entered = told.hear("identity", entered, |entered| entered.subject().to_string())?;
         let call = match route.kind.phone() {
             Some(phone) => {
@@ -337,6 +346,10 @@ impl Admission {
             ask,
             token: token.and(shown.bearer),
             call,
+            vouched: entered
+                .token
+                .as_ref()
+                .and_then(|token| token.vouched.clone()),
             locked: route.lock_models.then(|| allowed(route, entered.key)),
             expires: entered.token.as_ref().map(|token| token.expires),
             dropped_parameters: query.dropped(route),

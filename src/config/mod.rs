@@ -5,6 +5,7 @@
 //! wrong is told at once.
 
 mod acs;
+mod connector;
 mod env;
 mod file;
 mod limits;
@@ -18,12 +19,14 @@ mod variables;
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
 use jsonwebtoken::Algorithm;
 
 pub use self::acs::{ACS_SCOPE, Acs, AcsAudio, AcsCredential, Channels, Streaming};
+pub use self::connector::{Connector, ServiceHosts};
 pub use self::env::{Environment, log_filter};
 pub use self::file::Unusable;
 pub use self::limits::{Limits, Rate, RouteLimits};
@@ -84,6 +87,7 @@ pub struct Live {
     /// `None`: whoever connects is the client.
     pub hops: Option<Hops>,
     pub keys: Vec<ApiKey>,
+    /// One source of keys each; those of one bot have one name.
     pub issuers: Vec<Issuer>,
     /// `None`: no phone calls.
     pub calls: Option<Calls>,
@@ -180,6 +184,17 @@ pub enum IssuerKind {
     EventGrid {
         authority: String,
         tenants: Vec<String>,
+    },
+    /// The Bot Connector: one `iss`, and nobody's `sub`.
+    Bot {
+        issuer: String,
+        connector: Arc<Connector>,
+    },
+    /// Entra, for the same bot: tokens of its tenants, given to applications that are named. It has
+    /// the name of the connector's issuer and keys of its own.
+    BotTenant {
+        authority: String,
+        connector: Arc<Connector>,
     },
 }
 

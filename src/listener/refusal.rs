@@ -31,10 +31,12 @@ pub(super) struct Refusal {
 
 impl From<Denied> for Refusal {
     fn from(denied: Denied) -> Refusal {
+        let refusal = Refusal::new(denied.reason, denied.detail);
         Refusal {
             retry_after: denied.retry_after,
             challenge: denied.challenge,
-            ..Refusal::new(denied.reason, denied.detail)
+            status: denied.status.unwrap_or(refusal.status),
+            ..refusal
         }
     }
 }

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::set::KeySet;
 use crate::config::{Issuer, IssuerKind, KeySource, Roots};
+use crate::ids::EntraId;
 use crate::upstream::Unusable;
 use crate::upstream::fetch::{self, Document};
 
@@ -71,17 +72,31 @@ impl Source {
     /// tenants share one document.
     fn is_ours(&self, named: &str) -> bool {
         match &self.issuer.kind {
-            IssuerKind::Oidc { issuer } | IssuerKind::Acs { issuer } => named == issuer,
+            IssuerKind::Oidc { issuer }
+            | IssuerKind::Acs { issuer }
+            | IssuerKind::Bot { issuer, .. } => named == issuer,
             IssuerKind::Entra { authority, tenants }
             | IssuerKind::EventGrid { authority, tenants } => {
-                let of = |tenant: &str| {
-                    named == format!("{authority}/{tenant}/v2.0")
-                        || named == format!("https://sts.windows.net/{tenant}/")
-                };
-                of("{tenantid}") || tenants.iter().any(|tenant| of(tenant))
+                let tenants = tenants.iter().map(String::as_str);
+                is_entras(named, authority, tenants)
+            }
+            IssuerKind::BotTenant {
+                authority,
+                connector,
+            } => {
+                let tenants = connector.tenants.iter().map(EntraId::as_str);
+                is_entras(named, authority, tenants)
             }
         }
     }
+}
+
+fn is_entras<'a>(named: &str, authority: &str, mut tenants: impl Iterator<Item = &'a str>) -> bool {
+    let of = |tenant: &str| {
+        named == format!("{authority}/{tenant}/v2.0")
+            || named == format!("https://sts.windows.net/{tenant}/")
+    };
+    of("{tenantid}") || tenants.any(of)
 }
 
 fn document(url: &str, roots: &Roots) -> Result<Document, Option<Unusable>> {

@@ -32,7 +32,9 @@ struct Ready {
     algorithms: Vec<Algorithm>,
     /// The issuer that the key is for, where its document says so (Entra).
     issuer: Option<String>,
-    /// Of the key itself, whatever its name.
+    /// Channels that the key may sign for, where its document lists some (Bot Framework).
+    endorsements: Option<Arc<[String]>>,
+    /// Of the key itself and what it is for, whatever its name.
     print: Digest,
 }
 
@@ -48,6 +50,11 @@ impl Key {
 
     pub(in crate::admission) fn fits(&self, algorithm: Algorithm) -> bool {
         self.0.algorithms.contains(&algorithm)
+    }
+
+    /// Channels that the key may sign for; `None`: its document lists none.
+    pub(in crate::admission) fn endorsements(&self) -> Option<Arc<[String]>> {
+        self.0.endorsements.clone()
     }
 
     /// Whether the key may sign for `tenant`: Entra publishes keys of single tenants, such as that
@@ -113,15 +120,31 @@ fn read(value: &Value, algorithms: &[Algorithm]) -> Option<(String, Key)> {
         return None;
     }
     let issuer = value.get("issuer").and_then(Value::as_str);
+    let endorsements = endorsements(value.get("endorsements"));
     let key = DecodingKey::from_jwk(&jwk).ok()?;
     let print = serde_json::to_string(&jwk.algorithm).ok()?;
     let ready = Ready {
-        print: Digest::of(&print),
+        print: Digest::of(&format!("{print}\0{endorsements:?}")),
         key,
         algorithms,
         issuer: issuer.map(str::to_owned),
+        endorsements,
     };
     Some((kid, Key(Arc::new(ready))))
+}
+
+/// What is no list of texts endorses nothing, whatever was meant.
+fn endorsements(listed: Option<&Value>) -> Option<Arc<[String]>> {
+    let list = match listed {
+        None | Some(Value::Null) => return None,
+        Some(listed) => listed.as_array(),
+    };
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let list = list.and_then(|list| list.iter().map(text).collect::<Option<Vec<_>>>());
+    match list {
+        Some(list) if list.is_empty() => None,
+        list => Some(list.unwrap_or_default().into()),
+    }
 }
 
 /// Algorithms for which this kind of key is made; `None` for kinds that are never used.
@@ -227,6 +250,26 @@ mod tests {
         assert!(!of(&format!("{host}/t2/v2.0")).is_for_tenant("t1"));
         assert!(!of("t1").is_for_tenant("t1"));
         assert!(taken(rsa(2048)).unwrap().is_for_tenant("t1"));
+    }
+
+    #[test]
+    fn c04_endorsements_are_those_of_the_key_and_what_is_no_list_endorses_nothing() {
+        let of = |value: Value| taken(with(rsa(2048), "endorsements", value)).unwrap();
+        let list = |key: &Key| key.endorsements().map(|list| list.to_vec());
+        assert_eq!(list(&taken(rsa(2048)).unwrap()), None);
+        assert_eq!(list(&of(json!([]))), None);
+        assert_eq!(list(&of(json!(null))), None);
+        let some = of(json!(["msteams", "skype"]));
+        assert_eq!(list(&some), Some(vec!["msteams".into(), "skype".into()]));
+        for odd in [
+            json!("msteams"),
+            json!(["msteams", 7]),
+            json!({"msteams": true}),
+        ] {
+            assert_eq!(list(&of(odd)), Some(Vec::new()));
+        }
+        // A key whose endorsements have changed is another one.
+        assert!(some.is(&of(json!(["msteams", "skype"]))) && !some.is(&of(json!(["skype"]))));
     }
 
     #[test]

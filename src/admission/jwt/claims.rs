@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use super::forbidden;
 use crate::admission::Denied;
-use crate::config::{Issuer, IssuerKind, VOICE_LIVE_AUDIENCES};
+use crate::config::{Connector, Issuer, IssuerKind, VOICE_LIVE_AUDIENCES};
+use crate::ids::EntraId;
 
 /// What lets Event Grid deliver ("Secure WebHook delivery with Microsoft Entra ID", Microsoft).
 const EVENT_GRID_ROLE: &str = "AzureEventGridSecureWebhookSubscriber";
@@ -38,6 +39,11 @@ pub(super) struct Claims {
     scp: Option<Value>,
     scope: Option<Value>,
     roles: Option<Value>,
+    /// The Bot Connector: where the activity comes from and its answer goes. Tokens write the first
+    /// one, the documentation the second.
+    serviceurl: Option<Value>,
+    #[serde(rename = "serviceUrl")]
+    service_url: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -59,47 +65,76 @@ impl Claims {
     /// Entra's tenant; other issuers have none.
     pub(super) fn tenant(&self, kind: &IssuerKind) -> Option<&str> {
         match kind {
-            IssuerKind::Entra { .. } | IssuerKind::EventGrid { .. } => text(&self.tid),
-            IssuerKind::Oidc { .. } | IssuerKind::Acs { .. } => None,
+            IssuerKind::Entra { .. }
+            | IssuerKind::EventGrid { .. }
+            | IssuerKind::BotTenant { .. } => text(&self.tid),
+            IssuerKind::Oidc { .. } | IssuerKind::Acs { .. } | IssuerKind::Bot { .. } => None,
         }
     }
 
-    /// Entra's `sub` differs from application to application, its `oid` does not. ACS names nobody
-    /// but itself: whose call it is the call's own secret says.
+    /// Entra's `sub` differs from application to application, its `oid` does not. ACS and the Bot
+    /// Connector name nobody but themselves: whose call it is the call's own secret says, and who
+    /// writes to a bot the activity.
     pub(super) fn subject(&self, kind: &IssuerKind) -> &str {
         let sub = self.sub.as_deref().unwrap_or_default();
-        match (kind, &self.oid) {
-            (IssuerKind::Entra { .. } | IssuerKind::EventGrid { .. }, Some(oid)) => {
-                oid.as_str().unwrap_or_default()
-            }
-            (IssuerKind::Entra { .. } | IssuerKind::EventGrid { .. }, None)
-            | (IssuerKind::Oidc { .. }, _) => sub,
-            (IssuerKind::Acs { .. }, _) => &self.iss,
+        match kind {
+            IssuerKind::Entra { .. }
+            | IssuerKind::EventGrid { .. }
+            | IssuerKind::BotTenant { .. } => match &self.oid {
+                Some(oid) => oid.as_str().unwrap_or_default(),
+                None => sub,
+            },
+            IssuerKind::Oidc { .. } => sub,
+            IssuerKind::Acs { .. } | IssuerKind::Bot { .. } => &self.iss,
         }
+    }
+
+    /// Which service sends it, as far as the token says; both spellings must say the same.
+    pub(super) fn service_url(&self) -> Result<Option<&str>, Denied> {
+        let odd = "the token's serviceurl is no text, or there in two spellings that differ";
+        let said = match (&self.serviceurl, &self.service_url) {
+            (Some(one), Some(other)) if one != other => {
+                return Err(Denied::invalid_token(odd));
+            }
+            (Some(said), _) | (None, Some(said)) => said,
+            (None, None) => return Ok(None),
+        };
+        let said = said.as_str().ok_or(Denied::invalid_token(odd));
+        said.map(Some)
     }
 
     /// Whether the issuer that the token names is this one. Entra's keys are those of all tenants,
     /// so the tenant in `iss` must be the one in `tid`, and on the list.
     pub(super) fn are_of(&self, kind: &IssuerKind) -> bool {
         match kind {
-            IssuerKind::Oidc { issuer } | IssuerKind::Acs { issuer } => self.iss == *issuer,
+            IssuerKind::Oidc { issuer }
+            | IssuerKind::Acs { issuer }
+            | IssuerKind::Bot { issuer, .. } => self.iss == *issuer,
             IssuerKind::Entra { authority, tenants }
             | IssuerKind::EventGrid { authority, tenants } => {
-                let listed = |tid: &&str| tenants.iter().any(|tenant| tenant == tid);
-                let Some(tid) = text(&self.tid).filter(listed) else {
-                    return false;
-                };
-                let sts = if authority.ends_with(".microsoftonline.cn") {
-                    "https://sts.chinacloudapi.cn"
-                } else {
-                    "https://sts.windows.net"
-                };
-                match text(&self.ver) {
-                    Some("1.0") => self.iss == format!("{sts}/{tid}/"),
-                    Some("2.0") => self.iss == format!("{authority}/{tid}/v2.0"),
-                    _ => false,
-                }
+                self.are_entras(authority, tenants.iter().map(String::as_str))
             }
+            IssuerKind::BotTenant {
+                authority,
+                connector,
+            } => self.are_entras(authority, connector.tenants.iter().map(EntraId::as_str)),
+        }
+    }
+
+    fn are_entras<'a>(&self, authority: &str, mut tenants: impl Iterator<Item = &'a str>) -> bool {
+        let listed = |tid: &&str| tenants.any(|tenant| tenant == *tid);
+        let Some(tid) = text(&self.tid).filter(listed) else {
+            return false;
+        };
+        let sts = if authority.ends_with(".microsoftonline.cn") {
+            "https://sts.chinacloudapi.cn"
+        } else {
+            "https://sts.windows.net"
+        };
+        match text(&self.ver) {
+            Some("1.0") => self.iss == format!("{sts}/{tid}/"),
+            Some("2.0") => self.iss == format!("{authority}/{tid}/v2.0"),
+            _ => false,
         }
     }
 
@@ -116,6 +151,11 @@ impl Claims {
     /// since 1970.
     pub(super) fn judge(&self, settings: &Issuer, now: u64) -> Result<(), Denied> {
         let leeway = settings.leeway.as_secs();
+        if let IssuerKind::Bot { connector, .. } | IssuerKind::BotTenant { connector, .. } =
+            &settings.kind
+        {
+            self.judge_of_bot(&settings.kind, connector)?;
+        }
         if !self.is_for(&settings.audience) {
             return Err(Denied::invalid_token("the token is for somebody else"));
         }
@@ -128,6 +168,20 @@ impl Claims {
         let subject = self.subject(&settings.kind);
         if subject.is_empty() || subject.len() > NAME_MAX {
             return Err(Denied::invalid_token("the token does not say whose it is"));
+        }
+        Ok(())
+    }
+
+    /// What tokens for a bot must say beside: that they are for it alone, and from which service.
+    fn judge_of_bot(&self, kind: &IssuerKind, connector: &Connector) -> Result<(), Denied> {
+        if matches!(self.aud, Audience::Several(_)) {
+            let detail = "the token is for several, and a bot's are for it alone";
+            return Err(Denied::invalid_token(detail));
+        }
+        let own = matches!(kind, IssuerKind::Bot { .. });
+        if self.service_url()?.is_none() && (own || connector.require_service_url) {
+            let detail = "the token does not say which service sends it";
+            return Err(Denied::invalid_token(detail));
         }
         Ok(())
     }
@@ -216,10 +270,11 @@ fn some_seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Er
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::{KeySource, Roots};
+    use crate::config::{KeySource, Roots, ServiceHosts};
     use crate::label::Label;
     use jsonwebtoken::Algorithm;
     use serde_json::json;
+    use std::sync::Arc;
     use std::time::Duration;
 
     const TENANT: &str = "11111111-2222-3333-4444-555555555555";
@@ -397,6 +452,174 @@ mod tests {
         assert!(late.judge(&settings, NOW).is_err());
         let other = claims(json!({"aud": "api://edge/"}));
         assert!(other.judge(&settings, NOW).is_err());
+    }
+
+    const APP: &str = "33333333-2222-3333-4444-555555555555";
+    const CONNECTOR: &str = "https://api.botframework.com";
+    const SERVICE: &str = "https://smba.trafficmanager.net/amer/";
+
+    /// The connector's issuer, or Entra's for the same bot.
+    fn bot(entra: bool, require_service_url: bool) -> Issuer {
+        let connector = Arc::new(Connector {
+            tenants: vec![EntraId::new(TENANT).unwrap()],
+            require_endorsements: false,
+            require_service_url,
+            services: ServiceHosts::default(),
+        });
+        let kind = match entra {
+            false => IssuerKind::Bot {
+                issuer: CONNECTOR.to_owned(),
+                connector,
+            },
+            true => IssuerKind::BotTenant {
+                authority: "https://login.microsoftonline.com".to_owned(),
+                connector,
+            },
+        };
+        Issuer {
+            audience: vec![APP.to_owned()],
+            leeway: Duration::from_secs(300),
+            clients: Vec::from_iter(entra.then(|| "sender".to_owned())),
+            ..settings(kind)
+        }
+    }
+
+    fn of_connector() -> Value {
+        json!({
+            "iss": CONNECTOR, "aud": APP, "nbf": NOW - 10, "exp": NOW + 10, "serviceurl": SERVICE,
+        })
+    }
+
+    fn of_tenant() -> Value {
+        json!({
+            "iss": format!("https://sts.windows.net/{TENANT}/"), "ver": "1.0", "tid": TENANT,
+            "oid": "o-1", "appid": "sender", "aud": APP, "exp": NOW + 10, "serviceurl": SERVICE,
+        })
+    }
+
+    fn changed(mut claims: Value, name: &str, value: Value) -> Value {
+        match value {
+            Value::Null => drop(claims.as_object_mut().unwrap().remove(name)),
+            value => claims[name] = value,
+        }
+        claims
+    }
+
+    fn enters(claims: &Value, settings: &Issuer) -> bool {
+        let claims: Claims = serde_json::from_str(&claims.to_string()).unwrap();
+        claims.are_of(&settings.kind)
+            && claims.judge(settings, NOW).is_ok()
+            && claims.authorise(settings).is_ok()
+    }
+
+    #[test]
+    fn c02_a_token_of_the_connector_is_its_own_and_for_the_bot_alone() {
+        let settings = bot(false, true);
+        assert!(enters(&of_connector(), &settings));
+        let claims: Claims = serde_json::from_value(of_connector()).unwrap();
+        assert_eq!(claims.subject(&settings.kind), CONNECTOR);
+        assert_eq!(claims.tenant(&settings.kind), None);
+        for (name, value) in [
+            ("iss", json!("https://api.botframework.com/")),
+            ("iss", json!("https://api.botframework.us")),
+            ("iss", json!("https://API.botframework.com")),
+            ("iss", json!(format!("https://sts.windows.net/{TENANT}/"))),
+            ("aud", json!("44444444-2222-3333-4444-555555555555")),
+            ("aud", json!(format!("api://{APP}"))),
+            ("aud", json!([APP])),
+            ("aud", json!([APP, "other"])),
+            ("aud", json!([])),
+            ("serviceurl", json!(null)),
+            ("serviceurl", json!(7)),
+            ("serviceurl", json!([SERVICE])),
+            ("serviceUrl", json!("https://smba.trafficmanager.net/emea/")),
+            ("serviceUrl", json!("https://smba.trafficmanager.net/Amer/")),
+            ("serviceUrl", json!({})),
+        ] {
+            let claims = changed(of_connector(), name, value);
+            assert!(!enters(&claims, &settings), "{claims}");
+        }
+        // No tenant makes Entra's token the connector's, nor the other way round.
+        assert!(!enters(&of_tenant(), &settings));
+        assert!(!enters(&of_connector(), &bot(true, false)));
+    }
+
+    #[test]
+    fn c02_five_minutes_between_clocks_and_no_more() {
+        for (settings, good) in [
+            (bot(false, true), of_connector()),
+            (bot(true, true), of_tenant()),
+        ] {
+            for (name, value, enters_then) in [
+                ("exp", NOW - 295, true),
+                ("exp", NOW - 299, true),
+                ("exp", NOW - 300, false),
+                ("exp", NOW - 310, false),
+                ("nbf", NOW + 295, true),
+                ("nbf", NOW + 300, true),
+                ("nbf", NOW + 301, false),
+                ("nbf", NOW + 310, false),
+            ] {
+                let claims = changed(good.clone(), name, json!(value));
+                assert_eq!(enters(&claims, &settings), enters_then, "{claims}");
+            }
+        }
+    }
+
+    #[test]
+    fn c03_either_spelling_of_the_service_and_both_if_they_agree() {
+        let settings = bot(false, true);
+        let other = changed(of_connector(), "serviceurl", Value::Null);
+        let other = changed(other, "serviceUrl", json!(SERVICE));
+        let both = changed(of_connector(), "serviceUrl", json!(SERVICE));
+        for claims in [of_connector(), other, both] {
+            assert!(enters(&claims, &settings), "{claims}");
+            let claims: Claims = serde_json::from_value(claims).unwrap();
+            assert_eq!(claims.service_url(), Ok(Some(SERVICE)));
+        }
+        let text = of_connector().to_string();
+        let twice = format!("{},\"serviceurl\":\"{SERVICE}\"}}", &text[..text.len() - 1]);
+        assert!(serde_json::from_str::<Claims>(&twice).is_err());
+    }
+
+    #[test]
+    fn c02_a_token_of_entra_is_of_a_tenant_of_the_bot_and_given_to_a_named_application() {
+        let settings = bot(true, true);
+        assert!(enters(&of_tenant(), &settings));
+        let other = "99999999-2222-3333-4444-555555555555";
+        for (name, value) in [
+            ("tid", json!(other)),
+            ("tid", json!(null)),
+            ("iss", json!(format!("https://sts.windows.net/{other}/"))),
+            ("iss", json!(format!("https://sts.windows.net/{TENANT}"))),
+            ("iss", json!(CONNECTOR)),
+            // Where emulators and skills have theirs.
+            (
+                "iss",
+                json!("https://sts.windows.net/d6d49420-f39b-4df7-a1dc-d59a935871db/"),
+            ),
+            ("ver", json!("2.0")),
+            ("ver", json!(null)),
+            ("appid", json!("other")),
+            ("appid", json!(null)),
+            ("azp", json!("other")),
+            ("aud", json!([APP])),
+            ("serviceurl", json!(null)),
+        ] {
+            let claims = changed(of_tenant(), name, value);
+            assert!(!enters(&claims, &settings), "{claims}");
+        }
+        // Entra's own say nothing of services, so the settings may do without.
+        let bare = changed(of_tenant(), "serviceurl", Value::Null);
+        assert!(enters(&bare, &bot(true, false)));
+        let two = changed(of_tenant(), "serviceUrl", json!("https://evil.example/"));
+        assert!(!enters(&two, &bot(true, false)));
+        let connector = changed(of_connector(), "serviceurl", Value::Null);
+        assert!(!enters(&connector, &bot(false, false)));
+        let v2 = changed(of_tenant(), "ver", json!("2.0"));
+        let issuer = format!("https://login.microsoftonline.com/{TENANT}/v2.0");
+        let v2 = changed(v2, "iss", json!(issuer));
+        assert!(enters(&v2, &settings));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use moka::sync::Cache;
 
 use self::claims::Claims;
 use super::Denied;
+use super::bot::Vouched;
 use super::jwks::{Key, Keys};
 use crate::config::{self, IssuerKind, VOICE_LIVE_AUDIENCES};
 use crate::error::Reason;
@@ -40,6 +41,10 @@ pub(super) struct Verified {
     pub(super) expires: SystemTime,
     /// It is for Voice Live, too, and may be passed on.
     pub(super) for_voice_live: bool,
+    /// What it proves of an activity, if it is the Bot Connector's.
+    pub(super) vouched: Option<Arc<Vouched>>,
+    /// Which issuer: its place, for those of one bot have one name.
+    at: usize,
     kid: String,
     key: Key,
 }
@@ -85,6 +90,15 @@ impl Tokens {
         self.issuers.iter().map(|issuer| issuer.keys.clone())
     }
 
+    /// Whether an issuer's tokens come with activities.
+    pub(super) fn are_for_bot(&self, name: &Label) -> bool {
+        let mut named = self
+            .issuers
+            .iter()
+            .filter(|issuer| issuer.settings.name == *name);
+        named.any(|issuer| is_for_bot(&issuer.settings.kind))
+    }
+
     /// Verifies a token of one of the issuers that are named.
     pub(super) async fn verify(
         &self,
@@ -113,13 +127,13 @@ impl Tokens {
             claims: &claims,
         };
         // Two issuers of the settings may be one in the world, with different demands.
-        let admitted = self.issuers.iter().filter(|issuer| {
+        let admitted = self.issuers.iter().enumerate().filter(|(_, issuer)| {
             admitted.contains(&&issuer.settings.name) && claims.are_of(&issuer.settings.kind)
         });
         let nobody = "the token is of no issuer that may enter here";
         let mut denied = Denied::invalid_token(nobody);
-        for issuer in admitted {
-            match issuer.verify(token, now).await {
+        for (at, issuer) in admitted {
+            match issuer.verify(token, at, now).await {
                 Ok(verified) => {
                     let verified = Arc::new(verified);
                     self.cache.insert(digest, verified.clone());
@@ -138,10 +152,7 @@ impl Tokens {
         now: SystemTime,
     ) -> Option<Arc<Verified>> {
         let verified = self.cache.get(digest)?;
-        let issuer = self
-            .issuers
-            .iter()
-            .find(|issuer| issuer.settings.name == verified.issuer)?;
+        let issuer = self.issuers.get(verified.at)?;
         let good = verified.expires > now
             && admitted.contains(&&verified.issuer)
             && issuer.keys.has(&verified.kid, &verified.key);
@@ -159,7 +170,12 @@ struct Token<'a> {
 }
 
 impl Issuer {
-    async fn verify(&self, token: Token<'_>, now: SystemTime) -> Result<Verified, Denied> {
+    async fn verify(
+        &self,
+        token: Token<'_>,
+        at: usize,
+        now: SystemTime,
+    ) -> Result<Verified, Denied> {
         let (settings, claims) = (&self.settings, token.claims);
         let algorithm = token.header.alg;
         if !settings.algorithms.contains(&algorithm) {
@@ -182,14 +198,36 @@ impl Issuer {
             subject: claims.subject(&settings.kind).to_owned(),
             expires: UNIX_EPOCH + Duration::from_secs(claims.expires()) + settings.leeway,
             for_voice_live: claims.is_for(&VOICE_LIVE_AUDIENCES)
-                && !matches!(
+                && matches!(
                     settings.kind,
-                    IssuerKind::Acs { .. } | IssuerKind::EventGrid { .. }
+                    IssuerKind::Entra { .. } | IssuerKind::Oidc { .. }
                 ),
+            vouched: vouched(&settings.kind, claims, &key)?,
+            at,
             kid: token.kid.to_owned(),
             key,
         })
     }
+}
+
+/// What a token of the Bot Connector proves; of others the same names may mean something else.
+fn vouched(kind: &IssuerKind, claims: &Claims, key: &Key) -> Result<Option<Arc<Vouched>>, Denied> {
+    match kind {
+        IssuerKind::Bot { connector, .. } | IssuerKind::BotTenant { connector, .. } => {
+            let service_url = claims.service_url()?;
+            let tenant = claims.tenant(kind);
+            let vouched = Vouched::new(connector.clone(), service_url, tenant, key);
+            Ok(Some(Arc::new(vouched)))
+        }
+        IssuerKind::Entra { .. }
+        | IssuerKind::Oidc { .. }
+        | IssuerKind::Acs { .. }
+        | IssuerKind::EventGrid { .. } => Ok(None),
+    }
+}
+
+fn is_for_bot(kind: &IssuerKind) -> bool {
+    matches!(kind, IssuerKind::Bot { .. } | IssuerKind::BotTenant { .. })
 }
 
 /// The name of the key, if the header asks for nothing that is not done here.

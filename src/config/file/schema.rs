@@ -72,7 +72,8 @@ one_of!(
     "session-api",
     "http"
 );
-one_of!(issuer_kind, "entra", "oidc", "acs", "event-grid");
+one_of!(issuer_kind, "entra", "oidc", "acs", "event-grid", "bot");
+one_of!(cloud, "public", "us-gov", "china");
 one_of!(known_by, "record", "url");
 one_of!(spend, "token", "call");
 one_of!(flow, "pstn", "sip", "sip-header", "api", "open");

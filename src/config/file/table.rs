@@ -175,6 +175,11 @@ pub(in crate::config) struct Issuer {
     #[serde(default, deserialize_with = "duration")]
     #[schemars(schema_with = "schema::duration")]
     pub leeway: Option<Duration>,
+    #[schemars(schema_with = "schema::cloud")]
+    pub cloud: Option<String>,
+    pub require_endorsements: Option<bool>,
+    pub require_service_url: Option<bool>,
+    pub service_urls: Option<Vec<String>>,
 }
 
 /// `[calls]`. Its secrets open media streams, so nothing prints them.

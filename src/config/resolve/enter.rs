@@ -48,6 +48,7 @@ fn ways(at: &mut At<'_>, key: &str, names: &[String], known: &Known<'_>) -> Vec<
     let kind = at.written.kind.as_deref();
     let calls = matches!(kind, Some("acs-media" | "acs-callback"));
     let events = kind == Some("event-grid");
+    let bots = kind == Some("bot");
     for name in names {
         let issuer = known.issuers.iter().find(|i| i.name.as_str() == name);
         let way = match (name.as_str(), issuer) {
@@ -83,6 +84,20 @@ fn ways(at: &mut At<'_>, key: &str, names: &[String], known: &Known<'_>) -> Vec<
                 let what = format!(
                     "{name:?} signs for events, not for callers, and opens routes of kind \
                      \"event-grid\" only"
+                );
+                at.add(key, what);
+                continue;
+            }
+            (_, Some(issuer))
+                if !bots
+                    && matches!(
+                        issuer.kind,
+                        IssuerKind::Bot { .. } | IssuerKind::BotTenant { .. }
+                    ) =>
+            {
+                let what = format!(
+                    "{name:?} signs for activities of a bot, not for callers, and opens routes of \
+                     kind \"bot\" only"
                 );
                 at.add(key, what);
                 continue;

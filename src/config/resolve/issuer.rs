@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
 
-use super::Problems;
+use super::{Problems, connector};
 use crate::config::file::{self, File};
 use crate::config::{Issuer, IssuerKind, KeySource};
 
@@ -40,32 +40,41 @@ pub(super) fn issuers(file: &File, problems: &mut Problems) -> Vec<Issuer> {
                 "missing; list whom tokens must be for, such as [\"api://media-edge\"]",
             );
         }
-        let leeway = written.leeway.unwrap_or(LEEWAY);
+        let leeway = written.leeway.unwrap_or(match written.kind.as_deref() {
+            Some("bot") => connector::LEEWAY,
+            _ => LEEWAY,
+        });
         if leeway > LEEWAY_MAX {
             problems.add(format!("{at}.leeway"), "must be at most 5m");
         }
-        let kind = kind(&at, written, problems);
-        let keys = kind.as_ref().and_then(|kind| {
-            let keys = key_source(&at, written, kind, problems)?;
-            Some((kind.clone(), keys))
-        });
+        let kinds = match written.kind.as_deref() {
+            Some("bot") => connector::kinds(&at, written, problems),
+            _ => {
+                connector::only(&at, written, problems);
+                Vec::from_iter(kind(&at, written, problems))
+            }
+        };
         let algorithms = algorithms(&at, written, problems);
-        let roots = problems.roots(&at, written.roots.as_deref());
-        let (Some((kind, keys)), Some(roots)) = (keys, roots) else {
+        let Some(roots) = problems.roots(&at, written.roots.as_deref()) else {
             continue;
         };
-        issuers.push(Issuer {
-            name: label,
-            kind,
-            audience: written.audience.clone(),
-            algorithms,
-            keys,
-            roots,
-            scopes: written.scopes.clone(),
-            roles: written.roles.clone(),
-            clients: clients(written),
-            leeway,
-        });
+        for kind in kinds {
+            let Some(keys) = key_source(&at, written, &kind, problems) else {
+                continue;
+            };
+            issuers.push(Issuer {
+                name: label.clone(),
+                audience: written.audience.clone(),
+                algorithms: algorithms.clone(),
+                keys,
+                roots: roots.clone(),
+                scopes: written.scopes.clone(),
+                roles: written.roles.clone(),
+                clients: clients(written, &kind),
+                kind,
+                leeway,
+            });
+        }
     }
     issuers
 }
@@ -114,7 +123,7 @@ fn kind(at: &str, written: &file::Issuer, problems: &mut Problems) -> Option<Iss
         _ => {
             problems.add(
                 format!("{at}.kind"),
-                "must be \"entra\", \"oidc\", \"acs\" or \"event-grid\"",
+                "must be \"entra\", \"oidc\", \"acs\", \"event-grid\" or \"bot\"",
             );
             None
         }
@@ -122,10 +131,16 @@ fn kind(at: &str, written: &file::Issuer, problems: &mut Problems) -> Option<Iss
 }
 
 /// Whom tokens may have been given to: Event Grid itself, unless the settings name another cloud's.
-fn clients(written: &file::Issuer) -> Vec<String> {
-    match written.kind.as_deref() {
-        Some("event-grid") if written.clients.is_empty() => vec![EVENT_GRID.to_owned()],
-        _ => written.clients.clone(),
+/// The connector's own tokens name nobody.
+fn clients(written: &file::Issuer, kind: &IssuerKind) -> Vec<String> {
+    match kind {
+        IssuerKind::EventGrid { .. } if written.clients.is_empty() => vec![EVENT_GRID.to_owned()],
+        IssuerKind::Bot { .. } => Vec::new(),
+        IssuerKind::Entra { .. }
+        | IssuerKind::Oidc { .. }
+        | IssuerKind::Acs { .. }
+        | IssuerKind::EventGrid { .. }
+        | IssuerKind::BotTenant { .. } => written.clients.clone(),
     }
 }
 
@@ -166,7 +181,16 @@ fn key_source(
     kind: &IssuerKind,
     problems: &mut Problems,
 ) -> Option<KeySource> {
-    match (&written.metadata, &written.jwks) {
+    // What is written is the connector's: Entra's keys are where Entra has them.
+    let (metadata, jwks) = match kind {
+        IssuerKind::BotTenant { .. } => (&None, &None),
+        IssuerKind::Entra { .. }
+        | IssuerKind::Oidc { .. }
+        | IssuerKind::Acs { .. }
+        | IssuerKind::EventGrid { .. }
+        | IssuerKind::Bot { .. } => (&written.metadata, &written.jwks),
+    };
+    match (metadata, jwks) {
         (Some(url), None) => {
             https(&format!("{at}.metadata"), url, problems).map(KeySource::Metadata)
         }
@@ -177,13 +201,26 @@ fn key_source(
         }
         (None, None) => {
             const USUAL: &str = ".well-known/openid-configuration";
+            let of_entra = |authority: &str, tenant: Option<&str>| {
+                let tenant = tenant.unwrap_or("organizations");
+                format!("{authority}/{tenant}/v2.0/{USUAL}")
+            };
             let url = match kind {
                 // Several tenants: any of them has the same keys, and this one names no tenant.
                 IssuerKind::Entra { authority, tenants }
                 | IssuerKind::EventGrid { authority, tenants } => match tenants.as_slice() {
-                    [tenant] => format!("{authority}/{tenant}/v2.0/{USUAL}"),
-                    _ => format!("{authority}/organizations/v2.0/{USUAL}"),
+                    [tenant] => of_entra(authority, Some(tenant)),
+                    _ => of_entra(authority, None),
                 },
+                IssuerKind::BotTenant {
+                    authority,
+                    connector,
+                } => match connector.tenants.as_slice() {
+                    [tenant] => of_entra(authority, Some(tenant.as_str())),
+                    _ => of_entra(authority, None),
+                },
+                // That it is missing for others has been told.
+                IssuerKind::Bot { issuer, .. } => connector::metadata(issuer)?.to_owned(),
                 IssuerKind::Oidc { issuer } => {
                     format!("{}/{USUAL}", issuer.trim_end_matches('/'))
                 }
@@ -197,7 +234,7 @@ fn key_source(
 }
 
 /// Keys that anybody on the way could exchange are worth nothing.
-fn https(at: &str, url: &str, problems: &mut Problems) -> Option<String> {
+pub(super) fn https(at: &str, url: &str, problems: &mut Problems) -> Option<String> {
     let parsed: Option<http::Uri> = url.parse().ok();
     let fits = parsed.is_some_and(|uri| {
         uri.scheme_str() == Some("https") && uri.host().is_some() && !url.contains('@')

@@ -2,6 +2,7 @@
 
 mod acs;
 mod calls;
+mod connector;
 mod credential;
 mod enter;
 mod gate;

@@ -119,7 +119,10 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
                 (Way::Issuer(_), Some(issuer)) => match &issuer.kind {
                     IssuerKind::EventGrid { .. } => true,
                     IssuerKind::Entra { .. } => !issuer.clients.is_empty(),
-                    IssuerKind::Oidc { .. } | IssuerKind::Acs { .. } => false,
+                    IssuerKind::Oidc { .. }
+                    | IssuerKind::Acs { .. }
+                    | IssuerKind::Bot { .. }
+                    | IssuerKind::BotTenant { .. } => false,
                 },
                 (Way::EasyAuth | Way::Call | Way::Anyone, _) => false,
             };

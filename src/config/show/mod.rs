@@ -1,5 +1,6 @@
 //! Settings as `tonegate check` prints them: what would run, without secrets.
 
+mod issuer;
 mod phone;
 
 use std::fmt::Write as _;
@@ -8,9 +9,8 @@ use bytesize::ByteSize;
 use humantime::format_duration;
 
 use super::{
-    Credential, Dtmf, Enter, IdentitySource, IssuerKind, KeyHeader, KeySource, Kind,
-    ManagedIdentity, Place, Rate, Refuse, Roots, Route, RouteKind, RouteLimits, Service, Settings,
-    Speak, Way,
+    Credential, Dtmf, Enter, IdentitySource, KeyHeader, Kind, ManagedIdentity, Place, Rate, Refuse,
+    Roots, Route, RouteKind, RouteLimits, Service, Settings, Speak, Way,
 };
 
 /// One line per thing, names first; secrets appear as `***`.
@@ -54,7 +54,7 @@ fn write(settings: &Settings, out: &mut String) -> std::fmt::Result {
     boot.store.describe(out)?;
     hops(settings, out)?;
     clients(settings, out)?;
-    issuers(settings, out)?;
+    issuer::issuers(&settings.live.issuers, out)?;
     phone::calls(settings.live.calls.as_ref(), out)?;
     phone::acs(settings.live.acs.as_ref(), out)?;
     upstreams(settings, out)?;
@@ -96,44 +96,6 @@ fn clients(settings: &Settings, out: &mut String) -> std::fmt::Result {
             list(&key.models, "all of the route"),
             list(&key.agents, "all of the route"),
         )?;
-    }
-    Ok(())
-}
-
-fn issuers(settings: &Settings, out: &mut String) -> std::fmt::Result {
-    for issuer in &settings.live.issuers {
-        let who = match &issuer.kind {
-            IssuerKind::Entra { tenants, .. } => format!("Entra tenants {}", tenants.join(", ")),
-            IssuerKind::Oidc { issuer } => issuer.clone(),
-            IssuerKind::Acs { issuer } => format!("calls of {issuer}"),
-            IssuerKind::EventGrid { tenants, .. } => {
-                format!("Event Grid, Entra tenants {}", tenants.join(", "))
-            }
-        };
-        let keys = match &issuer.keys {
-            KeySource::Metadata(url) | KeySource::Jwks(url) => url,
-        };
-        let algorithms: Vec<_> = issuer
-            .algorithms
-            .iter()
-            .map(|algorithm| format!("{algorithm:?}"))
-            .collect();
-        writeln!(
-            out,
-            "issuer    {}: {who}, for {}, {}, keys from {keys}, leeway {}",
-            issuer.name,
-            issuer.audience.join(" or "),
-            algorithms.join(" or "),
-            format_duration(issuer.leeway),
-        )?;
-        let wanted = [
-            ("scopes", &issuer.scopes),
-            ("roles", &issuer.roles),
-            ("clients", &issuer.clients),
-        ];
-        for (name, wanted) in wanted.into_iter().filter(|(_, wanted)| !wanted.is_empty()) {
-            writeln!(out, "          {name} {}", wanted.join(" or "))?;
-        }
     }
     Ok(())
 }

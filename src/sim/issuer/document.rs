@@ -1,8 +1,9 @@
 //! Where each document of an issuer is, and what its metadata say.
 //!
-//! Owns the addresses of Entra's two versions, of a plain OpenID provider and of the issuer of
-//! Azure Communication Services. Refuses to know keys and connections.
+//! Owns the addresses of Entra's two versions, of a plain OpenID provider, of the issuer of Azure
+//! Communication Services and of the Bot Connector. Refuses to know keys and connections.
 
+use super::connector;
 use serde_json::{Value, json};
 
 /// The one issuer of Azure Communication Services' tokens.
@@ -13,8 +14,10 @@ pub(super) const ACS_ISSUER: &str = "https://acscallautomation.communication.azu
 pub(super) enum Document<'a> {
     /// Metadata of one issuer.
     Metadata(Issuer<'a>),
-    /// The public keys. All issuers share them, as Entra's tenants do.
+    /// The public keys. All issuers but the Bot Connector share them, as Entra's tenants do.
     Keys,
+    /// Those of the Bot Connector.
+    ConnectorKeys,
 }
 
 /// Whose metadata.
@@ -28,6 +31,8 @@ pub(super) enum Issuer<'a> {
     Plain,
     /// Azure Communication Services.
     Acs,
+    /// The Bot Connector.
+    Connector,
 }
 
 impl<'a> Document<'a> {
@@ -40,6 +45,8 @@ impl<'a> Document<'a> {
                 return Some(Self::Metadata(Issuer::Acs));
             }
             "/keys" | "/calling/keys" => return Some(Self::Keys),
+            connector::METADATA => return Some(Self::Metadata(Issuer::Connector)),
+            connector::KEYS => return Some(Self::ConnectorKeys),
             _ => {}
         }
         let (tenant, rest) = path.strip_prefix('/')?.split_once('/')?;
@@ -73,6 +80,7 @@ impl Issuer<'_> {
                 format!("{base}/{tenant}/discovery/keys"),
             ),
             Self::Plain => (base.to_owned(), base.to_owned(), format!("{base}/keys")),
+            Self::Connector => return connector::metadata(base),
             Self::Acs => {
                 return json!({
                     "issuer": ACS_ISSUER,

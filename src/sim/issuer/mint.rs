@@ -55,6 +55,8 @@ pub enum KeyChoice {
     Signing,
     /// A key of the same kind that is published nowhere, under the name of the announced one.
     Unpublished,
+    /// The key that the Bot Connector announces.
+    Connector,
 }
 
 impl Algorithm {
@@ -113,6 +115,20 @@ impl Mint {
     #[must_use]
     pub fn acs(audience: &str) -> Self {
         Self::good(super::document::ACS_ISSUER, audience).without("sub")
+    }
+
+    /// A good token of the Bot Connector for the bot `app`, with activities of the service at
+    /// `service_url`. It names nobody.
+    #[must_use]
+    pub fn connector(app: &str, service_url: &str) -> Self {
+        let good = Self::good(super::connector::ISSUER, app);
+        Self {
+            key: KeyChoice::Connector,
+            ..good
+                .without("sub")
+                .without("iat")
+                .with("serviceurl", service_url)
+        }
     }
 
     /// This token with one claim set; null leaves it out.

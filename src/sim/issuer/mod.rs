@@ -1,10 +1,11 @@
-//! A simulated token issuer: Entra in both its versions, a plain OpenID provider, and the issuer
-//! of Azure Communication Services, at one address.
+//! A simulated token issuer: Entra in both its versions, a plain OpenID provider, the issuer of Azure
+//! Communication Services and the Bot Connector, at one address.
 //!
 //! Owns the listener and the life of a connection, which is the reading order: `request` judges
 //! what is asked, `document` knows where everything is, [`behaviour`] answers, soundly or as a test
 //! wants it, in the form of an `answer`; `order` reads who may be served a token. Behind them
-//! stands the [`provider`], which makes a token as [`mint`] says with the keys of its `ring`.
+//! stands the [`provider`], which makes a token as [`mint`] says with the keys of its `ring`, or of
+//! that of the `connector`.
 //! [`client`] orders from it.
 //!
 //! It signs by hand over aws-lc-rs and shares no token library with the product, so a reading of
@@ -16,6 +17,7 @@
 mod answer;
 pub mod behaviour;
 pub mod client;
+mod connector;
 pub mod document;
 pub mod mint;
 mod order;

@@ -3,6 +3,7 @@
 //! Owns all state that outlives a connection, and the bounds on it. Refuses to know sockets.
 
 use super::behaviour::Behaviour;
+use super::connector::Connector;
 use super::document::Document;
 use super::mint::{Algorithm, KeyChoice, Mint, merge};
 use super::ring::{Named, Ring};
@@ -39,6 +40,8 @@ struct State {
     metadata_dress: Value,
     keys_dress: Value,
     others: VecDeque<String>,
+    /// Made when first asked for: most tests have no bot.
+    connector: Option<Connector>,
 }
 
 /// What was asked so far.
@@ -66,6 +69,7 @@ impl Provider {
                 metadata_dress: Value::Null,
                 keys_dress: Value::Null,
                 others: VecDeque::new(),
+                connector: None,
             }),
             counts: watch::Sender::new(Counts::default()),
             unpublished: OnceLock::new(),
@@ -105,6 +109,24 @@ impl Provider {
     /// The same for every answer with metadata.
     pub fn dress_metadata(&self, members: Value) {
         self.state().metadata_dress = members;
+    }
+
+    /// Makes a new key the one that the Bot Connector signs with. The old one stays published, with
+    /// the members that it was dressed with.
+    pub fn rotate_connector(&self) {
+        let fresh = Named::rsa();
+        self.state().connector().rotate(fresh);
+    }
+
+    /// Takes back every key of the Bot Connector but the one that signs now.
+    pub fn retire_connector(&self) {
+        self.state().connector().retire();
+    }
+
+    /// Merges these members over the Bot Connector's signing key as it is published, until it is
+    /// rotated; null removes a member.
+    pub fn dress_connector_key(&self, members: Value) {
+        self.state().connector().dress(members);
     }
 
     /// How every document is answered from now on.
@@ -155,6 +177,18 @@ impl Provider {
         self.state().ring.rsa_pem()
     }
 
+    /// The same of the key that the Bot Connector signs with.
+    #[must_use]
+    pub fn connector_pem(&self) -> String {
+        self.state().connector().ring.rsa_pem()
+    }
+
+    /// The published keys of the Bot Connector.
+    #[must_use]
+    pub fn connector_keys_document(&self) -> Value {
+        self.state().connector().keys()
+    }
+
     /// The published keys. Those that sign come last: who takes the first one is wrong.
     #[must_use]
     pub fn keys_document(&self) -> Value {
@@ -165,11 +199,19 @@ impl Provider {
     #[must_use]
     pub fn mint(&self, mint: &Mint) -> String {
         let mut header = Map::new();
-        let usual = json!({
-            "typ": "JWT",
-            "alg": mint.algorithm.name(),
-            "kid": self.state().ring.kid(&mint.algorithm),
-        });
+        let kid = match mint.key {
+            KeyChoice::Signing | KeyChoice::Unpublished => {
+                self.state().ring.kid(&mint.algorithm).to_owned()
+            }
+            KeyChoice::Connector => {
+                let mut state = self.state();
+                state.connector().ring.kid(&mint.algorithm).to_owned()
+            }
+        };
+        let mut usual = json!({ "typ": "JWT", "alg": mint.algorithm.name(), "kid": kid });
+        if mint.key == KeyChoice::Connector {
+            usual["x5t"] = kid.into();
+        }
         merge(&mut header, &usual);
         merge(&mut header, &mint.header);
         let header = Value::Object(header).to_string();
@@ -199,6 +241,10 @@ impl Provider {
         let input = format!("{header}.{claims}");
         let signature = match key {
             KeyChoice::Signing => self.state().ring.sign(algorithm, input.as_bytes()),
+            KeyChoice::Connector => {
+                let mut state = self.state();
+                state.connector().ring.sign(algorithm, input.as_bytes())
+            }
             KeyChoice::Unpublished => {
                 let ring = self.unpublished.get_or_init(Ring::generate);
                 ring.sign(algorithm, input.as_bytes())
@@ -221,7 +267,7 @@ impl Provider {
     /// Counts a request for a document, once it is settled what it gets: the document, and how it
     /// is answered.
     pub(super) fn asked(&self, document: Document<'_>) -> (Behaviour, Value) {
-        let state = self.state();
+        let mut state = self.state();
         let settled = match document {
             Document::Metadata(issuer) => {
                 let mut metadata = issuer.metadata(&self.base);
@@ -229,11 +275,12 @@ impl Provider {
                 (state.metadata.clone(), metadata)
             }
             Document::Keys => (state.keys.clone(), state.keys_document()),
+            Document::ConnectorKeys => (state.keys.clone(), state.connector().keys()),
         };
         drop(state);
         self.counts.send_modify(|counts| match document {
             Document::Metadata(_) => counts.metadata += 1,
-            Document::Keys => counts.keys += 1,
+            Document::Keys | Document::ConnectorKeys => counts.keys += 1,
         });
         settled
     }
@@ -245,6 +292,10 @@ impl Provider {
 }
 
 impl State {
+    fn connector(&mut self) -> &mut Connector {
+        self.connector.get_or_insert_with(Connector::generate)
+    }
+
     fn keys_document(&self) -> Value {
         let mut keys: Vec<Value> = self.besides.iter().cloned().collect();
         for mut jwk in self.ring.jwks() {

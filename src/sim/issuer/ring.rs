@@ -73,6 +73,11 @@ impl Ring {
         [self.rsa.jwk(), self.p256.jwk(), self.ed25519.jwk()]
     }
 
+    /// The public half of the RSA key.
+    pub(super) fn rsa_jwk(&self) -> Value {
+        self.rsa.jwk()
+    }
+
     /// The RSA key as a SubjectPublicKeyInfo in PEM (RFC 7468, section 13), as `openssl` writes it.
     pub(super) fn rsa_pem(&self) -> String {
         let public = self.rsa.pair.public_key();
