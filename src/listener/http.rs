@@ -378,6 +378,9 @@ mod tests {
             issuers: Vec::new(),
             calls: None,
             acs: None,
+            assertion: None,
+            graph: None,
+            bot: None,
             upstreams: Vec::new(),
             routes: Vec::new(),
         };
