@@ -5,6 +5,7 @@
 //! than a correct `101` is never a tunnel, and redirects are not followed.
 
 mod ask;
+pub mod assertion;
 pub mod call_automation;
 mod credential;
 pub mod fetch;
