@@ -43,6 +43,9 @@ fn with_keys(keys: Vec<ApiKey>) -> Admission {
         issuers: Vec::new(),
         calls: None,
         acs: None,
+        assertion: None,
+        graph: None,
+        bot: None,
         upstreams: Vec::new(),
         routes: Vec::new(),
     };

@@ -5,9 +5,12 @@
 //! wrong is told at once.
 
 mod acs;
+mod assertion;
+mod bot;
 mod connector;
 mod env;
 mod file;
+mod graph;
 mod limits;
 mod phone;
 mod resolve;
@@ -26,9 +29,12 @@ use ipnet::IpNet;
 use jsonwebtoken::Algorithm;
 
 pub use self::acs::{ACS_SCOPE, Acs, AcsAudio, AcsCredential, Channels, Streaming};
+pub use self::assertion::Assertion;
+pub use self::bot::{Bot, ServiceOrigin};
 pub use self::connector::{Connector, ServiceHosts};
 pub use self::env::{Environment, log_filter};
 pub use self::file::Unusable;
+pub use self::graph::Graph;
 pub use self::limits::{Limits, Rate, RouteLimits};
 pub use self::phone::{
     Ani, Bridge, Calls, CodeLength, Dialled, Feeds, Flow, Gate, KnownBy, Phone, Prompts, Spend,
@@ -93,6 +99,12 @@ pub struct Live {
     pub calls: Option<Calls>,
     /// `None`: the edge controls no calls.
     pub acs: Option<Acs>,
+    /// `None`: private apps are shown nothing that is signed.
+    pub assertion: Option<Assertion>,
+    /// `None`: who reports to whom is not asked.
+    pub graph: Option<Graph>,
+    /// `None`: the edge is no bot.
+    pub bot: Option<Bot>,
     pub upstreams: Vec<Upstream>,
     pub routes: Vec<Route>,
 }

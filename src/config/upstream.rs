@@ -168,6 +168,16 @@ pub enum IdentitySource {
         token_file: PathBuf,
         roots: Roots,
     },
+    /// An application of Entra's with a secret of its own; for bots, where no platform vouches for
+    /// the edge.
+    Application {
+        authority: String,
+        /// A tenant, or the domain that stands for those of any.
+        tenant: Label,
+        client_id: Label,
+        secret: Secret,
+        roots: Roots,
+    },
 }
 
 /// What an upstream's certificate must lead to.

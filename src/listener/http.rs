@@ -394,6 +394,9 @@ mod tests {
             issuers: Vec::new(),
             calls: None,
             acs: None,
+            assertion: None,
+            graph: None,
+            bot: None,
             upstreams: Vec::new(),
             routes: Vec::new(),
         };

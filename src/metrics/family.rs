@@ -51,6 +51,10 @@ pub(super) const KEY_FETCHES: &str = "tonegate_issuer_key_fetches_total";
 pub(super) const IDENTITY_FETCHES: &str = "tonegate_identity_token_fetches_total";
 pub(super) const CALL_CONTROL: &str = "tonegate_call_automation_operations_total";
 pub(super) const CALL_CONTROL_SECONDS: &str = "tonegate_call_automation_seconds";
+pub(super) const GRAPH_LOOKUPS: &str = "tonegate_graph_lookups_total";
+pub(super) const GRAPH_SECONDS: &str = "tonegate_graph_lookup_seconds";
+pub(super) const BOT_MESSAGES: &str = "tonegate_bot_messages_total";
+pub(super) const BOT_SECONDS: &str = "tonegate_bot_message_seconds";
 pub(super) const STORE_OPERATIONS: &str = "tonegate_store_operations_total";
 pub(super) const STORE_SECONDS: &str = "tonegate_store_seconds";
 pub(super) const STORE_UP: &str = "tonegate_store_up";
@@ -59,7 +63,7 @@ pub(super) const READY: &str = "tonegate_ready";
 pub(super) const BUILD: &str = "tonegate_build_info";
 
 /// Every family that `/metrics` can show.
-pub const FAMILIES: [Family; 38] = [
+pub const FAMILIES: [Family; 42] = [
     family(CONNECTIONS, Kind::Gauge, "Open client sockets."),
     family(CONNECTIONS_TOTAL, Kind::Counter, "Client sockets accepted."),
     family(
@@ -207,6 +211,26 @@ pub const FAMILIES: [Family; 38] = [
         CALL_CONTROL_SECONDS,
         Kind::Histogram,
         "Duration of what was asked of Call Automation, with all attempts, by operation.",
+    ),
+    family(
+        GRAPH_LOOKUPS,
+        Kind::Counter,
+        "Lists of reports that were asked of Graph, by result: ok, or why they are not known.",
+    ),
+    family(
+        GRAPH_SECONDS,
+        Kind::Histogram,
+        "Duration of what was asked of Graph, with all pages and attempts.",
+    ),
+    family(
+        BOT_MESSAGES,
+        Kind::Counter,
+        "Messages of the bot's, by operation (reply, send) and result: ok, or why they were not sent.",
+    ),
+    family(
+        BOT_SECONDS,
+        Kind::Histogram,
+        "Duration of messages of the bot's, with all attempts, by operation.",
     ),
     family(
         STORE_OPERATIONS,

@@ -260,6 +260,24 @@ impl Metrics {
         });
     }
 
+    /// Counts a list of reports that was asked of Graph; `result` is `ok`, or why it is not known.
+    pub fn graph_asked(&self, result: &'static str, duration: Duration) {
+        metrics::with_local_recorder(&self.recorder, || {
+            metrics::counter!(GRAPH_LOOKUPS, vec![word("result", result)]).increment(1);
+            metrics::histogram!(GRAPH_SECONDS).record(duration);
+        });
+    }
+
+    /// Counts a message of the bot's with all its attempts; `result` is `ok`, or why it was not sent.
+    pub fn bot_sent(&self, operation: &'static str, result: &'static str, duration: Duration) {
+        let tags = vec![word("operation", operation), word("result", result)];
+        metrics::with_local_recorder(&self.recorder, || {
+            metrics::counter!(BOT_MESSAGES, tags).increment(1);
+            let tags = vec![word("operation", operation)];
+            metrics::histogram!(BOT_SECONDS, tags).record(duration);
+        });
+    }
+
     /// Counts that a limit was hit; `limit` is its name in the settings.
     pub fn limit_hit(&self, limit: &'static str) {
         metrics::with_local_recorder(&self.recorder, || {
@@ -410,6 +428,8 @@ mod tests {
         metrics.media_failed(&route, "forbidden");
         metrics.store_answered("enter", "ok", Duration::from_millis(1));
         metrics.call_controlled("hang_up", "ok", Duration::from_millis(1));
+        metrics.graph_asked("ok", Duration::from_millis(1));
+        metrics.bot_sent("reply", "throttled", Duration::from_millis(1));
         metrics.upkeep();
         let page = metrics.render();
         for family in &FAMILIES {

@@ -19,6 +19,7 @@
 
 mod accept;
 pub mod acs;
+mod answer;
 pub mod call_automation;
 pub mod certificate;
 pub mod client;

@@ -4,11 +4,16 @@
 //! after the certificate was verified; headers of the client are never copied. An answer other
 //! than a correct `101` is never a tunnel, and redirects are not followed.
 
+mod again;
 pub mod app;
 mod ask;
+pub mod assertion;
+mod bearer;
 pub mod call_automation;
+pub mod connector;
 mod credential;
 pub mod fetch;
+pub mod graph;
 mod host;
 pub mod identity;
 mod relay;

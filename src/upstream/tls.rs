@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::assertion::Nth;
 use crate::config::{Identity, Roots};
 use crate::label::Label;
 
@@ -21,6 +22,12 @@ use crate::label::Label;
 pub enum Unusable {
     #[error("the credential of the upstream {0} cannot stand in a header")]
     Credential(Label),
+    #[error(
+        "{0}: must be one private key, PKCS#8 in PEM: of P-256, Ed25519, or RSA of 2048 bits or more"
+    )]
+    Key(Nth),
+    #[error("{0}: is a key that stands there already")]
+    SameKey(Nth),
     #[error("{0:?} is not a name that a certificate can have")]
     Host(String),
     #[error("the roots are not certificates in PEM form")]

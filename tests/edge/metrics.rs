@@ -114,6 +114,10 @@ async fn names_in_the_readme_are_the_names_on_the_page() {
         &"identity_token_fetches_total",
         &"call_automation_operations_total",
         &"call_automation_seconds",
+        &"graph_lookups_total",
+        &"graph_lookup_seconds",
+        &"bot_messages_total",
+        &"bot_message_seconds",
         &"store_operations_total",
         &"store_seconds",
     ];

@@ -223,6 +223,8 @@ async fn serve(sample: &Sample) -> Issued {
             "ACS_KEY",
             "c2VjcmV0IGFjY2VzcyBrZXkgb2YgYSB0ZXN0IHJlc291cmNl",
         ),
+        ("BOT_SECRET", "secret-of-the-bot"),
+        ("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:1"),
         ("TLS_FOLDER", "/etc/tls"),
     ]);
     let mut settings = Settings::read_in(&files, &variables)

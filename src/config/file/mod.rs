@@ -4,6 +4,7 @@
 //! them into what the program needs. A key that does not exist is an error with its place and the
 //! nearest key that does.
 
+mod bot;
 mod route;
 mod schema;
 mod table;
@@ -13,6 +14,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize as _;
 use toml::{Table, Value};
 
+pub(super) use self::bot::{Assertion, Bot};
 pub(super) use self::route::{Gate, Route};
 pub(super) use self::schema::text as schema;
 pub(super) use self::table::{Acs, Calls, Credential, File, Issuer, Store, Upstream};
@@ -183,11 +185,16 @@ fn similarity(a: &str, b: &str) -> f64 {
 /// Makes the paths in a file relative to its folder, as whoever wrote it means them.
 fn anchor_paths(table: &mut Table, file: &Path) {
     let folder = file.parent().unwrap_or(Path::new(""));
-    let anchor = |table: Option<&mut Value>, key: &str| {
-        if let Some(Value::String(path)) = table.and_then(|t| t.as_table_mut()?.get_mut(key))
+    let anchor_path = |value: &mut Value| {
+        if let Value::String(path) = value
             && !path.contains("${")
         {
             *path = folder.join(&*path).display().to_string();
+        }
+    };
+    let anchor = |table: Option<&mut Value>, key: &str| {
+        if let Some(value) = table.and_then(|t| t.as_table_mut()?.get_mut(key)) {
+            anchor_path(value);
         }
     };
     let anchor_roots = |table: &mut Value| {
@@ -205,6 +212,16 @@ fn anchor_paths(table: &mut Table, file: &Path) {
     if let Some(acs) = table.get_mut("acs") {
         anchor(Some(&mut *acs), "key_file");
         anchor_roots(acs);
+    }
+    if let Some(Value::Array(keys)) = table.get_mut("assertion").and_then(|t| t.get_mut("keys")) {
+        keys.iter_mut().for_each(anchor_path);
+    }
+    if let Some(graph) = table.get_mut("graph") {
+        anchor_roots(graph);
+    }
+    if let Some(bot) = table.get_mut("bot") {
+        anchor(Some(&mut *bot), "secret_file");
+        anchor_roots(bot);
     }
     if let Some(Value::Array(routes)) = table.get_mut("routes") {
         for route in routes {

@@ -12,6 +12,7 @@ use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
+use super::bot::{Assertion, Bot, Graph};
 use super::route::Route;
 use super::schema;
 use crate::config::Rate;
@@ -28,6 +29,9 @@ pub(in crate::config) struct File {
     pub issuers: BTreeMap<String, Issuer>,
     pub calls: Option<Calls>,
     pub acs: Option<Acs>,
+    pub assertion: Option<Assertion>,
+    pub graph: Option<Graph>,
+    pub bot: Option<Bot>,
     pub upstreams: BTreeMap<String, Upstream>,
     pub routes: Vec<Route>,
 }

@@ -58,10 +58,10 @@ pub(super) fn acs(file: &File, variables: &Environment, problems: &mut Problems)
     })
 }
 
-struct Place {
-    secure: bool,
-    host: String,
-    port: u16,
+pub(super) struct Place {
+    pub(super) secure: bool,
+    pub(super) host: String,
+    pub(super) port: u16,
 }
 
 fn place(written: &file::Acs, problems: &mut Problems) -> Option<Place> {
@@ -93,7 +93,7 @@ fn place(written: &file::Acs, problems: &mut Problems) -> Option<Place> {
 }
 
 /// A URL of this scheme, or of the same without TLS; its path apart.
-fn read(text: &str, scheme: &str) -> Option<(Place, String)> {
+pub(super) fn read(text: &str, scheme: &str) -> Option<(Place, String)> {
     let uri: http::Uri = text.parse().ok()?;
     let said = uri.scheme_str()?;
     let secure = said == scheme;

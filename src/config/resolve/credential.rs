@@ -14,7 +14,7 @@ use crate::secret::Secret;
 /// The metadata service of Azure's virtual machines; never reached through a proxy.
 const IMDS: &str = "http://169.254.169.254";
 /// Whom Azure's own libraries ask in the public cloud.
-const AUTHORITY: &str = "https://login.microsoftonline.com";
+pub(super) const AUTHORITY: &str = "https://login.microsoftonline.com";
 /// What tokens for Voice Live and for Azure OpenAI are for.
 const SCOPE: &str = "https://ai.azure.com/.default";
 
@@ -124,13 +124,7 @@ pub(super) fn identity(
     problems: &mut Problems,
 ) -> Option<ManagedIdentity> {
     let scope = written.scope.as_deref().unwrap_or(SCOPE);
-    let fits = scope.strip_suffix("/.default").is_some_and(|resource| {
-        !resource.is_empty() && resource.bytes().all(|b| b.is_ascii_graphic())
-    });
-    if !fits {
-        let what = "must end in /.default, such as \"https://ai.azure.com/.default\"";
-        problems.add(format!("{at}.scope"), what);
-    }
+    problems.scope(&format!("{at}.scope"), scope);
     let client_id = match &written.client_id {
         Some(id) if !is_guid(id) => {
             problems.add(format!("{at}.client_id"), "must be a GUID");
@@ -220,14 +214,45 @@ fn base(
     problems: &mut Problems,
 ) -> Option<String> {
     let base = variables.get(name).unwrap_or_else(|| usual.to_owned());
-    let base = base.trim_end_matches('/');
     let scheme = usual.split_inclusive("//").next().unwrap_or_default();
-    let bare = |rest: &str| !rest.is_empty() && !rest.contains(['/', '?', '#', '@']);
-    let uri = base.parse::<http::Uri>().ok();
-    let port = uri.and_then(|uri| port(uri.authority()?, 80));
-    if !base.strip_prefix(scheme).is_some_and(bare) || port.is_none() {
+    let base = bare(&base, scheme);
+    if base.is_none() {
         problems.add(at, format!("{name} must be {scheme}host[:port]"));
+    }
+    base
+}
+
+/// A scheme, a host, a port, and nothing else; without a slash at the end.
+fn bare(text: &str, scheme: &str) -> Option<String> {
+    let base = text.trim_end_matches('/');
+    let rest = base.strip_prefix(scheme)?;
+    if rest.is_empty() || rest.contains(['/', '?', '#', '@']) {
         return None;
     }
+    let uri: http::Uri = base.parse().ok()?;
+    port(uri.authority()?, 80)?;
     Some(base.to_owned())
+}
+
+impl Problems {
+    /// What tokens are asked for, if it is that.
+    pub(super) fn scope(&mut self, at: &str, scope: &str) -> Option<String> {
+        let fits = scope.strip_suffix("/.default").is_some_and(|resource| {
+            !resource.is_empty() && resource.bytes().all(|b| b.is_ascii_graphic())
+        });
+        if !fits {
+            let what = "must end in /.default, such as \"https://ai.azure.com/.default\"";
+            self.add(at, what);
+        }
+        fits.then(|| scope.to_owned())
+    }
+
+    /// Where Entra gives tokens, if it is that.
+    pub(super) fn authority(&mut self, at: &str, text: &str) -> Option<String> {
+        let authority = bare(text, "https://");
+        if authority.is_none() {
+            self.add(at, "must be https://host[:port], without a path");
+        }
+        authority
+    }
 }

@@ -109,7 +109,10 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
         let Way::Issuer(name) = way else { continue };
         let issuer = known.issuers.iter().find(|issuer| issuer.name == *name);
         let of_others = issuer.is_some_and(|issuer| match issuer.kind {
-            IssuerKind::Acs { .. } | IssuerKind::EventGrid { .. } => true,
+            IssuerKind::Acs { .. }
+            | IssuerKind::EventGrid { .. }
+            | IssuerKind::Bot { .. }
+            | IssuerKind::BotTenant { .. } => true,
             IssuerKind::Entra { .. } | IssuerKind::Oidc { .. } => false,
         });
         if of_others {

@@ -1,12 +1,15 @@
 //! From what was written to what is needed: defaults filled in, files read, everything judged.
 
 mod acs;
+mod assertion;
+mod bot;
 mod calls;
 mod connector;
 mod credential;
 mod enter;
 mod gate;
 mod gateway;
+mod graph;
 mod hop;
 mod issuer;
 mod network;
@@ -27,7 +30,7 @@ use std::time::Duration;
 use super::env::Environment;
 use super::file::{File, Unusable};
 use super::{ApiKey, Boot, Identity, Limits, Live, Roots, Route, Settings};
-use crate::ids::is_guid;
+use crate::ids::{EntraId, is_guid};
 use crate::label::Label;
 use crate::secret::{Digest, Secret};
 
@@ -42,6 +45,9 @@ pub(super) fn resolve(file: File, variables: &Environment) -> Result<Settings, U
     let issuers = issuer::issuers(&file, &mut problems);
     let calls = calls::calls(&file, &mut problems);
     let acs = acs::acs(&file, variables, &mut problems);
+    let assertion = assertion::assertion(&file, &mut problems);
+    let graph = graph::graph(&file, variables, &mut problems);
+    let bot = bot::bot(&file, variables, &mut problems);
     let upstreams = upstream::upstreams(&file, variables, &mut problems);
     let known = route::Known {
         file: &file,
@@ -64,6 +70,9 @@ pub(super) fn resolve(file: File, variables: &Environment) -> Result<Settings, U
                 issuers,
                 calls,
                 acs,
+                assertion,
+                graph,
+                bot,
                 upstreams,
                 routes,
             },
@@ -107,6 +116,14 @@ impl Problems {
         }
         let ids = written.iter().filter(|tenant| is_guid(tenant));
         ids.map(|tenant| tenant.to_ascii_lowercase()).collect()
+    }
+
+    fn entra_id(&mut self, at: &str, text: &str) -> Option<EntraId> {
+        let id = EntraId::new(text);
+        if id.is_none() {
+            self.add(at, "must be a GUID, as Entra shows the id");
+        }
+        id
     }
 
     fn roots(&mut self, at: &str, written: Option<&str>) -> Option<Roots> {

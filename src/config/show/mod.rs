@@ -1,5 +1,6 @@
 //! Settings as `tonegate check` prints them: what would run, without secrets.
 
+mod bot;
 mod issuer;
 mod phone;
 
@@ -57,6 +58,7 @@ fn write(settings: &Settings, out: &mut String) -> std::fmt::Result {
     issuer::issuers(&settings.live.issuers, out)?;
     phone::calls(settings.live.calls.as_ref(), out)?;
     phone::acs(settings.live.acs.as_ref(), out)?;
+    bot::all(&settings.live, out)?;
     upstreams(settings, out)?;
     settings
         .live
@@ -173,6 +175,7 @@ fn token(identity: &ManagedIdentity) -> String {
         IdentitySource::Imds { .. } => "the metadata service",
         IdentitySource::AppService { .. } => "App Service",
         IdentitySource::Workload { .. } => "workload identity",
+        IdentitySource::Application { .. } => "Entra with the secret ***",
     };
     format!("a token of {from}{who} for {}", identity.scope)
 }

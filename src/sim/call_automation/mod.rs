@@ -15,7 +15,6 @@
 //!
 //! Not here: playing, recording, transcription, participants, transfer.
 
-mod answer;
 pub mod connection;
 pub mod credential;
 mod date;
@@ -35,6 +34,7 @@ mod story;
 mod tests;
 
 use super::accept::accept;
+use super::answer;
 use super::certificate::Identity;
 use super::issuer::provider::Provider;
 use super::{acs, stream};

@@ -15,11 +15,11 @@ mod sign;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::sync::Semaphore;
 
 use self::perform::Operation;
 use self::sign::Key;
 use super::Unusable;
+use super::again::Turns;
 use super::host::Host;
 use super::identity::Identity;
 use crate::config::{Acs, AcsCredential, Streaming};
@@ -79,9 +79,7 @@ pub struct CallAutomation {
     settings: Acs,
     host: Host,
     credential: Credential,
-    /// Operations that may be under way, and those that may wait for that as well.
-    slots: Semaphore,
-    places: Semaphore,
+    turns: Turns,
     /// For warnings that an operation failed.
     warnings: Throttle,
     metrics: metrics::Shared,
@@ -115,8 +113,7 @@ impl CallAutomation {
         Ok(CallAutomation {
             host: Host::new(&settings.host, settings.port, settings.roots.as_ref())?,
             credential,
-            slots: Semaphore::new(SLOTS),
-            places: Semaphore::new(PLACES),
+            turns: Turns::new(SLOTS, PLACES),
             warnings: Throttle::default(),
             settings,
             metrics,

@@ -1,6 +1,6 @@
 //! One operation of Call Automation: its requests, how long it may take, what is tried again.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
@@ -10,6 +10,7 @@ use super::failure::{Attempt, Failure, Kind};
 use super::sign::{Key, Signed};
 use super::{CallAutomation, Credential, body};
 use crate::ids::random_guid;
+use crate::upstream::again::{Pauses, retry_after};
 use crate::upstream::fetch::{self, Asking};
 
 /// What can be asked of a call.
@@ -61,9 +62,7 @@ struct Request {
 
 /// The longest answer. Those in use have 1 to 4 KiB.
 const BODY_MAX: usize = 64 * 1024;
-/// Before the second attempt, doubled before each further one, up to the second; half of it is drawn
-/// by lot, so that edges that failed together do not come together.
-const BACK_OFF: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(2)];
+
 impl CallAutomation {
     /// Does one operation, counts it, and warns if it failed; the answer's body.
     pub(super) async fn perform(
@@ -99,9 +98,7 @@ impl CallAutomation {
     /// Waits for a slot; many operations at once are a burst of calls, or a service that is away.
     async fn in_turn(&self, request: &Request, deadline: Deadline) -> Result<Bytes, Failure> {
         let crowded = Failure::new(Kind::Timeout, "too many other operations are under way");
-        if let Ok(_place) = self.places.try_acquire()
-            && let Ok(Ok(_slot)) = timeout_at(deadline, self.slots.acquire()).await
-        {
+        if let Some(_turn) = self.turns.take(deadline).await {
             return self.ask(request, deadline).await;
         }
         self.metrics.limit_hit("call_automation");
@@ -123,7 +120,7 @@ impl CallAutomation {
 
     /// Sends the request until there is an answer that stays, attempts or time are used up.
     async fn ask(&self, request: &Request, deadline: Deadline) -> Result<Bytes, Failure> {
-        let mut wait = BACK_OFF[0];
+        let mut pauses = Pauses::new();
         // A token that was refused is replaced once; that is no attempt of its own.
         let mut refused = None;
         let mut attempts = self.settings.attempts;
@@ -138,8 +135,7 @@ impl CallAutomation {
             if attempts == 0 || !failure.kind.is_passing() {
                 return Err(failure);
             }
-            let pause = attempt.after.unwrap_or_else(|| by_lot(wait));
-            wait = (2 * wait).min(BACK_OFF[1]);
+            let pause = pauses.next(attempt.after);
             if Deadline::now() + pause >= deadline {
                 return Err(failure);
             }
@@ -257,27 +253,6 @@ fn repeatable(now: SystemTime) -> Vec<(HeaderName, HeaderValue)> {
 const REPEAT_ID: HeaderName = HeaderName::from_static("repeatability-request-id");
 const REPEAT_FIRST: HeaderName = HeaderName::from_static("repeatability-first-sent");
 
-/// Seconds, or a date (RFC 9110, section 10.2.3).
-fn retry_after(value: &HeaderValue, now: SystemTime) -> Option<Duration> {
-    let text = value.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        // Longer than any operation takes, and short enough to be added to any time.
-        return Some(Duration::from_secs(seconds).min(Duration::from_secs(24 * 3600)));
-    }
-    let date = httpdate::parse_http_date(text).ok()?;
-    Some(date.duration_since(now).unwrap_or_default())
-}
-
-/// Half of it for certain, the rest by lot.
-fn by_lot(wait: Duration) -> Duration {
-    let mut lot = [0];
-    // Without randomness the whole of it is as good.
-    if aws_lc_rs::rand::fill(&mut lot).is_err() {
-        return wait;
-    }
-    wait / 2 + wait * u32::from(lot[0]) / 510
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -286,30 +261,7 @@ mod tests {
     use crate::metrics::Metrics;
     use crate::secret::Secret;
     use std::sync::Arc;
-    use std::time::UNIX_EPOCH;
-
-    #[test]
-    fn a05_a_service_says_in_seconds_or_by_date_when_to_come_again() {
-        let now = UNIX_EPOCH + Duration::from_secs(1_795_667_400);
-        let after = |text: &'static str| retry_after(&HeaderValue::from_static(text), now);
-        let seconds = Duration::from_secs;
-        assert_eq!(after("7"), Some(seconds(7)));
-        assert_eq!(after(" 0 "), Some(seconds(0)));
-        assert_eq!(after("99999999999999999"), Some(seconds(86_400)));
-        assert_eq!(after("Thu, 26 Nov 2026 04:30:09 GMT"), Some(seconds(9)));
-        assert_eq!(after("Thu, 26 Nov 2026 04:29:00 GMT"), Some(seconds(0)));
-        for bad in ["", "soon", "-1", "1.5", "99999999999999999999999"] {
-            assert_eq!(after(bad), None, "{bad}");
-        }
-    }
-
-    #[test]
-    fn a05_a_pause_is_half_by_lot() {
-        let wait = Duration::from_secs(2);
-        let pauses: Vec<_> = (0..100).map(|_| by_lot(wait)).collect();
-        assert!(pauses.iter().all(|p| (wait / 2..=wait).contains(p)));
-        assert!(pauses.iter().any(|pause| *pause != pauses[0]));
-    }
+    use std::time::{Duration, UNIX_EPOCH};
 
     #[test]
     fn a05_requests_that_must_not_count_twice_have_an_id_and_a_date() {
@@ -344,15 +296,15 @@ mod tests {
         let calls = CallAutomation::new(settings, metrics.clone()).unwrap();
         let connection = crate::ids::ForeignId::new("a").unwrap();
         let hit = r#"tonegate_limit_hits_total{limit="call_automation"}"#;
-        let all = calls.places.available_permits();
-        let places = calls.places.try_acquire_many(all as u32).unwrap();
+        let all = calls.turns.places.available_permits();
+        let places = calls.turns.places.try_acquire_many(all as u32).unwrap();
         let failure = calls.hang_up(&connection).await.unwrap_err();
         assert_eq!(failure.kind, Kind::Timeout);
         assert!(metrics.render().contains(&format!("{hit} 1")));
         drop(places);
         // A place, and no slot in time.
-        let all = calls.slots.available_permits();
-        let slots = calls.slots.try_acquire_many(all as u32).unwrap();
+        let all = calls.turns.slots.available_permits();
+        let slots = calls.turns.slots.try_acquire_many(all as u32).unwrap();
         let failure = calls.hang_up(&connection).await.unwrap_err();
         assert_eq!(failure.kind, Kind::Timeout);
         assert!(metrics.render().contains(&format!("{hit} 2")));

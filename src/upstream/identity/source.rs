@@ -1,8 +1,10 @@
-//! Where tokens for the edge itself come from: three services of Azure's platforms.
+//! Where tokens for the edge itself come from: three services of Azure's platforms, and Entra for
+//! whoever has a secret.
 //!
 //! The metadata service of virtual machines (IMDS), the identity endpoint of App Service and
 //! Container Apps, and Entra's token endpoint for a Kubernetes service account that it trusts
-//! (workload identity). What they answer differs in detail only.
+//! (workload identity) or for an application with a secret of its own. What they answer differs in
+//! detail only.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -38,6 +40,12 @@ enum Way {
         client_id: Label,
         scope: String,
         file: PathBuf,
+    },
+    /// A form with a secret.
+    Secret {
+        client_id: Label,
+        scope: String,
+        secret: Secret,
     },
 }
 
@@ -107,6 +115,21 @@ impl Source {
                 };
                 (Document::new(&url, &roots), way)
             }
+            IdentitySource::Application {
+                authority,
+                tenant,
+                client_id,
+                secret,
+                roots,
+            } => {
+                let url = format!("{authority}/{tenant}/oauth2/v2.0/token");
+                let way = Way::Secret {
+                    client_id,
+                    scope: settings.scope,
+                    secret,
+                };
+                (Document::new(&url, &roots), way)
+            }
         };
         Ok(Source {
             document: document.ok_or_else(unusable)??,
@@ -125,6 +148,11 @@ impl Source {
                 scope,
                 file,
             } => assertion(client_id, scope, &read_file(file).await?),
+            Way::Secret {
+                client_id,
+                scope,
+                secret,
+            } => form(client_id, scope, &[("client_secret", secret.expose())]),
         };
         let answer = self.document.ask(asking).await?;
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
@@ -150,15 +178,21 @@ async fn read_file(path: &Path) -> Result<Secret, Failed> {
 
 /// The request of RFC 7523, section 2.2.
 fn assertion(client_id: &Label, scope: &str, assertion: &Secret) -> Asking {
+    let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+    let shown = [
+        ("client_assertion_type", kind),
+        ("client_assertion", assertion.expose().trim()),
+    ];
+    form(client_id, scope, &shown)
+}
+
+/// The request of RFC 6749, section 4.4.2, with what proves who asks.
+fn form(client_id: &Label, scope: &str, shown: &[(&str, &str)]) -> Asking {
     let body = form_urlencoded::Serializer::new(String::new())
         .append_pair("grant_type", "client_credentials")
         .append_pair("client_id", client_id.as_str())
         .append_pair("scope", scope)
-        .append_pair(
-            "client_assertion_type",
-            "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
-        )
-        .append_pair("client_assertion", assertion.expose().trim())
+        .extend_pairs(shown)
         .finish();
     let form = HeaderValue::from_static("application/x-www-form-urlencoded");
     Asking {
@@ -168,7 +202,7 @@ fn assertion(client_id: &Label, scope: &str, assertion: &Secret) -> Asking {
     }
 }
 
-/// What all three answer. Numbers come as numbers or as texts.
+/// What all of them answer. Numbers come as numbers or as texts.
 #[derive(Deserialize)]
 struct Answer {
     access_token: String,
@@ -242,6 +276,17 @@ mod tests {
         assert_eq!(lasts(entra), Some(3_599));
         let for_ever = r#"{"access_token":"t.t.t","expires_in":99999999999}"#;
         assert_eq!(lasts(for_ever), Some(LASTS_MAX.as_secs()));
+    }
+
+    /// What stands in a form is escaped: a secret may hold anything.
+    #[test]
+    fn c09_a_secret_goes_in_a_form_of_its_own() {
+        let client = Label::new("app").unwrap();
+        let asking = form(&client, "https://a/.default", &[("client_secret", "a&b=~")]);
+        let expected = "grant_type=client_credentials&client_id=app&scope=https%3A%2F%2Fa%2F.default\
+                        &client_secret=a%26b%3D%7E";
+        assert_eq!(asking.body, expected.as_bytes());
+        assert_eq!(asking.method, Method::POST);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! An answer of the service, errors in its shape.
+//! An answer of a service of Microsoft's, errors in the shape of all of them.
 //!
 //! Owns status, headers and body. Refuses to know what was asked.
 

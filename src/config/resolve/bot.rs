@@ -1,0 +1,323 @@
+//! `[bot]`: the bot's registration, its credential, and the services that its messages may go to.
+
+use super::Problems;
+use super::credential;
+use super::graph::bounds;
+use super::upstream::is_loopback;
+use crate::config::env::Environment;
+use crate::config::file::{self, File};
+use crate::config::{Bot, IdentitySource, ManagedIdentity, Roots, ServiceOrigin};
+use crate::ids::EntraId;
+use crate::label::Label;
+use crate::secret::Secret;
+use std::time::Duration;
+
+/// Whom tokens of bots whose registration is of no single tenant are asked of.
+const ANY_TENANT: &str = "botframework.com";
+/// The public cloud's; the US government's is `https://api.botframework.us/.default`.
+const SCOPE: &str = "https://api.botframework.com/.default";
+/// Where Teams takes messages: public, GCC, GCC High, DoD.
+const SERVICES: [&str; 4] = [
+    "https://smba.trafficmanager.net",
+    "https://smba.infra.gcc.teams.microsoft.com",
+    "https://smba.infra.gov.teams.microsoft.us",
+    "https://smba.infra.dod.teams.microsoft.us",
+];
+const SERVICES_MAX: usize = 32;
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Teams gives up on a bot that is silent for 15 s.
+const TOTAL: Duration = Duration::from_secs(10);
+
+/// `None`: the edge is no bot, or something is wrong with it, which has been told.
+pub(super) fn bot(file: &File, variables: &Environment, problems: &mut Problems) -> Option<Bot> {
+    let written = file.bot.as_ref()?;
+    let app_id = match &written.app_id {
+        Some(id) => problems.entra_id("bot.app_id", id),
+        None => {
+            problems.add("bot.app_id", "missing; the id of the bot's registration");
+            None
+        }
+    };
+    let tenant = written.tenant.as_ref();
+    let tenant = tenant.map(|id| problems.entra_id("bot.tenant", id));
+    let roots = problems.roots("bot", written.roots.as_deref());
+    let services = services(written, problems);
+    let timeout = written.timeout.unwrap_or(TIMEOUT);
+    let total = written.total.unwrap_or(TOTAL);
+    bounds("bot", timeout, total, problems);
+    let app = App {
+        id: app_id?,
+        tenant: match tenant {
+            Some(known) => Some(known?),
+            None => None,
+        },
+        roots: roots?,
+    };
+    let identity = identity(written, &app, variables, problems);
+    Some(Bot {
+        identity: identity?,
+        app_id: app.id,
+        tenant: app.tenant,
+        services,
+        roots: app.roots,
+        timeout,
+        total,
+    })
+}
+
+struct App {
+    id: EntraId,
+    tenant: Option<EntraId>,
+    roots: Roots,
+}
+
+fn identity(
+    written: &file::Bot,
+    app: &App,
+    variables: &Environment,
+    problems: &mut Problems,
+) -> Option<ManagedIdentity> {
+    let ways = [
+        written.secret.is_some(),
+        written.secret_file.is_some(),
+        written.managed_identity,
+    ];
+    if ways.into_iter().filter(|is| *is).count() != 1 {
+        let what =
+            "set one of secret = \"${NAME}\", secret_file = \"…\" and managed_identity = true";
+        problems.add("bot", what);
+        return None;
+    }
+    let scope = written.scope.as_deref().unwrap_or(SCOPE);
+    if written.managed_identity {
+        if written.authority.is_some() {
+            problems.add("bot.authority", "has a use with a secret only");
+        }
+        return platform(written, scope, app, variables, problems);
+    }
+    let authority = written
+        .authority
+        .as_deref()
+        .unwrap_or(credential::AUTHORITY);
+    let authority = problems.authority("bot.authority", authority);
+    let scope = problems.scope("bot.scope", scope);
+    let text = match (&written.secret, &written.secret_file) {
+        (Some(text), _) => text.clone(),
+        (None, Some(path)) => problems.read("bot.secret_file", path)?,
+        (None, None) => return None,
+    };
+    let secret = Secret::new(text.trim().to_owned());
+    if secret.expose().is_empty() {
+        problems.add("bot", "the secret is empty");
+        return None;
+    }
+    let tenant = app.tenant.as_ref().map_or(ANY_TENANT, EntraId::as_str);
+    let client_id = Label::new(app.id.as_str())?;
+    Some(ManagedIdentity {
+        source: IdentitySource::Application {
+            authority: authority?,
+            tenant: Label::new(tenant)?,
+            client_id: client_id.clone(),
+            secret,
+            roots: app.roots.clone(),
+        },
+        client_id: Some(client_id),
+        scope: scope?,
+    })
+}
+
+/// A managed identity is a bot under its own client id; a service account, under the id of the
+/// registration that trusts it, in the registration's tenant.
+fn platform(
+    written: &file::Bot,
+    scope: &str,
+    app: &App,
+    variables: &Environment,
+    problems: &mut Problems,
+) -> Option<ManagedIdentity> {
+    let asked = file::Credential {
+        managed_identity: true,
+        client_id: Some(app.id.as_str().to_owned()),
+        scope: Some(scope.to_owned()),
+        roots: written.roots.clone(),
+        ..file::Credential::default()
+    };
+    let mut identity = credential::identity("bot", &asked, variables, problems)?;
+    if let (IdentitySource::Workload { tenant, .. }, Some(own)) =
+        (&mut identity.source, &app.tenant)
+    {
+        *tenant = Label::new(own.as_str())?;
+    }
+    Some(identity)
+}
+
+fn services(written: &file::Bot, problems: &mut Problems) -> Vec<ServiceOrigin> {
+    let usual = || SERVICES.map(str::to_owned).to_vec();
+    let urls = written.service_urls.clone().unwrap_or_else(usual);
+    if urls.is_empty() || urls.len() > SERVICES_MAX {
+        problems.add("bot.service_urls", "must name 1 to 32 places");
+    }
+    let mut services = Vec::new();
+    for (i, url) in urls.iter().enumerate() {
+        let at = format!("bot.service_urls.{i}");
+        match ServiceOrigin::of(url) {
+            Some((origin, path)) if path.is_empty() => {
+                if !origin.secure && !is_loopback(&origin.host) {
+                    problems.add(at, "is plain text and not loopback; use https://");
+                }
+                services.push(origin);
+            }
+            Some(_) | None => problems.add(at, "must be https://host[:port], without a path"),
+        }
+    }
+    services
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(lines: &[&str]) -> Result<Bot, Vec<String>> {
+        let imds = ("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:1");
+        resolve_in(lines, &Environment::of([imds]))
+    }
+
+    fn resolve_in(lines: &[&str], variables: &Environment) -> Result<Bot, Vec<String>> {
+        let text = format!("[bot]\n{}\n", lines.join("\n"));
+        let file = file::read_text("edge.toml", &text, variables)
+            .map_err(|error| vec![error.to_string()])?;
+        let mut problems = Problems(Vec::new());
+        match (bot(&file, variables, &mut problems), problems.0.is_empty()) {
+            (Some(bot), true) => Ok(bot),
+            (_, _) => Err(problems.0),
+        }
+    }
+
+    const APP: &str = "app_id = \"99999999-8888-7777-6666-55555555555A\"";
+    const TENANT: &str = "tenant = \"11111111-2222-3333-4444-555555555555\"";
+    const SECRET: &str = "secret = \"CANARY\"";
+    const IDENTITY: &str = "managed_identity = true";
+
+    #[test]
+    fn c22_a_secret_is_exchanged_in_the_tenant_or_where_bots_of_any_tenant_are() {
+        for (more, tenant) in [
+            (TENANT, "11111111-2222-3333-4444-555555555555"),
+            ("", "botframework.com"),
+        ] {
+            let bot = resolve(&[APP, SECRET, more]).unwrap();
+            assert_eq!(bot.app_id.as_str(), "99999999-8888-7777-6666-55555555555a");
+            assert_eq!(bot.identity.scope, SCOPE);
+            assert!(!format!("{bot:?}").contains("CANARY"));
+            let IdentitySource::Application {
+                authority,
+                tenant: asked,
+                client_id,
+                secret,
+                ..
+            } = bot.identity.source
+            else {
+                panic!("a secret was meant");
+            };
+            assert_eq!(authority, "https://login.microsoftonline.com");
+            assert_eq!(asked.as_str(), tenant);
+            assert_eq!(client_id.as_str(), bot.app_id.as_str());
+            assert_eq!(secret.expose(), "CANARY");
+        }
+    }
+
+    #[test]
+    fn c09_a_platform_vouches_for_the_bot_under_its_own_id() {
+        let bot = resolve(&[APP, IDENTITY]).unwrap();
+        assert!(matches!(bot.identity.source, IdentitySource::Imds { .. }));
+        let id = bot.identity.client_id.unwrap();
+        assert_eq!(id.as_str(), bot.app_id.as_str());
+        let workload = Environment::of([
+            ("AZURE_FEDERATED_TOKEN_FILE", "token"),
+            ("AZURE_TENANT_ID", "another"),
+            ("AZURE_CLIENT_ID", "another"),
+        ]);
+        let bot = resolve_in(&[APP, TENANT, IDENTITY], &workload).unwrap();
+        let IdentitySource::Workload {
+            tenant, client_id, ..
+        } = bot.identity.source
+        else {
+            panic!("workload identity was meant");
+        };
+        assert_eq!(tenant.as_str(), bot.tenant.unwrap().as_str());
+        assert_eq!(client_id.as_str(), bot.app_id.as_str());
+    }
+
+    #[test]
+    fn c03_messages_go_to_teams_or_where_it_is_written_out() {
+        let bot = resolve(&[APP, SECRET]).unwrap();
+        for url in [
+            "https://smba.trafficmanager.net/emea/",
+            "https://smba.infra.gcc.teams.microsoft.com/teams",
+            "https://SMBA.infra.gov.teams.microsoft.us:443/teams",
+        ] {
+            assert!(bot.serves(url), "{url}");
+        }
+        for url in [
+            "http://smba.trafficmanager.net/emea/",
+            "https://smba.trafficmanager.net.evil.example/",
+            "https://evil-smba.trafficmanager.net/",
+            "https://smba.trafficmanager.net:8443/",
+            "https://trafficmanager.net/",
+            "https://169.254.169.254/",
+        ] {
+            assert!(!bot.serves(url), "{url}");
+        }
+        let services = "service_urls = [\"http://127.0.0.1:8080\", \"https://b.example/\"]";
+        let bot = resolve(&[APP, SECRET, services]).unwrap();
+        assert!(bot.serves("http://127.0.0.1:8080/amer/"));
+        assert!(!bot.serves("https://smba.trafficmanager.net/"));
+    }
+
+    #[test]
+    fn c22_every_mistake_is_told_and_no_secret_is() {
+        for (lines, place) in [
+            (vec![SECRET], "bot.app_id"),
+            (vec![SECRET, "app_id = \"x\""], "bot.app_id"),
+            (vec![APP], "bot: set one"),
+            (vec![APP, SECRET, IDENTITY], "bot: set one"),
+            (vec![APP, "secret = \" \""], "bot: the secret is empty"),
+            (vec![APP, "secret_file = \"CANARY\""], "bot.secret_file"),
+            (vec![APP, SECRET, "tenant = \"common\""], "bot.tenant"),
+            (
+                vec![APP, SECRET, "authority = \"http://a\""],
+                "bot.authority",
+            ),
+            (
+                vec![APP, SECRET, "authority = \"https://a/b\""],
+                "bot.authority",
+            ),
+            (
+                vec![APP, IDENTITY, "authority = \"https://a\""],
+                "bot.authority",
+            ),
+            (vec![APP, SECRET, "scope = \"x\""], "bot.scope"),
+            (vec![APP, IDENTITY, "scope = \"x\""], "bot.scope"),
+            (vec![APP, SECRET, "service_urls = []"], "bot.service_urls"),
+            (
+                vec![APP, SECRET, "service_urls = [\"http://b.example\"]"],
+                "bot.service_urls.0",
+            ),
+            (
+                vec![APP, SECRET, "service_urls = [\"https://b/teams\"]"],
+                "bot.service_urls.0",
+            ),
+            (
+                vec![APP, SECRET, "service_urls = [\"*.example\"]"],
+                "bot.service_urls.0",
+            ),
+            (vec![APP, SECRET, "roots = \"/no/such\""], "bot.roots"),
+            (vec![APP, SECRET, "timeout = \"0s\""], "bot.timeout"),
+            (vec![APP, SECRET, "total = \"61s\""], "bot.total"),
+        ] {
+            let problems = resolve(&lines).unwrap_err();
+            assert_eq!(problems.len(), 1, "{problems:?}");
+            assert!(problems[0].contains(place), "{lines:?}: {problems:?}");
+            assert!(!problems[0].contains("CANARY"), "{problems:?}");
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! A request with a token for the edge itself, and once more with another where that was refused.
+
+use http::{HeaderValue, StatusCode};
+use tokio::time::{Instant as Deadline, timeout_at};
+
+use super::fetch::{Answer, Failed};
+use super::identity::Identity;
+
+/// Why there was no answer.
+pub(super) enum Lost {
+    /// There is no token to ask with.
+    NoToken,
+    Failed(Failed),
+}
+
+/// Sends by `until` with a token in its header. Whoever calls keeps `replaced`, so that one operation
+/// replaces a token once: a service that refuses whatever it is shown ends the operation.
+pub(super) async fn send(
+    identity: &Identity,
+    replaced: &mut bool,
+    until: Deadline,
+    exchange: impl AsyncFn(HeaderValue) -> Result<Answer, Failed>,
+) -> Result<Answer, Lost> {
+    let token = timeout_at(until, identity.token()).await;
+    let token = token.ok().and_then(Result::ok).ok_or(Lost::NoToken)?;
+    let answer = exchange(token.header.clone()).await.map_err(Lost::Failed)?;
+    if answer.status != StatusCode::UNAUTHORIZED || std::mem::replace(replaced, true) {
+        return Ok(answer);
+    }
+    let another = timeout_at(until, identity.after(token.number)).await;
+    match another.ok().flatten() {
+        // Platforms keep tokens themselves and may give the same one again.
+        Some(another) if another.header != token.header => {
+            exchange(another.header).await.map_err(Lost::Failed)
+        }
+        Some(_) | None => Ok(answer),
+    }
+}
