@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admission::{Admission, Denied, Examined, Slots};
+use crate::bot::Bot;
 use crate::config::{KnownBy, Live, Route, Settings, Way};
 use crate::error::Reason;
 use crate::label::Label;
@@ -33,7 +34,9 @@ use crate::secret::Secret;
 use crate::session::Registry;
 use crate::store::{self, Store};
 use crate::telephony::{self, Telephony};
+use crate::upstream::assertion::Assertions;
 use crate::upstream::call_automation::CallAutomation;
+use crate::upstream::connector::Connector;
 use crate::upstream::{self, Upstream};
 
 /// How often histograms are folded and the log's drops are counted.
@@ -303,6 +306,11 @@ fn doors(settings: &Settings) -> Result<Doors, Failed> {
         Some(acs) => Some(Arc::new(CallAutomation::new(acs.clone(), metrics.clone())?)),
         None => None,
     };
+    let connector = match &live.bot {
+        Some(bot) => Some(Arc::new(Connector::new(bot.clone(), metrics.clone())?)),
+        None => None,
+    };
+    let assertions = live.assertion.clone().map(Assertions::new).transpose()?;
     let mut paths = Paths::default();
     let mut routes = Vec::new();
     for route in &live.routes {
@@ -347,6 +355,8 @@ fn doors(settings: &Settings) -> Result<Doors, Failed> {
             .as_ref()
             .map_or(Duration::ZERO, |calls| calls.resume),
         acs,
+        bot: Arc::new(Bot::new(connector, &metrics)),
+        assertions,
         metrics,
         stop: CancellationToken::new(),
     })
@@ -389,8 +399,9 @@ async fn identities(doors: &Doors) {
     let upstreams = doors.routes.iter().flat_map(|open| &open.upstreams);
     let by_name: HashMap<_, _> = upstreams.map(|u| (u.name(), u)).collect();
     let of_acs = doors.acs.as_ref().and_then(|acs| acs.identity());
+    let of_bot = doors.bot.identity();
     let of_upstreams = by_name.values().filter_map(|u| u.identity());
-    let identities: Vec<_> = of_upstreams.chain(of_acs).collect();
+    let identities: Vec<_> = of_upstreams.chain(of_acs).chain(of_bot).collect();
     join_all(identities.iter().map(|identity| identity.run())).await;
     // There are none.
     std::future::pending().await

@@ -76,7 +76,7 @@
 //! | 11 | `cli` |
 //! | 10 | `app` |
 //! | 9 | `listener` |
-//! | 8 | `telephony` |
+//! | 8 | `telephony`, `bot` |
 //! | 7 | `session` |
 //! | 6 | `relay`, `admission` |
 //! | 5 | `gate`, `store`, `tap` |
@@ -125,6 +125,7 @@ pub mod app;
 pub mod listener;
 
 pub mod admission;
+pub mod bot;
 pub mod telephony;
 
 pub mod session;

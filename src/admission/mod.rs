@@ -65,7 +65,7 @@ use self::media_url::Signer;
 use self::query::Query;
 use crate::config::{KnownBy, Live, Model, Route, RouteKind, Spend};
 use crate::error::Reason;
-use crate::ids::SessionId;
+use crate::ids::{EntraId, SessionId};
 use crate::label::Label;
 use crate::metrics;
 use crate::secret::Secret;
@@ -159,6 +159,23 @@ impl Grant {
             },
             through: None,
         }
+    }
+
+    /// The tenant and the id in Entra of whom the credential names, if Entra knows them.
+    pub fn person(&self) -> Option<(EntraId, EntraId)> {
+        let (tenant, name) = match &self.subject {
+            Subject::Token {
+                tenant: Some(tenant),
+                name,
+                ..
+            }
+            | Subject::EasyAuth { tenant, name } => (tenant, name),
+            Subject::Token { tenant: None, .. }
+            | Subject::Key(_)
+            | Subject::Call { .. }
+            | Subject::Anyone => return None,
+        };
+        EntraId::new(tenant).zip(EntraId::new(name))
     }
 
     /// The call that is to be streamed, on routes of calls; there it is always one.
@@ -332,7 +349,7 @@ impl Admission {
         let meant = |token: &&Arc<Verified>| match route.kind {
             RouteKind::VoiceLive => token.for_voice_live,
             // Whom a relay's upstream takes tokens of is for whoever named it to know.
-            RouteKind::Relay | RouteKind::Http(_) => true,
+            RouteKind::Relay | RouteKind::Http(_) | RouteKind::Bot(_) => true,
             // What ACS shows us is for us: with it anybody could stream any call.
             RouteKind::AcsMedia(_)
             | RouteKind::EventGrid(_)

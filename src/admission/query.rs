@@ -56,7 +56,7 @@ fn names_credential(name: &str) -> bool {
 impl Query {
     /// What a request on a route says. What is said to a private application is its own business.
     pub(super) fn of(text: &str, route: &Route) -> Result<Query, Denied> {
-        if route.kind.http().is_none() {
+        if route.kind.upstream() != Some(Kind::Http) {
             return Query::parse(text);
         }
         if !route.accept.contains(&Place::Query) {
@@ -165,7 +165,7 @@ impl Query {
     /// Parameters that mean nothing on a route: unknown ones, credentials where the query may hold
     /// none, agents where there are none, what clients may not choose.
     pub(super) fn dropped(&self, route: &Route) -> u64 {
-        if route.kind.http().is_some() {
+        if route.kind.upstream() == Some(Kind::Http) {
             return 0;
         }
         let count = |some: &[bool]| some.iter().filter(|&&some| some).count() as u64;

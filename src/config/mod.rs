@@ -41,8 +41,8 @@ pub use self::phone::{
     VoiceSession,
 };
 pub use self::route::{
-    BELOW, CALL, CALL_SECRET, CallApi, Dtmf, Enter, EventGrid, Http, Parameter, Pass, Place,
-    Refuse, Route, RouteKind, SessionApi, Way,
+    BELOW, BotRoute, CALL, CALL_SECRET, CallApi, Dtmf, Enter, EventGrid, Http, Parameter, Pass,
+    Place, Refuse, Route, RouteKind, SessionApi, Way,
 };
 pub use self::store::{
     Engine, KeyForms, Layout, Login, Piece, REDIS_SCOPE, Redis, Store, Template,

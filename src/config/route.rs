@@ -97,6 +97,8 @@ pub enum RouteKind {
     CallApi(Arc<CallApi>),
     /// Requests go on to a private application.
     Http(Arc<Http>),
+    /// Activities of the Bot Connector go on to a private application.
+    Bot(Arc<BotRoute>),
     /// Other clouds write the session keys of calls that they hand over.
     SessionApi(Arc<SessionApi>),
 }
@@ -109,6 +111,19 @@ pub struct Http {
     pub pass: Vec<HeaderName>,
     /// Whether WebSockets may be opened.
     pub web_socket: bool,
+    /// Whom the edge's assertion is for; `None`: none is sent.
+    pub assert: Option<String>,
+}
+
+/// What goes on of the Bot Connector's activities.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BotRoute {
+    /// Headers of the connector that go on, beside those that say what is sent and what is taken.
+    pub pass: Vec<HeaderName>,
+    /// Whom the edge's assertion is for; `None`: none is sent.
+    pub assert: Option<String>,
+    /// What people of other tenants are told; `None`: nothing.
+    pub refusal: Option<String>,
 }
 
 /// What a route of calls that are made does.
@@ -146,7 +161,7 @@ impl RouteKind {
                 Bridge::VoiceLive(_) => Kind::VoiceLive,
                 Bridge::Verbatim => Kind::Relay,
             }),
-            RouteKind::Http(_) => Some(Kind::Http),
+            RouteKind::Http(_) | RouteKind::Bot(_) => Some(Kind::Http),
             RouteKind::EventGrid(_)
             | RouteKind::AcsCallback
             | RouteKind::CallApi(_)
@@ -167,6 +182,7 @@ impl RouteKind {
             | RouteKind::Relay
             | RouteKind::EventGrid(_)
             | RouteKind::Http(_)
+            | RouteKind::Bot(_)
             | RouteKind::CallApi(_)
             | RouteKind::SessionApi(_) => false,
         }
@@ -174,7 +190,7 @@ impl RouteKind {
 
     /// Whether its requests may have bodies.
     pub fn has_bodies(&self) -> bool {
-        self.is_answered() || matches!(self, RouteKind::Http(_))
+        self.is_answered() || matches!(self, RouteKind::Http(_) | RouteKind::Bot(_))
     }
 
     /// Whether below each of its paths lie paths that end in an id.
@@ -185,6 +201,7 @@ impl RouteKind {
             | RouteKind::Relay
             | RouteKind::AcsMedia(_)
             | RouteKind::Http(_)
+            | RouteKind::Bot(_)
             | RouteKind::EventGrid(_)
             | RouteKind::AcsCallback => false,
         }
@@ -200,6 +217,7 @@ impl RouteKind {
             | RouteKind::AcsCallback
             | RouteKind::CallApi(_)
             | RouteKind::Http(_)
+            | RouteKind::Bot(_)
             | RouteKind::SessionApi(_) => None,
         }
     }
@@ -214,6 +232,22 @@ impl RouteKind {
             | RouteKind::EventGrid(_)
             | RouteKind::AcsCallback
             | RouteKind::CallApi(_)
+            | RouteKind::Bot(_)
+            | RouteKind::SessionApi(_) => None,
+        }
+    }
+
+    /// What goes on of activities, where they do.
+    pub fn bot(&self) -> Option<&Arc<BotRoute>> {
+        match self {
+            RouteKind::Bot(bot) => Some(bot),
+            RouteKind::VoiceLive
+            | RouteKind::Relay
+            | RouteKind::AcsMedia(_)
+            | RouteKind::EventGrid(_)
+            | RouteKind::AcsCallback
+            | RouteKind::CallApi(_)
+            | RouteKind::Http(_)
             | RouteKind::SessionApi(_) => None,
         }
     }
@@ -228,6 +262,7 @@ impl RouteKind {
             RouteKind::AcsCallback => "acs-callback",
             RouteKind::CallApi(_) => "call-api",
             RouteKind::Http(_) => "http",
+            RouteKind::Bot(_) => "bot",
             RouteKind::SessionApi(_) => "session-api",
         }
     }

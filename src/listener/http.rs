@@ -30,6 +30,7 @@ use super::stranger::Stranger;
 use super::upgrade::{shake, upgrade};
 use super::web::{self, Web};
 use crate::admission::{Admission, Peer};
+use crate::bot::Bot;
 use crate::config::{self, Hops, KnownBy, Limits, Refuse};
 use crate::error::Reason;
 use crate::label::Label;
@@ -40,6 +41,7 @@ use crate::session::{self, Registry, Session};
 use crate::store::Store;
 use crate::telephony::Telephony;
 use crate::upstream::Upstream;
+use crate::upstream::assertion::Assertions;
 use crate::upstream::call_automation::CallAutomation;
 
 /// After a refusal the rest of what the client sends is read and dropped for a moment, because a
@@ -66,6 +68,9 @@ pub struct Doors {
     pub resume: Duration,
     /// What controls calls, if the edge does.
     pub acs: Option<Arc<CallAutomation>>,
+    pub bot: Arc<Bot>,
+    /// Signs what private applications are told.
+    pub assertions: Option<Assertions>,
     pub metrics: metrics::Shared,
     /// Cancelled when no new session is to begin.
     pub stop: CancellationToken,
@@ -295,6 +300,9 @@ async fn answer(
         Some(http) if !(http.web_socket && gateway::is_upgrade(request.headers())) => {
             gateway::answer(doors, (open, http), asked, stranger, request).await
         }
+        None if let Some(bot) = open.route.kind.bot() => {
+            gateway::activity::answer(doors, (open, bot), asked, stranger, request).await
+        }
         None if open.route.kind.is_answered() => {
             let answered = web::answer(doors, open, asked, stranger, request).await;
             answered.map(|response| response.map(Body::from))
@@ -416,6 +424,8 @@ mod tests {
             known_by: KnownBy::Record,
             resume: Duration::ZERO,
             acs: None,
+            bot: Arc::new(Bot::new(None, &metrics)),
+            assertions: None,
             metrics,
             stop: CancellationToken::new(),
         });

@@ -3,7 +3,8 @@
 //! `/healthz` tells that the process serves, `/readyz` that it takes new sessions: that it is not
 //! stopping, and that the store answers, where calls need it. `/health` and `/`
 //! answer as those of the old Node proxy did, unless a route has their path. None of them takes a
-//! session permit.
+//! session permit. The keys that the edge signs assertions with are published as its keys of a token
+//! issuer would be.
 
 use std::time::SystemTime;
 
@@ -35,6 +36,9 @@ pub(super) fn answer<B>(doors: &Doors, request: &Request<B>) -> Option<Response<
         // Whoever wants a WebSocket here has the wrong path.
         _ if request.headers().contains_key(header::UPGRADE) => return None,
         _ if doors.paths.find(path).is_some() => return None,
+        JWKS if let Some(assertions) = &doors.assertions => {
+            return Some(keys(assertions.jwks()));
+        }
         "/health" => (JSON, health(doors, not_ready)),
         "/" => {
             let name = json!({ "name": "tonegate", "status": "running", "health": "/health" });
@@ -48,6 +52,20 @@ pub(super) fn answer<B>(doors: &Doors, request: &Request<B>) -> Option<Response<
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     Some(response)
+}
+
+/// Where the public keys of assertions are.
+const JWKS: &str = "/.well-known/jwks.json";
+/// How long whoever verifies may keep them: keys that are new are published before they sign.
+const JWKS_AGE: &str = "public, max-age=300";
+
+fn keys(set: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(set));
+    let headers = response.headers_mut();
+    let kind = HeaderValue::from_static("application/jwk-set+json");
+    headers.insert(header::CONTENT_TYPE, kind);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(JWKS_AGE));
+    response
 }
 
 /// Why an upgrade at one of these paths leads nowhere.

@@ -51,7 +51,13 @@ pub(super) async fn upgrade(
     };
     let grant = doors.admission.decide(wanted, &mut Told::nobody()).await?;
     let through = match open.route.kind.http() {
-        Some(http) => Some(gateway::through(&head, (&open.route, http), asked)?),
+        Some(http) => Some(gateway::through(
+            doors,
+            &head,
+            (&open.route, http),
+            &grant,
+            asked,
+        )?),
         None => None,
     };
     drop(head);

@@ -219,7 +219,8 @@ pub fn callback_route(route: &Route, live: &Live) -> Option<CallbackRoute> {
         | RouteKind::AcsCallback
         | RouteKind::CallApi(_)
         | RouteKind::SessionApi(_)
-        | RouteKind::Http(_) => false,
+        | RouteKind::Http(_)
+        | RouteKind::Bot(_) => false,
     });
     Some(CallbackRoute {
         name: route.name.clone(),

@@ -15,11 +15,13 @@ pub(super) enum Lost {
 
 /// Sends by `until` with a token in its header. Whoever calls keeps `replaced`, so that one operation
 /// replaces a token once: a service that refuses whatever it is shown ends the operation.
-pub(super) async fn send(
+///
+/// `exchange` is no `AsyncFn`: what those return is not known to be `Send`, and callers spawn.
+pub(super) async fn send<F: Future<Output = Result<Answer, Failed>>>(
     identity: &Identity,
     replaced: &mut bool,
     until: Deadline,
-    exchange: impl AsyncFn(HeaderValue) -> Result<Answer, Failed>,
+    exchange: impl Fn(HeaderValue) -> F,
 ) -> Result<Answer, Lost> {
     let token = timeout_at(until, identity.token()).await;
     let token = token.ok().and_then(Result::ok).ok_or(Lost::NoToken)?;

@@ -87,6 +87,9 @@ pub(in crate::config) struct Route {
     #[serde(default)]
     pub pass_headers: Vec<String>,
     pub web_socket: Option<bool>,
+    pub assert: Option<String>,
+    /// Of a route of a bot.
+    pub refusal: Option<String>,
     #[serde(default)]
     pub upstreams: Vec<String>,
 }

@@ -70,7 +70,8 @@ one_of!(
     "acs-callback",
     "call-api",
     "session-api",
-    "http"
+    "http",
+    "bot"
 );
 one_of!(issuer_kind, "entra", "oidc", "acs", "event-grid", "bot");
 one_of!(cloud, "public", "us-gov", "china");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{HeaderName, Method};
 
 use super::route::{At, Known};
-use crate::config::{Dtmf, Http, IssuerKind, Refuse, Route, RouteKind, Way};
+use crate::config::{BotRoute, Dtmf, Http, IssuerKind, Place, Refuse, Route, RouteKind, Way};
 
 /// What applications are asked with, where nothing else is said.
 const METHODS: [Method; 6] = [
@@ -68,8 +68,28 @@ pub(super) fn http(at: &mut At<'_>) -> RouteKind {
     if written.methods.is_none() {
         methods = METHODS.to_vec();
     }
+    RouteKind::Http(Arc::new(Http {
+        methods,
+        pass: pass(at),
+        web_socket: written.web_socket.unwrap_or(false),
+        assert: written.assert.clone(),
+    }))
+}
+
+/// A route of a bot; what is wrong with it is told.
+pub(super) fn bot(at: &mut At<'_>) -> RouteKind {
+    let written = at.written;
+    RouteKind::Bot(Arc::new(BotRoute {
+        pass: pass(at),
+        assert: written.assert.clone(),
+        refusal: written.refusal.clone(),
+    }))
+}
+
+/// Headers that go on beside the usual ones.
+fn pass(at: &mut At<'_>) -> Vec<HeaderName> {
     let mut pass = Vec::new();
-    for name in &written.pass_headers {
+    for name in &at.written.pass_headers {
         let lower = name.to_ascii_lowercase();
         let own = OWN.contains(&lower.as_str())
             || OWN_PREFIXES.iter().any(|start| lower.starts_with(start));
@@ -83,42 +103,104 @@ pub(super) fn http(at: &mut At<'_>) -> RouteKind {
             Err(_) => at.add("pass_headers", format!("{name:?} is not a header")),
         }
     }
-    RouteKind::Http(Arc::new(Http {
-        methods,
-        pass,
-        web_socket: written.web_socket.unwrap_or(false),
-    }))
+    pass
 }
 
 /// What has no use, and who may enter.
 pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
     let written = at.written;
-    let RouteKind::Http(http) = &route.kind else {
-        for (key, is_written) in [
-            ("methods", written.methods.is_some()),
-            ("pass_headers", !written.pass_headers.is_empty()),
-            ("web_socket", written.web_socket.is_some()),
-        ] {
-            if is_written {
-                at.add(key, "has a use with kind = \"http\" only");
-            }
-        }
-        return;
-    };
-    for way in route.enter.ways() {
-        let Way::Issuer(name) = way else { continue };
-        let issuer = known.issuers.iter().find(|issuer| issuer.name == *name);
-        let of_others = issuer.is_some_and(|issuer| match issuer.kind {
-            IssuerKind::Acs { .. }
-            | IssuerKind::EventGrid { .. }
-            | IssuerKind::Bot { .. }
-            | IssuerKind::BotTenant { .. } => true,
-            IssuerKind::Entra { .. } | IssuerKind::Oidc { .. } => false,
-        });
-        if of_others {
-            at.add("admit", format!("{name} signs for no person"));
+    let (http, bot) = (route.kind.http(), route.kind.bot());
+    for (key, is_written, fits, kinds) in [
+        (
+            "methods",
+            written.methods.is_some(),
+            http.is_some(),
+            "\"http\"",
+        ),
+        (
+            "web_socket",
+            written.web_socket.is_some(),
+            http.is_some(),
+            "\"http\"",
+        ),
+        (
+            "refusal",
+            written.refusal.is_some(),
+            bot.is_some(),
+            "\"bot\"",
+        ),
+        (
+            "pass_headers",
+            !written.pass_headers.is_empty(),
+            http.is_some() || bot.is_some(),
+            "\"http\" or \"bot\"",
+        ),
+        (
+            "assert",
+            written.assert.is_some(),
+            http.is_some() || bot.is_some(),
+            "\"http\" or \"bot\"",
+        ),
+    ] {
+        if is_written && !fits {
+            at.add(key, format!("has a use with kind = {kinds} only"));
         }
     }
+    if http.is_none() && bot.is_none() {
+        return;
+    }
+    let audience = written.assert.as_deref();
+    if audience.is_some_and(|audience| !(1..=256).contains(&audience.len())) {
+        let what = "must be whom the assertion is for, such as \"api://my-app\"";
+        at.add("assert", what);
+    }
+    if audience.is_some() && known.file.assertion.is_none() {
+        at.add("assert", "needs [assertion], which says with what to sign");
+    }
+    if written.refusal.is_some() && known.file.bot.is_none() {
+        at.add(
+            "refusal",
+            "needs [bot], which says how conversations are answered",
+        );
+    }
+    issuers(at, route, known);
+    useless(at, route);
+}
+
+/// Tokens of an application's callers name people; those of a bot are the connector's.
+fn issuers(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
+    let of_bot = route.kind.bot().is_some();
+    let ways = route.enter.ways();
+    let signs_for_bots = |way: &Way| {
+        let Way::Issuer(name) = way else { return None };
+        let issuer = known.issuers.iter().find(|issuer| issuer.name == *name)?;
+        Some(match issuer.kind {
+            IssuerKind::Bot { .. } | IssuerKind::BotTenant { .. } => true,
+            IssuerKind::Entra { .. }
+            | IssuerKind::Oidc { .. }
+            | IssuerKind::Acs { .. }
+            | IssuerKind::EventGrid { .. } => false,
+        })
+    };
+    // What is wrong with an issuer that is unknown has been told.
+    let fits = |way: &Way| match way {
+        Way::Issuer(_) => signs_for_bots(way) != Some(false),
+        Way::Key | Way::EasyAuth | Way::Call | Way::Anyone => false,
+    };
+    if of_bot && !ways.iter().all(fits) {
+        at.add(
+            "admit",
+            "must name an issuer of kind \"bot\": nobody else may say who speaks to the bot",
+        );
+    }
+}
+
+/// What would have no effect, or another one than meant.
+fn useless(at: &mut At<'_>, route: &Route) {
+    let written = at.written;
+    let web_socket = route.kind.http().is_some_and(|http| http.web_socket);
+    let bot = route.kind.bot().is_some();
+    let places = route.accept.iter().all(|place| *place == Place::Header);
     for (key, is_useless) in [
         ("models", !route.models.is_empty()),
         ("lock_models", written.lock_models.is_some()),
@@ -132,14 +214,18 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
         ("parameters", !route.parameters.is_empty()),
         ("web_rtc", route.web_rtc),
         ("dtmf", route.dtmf != Dtmf::Off),
-        ("refuse", route.refuse == Refuse::Close && !http.web_socket),
+        ("refuse", route.refuse == Refuse::Close && !web_socket),
         (
             "subprotocols",
-            written.subprotocols.is_some() && !http.web_socket,
+            written.subprotocols.is_some() && !web_socket,
         ),
+        ("accept", bot && !places),
+        ("origins", bot && !route.origins.is_empty()),
+        ("cookie", bot && written.cookie.is_some()),
     ] {
         if is_useless {
-            at.add(key, "has no use with kind = \"http\"");
+            let kind = route.kind.word();
+            at.add(key, format!("has no use with kind = {kind:?}"));
         }
     }
 }

@@ -24,11 +24,12 @@ pub(super) fn kind(at: &mut At<'_>, known: &Known<'_>) -> Option<RouteKind> {
         Some("call-api") => web::call_api(at, known)?,
         Some("session-api") => web::session_api(at)?,
         Some("http") => gateway::http(at),
+        Some("bot") => gateway::bot(at),
         Some(_) | None => {
             at.add(
                 "kind",
                 "must be \"voice-live\", \"relay\", \"acs-media\", \"event-grid\", \
-                 \"acs-callback\", \"call-api\", \"session-api\" or \"http\"",
+                 \"acs-callback\", \"call-api\", \"session-api\", \"http\" or \"bot\"",
             );
             return None;
         }

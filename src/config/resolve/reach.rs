@@ -102,7 +102,7 @@ pub(super) fn callers(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
         issuer.is_some_and(|issuer| {
             let ours = |audience: &String| VOICE_LIVE_AUDIENCES.contains(&audience.as_str());
             match route.kind {
-                RouteKind::Relay | RouteKind::Http(_) => true,
+                RouteKind::Relay | RouteKind::Http(_) | RouteKind::Bot(_) => true,
                 RouteKind::VoiceLive => issuer.audience.iter().all(ours),
                 RouteKind::AcsMedia(_)
                 | RouteKind::EventGrid(_)
@@ -134,6 +134,7 @@ pub(super) fn callers(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
                     RouteKind::AcsMedia(_) => ", and a call brings none of its own".to_owned(),
                     RouteKind::Relay
                     | RouteKind::Http(_)
+                    | RouteKind::Bot(_)
                     | RouteKind::EventGrid(_)
                     | RouteKind::AcsCallback
                     | RouteKind::CallApi(_)

@@ -60,7 +60,10 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
         let kind = upstream.service.kind();
         if route.kind.upstream().is_some_and(|wanted| kind != wanted) {
             let what = match route.kind {
-                RouteKind::VoiceLive | RouteKind::Relay | RouteKind::Http(_) => format!(
+                RouteKind::VoiceLive
+                | RouteKind::Relay
+                | RouteKind::Http(_)
+                | RouteKind::Bot(_) => format!(
                     "{} is of kind {:?}, the route is not",
                     upstream.name,
                     kind.word()

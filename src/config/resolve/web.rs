@@ -163,7 +163,11 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
             }
         }
         RouteKind::CallApi(_) | RouteKind::SessionApi(_) => {}
-        RouteKind::VoiceLive | RouteKind::Relay | RouteKind::Http(_) | RouteKind::AcsMedia(_) => {
+        RouteKind::VoiceLive
+        | RouteKind::Relay
+        | RouteKind::Http(_)
+        | RouteKind::Bot(_)
+        | RouteKind::AcsMedia(_) => {
             let written = at.written;
             for (key, is_written) in [
                 ("media", written.media.is_some()),

@@ -4,7 +4,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header, request};
 
 use crate::admission;
-use crate::config::{Http, Place, Route};
+use crate::config::{Place, Route};
 use crate::listener::http::Asked;
 
 /// Headers that go on from any client.
@@ -32,9 +32,9 @@ const PASS: [HeaderName; 20] = [
 ];
 
 /// Headers for the application.
-pub(super) fn headers(head: &request::Parts, http: &Http, asked: Asked) -> HeaderMap {
+pub(super) fn headers(head: &request::Parts, pass: &[HeaderName], asked: Asked) -> HeaderMap {
     let mut inward = HeaderMap::new();
-    for name in PASS.iter().chain(&http.pass) {
+    for name in PASS.iter().chain(pass) {
         for value in head.headers.get_all(name) {
             inward.append(name.clone(), value.clone());
         }

@@ -8,21 +8,25 @@
 //! The body is read whole before the application is asked: it is bounded, and whoever sends slowly
 //! keeps nobody waiting but the edge. An answer is passed on piece by piece.
 
+pub(super) mod activity;
 mod inward;
 mod path;
+mod told;
 
 use std::time::Instant;
 
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request};
 use hyper::body::Incoming;
+use tokio::sync::OwnedSemaphorePermit;
 
+use self::told::Whom;
 use super::body::{Body, Streamed};
 use super::http::{Asked, Doors, Open};
 use super::refusal::Refusal;
 use super::stranger::Stranger;
 use super::upgrade::{count_behind_hop, permit};
 use super::web::whole;
-use crate::admission::{self, Now, Told};
+use crate::admission::{self, Grant, Now, Told};
 use crate::config::{Http, Limits, Route};
 use crate::error::Reason;
 use crate::ids::SessionId;
@@ -53,6 +57,11 @@ pub(super) fn judge(
         let detail = "no protocol is switched to here";
         return Err(Refusal::new(Reason::BadRequest, detail));
     }
+    judge_length(route, limits, head)
+}
+
+/// Whether the body is within its bound, as its length is said to be.
+fn judge_length(route: &Route, limits: Limits, head: &request::Parts) -> Result<(), Refusal> {
     let length = head.headers.get(header::CONTENT_LENGTH);
     let length = length.map(|length| length.to_str().ok()?.trim().parse::<u64>().ok());
     let needs = [Method::POST, Method::PUT, Method::PATCH].contains(&head.method);
@@ -101,7 +110,6 @@ async fn pass_on(
     stranger: &Stranger,
     (head, body): (&request::Parts, Incoming),
 ) -> Result<Response<Body>, Refusal> {
-    let begun = Instant::now();
     let wanted = admission::Request {
         route: &open.route,
         head,
@@ -113,13 +121,29 @@ async fn pass_on(
     stranger.admitted();
     let permit = permit(doors)?;
     let limits = open.route.limits.over(doors.limits);
+    let body = whole(body, limits.client_message).await?;
+    let mut headers = inward::headers(head, &http.pass, asked);
+    let audience = http.assert.as_deref();
+    Whom::of(&grant).tell(doors, (&open.route, audience), Some(&body), &mut headers)?;
     let asking = Asking {
         method: head.method.clone(),
         target: inward::target(head, &open.route),
-        headers: inward::headers(head, http, asked),
-        body: whole(body, limits.client_message).await?,
+        headers,
+        body,
     };
-    let request = SessionId::random();
+    ask(doors, open, (grant, permit), asked, asking).await
+}
+
+/// Asks the application, and answers with what it says.
+async fn ask(
+    doors: &Doors,
+    open: &Open,
+    (grant, permit): (Grant, OwnedSemaphorePermit),
+    asked: Asked,
+    asking: Asking,
+) -> Result<Response<Body>, Refusal> {
+    let (begun, request) = (Instant::now(), SessionId::random());
+    let limits = open.route.limits.over(doors.limits);
     let want = grant.want(&open.route.name, request);
     let pace = Pace {
         idle: limits.idle,
@@ -131,17 +155,15 @@ async fn pass_on(
         Refusal::from(failure)
     })?;
     open.metrics.admitted.increment(1);
-    let status = response.status();
-    doors
-        .metrics
-        .app_answered(&open.route.name, status.as_u16(), begun.elapsed());
+    let (status, took) = (response.status().as_u16(), begun.elapsed());
+    doors.metrics.app_answered(&open.route.name, status, took);
     tracing::debug!(
         %request,
         route = %open.route.name,
         subject = %grant.subject(),
         client = %asked.peer,
-        status = status.as_u16(),
-        took_ms = begun.elapsed().as_millis() as u64,
+        status,
+        took_ms = took.as_millis() as u64,
         "request answered"
     );
     Ok(response.map(|answer| {
@@ -172,12 +194,15 @@ impl Inward {
 
 /// Judges an upgrade, and takes what of it goes on.
 pub(super) fn through(
+    doors: &Doors,
     head: &request::Parts,
     (route, http): (&Route, &Http),
+    grant: &Grant,
     asked: Asked,
 ) -> Result<Inward, Refusal> {
     path::judge(head.uri.path()).map_err(|detail| Refusal::new(Reason::BadRequest, detail))?;
-    let mut headers = inward::headers(head, http, asked);
+    let mut headers = inward::headers(head, &http.pass, asked);
+    Whom::of(grant).tell(doors, (route, http.assert.as_deref()), None, &mut headers)?;
     headers.remove(header::CONTENT_TYPE);
     Ok(Inward {
         target: inward::target(head, route),

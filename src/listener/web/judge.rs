@@ -32,6 +32,7 @@ pub(in crate::listener) fn judge(
             | RouteKind::VoiceLive
             | RouteKind::Relay
             | RouteKind::Http(_)
+            | RouteKind::Bot(_)
             | RouteKind::AcsMedia(_),
             _,
         ) => "POST",

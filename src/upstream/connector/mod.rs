@@ -219,7 +219,7 @@ impl Connector {
         replaced: &mut bool,
         until: Deadline,
     ) -> Result<Sent, Failure> {
-        let exchange = async |token: HeaderValue| {
+        let exchange = |token: HeaderValue| async move {
             let json = HeaderValue::from_static("application/json; charset=utf-8");
             let asking = Asking {
                 method: Method::POST,

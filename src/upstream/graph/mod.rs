@@ -196,7 +196,7 @@ impl Graph {
         replaced: &mut bool,
         until: Deadline,
     ) -> Result<Page, Attempt> {
-        let exchange = async |token: HeaderValue| {
+        let exchange = |token: HeaderValue| async move {
             let asking = Asking {
                 method: Method::GET,
                 headers: vec![(header::AUTHORIZATION, token)],

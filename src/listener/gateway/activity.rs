@@ -1,0 +1,127 @@
+//! Activities of the Bot Connector: taken, and passed on with the edge's word on who speaks.
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header, request};
+use http_body_util::Full;
+use hyper::body::Incoming;
+
+use super::told::Whom;
+use crate::admission::{self, Now, Told};
+use crate::bot::{Heard, Refused};
+use crate::config::{BotRoute, Limits, Route};
+use crate::error::Reason;
+use crate::listener::body::Body;
+use crate::listener::http::{Asked, Doors, Open};
+use crate::listener::refusal::Refusal;
+use crate::listener::stranger::Stranger;
+use crate::listener::upgrade::{count_behind_hop, permit};
+use crate::listener::web::whole;
+use crate::upstream::app::Asking;
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Refusal {
+        Refusal::new(refused.reason, refused.detail)
+    }
+}
+
+/// Whether the head is one of an activity, as far as that can be told without knowing who posts it.
+pub(in crate::listener) fn judge(
+    route: &Route,
+    limits: Limits,
+    head: &request::Parts,
+) -> Result<(), Refusal> {
+    if head.method != Method::POST {
+        return Err(Refusal {
+            allow: "POST".into(),
+            ..Refusal::with_status(StatusCode::METHOD_NOT_ALLOWED, "the method is not for here")
+        });
+    }
+    super::judge_length(route, limits, head)?;
+    let mut types = head.headers.get_all(header::CONTENT_TYPE).iter();
+    let said = match (types.next(), types.next()) {
+        (Some(one), None) => one.to_str().ok(),
+        _ => None,
+    };
+    let said = said.and_then(|said| said.split(';').next()).map(str::trim);
+    let json = said.is_some_and(|said| said.eq_ignore_ascii_case("application/json"));
+    if !json || head.headers.contains_key(header::CONTENT_ENCODING) {
+        return Err(Refusal::with_status(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "the body must be JSON, as it is",
+        ));
+    }
+    Ok(())
+}
+
+/// Answers an activity with what the application says.
+pub(in crate::listener) async fn answer(
+    doors: &Doors,
+    (open, bot): (&Open, &BotRoute),
+    asked: Asked,
+    stranger: &Stranger,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Refusal> {
+    let (head, body) = request.into_parts();
+    judge(&open.route, doors.limits, &head)?;
+    count_behind_hop(doors, asked, stranger)?;
+    tokio::select! {
+        biased;
+        () = doors.stop.cancelled() => Err(Refusal::new(Reason::Draining, "try another instance")),
+        answered = take(doors, (open, bot), asked, stranger, (&head, body)) => answered,
+    }
+}
+
+async fn take(
+    doors: &Doors,
+    (open, bot): (&Open, &BotRoute),
+    asked: Asked,
+    stranger: &Stranger,
+    (head, body): (&request::Parts, Incoming),
+) -> Result<Response<Body>, Refusal> {
+    let wanted = admission::Request {
+        route: &open.route,
+        head,
+        peer: asked.peer.ip,
+        by_hop: asked.by_hop,
+        now: Now::read(),
+    };
+    let grant = doors.admission.decide(wanted, &mut Told::nobody()).await?;
+    stranger.admitted();
+    let permit = permit(doors)?;
+    let most = open.route.limits.over(doors.limits).client_message;
+    let body = whole(body, most).await?;
+    let caller = match doors.bot.hear(&grant, &body)? {
+        Heard::Ours(caller) => caller,
+        Heard::Outsiders(outsider) => {
+            doors.bot.turn_away(&open.route.name, bot, &outsider);
+            open.metrics.admitted.increment(1);
+            doors
+                .metrics
+                .refused(Some(&open.route.name), Reason::Forbidden);
+            tracing::info!(
+                route = %open.route.name,
+                tenant = %outsider.tenant(),
+                activity = outsider.kind().word(),
+                "somebody of another tenant was turned away"
+            );
+            return Ok(Response::new(Body::from(Full::<Bytes>::default())));
+        }
+    };
+    let mut headers = super::inward::headers(head, &bot.pass, asked);
+    let whom = Whom::of_activity(&grant, &caller);
+    whom.tell(
+        doors,
+        (&open.route, bot.assert.as_deref()),
+        Some(&body),
+        &mut headers,
+    )?;
+    let json = HeaderValue::from_static("application/json; charset=utf-8");
+    headers.insert(header::CONTENT_TYPE, json);
+    let asking = Asking {
+        method: Method::POST,
+        target: head.uri.path().to_owned(),
+        headers,
+        body,
+    };
+    super::ask(doors, open, (grant, permit), asked, asking).await
+}

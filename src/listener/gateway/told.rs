@@ -1,0 +1,97 @@
+//! What an application is told of who asks: the edge's signed word, and headers for those who take
+//! the network's.
+
+use std::time::SystemTime;
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::admission::Grant;
+use crate::admission::bot::BotCaller;
+use crate::config::Route;
+use crate::error::Reason;
+use crate::ids::EntraId;
+use crate::listener::http::Doors;
+use crate::listener::refusal::Refusal;
+use crate::upstream::assertion::Claims;
+
+const ASSERTION: HeaderName = HeaderName::from_static("x-tonegate-assertion");
+const TENANT: HeaderName = HeaderName::from_static("x-tonegate-tenant-id");
+const USER: HeaderName = HeaderName::from_static("x-tonegate-user-id");
+
+/// Who asks, as far as it is known.
+pub(super) struct Whom<'a> {
+    subject: String,
+    tenant: Option<EntraId>,
+    user: Option<EntraId>,
+    conversation: Option<&'a str>,
+    channel: Option<&'a str>,
+}
+
+impl<'a> Whom<'a> {
+    /// Whom the credential names.
+    pub(super) fn of(grant: &'a Grant) -> Whom<'a> {
+        let person = grant.person();
+        Whom {
+            subject: grant.subject().to_string(),
+            tenant: person.as_ref().map(|(tenant, _)| tenant.clone()),
+            user: person.map(|(_, user)| user),
+            conversation: None,
+            channel: None,
+        }
+    }
+
+    /// Whom the connector speaks for.
+    pub(super) fn of_activity(grant: &Grant, caller: &'a BotCaller) -> Whom<'a> {
+        let reference = caller.reference();
+        Whom {
+            subject: grant.subject().to_string(),
+            tenant: Some(caller.tenant().clone()),
+            user: caller.user().cloned(),
+            conversation: Some(&reference.conversation),
+            channel: Some(&reference.channel),
+        }
+    }
+
+    /// Writes it; clients' headers of these names are never among those that go on.
+    pub(super) fn tell(
+        &self,
+        doors: &Doors,
+        (route, audience): (&Route, Option<&str>),
+        body: Option<&[u8]>,
+        headers: &mut HeaderMap,
+    ) -> Result<(), Refusal> {
+        for (name, id) in [(TENANT, &self.tenant), (USER, &self.user)] {
+            let value = id.as_ref().map(|id| HeaderValue::try_from(id.as_str()));
+            headers.extend(value.and_then(Result::ok).map(|value| (name, value)));
+        }
+        let (Some(audience), Some(assertions)) = (audience, &doors.assertions) else {
+            return Ok(());
+        };
+        let claims = Claims {
+            audience,
+            route: &route.name,
+            subject: &self.subject,
+            oid: self.user.as_ref(),
+            tenant: self.tenant.as_ref(),
+            roles: &[],
+            scope: None,
+            conversation: self.conversation,
+            channel: self.channel,
+            body: body.filter(|body| !body.is_empty()),
+        };
+        let unsigned = |_| Refusal::new(Reason::Internal, "what the edge says cannot be signed");
+        let assertion = assertions
+            .sign(&claims, SystemTime::now())
+            .map_err(unsigned)?;
+        let value = HeaderValue::try_from(assertion.expose());
+        let mut value = value.map_err(|_| {
+            Refusal::new(
+                Reason::Internal,
+                "what the edge says cannot stand in a header",
+            )
+        })?;
+        value.set_sensitive(true);
+        headers.insert(ASSERTION, value);
+        Ok(())
+    }
+}
