@@ -45,6 +45,7 @@ fn with_keys(keys: Vec<ApiKey>) -> Admission {
         acs: None,
         assertion: None,
         graph: None,
+        roles: None,
         bot: None,
         upstreams: Vec::new(),
         routes: Vec::new(),

@@ -9,6 +9,8 @@
 //! Not here: HTTP (`listener`), the token and what it proves (`admission`), what goes to the connector
 //! (`upstream`).
 
+pub mod roles;
+
 use std::sync::Arc;
 use std::time::Instant;
 

@@ -14,6 +14,7 @@ mod graph;
 mod limits;
 mod phone;
 mod resolve;
+mod roles;
 mod route;
 mod show;
 mod store;
@@ -40,6 +41,7 @@ pub use self::phone::{
     Ani, Bridge, Calls, CodeLength, Dialled, Feeds, Flow, Gate, KnownBy, Phone, Prompts, Spend,
     VoiceSession,
 };
+pub use self::roles::{Directory, Roles, RolesBy};
 pub use self::route::{
     BELOW, BotRoute, CALL, CALL_SECRET, CallApi, Dtmf, Enter, EventGrid, Http, Parameter, Pass,
     Place, Refuse, Route, RouteKind, SessionApi, Way,
@@ -103,6 +105,8 @@ pub struct Live {
     pub assertion: Option<Assertion>,
     /// `None`: who reports to whom is not asked.
     pub graph: Option<Graph>,
+    /// `None`: whom somebody may see is for applications to decide.
+    pub roles: Option<Roles>,
     /// `None`: the edge is no bot.
     pub bot: Option<Bot>,
     pub upstreams: Vec<Upstream>,

@@ -404,6 +404,7 @@ mod tests {
             acs: None,
             assertion: None,
             graph: None,
+            roles: None,
             bot: None,
             upstreams: Vec::new(),
             routes: Vec::new(),

@@ -6,6 +6,7 @@
 
 use aws_lc_rs::hmac;
 
+use super::people::About;
 use crate::config::{KeyForms, Piece, Template};
 use crate::ids::{CallId, ForeignId, PhoneNumber};
 use crate::label::Label;
@@ -132,6 +133,16 @@ impl Keys {
     /// What the failures of a route are counted by.
     pub(super) fn fails_of_route(&self, route: &Label) -> String {
         format!("{}fails:route:{route}", self.prefix)
+    }
+
+    /// A note about a person. Ids of Entra hold no separator.
+    pub(super) fn note(&self, about: About<'_>) -> String {
+        let About {
+            note,
+            tenant,
+            person,
+        } = about;
+        format!("{}{}:{tenant}:{person}", self.prefix, note.word())
     }
 
     /// By whom a session key was used, in a cluster only: in the slot of the key itself.

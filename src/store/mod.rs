@@ -19,6 +19,8 @@
 //! | `event:{sha256 of an event's source and id}` | string: who took it | 10 min | `claim` | `claim` |
 //! | `tones:{{call}}` | hash: place of a key that a callback told of → the key | 2 min, anew with each | `add_tones` | `tones` |
 //! | `fails:ani:{ani}`, `fails:key:{sha256 of a key}`, `fails:route:{route}` | set of failed tries | the window of its rate | `try_code` | `try_code` |
+//! | `reference:{tenant}:{person}`, `quiet:…`, `scope:…` | string: where to write to somebody of Entra, that they want to hear nothing, whom they may see | as their settings say | `put_note` | `note` |
+//! | `person:{tenant}:{person}` | string: JSON of who somebody is to the customer | as its writer says | the customer | `note` |
 //! | `used:{{session key}}` | string: the try that consumed it; in a cluster only | 60 s | `try_code`, `enter` | the same, after a lost answer |
 //!
 //! To take a verdict back, delete `live:{{call}}`: no other socket gets in by it, while a session that
@@ -31,12 +33,14 @@
 mod events;
 mod key;
 mod memory;
+mod people;
 mod redis;
 
 use std::time::{Duration, Instant, SystemTime};
 
 pub use self::events::{Kept, Tones};
 pub use self::key::{Keys, SessionKey};
+pub use self::people::{About, Note};
 pub use self::redis::Unusable;
 
 use self::memory::Memory;

@@ -12,6 +12,7 @@ mod bearer;
 pub mod call_automation;
 pub mod connector;
 mod credential;
+pub mod directory;
 pub mod fetch;
 pub mod graph;
 mod host;

@@ -17,7 +17,7 @@ use toml::{Table, Value};
 pub(super) use self::bot::{Assertion, Bot};
 pub(super) use self::route::{Gate, Route};
 pub(super) use self::schema::text as schema;
-pub(super) use self::table::{Acs, Calls, Credential, File, Issuer, Store, Upstream};
+pub(super) use self::table::{Acs, Calls, Credential, File, Issuer, Roles, Store, Upstream};
 use super::env::{self, Environment};
 
 /// Why the settings cannot be used. The text is for the operator and holds no secret.
@@ -216,8 +216,10 @@ fn anchor_paths(table: &mut Table, file: &Path) {
     if let Some(Value::Array(keys)) = table.get_mut("assertion").and_then(|t| t.get_mut("keys")) {
         keys.iter_mut().for_each(anchor_path);
     }
-    if let Some(graph) = table.get_mut("graph") {
-        anchor_roots(graph);
+    for asked in ["graph", "roles"] {
+        if let Some(asked) = table.get_mut(asked) {
+            anchor_roots(asked);
+        }
     }
     if let Some(bot) = table.get_mut("bot") {
         anchor(Some(&mut *bot), "secret_file");

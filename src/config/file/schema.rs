@@ -75,6 +75,7 @@ one_of!(
 );
 one_of!(issuer_kind, "entra", "oidc", "acs", "event-grid", "bot");
 one_of!(cloud, "public", "us-gov", "china");
+one_of!(roles_by, "graph", "http", "store");
 one_of!(known_by, "record", "url");
 one_of!(spend, "token", "call");
 one_of!(flow, "pstn", "sip", "sip-header", "api", "open");

@@ -17,6 +17,7 @@ mod origin;
 mod phone;
 mod reach;
 mod relay;
+mod roles;
 mod route;
 mod store;
 mod template;
@@ -47,6 +48,7 @@ pub(super) fn resolve(file: File, variables: &Environment) -> Result<Settings, U
     let acs = acs::acs(&file, variables, &mut problems);
     let assertion = assertion::assertion(&file, &mut problems);
     let graph = graph::graph(&file, variables, &mut problems);
+    let roles = roles::roles(&file, &mut problems);
     let bot = bot::bot(&file, variables, &mut problems);
     let upstreams = upstream::upstreams(&file, variables, &mut problems);
     let known = route::Known {
@@ -72,6 +74,7 @@ pub(super) fn resolve(file: File, variables: &Environment) -> Result<Settings, U
                 acs,
                 assertion,
                 graph,
+                roles,
                 bot,
                 upstreams,
                 routes,

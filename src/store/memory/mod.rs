@@ -4,6 +4,7 @@
 //! cleared away when room is wanted.
 
 mod events;
+mod people;
 mod table;
 
 use std::collections::BTreeMap;
@@ -41,6 +42,8 @@ struct State {
     claims: Table<Digest, SessionId>,
     /// Keys that callbacks told of, by their place.
     tones: Table<CallId, BTreeMap<u32, char>>,
+    /// About people.
+    notes: Table<String, String>,
 }
 
 /// One try of one session.
@@ -66,6 +69,7 @@ impl Memory {
             policy,
             state: Mutex::new(State {
                 calls: Table::new(entries),
+                notes: Table::new(entries),
                 live: Table::new(entries),
                 tries: Table::new(entries),
                 spent: Table::new(entries),

@@ -13,6 +13,7 @@ mod cluster;
 mod connect;
 mod events;
 mod one;
+mod people;
 mod record;
 mod script;
 mod told;
