@@ -112,7 +112,7 @@ pub(super) fn judge(route: &Route, limits: Limits, head: &request::Parts) -> Res
 pub(super) async fn answer(
     doors: &Doors,
     open: &Open,
-    asked: Asked,
+    asked: Asked<'_>,
     stranger: &Stranger,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Refusal> {
@@ -131,7 +131,7 @@ pub(super) async fn answer(
 async fn admitted(
     doors: &Doors,
     open: &Open,
-    asked: Asked,
+    asked: Asked<'_>,
     stranger: &Stranger,
     (head, body): (&request::Parts, Incoming),
 ) -> Result<Response<Full<Bytes>>, Refusal> {
@@ -140,6 +140,7 @@ async fn admitted(
         head,
         peer: asked.peer.ip,
         by_hop: asked.by_hop,
+        certificate: asked.certificate,
         now: Now::read(),
     };
     if let (&Method::OPTIONS, RouteKind::EventGrid(events)) = (&head.method, &open.route.kind) {
