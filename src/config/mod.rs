@@ -7,6 +7,7 @@
 mod acs;
 mod assertion;
 mod bot;
+mod certificate;
 mod connector;
 mod env;
 mod file;
@@ -32,6 +33,7 @@ use jsonwebtoken::Algorithm;
 pub use self::acs::{ACS_SCOPE, Acs, AcsAudio, AcsCredential, Channels, Streaming};
 pub use self::assertion::Assertion;
 pub use self::bot::{Bot, ServiceOrigin};
+pub use self::certificate::{Certificate, Mark};
 pub use self::connector::{Connector, ServiceHosts};
 pub use self::env::{Environment, log_filter};
 pub use self::file::Unusable;
@@ -86,6 +88,8 @@ pub struct Boot {
 pub struct Identity {
     pub chain_pem: String,
     pub key_pem: Secret,
+    /// Who signs the certificates of clients; `None`: clients are not asked for one.
+    pub client_roots: Option<String>,
 }
 
 /// What may change while the process lives.
@@ -95,6 +99,7 @@ pub struct Live {
     /// `None`: whoever connects is the client.
     pub hops: Option<Hops>,
     pub keys: Vec<ApiKey>,
+    pub certificates: Vec<Certificate>,
     /// One source of keys each; those of one bot have one name.
     pub issuers: Vec<Issuer>,
     /// `None`: no phone calls.

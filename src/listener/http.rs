@@ -29,7 +29,7 @@ use super::refusal::{Refusal, frames, problem, raw};
 use super::stranger::Stranger;
 use super::upgrade::{shake, upgrade};
 use super::web::{self, Web};
-use crate::admission::{Admission, Peer};
+use crate::admission::{Admission, Certificate, Peer};
 use crate::bot::Bot;
 use crate::config::{self, Hops, KnownBy, Limits, Refuse};
 use crate::error::Reason;
@@ -102,11 +102,13 @@ pub struct Open {
 
 /// The connection that a request came on.
 #[derive(Clone, Copy)]
-pub struct Asked {
+pub struct Asked<'a> {
     /// The client; until the head is read, where a hop speaks HTTP, that hop.
     pub peer: Peer,
     /// The socket's peer is a hop that speaks HTTP: its headers say who the client is.
     pub by_hop: bool,
+    /// What the socket's peer has proved in the TLS handshake.
+    pub certificate: Option<&'a Certificate>,
     pub accepted: Instant,
     /// The head must be whole by then.
     pub deadline: Deadline,
@@ -124,7 +126,7 @@ pub struct Begun {
 /// apart by `leg` for the session that begins.
 pub(super) async fn serve<S>(
     io: S,
-    asked: Asked,
+    asked: Asked<'_>,
     stranger: Stranger,
     doors: &Arc<Doors>,
     leg: impl FnOnce(S, Bytes) -> Leg<TcpStream>,
@@ -231,7 +233,7 @@ async fn stopped(doors: &Doors) {
 async fn not_asked<S: AsyncRead + AsyncWrite + Unpin>(
     mut io: S,
     unread: Unread,
-    asked: Asked,
+    asked: Asked<'_>,
     doors: &Doors,
 ) {
     let refusal = match unread {
@@ -248,7 +250,7 @@ async fn not_asked<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// hyper could not serve a request that had passed the judge, or the client went.
-fn not_served(doors: &Doors, asked: Asked, error: &hyper::Error, course: Course) {
+fn not_served(doors: &Doors, asked: Asked<'_>, error: &hyper::Error, course: Course) {
     let (route, peer) = match course {
         Course::Unasked => (None, asked.peer),
         Course::Asked(route, peer) => (route, peer),
@@ -274,7 +276,7 @@ type Answer = (Response<Body>, Course);
 
 async fn answer(
     doors: &Doors,
-    asked: Asked,
+    asked: Asked<'_>,
     peer: Result<Peer, &'static str>,
     stranger: &Stranger,
     request: Request<Incoming>,
@@ -320,7 +322,7 @@ async fn answer(
 async fn upgraded(
     doors: &Doors,
     open: &Open,
-    asked: Asked,
+    asked: Asked<'_>,
     stranger: &Stranger,
     request: Request<Incoming>,
 ) -> Answer {
@@ -356,7 +358,7 @@ fn route<'a, B>(doors: &'a Doors, request: &Request<B>) -> Option<&'a Open> {
 }
 
 /// One counter, one log line.
-fn note_refusal(doors: &Doors, asked: Asked, refusal: &Refusal, route: Option<&Label>) {
+fn note_refusal(doors: &Doors, asked: Asked<'_>, refusal: &Refusal, route: Option<&Label>) {
     doors.metrics.refused(route, refusal.reason);
     tracing::debug!(
         route = route.map(tracing::field::display),
@@ -399,6 +401,7 @@ mod tests {
             limits: Limits::default(),
             hops: None,
             keys: Vec::new(),
+            certificates: Vec::new(),
             issuers: Vec::new(),
             calls: None,
             acs: None,
@@ -433,6 +436,7 @@ mod tests {
         let asked = Asked {
             peer: std::net::SocketAddr::from(([127, 0, 0, 1], 1)).into(),
             by_hop: false,
+            certificate: None,
             accepted: Instant::now(),
             deadline: Deadline::now() + Duration::from_secs(5),
         };

@@ -185,7 +185,7 @@ fn issuers(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
     // What is wrong with an issuer that is unknown has been told.
     let fits = |way: &Way| match way {
         Way::Issuer(_) => signs_for_bots(way) != Some(false),
-        Way::Key | Way::EasyAuth | Way::Call | Way::Anyone => false,
+        Way::Key | Way::Certificate | Way::EasyAuth | Way::Call | Way::Anyone => false,
     };
     if of_bot && !ways.iter().all(fits) {
         at.add(

@@ -88,6 +88,7 @@ fn client(
     chain_pem.zip(key_pem).map(|(chain_pem, key_pem)| Identity {
         chain_pem,
         key_pem: Secret::new(key_pem),
+        client_roots: None,
     })
 }
 

@@ -57,7 +57,7 @@ pub(in crate::listener) fn judge(
 pub(in crate::listener) async fn answer(
     doors: &Doors,
     (open, bot): (&Open, &BotRoute),
-    asked: Asked,
+    asked: Asked<'_>,
     stranger: &Stranger,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Refusal> {
@@ -74,7 +74,7 @@ pub(in crate::listener) async fn answer(
 async fn take(
     doors: &Doors,
     (open, bot): (&Open, &BotRoute),
-    asked: Asked,
+    asked: Asked<'_>,
     stranger: &Stranger,
     (head, body): (&request::Parts, Incoming),
 ) -> Result<Response<Body>, Refusal> {
@@ -82,6 +82,7 @@ async fn take(
         route: &open.route,
         head,
         peer: asked.peer.ip,
+        certificate: asked.certificate,
         by_hop: asked.by_hop,
         now: Now::read(),
     };

@@ -32,7 +32,7 @@ const PASS: [HeaderName; 20] = [
 ];
 
 /// Headers for the application.
-pub(super) fn headers(head: &request::Parts, pass: &[HeaderName], asked: Asked) -> HeaderMap {
+pub(super) fn headers(head: &request::Parts, pass: &[HeaderName], asked: Asked<'_>) -> HeaderMap {
     let mut inward = HeaderMap::new();
     for name in PASS.iter().chain(pass) {
         for value in head.headers.get_all(name) {

@@ -89,7 +89,7 @@ fn judge_length(route: &Route, limits: Limits, head: &request::Parts) -> Result<
 pub(super) async fn answer(
     doors: &Doors,
     (open, http): (&Open, &Http),
-    asked: Asked,
+    asked: Asked<'_>,
     stranger: &Stranger,
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Refusal> {
@@ -106,7 +106,7 @@ pub(super) async fn answer(
 async fn pass_on(
     doors: &Doors,
     (open, http): (&Open, &Http),
-    asked: Asked,
+    asked: Asked<'_>,
     stranger: &Stranger,
     (head, body): (&request::Parts, Incoming),
 ) -> Result<Response<Body>, Refusal> {
@@ -114,6 +114,7 @@ async fn pass_on(
         route: &open.route,
         head,
         peer: asked.peer.ip,
+        certificate: asked.certificate,
         by_hop: asked.by_hop,
         now: Now::read(),
     };
@@ -139,7 +140,7 @@ async fn ask(
     doors: &Doors,
     open: &Open,
     (grant, permit): (Grant, OwnedSemaphorePermit),
-    asked: Asked,
+    asked: Asked<'_>,
     asking: Asking,
 ) -> Result<Response<Body>, Refusal> {
     let (begun, request) = (Instant::now(), SessionId::random());
@@ -198,7 +199,7 @@ pub(super) fn through(
     head: &request::Parts,
     (route, http): (&Route, &Http),
     grant: &Grant,
-    asked: Asked,
+    asked: Asked<'_>,
 ) -> Result<Inward, Refusal> {
     path::judge(head.uri.path()).map_err(|detail| Refusal::new(Reason::BadRequest, detail))?;
     let mut headers = inward::headers(head, &http.pass, asked);
