@@ -29,6 +29,7 @@ pub mod issuer;
 pub mod platform;
 pub mod signal;
 pub mod stream;
+mod token;
 pub mod voice_live;
 
 #[cfg(test)]
