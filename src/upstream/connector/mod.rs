@@ -271,3 +271,51 @@ fn unanswered(failed: fetch::Failed) -> Failure {
         fetch::Failed::Status(status) => Failure::of_status(status, None),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{IdentitySource, ManagedIdentity, Roots};
+    use crate::ids::EntraId;
+    use crate::metrics::Metrics;
+    use std::time::Duration;
+
+    /// Nothing is listening where it would write.
+    #[tokio::test]
+    async fn c24_more_messages_than_there_are_places_are_not_sent_and_counted() {
+        let metrics = Arc::new(Metrics::new());
+        let to: Reference = serde_json::from_value(reference::tests::written()).unwrap();
+        let (origin, _) = ServiceOrigin::of(to.service_url()).unwrap();
+        let settings = config::Bot {
+            app_id: EntraId::new("99999999-8888-7777-6666-555555555555").unwrap(),
+            tenant: None,
+            identity: ManagedIdentity {
+                source: IdentitySource::Imds {
+                    base: "http://127.0.0.1:1".to_owned(),
+                },
+                client_id: None,
+                scope: "https://api.botframework.com/.default".to_owned(),
+            },
+            services: vec![origin],
+            roots: Roots::System,
+            timeout: Duration::from_millis(50),
+            total: Duration::from_millis(50),
+        };
+        let bot = Connector::new(settings, metrics.clone()).unwrap();
+        let hit = r#"tonegate_limit_hits_total{limit="bot"}"#;
+        let places = bot.turns.places.try_acquire_many(PLACES as u32).unwrap();
+        let failure = bot.reply(&to, None, "No.").await.unwrap_err();
+        assert_eq!(failure.kind, Kind::Crowded);
+        assert!(metrics.render().contains(&format!("{hit} 1")));
+        drop(places);
+        // A place, and no slot in time.
+        let slots = bot.turns.slots.try_acquire_many(SLOTS as u32).unwrap();
+        assert!(bot.reply(&to, None, "No.").await.is_err());
+        assert!(metrics.render().contains(&format!("{hit} 2")));
+        drop(slots);
+        // A turn, and no token, as nobody fetches any.
+        let failure = bot.reply(&to, None, "No.").await.unwrap_err();
+        assert_eq!(failure.kind, Kind::Unauthorized);
+        assert!(metrics.render().contains(&format!("{hit} 2")));
+    }
+}

@@ -225,3 +225,48 @@ impl Graph {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{IdentitySource, ManagedIdentity, Roots};
+    use crate::metrics::Metrics;
+    use std::time::Duration;
+
+    /// Nothing is listening where it would ask.
+    #[tokio::test]
+    async fn c12_more_lists_than_there_are_places_are_not_fetched_and_counted() {
+        let metrics = Arc::new(Metrics::new());
+        let settings = config::Graph {
+            host: "localhost".to_owned(),
+            port: 1,
+            roots: Roots::System,
+            identity: ManagedIdentity {
+                source: IdentitySource::Imds {
+                    base: "http://127.0.0.1:1".to_owned(),
+                },
+                client_id: None,
+                scope: "https://graph.microsoft.com/.default".to_owned(),
+            },
+            timeout: Duration::from_millis(50),
+            total: Duration::from_millis(50),
+        };
+        let graph = Graph::new(settings, metrics.clone()).unwrap();
+        let person = EntraId::new("0000000a-1111-4222-8333-0123456789ab").unwrap();
+        let hit = r#"tonegate_limit_hits_total{limit="graph"}"#;
+        let places = graph.turns.places.try_acquire_many(PLACES as u32).unwrap();
+        let failure = graph.direct_reports(&person).await.unwrap_err();
+        assert_eq!(failure.kind, Kind::Timeout);
+        assert!(metrics.render().contains(&format!("{hit} 1")));
+        drop(places);
+        // A place, and no slot in time.
+        let slots = graph.turns.slots.try_acquire_many(SLOTS as u32).unwrap();
+        assert!(graph.direct_reports(&person).await.is_err());
+        assert!(metrics.render().contains(&format!("{hit} 2")));
+        drop(slots);
+        // A turn, and no token, as nobody fetches any.
+        let failure = graph.direct_reports(&person).await.unwrap_err();
+        assert_eq!(failure.kind, Kind::Unauthorized);
+        assert!(metrics.render().contains(&format!("{hit} 2")));
+    }
+}

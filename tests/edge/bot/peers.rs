@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 use tonegate::config::{Environment, Settings};
 use tonegate::metrics::Metrics;
@@ -43,8 +44,7 @@ impl Peers {
     /// A platform that gives tokens for `resource`, by IMDS or, over TLS, as Entra.
     pub async fn new(resource: &str, tls: bool, more: impl FnOnce(&mut Options)) -> Peers {
         let authority = Authority::new("test authority");
-        let provider = Issuer::bind(issuer::Options::loopback()).await.unwrap();
-        let provider = provider.provider();
+        let provider = PROVIDER.get_or_init(provider).await.clone();
         let stop = CancellationToken::new();
         let mut options = Options {
             identity: tls.then(|| localhost(&authority)),
@@ -106,6 +106,14 @@ impl Peers {
         self.platform.asked()
     }
 }
+
+/// Its keys take a while to make.
+async fn provider() -> Arc<Provider> {
+    let issuer = Issuer::bind(issuer::Options::loopback()).await;
+    issuer.unwrap().provider()
+}
+
+static PROVIDER: OnceCell<Arc<Provider>> = OnceCell::const_new();
 
 fn localhost(authority: &Authority) -> Identity {
     authority.issue(&["localhost", "127.0.0.1"]).unwrap()
