@@ -195,12 +195,10 @@ impl Connector {
     /// Sends until there is an answer that stays, attempts or time are used up.
     async fn deliver(&self, message: &Message<'_>, deadline: Deadline) -> Result<Sent, Failure> {
         let mut pauses = Pauses::new();
-        // A token that was refused is replaced once; that is no attempt of its own.
-        let mut replaced = false;
         let mut attempts = ATTEMPTS;
         loop {
             let until = deadline.min(Deadline::now() + self.settings.timeout);
-            let failure = match self.attempt(message, &mut replaced, until).await {
+            let failure = match self.attempt(message, until).await {
                 Ok(sent) => return Ok(sent),
                 Err(failure) => failure,
             };
@@ -213,12 +211,7 @@ impl Connector {
         }
     }
 
-    async fn attempt(
-        &self,
-        message: &Message<'_>,
-        replaced: &mut bool,
-        until: Deadline,
-    ) -> Result<Sent, Failure> {
+    async fn attempt(&self, message: &Message<'_>, until: Deadline) -> Result<Sent, Failure> {
         let exchange = async |token: HeaderValue| {
             let json = HeaderValue::from_static("application/json; charset=utf-8");
             let asking = Asking {
@@ -233,7 +226,7 @@ impl Connector {
             };
             fetch::send(message.host, message.target.clone(), asking, wanted, until).await
         };
-        let answer = bearer::send(&self.identity, replaced, until, exchange).await;
+        let answer = bearer::send(&self.identity, until, exchange).await;
         let answer = answer.map_err(|lost| match lost {
             Lost::NoToken => {
                 Failure::new(Kind::Unauthorized, "there is no token for the edge itself")

@@ -149,10 +149,8 @@ impl Graph {
         let first = format!("{VERSION}users/{person}/directReports?$select=id&$top={PAGE}");
         let mut target: Uri = first.parse().expect("a GUID needs no escaping");
         let mut reports = BTreeSet::new();
-        // A token that was refused is replaced once; that is no attempt of its own.
-        let mut replaced = false;
         for _ in 0..PAGES_MAX {
-            let page = self.page(&target, &mut replaced, deadline).await?;
+            let page = self.page(&target, deadline).await?;
             reports.extend(page.users);
             if reports.len() > REPORTS_MAX {
                 return Err(too_many);
@@ -166,17 +164,12 @@ impl Graph {
     }
 
     /// Asks until there is an answer that stays, attempts or time are used up.
-    async fn page(
-        &self,
-        target: &Uri,
-        replaced: &mut bool,
-        deadline: Deadline,
-    ) -> Result<Page, Failure> {
+    async fn page(&self, target: &Uri, deadline: Deadline) -> Result<Page, Failure> {
         let mut pauses = Pauses::new();
         let mut attempts = ATTEMPTS;
         loop {
             let until = deadline.min(Deadline::now() + self.settings.timeout);
-            let attempt = match self.ask(target, replaced, until).await {
+            let attempt = match self.ask(target, until).await {
                 Ok(page) => return Ok(page),
                 Err(attempt) => attempt,
             };
@@ -190,12 +183,7 @@ impl Graph {
         }
     }
 
-    async fn ask(
-        &self,
-        target: &Uri,
-        replaced: &mut bool,
-        until: Deadline,
-    ) -> Result<Page, Attempt> {
+    async fn ask(&self, target: &Uri, until: Deadline) -> Result<Page, Attempt> {
         let exchange = async |token: HeaderValue| {
             let asking = Asking {
                 method: Method::GET,
@@ -205,7 +193,7 @@ impl Graph {
             let wanted = |status| (status == StatusCode::OK).then_some(BODY_MAX);
             fetch::send(&self.host, target.clone(), asking, wanted, until).await
         };
-        let answer = bearer::send(&self.identity, replaced, until, exchange).await;
+        let answer = bearer::send(&self.identity, until, exchange).await;
         let answer = answer.map_err(|lost| match lost {
             Lost::NoToken => {
                 Failure::new(Kind::Unauthorized, "there is no token for the edge itself")
