@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::admission::{Admission, Denied, Examined, Slots};
 use crate::bot::Bot;
+use crate::bot::roles::Roles;
 use crate::config::{KnownBy, Live, Route, Settings, Way};
 use crate::error::Reason;
 use crate::label::Label;
@@ -37,6 +38,7 @@ use crate::telephony::{self, Telephony};
 use crate::upstream::assertion::Assertions;
 use crate::upstream::call_automation::CallAutomation;
 use crate::upstream::connector::Connector;
+use crate::upstream::graph::Graph;
 use crate::upstream::{self, Upstream};
 
 /// How often histograms are folded and the log's drops are counted.
@@ -311,6 +313,10 @@ fn doors(settings: &Settings) -> Result<Doors, Failed> {
         None => None,
     };
     let assertions = live.assertion.clone().map(Assertions::new).transpose()?;
+    let graph = match &live.graph {
+        Some(graph) => Some(Arc::new(Graph::new(graph.clone(), metrics.clone())?)),
+        None => None,
+    };
     let mut paths = Paths::default();
     let mut routes = Vec::new();
     for route in &live.routes {
@@ -335,6 +341,7 @@ fn doors(settings: &Settings) -> Result<Doors, Failed> {
     let store = Arc::new(Store::new(&settings.boot.store, metrics.clone())?);
     let registry = Registry::default();
     let telephony = Telephony::new(live, acs.as_ref(), &store, &registry, &metrics);
+    let roles = Roles::new(live.roles.as_ref(), graph.as_ref(), &store)?;
     Ok(Doors {
         routes,
         paths,
@@ -356,6 +363,7 @@ fn doors(settings: &Settings) -> Result<Doors, Failed> {
             .map_or(Duration::ZERO, |calls| calls.resume),
         acs,
         bot: Arc::new(Bot::new(connector, &metrics)),
+        roles,
         assertions,
         metrics,
         stop: CancellationToken::new(),
@@ -400,8 +408,13 @@ async fn identities(doors: &Doors) {
     let by_name: HashMap<_, _> = upstreams.map(|u| (u.name(), u)).collect();
     let of_acs = doors.acs.as_ref().and_then(|acs| acs.identity());
     let of_bot = doors.bot.identity();
+    let of_roles = doors.roles.as_ref().and_then(Roles::identity);
     let of_upstreams = by_name.values().filter_map(|u| u.identity());
-    let identities: Vec<_> = of_upstreams.chain(of_acs).chain(of_bot).collect();
+    let identities: Vec<_> = of_upstreams
+        .chain(of_acs)
+        .chain(of_bot)
+        .chain(of_roles)
+        .collect();
     join_all(identities.iter().map(|identity| identity.run())).await;
     // There are none.
     std::future::pending().await

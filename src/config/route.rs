@@ -111,6 +111,8 @@ pub struct Http {
     pub pass: Vec<HeaderName>,
     /// Whether WebSockets may be opened.
     pub web_socket: bool,
+    /// Whether the application is told whom the caller may see, and nobody passes who may see nobody.
+    pub scope: bool,
     /// Whom the edge's assertion is for; `None`: none is sent.
     pub assert: Option<String>,
 }
@@ -122,6 +124,8 @@ pub struct BotRoute {
     pub pass: Vec<HeaderName>,
     /// Whom the edge's assertion is for; `None`: none is sent.
     pub assert: Option<String>,
+    /// Whether the application is told whom the person may see.
+    pub scope: bool,
     /// What people of other tenants are told; `None`: nothing.
     pub refusal: Option<String>,
 }

@@ -31,6 +31,7 @@ use super::upgrade::{shake, upgrade};
 use super::web::{self, Web};
 use crate::admission::{Admission, Certificate, Peer};
 use crate::bot::Bot;
+use crate::bot::roles::Roles;
 use crate::config::{self, Hops, KnownBy, Limits, Refuse};
 use crate::error::Reason;
 use crate::label::Label;
@@ -69,6 +70,8 @@ pub struct Doors {
     /// What controls calls, if the edge does.
     pub acs: Option<Arc<CallAutomation>>,
     pub bot: Arc<Bot>,
+    /// Knows whom people may see; `None`: applications do.
+    pub roles: Option<Roles>,
     /// Signs what private applications are told.
     pub assertions: Option<Assertions>,
     pub metrics: metrics::Shared,
@@ -429,6 +432,7 @@ mod tests {
             resume: Duration::ZERO,
             acs: None,
             bot: Arc::new(Bot::new(None, &metrics)),
+            roles: None,
             assertions: None,
             metrics,
             stop: CancellationToken::new(),

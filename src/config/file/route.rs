@@ -88,6 +88,7 @@ pub(in crate::config) struct Route {
     pub pass_headers: Vec<String>,
     pub web_socket: Option<bool>,
     pub assert: Option<String>,
+    pub scope: Option<bool>,
     /// Of a route of a bot.
     pub refusal: Option<String>,
     #[serde(default)]

@@ -72,6 +72,7 @@ pub(super) fn http(at: &mut At<'_>) -> RouteKind {
         methods,
         pass: pass(at),
         web_socket: written.web_socket.unwrap_or(false),
+        scope: written.scope.unwrap_or(false),
         assert: written.assert.clone(),
     }))
 }
@@ -82,6 +83,7 @@ pub(super) fn bot(at: &mut At<'_>) -> RouteKind {
     RouteKind::Bot(Arc::new(BotRoute {
         pass: pass(at),
         assert: written.assert.clone(),
+        scope: written.scope.unwrap_or(false),
         refusal: written.refusal.clone(),
     }))
 }
@@ -136,6 +138,12 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
             "\"http\" or \"bot\"",
         ),
         (
+            "scope",
+            written.scope.is_some(),
+            http.is_some() || bot.is_some(),
+            "\"http\" or \"bot\"",
+        ),
+        (
             "assert",
             written.assert.is_some(),
             http.is_some() || bot.is_some(),
@@ -156,6 +164,9 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
     }
     if audience.is_some() && known.file.assertion.is_none() {
         at.add("assert", "needs [assertion], which says with what to sign");
+    }
+    if written.scope == Some(true) && known.file.roles.is_none() {
+        at.add("scope", "needs [roles], which says whom somebody may see");
     }
     if written.refusal.is_some() && known.file.bot.is_none() {
         at.add(

@@ -109,7 +109,11 @@ async fn take(
         }
     };
     let mut headers = super::inward::headers(head, &bot.pass, asked);
-    let whom = Whom::of_activity(&grant, &caller);
+    let mut whom = Whom::of_activity(&grant, &caller);
+    // What happens by itself is nobody's doing, and shows nobody anything.
+    if bot.scope && caller.user().is_some() {
+        whom.find_scope(doors).await?;
+    }
     whom.tell(
         doors,
         (&open.route, bot.assert.as_deref()),

@@ -125,7 +125,11 @@ async fn pass_on(
     let body = whole(body, limits.client_message).await?;
     let mut headers = inward::headers(head, &http.pass, asked);
     let audience = http.assert.as_deref();
-    Whom::of(&grant).tell(doors, (&open.route, audience), Some(&body), &mut headers)?;
+    let mut whom = Whom::of(&grant);
+    if http.scope {
+        whom.find_scope(doors).await?;
+    }
+    whom.tell(doors, (&open.route, audience), Some(&body), &mut headers)?;
     let asking = Asking {
         method: head.method.clone(),
         target: inward::target(head, &open.route),
@@ -194,7 +198,7 @@ impl Inward {
 }
 
 /// Judges an upgrade, and takes what of it goes on.
-pub(super) fn through(
+pub(super) async fn through(
     doors: &Doors,
     head: &request::Parts,
     (route, http): (&Route, &Http),
@@ -203,7 +207,11 @@ pub(super) fn through(
 ) -> Result<Inward, Refusal> {
     path::judge(head.uri.path()).map_err(|detail| Refusal::new(Reason::BadRequest, detail))?;
     let mut headers = inward::headers(head, &http.pass, asked);
-    Whom::of(grant).tell(doors, (route, http.assert.as_deref()), None, &mut headers)?;
+    let mut whom = Whom::of(grant);
+    if http.scope {
+        whom.find_scope(doors).await?;
+    }
+    whom.tell(doors, (route, http.assert.as_deref()), None, &mut headers)?;
     headers.remove(header::CONTENT_TYPE);
     Ok(Inward {
         target: inward::target(head, route),
