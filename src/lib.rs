@@ -76,7 +76,7 @@
 //! | 11 | `cli` |
 //! | 10 | `app` |
 //! | 9 | `listener` |
-//! | 8 | `telephony` |
+//! | 8 | `telephony`, `bot` |
 //! | 7 | `session` |
 //! | 6 | `relay`, `admission` |
 //! | 5 | `gate`, `store`, `tap` |
@@ -91,8 +91,8 @@
 //!
 //! # What is not there
 //!
-//! * Nothing in rows 0 to 2, in `tap` and in `gate` knows of tokio, sockets, clocks or logging
-//!   ([`ws::handshake`] alone knows HTTP types).
+//! * Nothing in rows 0 to 2, in `tap`, in `gate`, in `bot::rewrite` and in `bot::pii` knows of tokio,
+//!   sockets, clocks or logging (below row 3 [`ws::handshake`] alone knows HTTP types).
 //! * rustls is named in `listener/tls`, `relay/tls`, `upstream` and `sim`, nowhere else.
 //! * fred is named in `store/redis`, nowhere else.
 //! * jsonwebtoken is named in `admission/jwt`, `admission/jwks`, `admission/media_url` and `config`,
@@ -125,6 +125,7 @@ pub mod app;
 pub mod listener;
 
 pub mod admission;
+pub mod bot;
 pub mod telephony;
 
 pub mod session;
