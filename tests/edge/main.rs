@@ -22,6 +22,7 @@ mod browser;
 mod call_control;
 mod calls_admission;
 mod close;
+mod connector;
 mod demo;
 mod deployed;
 mod easyauth;
