@@ -13,6 +13,7 @@ use crate::bot::Bot;
 use crate::bot::roles::Roles;
 use crate::config::{KnownBy, Live, Route, Settings};
 use crate::listener::calls::RETURNING_MAX;
+use crate::listener::gateway::inward::Inward;
 use crate::listener::http::{Doors, Open};
 use crate::listener::paths::Paths;
 use crate::listener::web::Web;
@@ -64,6 +65,7 @@ pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
                 .filter_map(|name| upstreams.get(name).cloned())
                 .collect(),
             web: web(route, live),
+            inward: Inward::new(&route.kind),
             route: route.clone(),
             dial_warnings: Arc::default(),
         });

@@ -20,7 +20,7 @@ use tokio::time::{Instant as Deadline, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::body::Body;
-use super::gateway;
+use super::gateway::{self, inward::Inward};
 use super::head::{self, Held, Unread};
 use super::hop;
 use super::paths::Paths;
@@ -98,6 +98,8 @@ pub struct Open {
     pub upstreams: Vec<Arc<Upstream>>,
     /// Who answers, where no session begins.
     pub web: Option<Web>,
+    /// What becomes of requests that go on to a private application.
+    pub inward: Option<Inward>,
     pub metrics: metrics::Route,
     /// For warnings that no upstream could serve.
     pub dial_warnings: Arc<Throttle>,

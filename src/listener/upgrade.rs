@@ -53,7 +53,7 @@ pub(super) async fn upgrade(
     let grant = doors.admission.decide(wanted, &mut Told::nobody()).await?;
     let through = match open.route.kind.http() {
         Some(http) => {
-            let to = (&open.route, &**http);
+            let to = (open, &**http);
             Some(gateway::through(doors, &head, to, &grant, asked).await?)
         }
         None => None,

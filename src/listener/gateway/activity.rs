@@ -1,7 +1,7 @@
 //! Activities of the Bot Connector: taken, and passed on with the edge's word on who speaks.
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header, request};
+use http::{Method, Request, Response, StatusCode, header, request};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
@@ -108,25 +108,20 @@ async fn take(
             return Ok(Response::new(Body::from(Full::<Bytes>::default())));
         }
     };
-    let mut headers = super::inward::headers(head, &bot.pass, asked);
     let mut whom = Whom::of_activity(&grant, &caller);
     // What happens by itself is nobody's doing, and shows nobody anything.
     if bot.scope && caller.user().is_some() {
         whom.find_scope(doors).await?;
     }
-    whom.tell(
-        doors,
-        (&open.route, bot.assert.as_deref()),
-        Some(&body),
-        &mut headers,
-    )?;
-    let json = HeaderValue::from_static("application/json; charset=utf-8");
-    headers.insert(header::CONTENT_TYPE, json);
+    let mut passed = super::inward(open)?.pass((head, body), &open.route, &whom, asked)?;
+    let audience = bot.assert.as_deref();
+    let body = Some(&*passed.body);
+    whom.tell(doors, (&open.route, audience), body, &mut passed.headers)?;
     let asking = Asking {
         method: Method::POST,
-        target: head.uri.path().to_owned(),
-        headers,
-        body,
+        target: passed.target,
+        headers: passed.headers,
+        body: passed.body,
     };
     super::ask(doors, open, (grant, permit), asked, asking).await
 }

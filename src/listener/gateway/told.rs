@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::admission::Grant;
 use crate::admission::bot::BotCaller;
+use crate::bot::rewrite::Values;
 use crate::bot::roles::{Roles, Standing};
 use crate::config::Route;
 use crate::error::Reason;
@@ -67,6 +68,21 @@ impl<'a> Whom<'a> {
         let roles = roles.ok_or(nobody("nobody knows whom this person may see"))?;
         self.standing = Some(roles.standing(tenant, user).await?);
         Ok(())
+    }
+
+    /// What fields that say who asks are to say.
+    pub(super) fn values(&self) -> Values<'_> {
+        let standing = self.standing.as_ref();
+        Values {
+            user: self.user.as_ref().map(EntraId::as_str),
+            tenant: self.tenant.as_ref().map(EntraId::as_str),
+            mapped: standing.map(|standing| standing.id.as_str()),
+        }
+    }
+
+    pub(super) fn may_see(&self, id: &str) -> bool {
+        let standing = self.standing.as_ref();
+        standing.is_some_and(|standing| standing.may_see(id))
     }
 
     /// Writes it; clients' headers of these names are never among those that go on.
