@@ -75,6 +75,7 @@ impl Bench {
             head: &head,
             peer: [192, 0, 2, 1].into(),
             by_hop: false,
+            certificate: None,
             now: Now::read(),
         };
         let mut told = Told::nobody();

@@ -30,7 +30,8 @@
 //! # Life of a call
 //!
 //! 1. [`listener`] takes a socket permit, accepts, hears from a hop that speaks the PROXY protocol
-//!    who the client is, completes TLS within a deadline.
+//!    who the client is, completes TLS within a deadline, and keeps
+//!    what certificate the client has proved.
 //! 2. [`listener::head`] reads the raw request head and judges it; only then hyper parses it.
 //!    [`listener::http`] hears from a hop that speaks HTTP who the client is, matches the route and
 //!    asks [`admission`] for a `Grant`: network, rate, origin, query, credential, identity, call, ask,
@@ -93,7 +94,8 @@
 //!
 //! * Nothing in rows 0 to 2, in `tap` and in `gate` knows of tokio, sockets, clocks or logging
 //!   ([`ws::handshake`] alone knows HTTP types).
-//! * rustls is named in `listener/tls`, `relay/tls`, `upstream` and `sim`, nowhere else.
+//! * rustls is named in `listener/tls`, `relay/tls`, `upstream` and `sim`, nowhere else; webpki, which
+//!   reads the names in a client's certificate, in `listener/tls`.
 //! * fred is named in `store/redis`, nowhere else.
 //! * jsonwebtoken is named in `admission/jwt`, `admission/jwks`, `admission/media_url` and `config`,
 //!   nowhere else. Keys of issuers are fetched by one future each, which `app` runs: no request fetches anything.

@@ -12,8 +12,16 @@ use crate::upstream::{About, Ask, Generation, Transport};
 
 /// A refusal for want of any credential, in the words of the old proxy, which its users look for:
 /// to clients that say `mode=`, as only its clients do.
-pub(super) fn in_old_words(denied: Denied, route: &Route, query: &Query, shown: &Shown) -> Denied {
-    let nothing = shown.key.is_none() && shown.bearer.is_none() && shown.principal.is_none();
+pub(super) fn in_old_words(
+    denied: Denied,
+    route: &Route,
+    query: &Query,
+    shown: &Shown<'_>,
+) -> Denied {
+    let nothing = shown.key.is_none()
+        && shown.bearer.is_none()
+        && shown.certificate.is_none()
+        && shown.principal.is_none();
     let asked =
         denied.reason == Reason::Unauthenticated && matches!(route.kind, RouteKind::VoiceLive);
     let detail = match query.mode {

@@ -142,7 +142,7 @@ impl Calling {
         asked: Request<'_>,
         phone: &Phone,
         (known_by, spend): (KnownBy, Spend),
-        shown: &credential::Shown,
+        shown: &credential::Shown<'_>,
         entered: &Entered<'_>,
     ) -> Result<Calling, Denied> {
         let (Some(call), Some(signed)) = (&shown.call, &entered.signed) else {

@@ -1,7 +1,8 @@
 //! Where a credential may sit in a request, and what of it counts.
 //!
 //! Credentials are lifted out once; nothing after this sees them. What a hop says of the client is
-//! one only where a hop brought the request and the route admits it. One secret in two accepted places
+//! one only where a hop brought the request and the route admits it, and the certificate of a connection
+//! only where none did. One secret in two accepted places
 //! is one credential; two different ones are a mistake or an attack, and refused, unless the route
 //! requires a token and a key together.
 
@@ -9,7 +10,7 @@ use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderValue};
 
 use super::query::Query;
-use super::{Denied, Request, call, easyauth, jwt};
+use super::{Certificate, Denied, Request, call, easyauth, jwt};
 use crate::config::{Enter, Place, Way};
 use crate::error::Reason;
 use crate::secret::{Digest, Secret};
@@ -17,23 +18,26 @@ use crate::ws::handshake;
 
 /// What a request shows.
 #[derive(Default)]
-pub(super) struct Shown {
+pub(super) struct Shown<'a> {
     /// From a place for bearer credentials: a token, or an API key all the same.
     pub(super) bearer: Option<Secret>,
     /// From a place for API keys.
     pub(super) key: Option<Secret>,
+    /// In the TLS handshake, where the route admits certificates.
+    pub(super) certificate: Option<&'a Certificate>,
     /// From a hop that is believed.
     pub(super) principal: Option<easyauth::Document>,
     /// On routes of calls: which one, and its secret.
     pub(super) call: Option<call::Shown>,
 }
 
-impl Shown {
+impl Shown<'_> {
     /// For people: what was shown, not its text.
     pub(super) fn describe(&self) -> String {
         let shown: Vec<&str> = [
             self.bearer.as_ref().map(|_| "a bearer credential"),
             self.key.as_ref().map(|_| "a key"),
+            self.certificate.map(|_| "a client certificate"),
             self.principal.as_ref().map(|_| "a principal of EasyAuth"),
             self.call
                 .as_ref()
@@ -83,11 +87,14 @@ const CARRIERS: [&str; 3] = [
 ];
 
 /// Lifts out what the places that the route accepts hold.
-pub(super) fn lift(asked: Request<'_>, query: &Query) -> Result<Shown, Denied> {
+pub(super) fn lift<'a>(asked: Request<'a>, query: &Query) -> Result<Shown<'a>, Denied> {
     let (route, headers) = (asked.route, &asked.head.headers);
     let mut shown = Shown::default();
     if asked.by_hop && route.enter.ways().contains(&Way::EasyAuth) {
         shown.principal = easyauth::lift(headers)?;
+    }
+    if !asked.by_hop && route.enter.ways().contains(&Way::Certificate) {
+        shown.certificate = asked.certificate;
     }
     if route.kind.phone().is_some() {
         shown.call = Some(call::lift(asked, query)?);
@@ -126,7 +133,7 @@ pub(super) fn lift(asked: Request<'_>, query: &Query) -> Result<Shown, Denied> {
     Ok(shown)
 }
 
-fn from_headers(headers: &HeaderMap, shown: &mut Shown) -> Result<(), Denied> {
+fn from_headers(headers: &HeaderMap, shown: &mut Shown<'_>) -> Result<(), Denied> {
     if let Some(key) = single(
         headers,
         "api-key",
@@ -145,7 +152,7 @@ fn from_headers(headers: &HeaderMap, shown: &mut Shown) -> Result<(), Denied> {
     }
 }
 
-fn from_query(query: &Query, shown: &mut Shown) -> Result<(), Denied> {
+fn from_query(query: &Query, shown: &mut Shown<'_>) -> Result<(), Denied> {
     if let Some(key) = &query.key {
         shown.add(Kind::Key, key.clone())?;
     }
@@ -159,7 +166,7 @@ fn from_query(query: &Query, shown: &mut Shown) -> Result<(), Denied> {
     }
 }
 
-fn from_cookies(headers: &HeaderMap, name: &str, shown: &mut Shown) -> Result<(), Denied> {
+fn from_cookies(headers: &HeaderMap, name: &str, shown: &mut Shown<'_>) -> Result<(), Denied> {
     let mut found = None;
     for line in headers.get_all(COOKIE) {
         let line = line

@@ -1,14 +1,15 @@
-//! Who it is that asks: the key by its digest, the token by its issuer's signature, the principal by
-//! the hop that signed it in.
+//! Who it is that asks: the key by its digest, the token by its issuer's signature, the certificate by
+//! the list of them, the principal by the hop that signed it in.
 
 use std::sync::Arc;
 
+use super::certificate;
 use super::credential::Shown;
 use super::easyauth::Principal;
 use super::jwt::{self, Verified};
 use super::media_url::Signed;
 use super::{Admission, Denied, Request, Subject};
-use crate::config::{ApiKey, Enter, Way};
+use crate::config::{ApiKey, Certificate, Enter, Way};
 use crate::error::Reason;
 use crate::label::Label;
 use crate::secret::Digest;
@@ -18,6 +19,7 @@ use crate::secret::Digest;
 pub(super) struct Entered<'a> {
     pub(super) key: Option<&'a ApiKey>,
     pub(super) token: Option<Arc<Verified>>,
+    pub(super) certificate: Option<&'a Certificate>,
     pub(super) principal: Option<Principal>,
     /// What a media URL was signed for.
     pub(super) signed: Option<Signed>,
@@ -27,7 +29,7 @@ impl Admission {
     pub(super) async fn identify(
         &self,
         asked: Request<'_>,
-        shown: &Shown,
+        shown: &Shown<'_>,
     ) -> Result<Entered<'_>, Denied> {
         let mut entered = Entered::default();
         match &asked.route.enter {
@@ -54,7 +56,9 @@ impl Admission {
                     }
                 }
                 // Where a key or a token is shown, the client itself says who it is.
-                if let Some(principal) = &shown.principal {
+                if shown.certificate.is_some() {
+                    entered.certificate = self.listed(asked, shown)?;
+                } else if let Some(principal) = &shown.principal {
                     entered.principal = Some(principal.judge(&self.tenants)?);
                 } else if !ways.contains(&Way::Anyone) {
                     return Err(missing(ways, "or"));
@@ -73,6 +77,9 @@ impl Admission {
                     let no_principal = Denied::new(Reason::Unauthenticated, NO_PRINCIPAL);
                     let principal = shown.principal.as_ref().ok_or(no_principal)?;
                     entered.principal = Some(principal.judge(&self.tenants)?);
+                }
+                if ways.contains(&Way::Certificate) {
+                    entered.certificate = Some(self.listed(asked, shown)?.ok_or_else(uncertified)?);
                 }
                 if ways.contains(&Way::Key) {
                     let key = keys.ok_or(missing(ways, "and"))?;
@@ -97,6 +104,16 @@ impl Admission {
         }
         Ok(entered)
     }
+
+    /// The certificate that is shown, if one is, as the settings list it.
+    fn listed(
+        &self,
+        asked: Request<'_>,
+        shown: &Shown<'_>,
+    ) -> Result<Option<&Certificate>, Denied> {
+        let find = |certificate| self.certificates.find(certificate, &asked.route.name);
+        shown.certificate.map(find).transpose()
+    }
 }
 
 impl Entered<'_> {
@@ -107,18 +124,20 @@ impl Entered<'_> {
                 call: signed.call.clone(),
             };
         }
-        match (&self.token, &self.principal, self.key) {
-            (Some(token), _, _) => Subject::Token {
+        let named = (&self.token, &self.principal, self.key, self.certificate);
+        match named {
+            (Some(token), ..) => Subject::Token {
                 issuer: token.issuer.clone(),
                 tenant: token.tenant.clone(),
                 name: token.subject.clone(),
             },
-            (None, Some(principal), _) => Subject::EasyAuth {
+            (None, Some(principal), ..) => Subject::EasyAuth {
                 tenant: principal.tenant.clone(),
                 name: principal.name.clone(),
             },
-            (None, None, Some(key)) => Subject::Key(key.name.clone()),
-            (None, None, None) => Subject::Anyone,
+            (None, None, Some(key), _) => Subject::Key(key.name.clone()),
+            (None, None, None, Some(listed)) => Subject::Certificate(listed.name.clone()),
+            (None, None, None, None) => Subject::Anyone,
         }
     }
 
@@ -129,7 +148,9 @@ impl Entered<'_> {
         }
         let token = self.token.as_ref().map(|token| token.identity());
         let principal = || self.principal.as_ref().map(Principal::identity);
-        token.or_else(principal).or(self.key.map(|key| key.digest))
+        let certificate = || self.certificate.map(certificate::identity);
+        let key = || self.key.map(|key| key.digest);
+        token.or_else(principal).or_else(key).or_else(certificate)
     }
 }
 
@@ -137,7 +158,7 @@ fn issuers(ways: &[Way]) -> Vec<&Label> {
     ways.iter()
         .filter_map(|way| match way {
             Way::Issuer(name) => Some(name),
-            Way::Key | Way::EasyAuth | Way::Call | Way::Anyone => None,
+            Way::Key | Way::Certificate | Way::EasyAuth | Way::Call | Way::Anyone => None,
         })
         .collect()
 }
@@ -145,17 +166,25 @@ fn issuers(ways: &[Way]) -> Vec<&Label> {
 /// What none of was shown; `joined` is how the route wants them: "or", "and".
 fn missing(ways: &[Way], joined: &str) -> Denied {
     let hop = ways.contains(&Way::EasyAuth);
+    let certificate = ways.contains(&Way::Certificate);
     let detail = match (ways.contains(&Way::Key), issuers(ways).is_empty(), joined) {
-        (_, _, "or") if hop && ways.len() > 1 => {
+        (_, _, "or") if (hop || certificate) && ways.len() > 1 => {
             "a credential is needed, and none that this route admits was shown"
         }
         (true, false, "and") => "a key and a token are needed, in places that this route accepts",
         (true, false, _) => "a key or a token is needed, in a place that this route accepts",
         (false, false, _) => "a token is needed, in a place that this route accepts",
         (false, true, _) if hop => NO_PRINCIPAL,
+        (false, true, _) if certificate => NO_CERTIFICATE,
         (_, true, _) => "a key is needed, in a place that this route accepts",
     };
     Denied::new(Reason::Unauthenticated, detail)
 }
 
+fn uncertified() -> Denied {
+    Denied::new(Reason::Unauthenticated, NO_CERTIFICATE)
+}
+
+const NO_CERTIFICATE: &str =
+    "a client certificate is needed in the TLS handshake; that of a hop in front does not count";
 const NO_PRINCIPAL: &str = "a principal is needed that a hop in front has signed in";

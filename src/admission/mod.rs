@@ -8,8 +8,9 @@
 //! 3. the origin: a browser must come from a page that the route names (403)
 //! 4. the query: known parameters once each, in their grammar (400)
 //! 5. the credentials: lifted out of the request once, from the places the route accepts (400)
-//! 6. who it is: the key by its digest, the token by its issuer's signature, the principal by the
-//!    hop that brought it, a call's secret by our own signature (401, 403, 503)
+//! 6. who it is: the key by its digest, the token by its issuer's signature, the certificate by its
+//!    digest or a name in it, the principal by the hop that brought it, a call's secret by our own
+//!    signature (401, 403, 503)
 //! 7. on routes of calls: whether token, URL and headers speak of one call (400, 403)
 //! 8. what is asked for: the model or the agent, in the route's list and in the key's (403)
 //! 9. how often and how much is in use already, by key and by identity (429, 503)
@@ -23,6 +24,7 @@
 mod api_key;
 mod ask;
 mod call;
+mod certificate;
 mod credential;
 mod easyauth;
 mod identify;
@@ -46,6 +48,7 @@ use std::time::{Duration, Instant, SystemTime};
 use http::request;
 
 pub use self::call::Calling;
+pub use self::certificate::Certificate;
 pub use self::credential::subprotocol;
 pub use self::jwks::Keys;
 pub use self::network::{Address, Peer};
@@ -55,6 +58,7 @@ pub use self::told::{Finding, Told};
 
 use self::api_key::Keys as ApiKeys;
 use self::ask::{allowed, ask};
+use self::certificate::Certificates;
 use self::credential::Shown;
 use self::identify::Entered;
 use self::jwt::{Tokens, Verified};
@@ -134,6 +138,7 @@ impl Grant {
                 tenant,
                 name,
             } => (issuer.as_str(), tenant.as_deref(), Some(name.as_str())),
+            Subject::Certificate(name) => ("certificate", None, Some(name.as_str())),
             Subject::EasyAuth { tenant, name } => {
                 ("easyauth", Some(tenant.as_str()), Some(name.as_str()))
             }
@@ -181,6 +186,9 @@ pub struct Request<'a> {
     pub peer: IpAddr,
     /// A hop that speaks HTTP brought the request: its identity headers are believed.
     pub by_hop: bool,
+    /// What whoever connects has proved in the TLS handshake. Where that is a hop that speaks HTTP,
+    /// it is the hop's and not the client's, and does not count.
+    pub certificate: Option<&'a Certificate>,
     pub now: Now,
 }
 
@@ -203,6 +211,7 @@ impl Now {
 /// The checks, with what they need to know. Shared by all threads.
 pub struct Admission {
     keys: ApiKeys,
+    certificates: Certificates,
     tokens: Tokens,
     /// Tenants whose principals enter by `easyauth`; empty: all.
     tenants: Vec<String>,
@@ -226,6 +235,7 @@ impl Admission {
     pub fn new(live: &Live, metrics: &metrics::Shared) -> Result<Admission, Unusable> {
         Ok(Admission {
             keys: ApiKeys::new(&live.keys),
+            certificates: Certificates::new(&live.certificates),
             tokens: Tokens::new(&live.issuers, metrics)?,
             tenants: live
                 .hops

@@ -16,6 +16,8 @@ pub enum Subject {
         tenant: Option<String>,
         name: String,
     },
+    /// The holder of the certificate of this name.
+    Certificate(Label),
     /// Whom the platform in front signed in.
     EasyAuth { tenant: String, name: String },
     /// A call, streamed by whoever signed its token.
@@ -36,6 +38,7 @@ impl fmt::Display for Subject {
                 Some(tenant) => write!(f, "{issuer}:{tenant}/{name}"),
                 None => write!(f, "{issuer}:{name}"),
             },
+            Subject::Certificate(name) => write!(f, "certificate:{name}"),
             Subject::EasyAuth { tenant, name } => write!(f, "easyauth:{tenant}/{name}"),
             Subject::Call { issuer, call } => write!(f, "{issuer}:{call}"),
             Subject::Anyone => f.write_str("anyone"),

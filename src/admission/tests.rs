@@ -40,6 +40,7 @@ fn with_keys(keys: Vec<ApiKey>) -> Admission {
         limits: config::Limits::default(),
         hops: None,
         keys,
+        certificates: Vec::new(),
         issuers: Vec::new(),
         calls: None,
         acs: None,
@@ -99,6 +100,7 @@ fn decide_at(
         head: &head,
         peer: "203.0.113.9".parse().unwrap(),
         by_hop: false,
+        certificate: None,
         now,
     };
     let mut told = Told::nobody();
@@ -500,6 +502,7 @@ fn explain_hears_every_check_up_to_the_one_that_refuses() {
             head: &head,
             peer: "203.0.113.9".parse().unwrap(),
             by_hop: false,
+            certificate: None,
             now: Now::read(),
         };
         let mut told = Told::somebody();

@@ -5,6 +5,7 @@
 //! wrong is told at once.
 
 mod acs;
+mod certificate;
 mod env;
 mod file;
 mod limits;
@@ -24,6 +25,7 @@ use ipnet::IpNet;
 use jsonwebtoken::Algorithm;
 
 pub use self::acs::{ACS_SCOPE, Acs, AcsAudio, AcsCredential, Channels, Streaming};
+pub use self::certificate::{Certificate, Mark};
 pub use self::env::{Environment, log_filter};
 pub use self::file::Unusable;
 pub use self::limits::{Limits, Rate, RouteLimits};
@@ -75,6 +77,8 @@ pub struct Boot {
 pub struct Identity {
     pub chain_pem: String,
     pub key_pem: Secret,
+    /// Who signs the certificates of clients; `None`: clients are not asked for one.
+    pub client_roots: Option<String>,
 }
 
 /// What may change while the process lives.
@@ -84,6 +88,7 @@ pub struct Live {
     /// `None`: whoever connects is the client.
     pub hops: Option<Hops>,
     pub keys: Vec<ApiKey>,
+    pub certificates: Vec<Certificate>,
     pub issuers: Vec<Issuer>,
     /// `None`: no phone calls.
     pub calls: Option<Calls>,

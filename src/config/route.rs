@@ -217,6 +217,8 @@ pub enum Way {
     Key,
     /// A token of this issuer.
     Issuer(Label),
+    /// One of the `[[certificates]]`, proved in the TLS handshake.
+    Certificate,
     /// Whom App Service or Container Apps signed in, as a hop says (EasyAuth).
     EasyAuth,
     /// The secret of a call, in its signed media URL.

@@ -22,7 +22,7 @@ use super::refusal::Refusal;
 use super::upgrade::shake;
 use super::web;
 use crate::admission::{self, Denied, Finding, Now, Told};
-use crate::config::{Refuse, Route, Speak};
+use crate::config::{Refuse, Route, Speak, Way};
 use crate::ids::SessionId;
 
 /// What was found, and what it comes to.
@@ -127,8 +127,16 @@ async fn decide(
         head: parts,
         peer: client,
         by_hop,
+        certificate: None,
         now: Now::read(),
     };
+    if open.route.enter.ways().contains(&Way::Certificate) {
+        findings.push(Finding {
+            check: "certificate",
+            passed: true,
+            text: "none: there is no TLS here to show one in, which this route asks for".to_owned(),
+        });
+    }
     let mut told = Told::somebody();
     let decided = doors.admission.decide(asked, &mut told).await;
     findings.extend(told.findings());

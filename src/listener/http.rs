@@ -28,7 +28,7 @@ use super::refusal::{Refusal, frames, problem, raw};
 use super::stranger::Stranger;
 use super::upgrade::{shake, upgrade};
 use super::web::{self, Web};
-use crate::admission::{Admission, Peer};
+use crate::admission::{Admission, Certificate, Peer};
 use crate::config::{self, Hops, KnownBy, Limits, Refuse};
 use crate::error::Reason;
 use crate::label::Label;
@@ -96,11 +96,13 @@ pub struct Open {
 
 /// The connection that a request came on.
 #[derive(Clone, Copy)]
-pub struct Asked {
+pub struct Asked<'a> {
     /// The client; until the head is read, where a hop speaks HTTP, that hop.
     pub peer: Peer,
     /// The socket's peer is a hop that speaks HTTP: its headers say who the client is.
     pub by_hop: bool,
+    /// What the socket's peer has proved in the TLS handshake.
+    pub certificate: Option<&'a Certificate>,
     pub accepted: Instant,
     /// The head must be whole by then.
     pub deadline: Deadline,
@@ -118,7 +120,7 @@ pub struct Begun {
 /// apart by `leg` for the session that begins.
 pub(super) async fn serve<S>(
     io: S,
-    asked: Asked,
+    asked: Asked<'_>,
     stranger: Stranger,
     doors: &Arc<Doors>,
     leg: impl FnOnce(S, Bytes) -> Leg<TcpStream>,
@@ -225,7 +227,7 @@ async fn stopped(doors: &Doors) {
 async fn not_asked<S: AsyncRead + AsyncWrite + Unpin>(
     mut io: S,
     unread: Unread,
-    asked: Asked,
+    asked: Asked<'_>,
     doors: &Doors,
 ) {
     let refusal = match unread {
@@ -242,7 +244,7 @@ async fn not_asked<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// hyper could not serve a request that had passed the judge, or the client went.
-fn not_served(doors: &Doors, asked: Asked, error: &hyper::Error, course: Course) {
+fn not_served(doors: &Doors, asked: Asked<'_>, error: &hyper::Error, course: Course) {
     let (route, peer) = match course {
         Course::Unasked => (None, asked.peer),
         Course::Asked(route, peer) => (route, peer),
@@ -268,7 +270,7 @@ type Answer = (Response<Full<Bytes>>, Course);
 
 async fn answer(
     doors: &Doors,
-    asked: Asked,
+    asked: Asked<'_>,
     peer: Result<Peer, &'static str>,
     stranger: &Stranger,
     request: Request<Incoming>,
@@ -332,7 +334,7 @@ fn route<'a, B>(doors: &'a Doors, request: &Request<B>) -> Option<&'a Open> {
 }
 
 /// One counter, one log line.
-fn note_refusal(doors: &Doors, asked: Asked, refusal: &Refusal, route: Option<&Label>) {
+fn note_refusal(doors: &Doors, asked: Asked<'_>, refusal: &Refusal, route: Option<&Label>) {
     doors.metrics.refused(route, refusal.reason);
     tracing::debug!(
         route = route.map(tracing::field::display),
@@ -375,6 +377,7 @@ mod tests {
             limits: Limits::default(),
             hops: None,
             keys: Vec::new(),
+            certificates: Vec::new(),
             issuers: Vec::new(),
             calls: None,
             acs: None,
@@ -403,6 +406,7 @@ mod tests {
         let asked = Asked {
             peer: std::net::SocketAddr::from(([127, 0, 0, 1], 1)).into(),
             by_hop: false,
+            certificate: None,
             accepted: Instant::now(),
             deadline: Deadline::now() + Duration::from_secs(5),
         };

@@ -174,6 +174,7 @@ async fn connection(
     let asked = http::Asked {
         peer: peer.into(),
         by_hop: hop == Some(Speak::Http),
+        certificate: None,
         accepted,
         deadline,
     };
@@ -185,7 +186,14 @@ async fn connection(
         () = public.doors.stop.cancelled() => return None,
     };
     match accepted {
-        Ok(Ok(stream)) => http::serve(stream, asked, stranger, &public.doors, tls::leg).await,
+        Ok(Ok((stream, certificate))) => {
+            let certificate = certificate.as_ref();
+            let asked = http::Asked {
+                certificate,
+                ..asked
+            };
+            http::serve(stream, asked, stranger, &public.doors, tls::leg).await
+        }
         Ok(Err(error)) => {
             public.doors.metrics.tls_failures.increment(1);
             tracing::debug!(client = %peer, error = %error.kind(), "TLS handshake failed");

@@ -35,7 +35,7 @@ pub(super) fn shake<B>(
 pub(super) async fn upgrade(
     doors: &Doors,
     open: &Open,
-    asked: Asked,
+    asked: Asked<'_>,
     stranger: &Stranger,
     request: Request<Incoming>,
 ) -> Result<session::Parts, Refusal> {
@@ -46,6 +46,7 @@ pub(super) async fn upgrade(
         head: &head,
         peer: asked.peer.ip,
         by_hop: asked.by_hop,
+        certificate: asked.certificate,
         now: Now::read(),
     };
     let grant = doors.admission.decide(wanted, &mut Told::nobody()).await?;
@@ -97,7 +98,7 @@ pub(super) async fn upgrade(
 /// A hop's connections are at nobody's address until their heads say whose they are.
 pub(super) fn count_behind_hop(
     doors: &Doors,
-    asked: Asked,
+    asked: Asked<'_>,
     stranger: &Stranger,
 ) -> Result<(), Refusal> {
     if asked.by_hop && !stranger.count_at(Address::of(asked.peer.ip)) {

@@ -314,6 +314,7 @@ mod tests {
             head: &head,
             peer: "127.0.0.1".parse().unwrap(),
             by_hop: false,
+            certificate: None,
             now: Now::read(),
         };
         admission.decide(asked, &mut Told::nobody()).await.unwrap()

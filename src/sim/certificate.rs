@@ -4,6 +4,8 @@
 //! Python 3.13 turns on, wants key identifiers and key usages). Refuses to know where a
 //! certificate is used, and never writes one to disk.
 
+use std::time::{Duration, SystemTime};
+
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType,
     ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, date_time_ymd,
@@ -14,7 +16,7 @@ pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }
 
-/// What a TLS server presents: its chain and the key that goes with it, both as PEM.
+/// What one side of TLS presents: its chain and the key that goes with it, both as PEM.
 ///
 /// It has no `Debug`, so that a key cannot be printed by accident.
 #[derive(Clone)]
@@ -72,6 +74,20 @@ impl Authority {
         self.sign(params)
     }
 
+    /// What a client presents, under these DNS names; it ends at `end`, or in 2045.
+    pub fn issue_client(&self, names: &[&str], end: Option<SystemTime>) -> Result<Identity, Error> {
+        let mut params = leaf(names)?;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        if let Some(end) = end {
+            let since = end
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .unwrap_or_default();
+            // Certificates know whole seconds.
+            params.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs(since.as_secs());
+        }
+        self.sign(params)
+    }
+
     /// An identity that is right in all but its name, which nobody dials.
     pub fn issue_wrong_name(&self) -> Result<Identity, Error> {
         self.issue(&["wrong-name.invalid"])
@@ -92,7 +108,17 @@ impl Authority {
 impl Identity {
     /// An identity that vouches for itself: no authority stands behind it.
     pub fn self_signed(names: &[&str]) -> Result<Self, Error> {
+        Self::vouching(leaf(names)?)
+    }
+
+    /// The same of what a client presents.
+    pub fn self_signed_client(names: &[&str]) -> Result<Self, Error> {
         let mut params = leaf(names)?;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        Self::vouching(params)
+    }
+
+    fn vouching(mut params: CertificateParams) -> Result<Self, Error> {
         params.use_authority_key_identifier_extension = false;
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(|_| Error::Key)?;
         let certificate = params.self_signed(&key).map_err(|_| Error::Key)?;
@@ -135,8 +161,10 @@ mod tests {
             authority.issue_expired(&["localhost"]),
             authority.issue_wrong_name(),
             Identity::self_signed(&["localhost"]),
+            authority.issue_client(&["localhost"], Some(SystemTime::now())),
+            Identity::self_signed_client(&["localhost"]),
         ];
-        assert_eq!(kinds.len(), 4);
+        assert_eq!(kinds.len(), 6);
         for kind in kinds {
             stream::acceptor(&kind.unwrap()).unwrap();
         }

@@ -21,6 +21,7 @@ mod bounds;
 mod browser;
 mod call_control;
 mod calls_admission;
+mod certificates;
 mod close;
 mod demo;
 mod deployed;

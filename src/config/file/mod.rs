@@ -198,6 +198,7 @@ fn anchor_paths(table: &mut Table, file: &Path) {
     if let Some(Value::Table(server)) = table.get_mut("server") {
         anchor(server.get_mut("tls"), "certificate");
         anchor(server.get_mut("tls"), "key");
+        anchor(server.get_mut("tls"), "client_roots");
     }
     if let Some(store) = table.get_mut("store") {
         anchor_roots(store);

@@ -25,6 +25,7 @@ pub(in crate::config) struct File {
     pub limits: Limits,
     pub store: Store,
     pub keys: Vec<Key>,
+    pub certificates: Vec<Certificate>,
     pub issuers: BTreeMap<String, Issuer>,
     pub calls: Option<Calls>,
     pub acs: Option<Acs>,
@@ -51,6 +52,7 @@ pub(in crate::config) struct Server {
 pub(in crate::config) struct Tls {
     pub certificate: Option<PathBuf>,
     pub key: Option<PathBuf>,
+    pub client_roots: Option<PathBuf>,
 }
 
 /// `[hops]`
@@ -137,6 +139,17 @@ pub(in crate::config) struct Key {
     pub agents: Vec<String>,
     #[serde(default)]
     pub limits: KeyLimits,
+}
+
+/// `[[certificates]]`
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct Certificate {
+    pub name: String,
+    pub sha256: Option<String>,
+    pub dns: Option<String>,
+    #[serde(default)]
+    pub routes: Vec<String>,
 }
 
 /// `limits = { sessions = 20 }` of a key.

@@ -1,5 +1,6 @@
 //! Who may enter a route, and where a credential may sit.
 
+use super::certificate;
 use super::route::{At, Known, nearest};
 use crate::config::{Enter, IssuerKind, Place, Route, Speak, Way};
 use crate::label::Label;
@@ -22,6 +23,13 @@ pub(super) fn enter(at: &mut At<'_>, known: &Known<'_>) -> Enter {
                 at.add(
                     "require",
                     "\"anyone\" requires nothing; it belongs in admit",
+                );
+            }
+            if ways.contains(&Way::Certificate) && ways.contains(&Way::EasyAuth) {
+                at.add(
+                    "require",
+                    "\"certificate\" and \"easyauth\" exclude each other: behind a hop that speaks \
+                     http the certificate is the hop's",
                 );
             }
             let tokens = |way: &&Way| matches!(way, Way::Issuer(_));
@@ -56,6 +64,8 @@ fn ways(at: &mut At<'_>, key: &str, names: &[String], known: &Known<'_>) -> Vec<
                 continue;
             }
             ("key", _) => Way::Key,
+            ("certificate", _) if !certificate::is_usable(at, key, known.file) => continue,
+            ("certificate", _) => Way::Certificate,
             ("anyone", _) => Way::Anyone,
             ("easyauth", _) if known.hops.is_none_or(|hops| hops.speak == Speak::Proxy) => {
                 at.add(
@@ -98,8 +108,8 @@ fn ways(at: &mut At<'_>, key: &str, names: &[String], known: &Known<'_>) -> Vec<
                 at.add(
                     key,
                     format!(
-                        "{other:?} must be \"key\", \"easyauth\", \"call\", \"anyone\" or one of \
-                         [issuers]{nearest}"
+                        "{other:?} must be \"key\", \"certificate\", \"easyauth\", \"call\", \"anyone\" or \
+                         one of [issuers]{nearest}"
                     ),
                 );
                 continue;

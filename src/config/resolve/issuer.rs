@@ -22,7 +22,7 @@ const LEEWAY_MAX: Duration = Duration::from_secs(300);
 /// delivery with Microsoft Entra ID", Microsoft).
 const EVENT_GRID: &str = "4962773b-9cdb-44cf-a8bf-237846a00ab7";
 /// Ways of `admit` and `require` that an issuer's name would hide.
-const RESERVED: [&str; 5] = ["key", "anyone", "ticket", "easyauth", "call"];
+const RESERVED: [&str; 6] = ["key", "certificate", "anyone", "ticket", "easyauth", "call"];
 
 pub(super) fn issuers(file: &File, problems: &mut Problems) -> Vec<Issuer> {
     let mut issuers = Vec::new();

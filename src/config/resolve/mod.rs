@@ -2,6 +2,7 @@
 
 mod acs;
 mod calls;
+mod certificate;
 mod credential;
 mod enter;
 mod gate;
@@ -37,6 +38,7 @@ pub(super) fn resolve(file: File, variables: &Environment) -> Result<Settings, U
     let mut problems = Problems(Vec::new());
     let hops = hop::hops(&file, &mut problems);
     let keys = keys(&file, &mut problems);
+    let certificates = certificate::certificates(&file, &mut problems);
     let issuers = issuer::issuers(&file, &mut problems);
     let calls = calls::calls(&file, &mut problems);
     let acs = acs::acs(&file, variables, &mut problems);
@@ -50,6 +52,7 @@ pub(super) fn resolve(file: File, variables: &Environment) -> Result<Settings, U
     };
     let routes = route::routes(&file, &known, &mut problems);
     key_routes(&keys, &routes, &mut problems);
+    certificate::routes(&certificates, &routes, &mut problems);
     let limits = limits(&file, &mut problems);
     let boot = boot(&file, variables, &mut problems);
     match (boot, problems.0.is_empty()) {
@@ -59,6 +62,7 @@ pub(super) fn resolve(file: File, variables: &Environment) -> Result<Settings, U
                 limits,
                 hops,
                 keys,
+                certificates,
                 issuers,
                 calls,
                 acs,
@@ -167,9 +171,11 @@ fn boot(file: &File, variables: &Environment, problems: &mut Problems) -> Option
             };
             let chain_pem = read("server.tls.certificate", &tls.certificate);
             let key_pem = read("server.tls.key", &tls.key);
+            let client_roots = certificate::client_roots(file, problems);
             chain_pem.zip(key_pem).map(|(chain_pem, key_pem)| Identity {
                 chain_pem,
                 key_pem: Secret::new(key_pem),
+                client_roots,
             })
         }
         None => {

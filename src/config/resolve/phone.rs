@@ -157,7 +157,7 @@ fn required(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
             .find(|issuer| issuer.name == *name)
             // What is wrong with it has been told.
             .is_none_or(|issuer| matches!(issuer.kind, IssuerKind::Acs { .. })),
-        Way::Key | Way::EasyAuth | Way::Call | Way::Anyone => false,
+        Way::Key | Way::Certificate | Way::EasyAuth | Way::Call | Way::Anyone => false,
     };
     let enough = match &route.enter {
         Enter::All(ways) => ways.len() == 2 && ways.contains(&Way::Call) && ways.iter().any(acs),

@@ -58,8 +58,8 @@ pub(super) fn agents(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
 
 /// A route that nobody can enter was meant for somebody.
 pub(super) fn openable(at: &mut At<'_>, route: &Route) {
-    // What a hop says of the client sits in headers of its own.
-    let placeless = |way: &Way| matches!(way, Way::Anyone | Way::EasyAuth);
+    // What a hop says of the client sits in headers of its own, a certificate in the handshake.
+    let placeless = |way: &Way| matches!(way, Way::Anyone | Way::EasyAuth | Way::Certificate);
     let without_place = match &route.enter {
         Enter::Any(ways) => ways.iter().any(placeless),
         Enter::All(ways) => ways.iter().all(placeless),

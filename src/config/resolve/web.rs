@@ -107,13 +107,13 @@ fn target(
 pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
     let issuer = |way: &Way| match way {
         Way::Issuer(name) => known.issuers.iter().find(|issuer| issuer.name == *name),
-        Way::Key | Way::EasyAuth | Way::Call | Way::Anyone => None,
+        Way::Key | Way::Certificate | Way::EasyAuth | Way::Call | Way::Anyone => None,
     };
     let ways = route.enter.ways();
     match &route.kind {
         RouteKind::EventGrid(_) => {
             let fits = |way: &Way| match (way, issuer(way)) {
-                (Way::Key, _) => true,
+                (Way::Key | Way::Certificate, _) => true,
                 // What is wrong with it has been told.
                 (Way::Issuer(_), None) => true,
                 (Way::Issuer(_), Some(issuer)) => match &issuer.kind {
@@ -127,7 +127,7 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
                 at.add(
                     "admit",
                     "must name issuers of kind \"event-grid\" (or \"entra\", with the clients that \
-                     may post) or \"key\": whoever posts here has calls answered",
+                     may post), \"key\" or \"certificate\": whoever posts here has calls answered",
                 );
             }
             let acs = known.file.acs.as_ref();

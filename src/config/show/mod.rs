@@ -9,8 +9,8 @@ use humantime::format_duration;
 
 use super::{
     Credential, Dtmf, Enter, IdentitySource, IssuerKind, KeyHeader, KeySource, Kind,
-    ManagedIdentity, Place, Rate, Refuse, Roots, Route, RouteKind, RouteLimits, Service, Settings,
-    Speak, Way,
+    ManagedIdentity, Mark, Place, Rate, Refuse, Roots, Route, RouteKind, RouteLimits, Service,
+    Settings, Speak, Way,
 };
 
 /// One line per thing, names first; secrets appear as `***`.
@@ -23,10 +23,12 @@ pub(super) fn describe(settings: &Settings) -> String {
 
 fn write(settings: &Settings, out: &mut String) -> std::fmt::Result {
     let boot = &settings.boot;
-    let scheme = if boot.identity.is_some() {
-        "TLS 1.2 and 1.3"
-    } else {
-        "plain text"
+    let scheme = match &boot.identity {
+        Some(identity) if identity.client_roots.is_some() => {
+            "TLS 1.2 and 1.3, clients are asked for a certificate"
+        }
+        Some(_) => "TLS 1.2 and 1.3",
+        None => "plain text",
     };
     writeln!(out, "listen    {} ({scheme})", boot.listen)?;
     writeln!(out, "admin     {} (plain text)", boot.admin)?;
@@ -95,6 +97,18 @@ fn clients(settings: &Settings, out: &mut String) -> std::fmt::Result {
             list(&key.routes, "all"),
             list(&key.models, "all of the route"),
             list(&key.agents, "all of the route"),
+        )?;
+    }
+    for certificate in &settings.live.certificates {
+        let mark = match &certificate.mark {
+            Mark::Sha256(digest) => format!("sha256 {}", digest.to_hex()),
+            Mark::Dns(name) => format!("dns {name}"),
+        };
+        writeln!(
+            out,
+            "cert      {}: {mark}, routes {}",
+            certificate.name,
+            list(&certificate.routes, "all"),
         )?;
     }
     Ok(())
@@ -353,6 +367,7 @@ impl Way {
         match self {
             Way::Key => "key",
             Way::Issuer(name) => name.as_str(),
+            Way::Certificate => "certificate",
             Way::EasyAuth => "easyauth",
             Way::Call => "call",
             Way::Anyone => "anyone",

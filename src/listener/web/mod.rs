@@ -53,7 +53,7 @@ pub(super) fn body(doors: &Doors, read: &Read) -> usize {
 pub(super) async fn answer(
     doors: &Doors,
     open: &Open,
-    asked: Asked,
+    asked: Asked<'_>,
     stranger: &Stranger,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Refusal> {
@@ -72,7 +72,7 @@ pub(super) async fn answer(
 async fn admitted(
     doors: &Doors,
     open: &Open,
-    asked: Asked,
+    asked: Asked<'_>,
     stranger: &Stranger,
     (head, body): (&request::Parts, Incoming),
 ) -> Result<Response<Full<Bytes>>, Refusal> {
@@ -81,6 +81,7 @@ async fn admitted(
         head,
         peer: asked.peer.ip,
         by_hop: asked.by_hop,
+        certificate: asked.certificate,
         now: Now::read(),
     };
     if let (&Method::OPTIONS, RouteKind::EventGrid(events)) = (&head.method, &open.route.kind) {
