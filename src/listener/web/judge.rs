@@ -20,8 +20,11 @@ pub(in crate::listener) fn judge(
     head: &request::Parts,
 ) -> Result<(), Refusal> {
     let item = route.item(head.uri.path()).is_some();
+    let pages = !route.origins.is_empty();
     let allow = match (&route.kind, item) {
         (RouteKind::EventGrid(_), _) => "POST, OPTIONS",
+        (RouteKind::CallApi(_), false) if pages => "POST, OPTIONS",
+        (RouteKind::CallApi(_), true) if pages => "GET, DELETE, OPTIONS",
         (RouteKind::CallApi(_), false) => "POST",
         (RouteKind::CallApi(_), true) => "GET, DELETE",
         (RouteKind::SessionApi(_), true) => "PUT, GET, DELETE",
@@ -74,7 +77,15 @@ pub(in crate::listener) fn judge(
         _ => None,
     };
     let said = said.and_then(|said| said.split(';').next()).map(str::trim);
-    let known = said.is_some_and(|said| TYPES.iter().any(|known| said.eq_ignore_ascii_case(known)));
+    let types = match route.kind {
+        RouteKind::CallApi(_) | RouteKind::SessionApi(_) => &TYPES[..1],
+        RouteKind::EventGrid(_)
+        | RouteKind::AcsCallback
+        | RouteKind::VoiceLive
+        | RouteKind::Relay
+        | RouteKind::AcsMedia(_) => &TYPES[..],
+    };
+    let known = said.is_some_and(|said| types.iter().any(|known| said.eq_ignore_ascii_case(known)));
     if !known || head.headers.contains_key(header::CONTENT_ENCODING) {
         return Err(Refusal::with_status(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
