@@ -255,8 +255,17 @@ async fn a18_a_decision_is_one_command_on_one_server() {
     };
     let next = Call::new();
     next.note(store).await;
+    let made = Call::new();
+    let binding = made.make(store).await.binding;
+    assert!(made.bind(store, binding).await);
     let monitor = server.listen();
     {
+        let ask = Enter {
+            binding: Some(binding),
+            ..made.ask(Needs::ApiKey { consume: true })
+        };
+        let entered = store.enter(&ask).await.unwrap();
+        assert!(matches!(entered, Entered::Authorised { .. }));
         assert_eq!(next.enter(store, Needs::Dialled).await, next.pending());
         let attempt = Attempt {
             per_ani: Some(rate),
@@ -266,7 +275,7 @@ async fn a18_a_decision_is_one_command_on_one_server() {
         assert_eq!(store.try_code(&attempt).await.unwrap(), Tried::Opened);
     }
     let heard = monitor.end();
-    assert_eq!(heard.len(), 2, "{heard:#?}");
+    assert_eq!(heard.len(), 3, "{heard:#?}");
     assert!(
         heard.iter().all(|line| line.contains("\"EVALSHA\"")),
         "{heard:#?}"

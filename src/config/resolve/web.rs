@@ -359,6 +359,7 @@ fn useless(at: &mut At<'_>, route: &Route) {
 
 #[cfg(test)]
 mod tests {
+    use super::CALLS_PER_IDENTITY;
     use crate::config::{RouteKind, Settings};
 
     const GOOD: &str = r#"
@@ -409,6 +410,15 @@ mod tests {
         kind = "event-grid"
         admit = ["grid", "key"]
         #events
+        [[routes]]
+        name = "calls"
+        paths = ["/api/call"]
+        kind = "call-api"
+        admit = ["users", "key"]
+        source = "+15550001111"
+        destinations = ["+1555", "+4930"]
+        origins = ["https://app.example.com"]
+        #calls
     "#;
 
     fn read(from: &str, to: &str) -> Result<Settings, String> {
@@ -440,8 +450,35 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a14_calls_are_made_from_one_number_to_those_that_are_listed() {
+        let settings = read("#calls", "limits = { calls_per_identity = \"3/h\" }").unwrap();
+        let RouteKind::CallApi(calls) = &settings.live.routes[3].kind else {
+            panic!("another kind");
+        };
+        assert_eq!(calls.media.as_str(), "phone");
+        assert_eq!(calls.callbacks.as_str(), "callbacks");
+        assert_eq!(calls.source.expose(), "+15550001111");
+        let rate = calls.calls_per_identity;
+        assert_eq!((rate.count, rate.per.as_secs()), (3, 3600));
+        let told = settings.describe();
+        let line = "calls are made from +15550001111 to +1555 or +4930: media to phone, callbacks to \
+                    callbacks; calls per identity 3 in 1h";
+        assert!(told.contains(line), "{told}");
+        let usual = read("#calls", "").unwrap();
+        let RouteKind::CallApi(calls) = &usual.live.routes[3].kind else {
+            panic!("another kind");
+        };
+        assert_eq!(calls.calls_per_identity, CALLS_PER_IDENTITY);
+        // Everywhere must be written out, and every flow that a made call can pass will do.
+        assert!(read("[\"+1555\", \"+4930\"]", "[\"+\"]").is_ok());
+        for flow in ["flow = \"api\"", "flow = \"pstn\", digits = 6"] {
+            assert!(read("flow = \"open\"", flow).is_ok(), "{flow}");
+        }
+    }
+
     /// What is written instead, and where that is told.
-    const WRONG: [(&str, &str, &str); 19] = [
+    const WRONG: [(&str, &str, &str); 43] = [
         ("[\"grid\", \"key\"]", "[\"anyone\"]", "routes.events.admit"),
         ("[\"grid\", \"key\"]", "[\"phone\"]", "routes.events.admit"),
         // Without clients every application of the tenant could post.
@@ -513,6 +550,75 @@ mod tests {
             "gate = { flow = \"open\" }",
             "sip_header = \"X\"",
             "routes.phone.sip_header",
+        ),
+        ("[\"users\", \"key\"]", "[\"anyone\"]", "routes.calls.admit"),
+        ("[\"users\", \"key\"]", "[\"phone\"]", "routes.calls.admit"),
+        ("[\"users\", \"key\"]", "[\"grid\"]", "routes.calls.admit"),
+        ("[\"users\", \"key\"]", "[\"call\"]", "routes.calls.admit"),
+        // Without a hop in front its word is the client's own.
+        (
+            "[\"users\", \"key\"]",
+            "[\"easyauth\"]",
+            "routes.calls.admit",
+        ),
+        ("source = \"+15550001111\"", "", "routes.calls.source"),
+        ("+15550001111", "15550001111", "routes.calls.source"),
+        ("+15550001111", "+1 555 000 1111", "routes.calls.source"),
+        (
+            "destinations = [\"+1555\", \"+4930\"]",
+            "",
+            "routes.calls.destinations",
+        ),
+        ("[\"+1555\", \"+4930\"]", "[]", "routes.calls.destinations"),
+        (
+            "[\"+1555\", \"+4930\"]",
+            "[\"\"]",
+            "routes.calls.destinations",
+        ),
+        (
+            "[\"+1555\", \"+4930\"]",
+            "[\"*\"]",
+            "routes.calls.destinations",
+        ),
+        (
+            "[\"+1555\", \"+4930\"]",
+            "[\"1555\"]",
+            "routes.calls.destinations",
+        ),
+        (
+            "[\"+1555\", \"+4930\"]",
+            "[\"+1\", \"+1\"]",
+            "routes.calls.destinations",
+        ),
+        ("#calls", "media = \"events\"", "routes.calls.media"),
+        ("#calls", "callbacks = \"phone\"", "routes.calls.callbacks"),
+        (
+            "flow = \"open\"",
+            "flow = \"sip-header\"",
+            "routes.calls.media",
+        ),
+        (
+            "media = \"wss://edge.example.com\"",
+            "",
+            "routes.calls.kind",
+        ),
+        ("#calls", "sip_header = \"X\"", "routes.calls.sip_header"),
+        ("#calls", "accept = [\"query\"]", "routes.calls.accept"),
+        ("https://app.example.com", "*", "routes.calls.origins"),
+        (
+            "#events",
+            "source = \"+15550001111\"",
+            "routes.events.source",
+        ),
+        (
+            "#callbacks",
+            "destinations = [\"+\"]",
+            "routes.callbacks.destinations",
+        ),
+        (
+            "models = [\"gpt-realtime\"]",
+            "models = [\"gpt-realtime\"]\nlimits = { calls_per_identity = \"1/s\" }",
+            "routes.phone.limits.calls_per_identity",
         ),
     ];
 
