@@ -155,9 +155,10 @@ impl Telephony {
         let work = self.tasks.spawn(async move {
             let acs = this.acs.as_ref().ok_or(nothing())?;
             let detail = "the call could not be hung up";
+            // The session first: it ends for what it is, and not as one whose socket ACS closed.
+            let session_here = this.registry.hang_up(&call);
             let hung_up = acs.hang_up(&connection).await;
             hung_up.map_err(|failure| Refused::new(failure.reason(), detail))?;
-            let session_here = this.registry.hang_up(&call);
             let ended = this.store.end_call(&call, Ended::default()).await;
             tracing::info!(route = %to.name, %call, session_here, "call ended by who had it made");
             ended.map(|_| Reply::Gone).map_err(unavailable)
