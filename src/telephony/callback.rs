@@ -37,7 +37,6 @@ impl Telephony {
             Err(_) => return self.drop_all(route, &events, Dropped::Store),
         };
         let mut tones = Vec::new();
-        let made = known.made.is_some();
         let mut connection = known.facts.connection.clone();
         for event in &events {
             let What::Call(said) = &event.what else {
@@ -53,62 +52,78 @@ impl Telephony {
                 (None, Some(named)) => {
                     // A call that was made gets in by its connection: that is noted when its session
                     // key is there, by whoever made it.
-                    if !made {
+                    if known.made.is_none() {
                         self.note_early(&call, said).await;
                     }
                     connection = Some(named.clone());
                 }
                 (Some(_), _) | (None, None) => {}
             }
-            if let Some(connection) = connection
-                .as_ref()
-                .filter(|_| is_nobodys(&known, said.kind))
-            {
-                self.end_nobodys(&call, event, connection);
-                continue;
-            }
-            match said.kind {
-                Kind::Tone => match said.tone {
-                    Some(tone) => tones.push((tone.sequence, tone.key.as_char())),
-                    None => self.drop_event(&route.name, Dropped::Unreadable),
-                },
-                Kind::Disconnected => self.over(route, &call, said).await,
-                Kind::Connected => {
-                    if made && self.store.connect_call(&call).await.is_err() {
-                        self.drop_event(&route.name, Dropped::Store);
-                    }
-                    self.ask_for_tones(route, &call, event, &known.facts, &connection);
-                }
-                Kind::MediaFailed => self.media_failed(route, &call, said),
-                Kind::CreateFailed if made => {
-                    failed(route, &call, said);
-                    self.over(route, &call, said).await;
-                }
-                Kind::AnswerFailed | Kind::CreateFailed | Kind::ToneFailed => {
-                    failed(route, &call, said);
-                }
-                Kind::Participants
-                | Kind::MediaStarted
-                | Kind::MediaStopped
-                | Kind::ToneStopped
-                | Kind::Other => {}
+            if said.kind != Kind::Tone {
+                let whose = (&call, &known, &connection);
+                self.became(route, whose, event, said).await;
+            } else if let Some(tone) = said.tone {
+                tones.push((tone.sequence, tone.key.as_char()));
+            } else {
+                self.drop_event(&route.name, Dropped::Unreadable);
             }
         }
         if !tones.is_empty() {
-            let why = match self.store.add_tones(&call, &tones).await {
-                Ok(Kept::All) => None,
-                Ok(Kept::Full) => {
-                    self.metrics.limit_hit("tones");
-                    Some(Dropped::Full)
-                }
-                Ok(Kept::Unknown) => Some(Dropped::UnknownCall),
-                Err(_) => Some(Dropped::Store),
-            };
-            if let Some(why) = why {
-                self.drop_event(&route.name, why);
-            }
+            self.keep(route, &call, &tones).await;
         }
         Ok(Reply::Done)
+    }
+
+    /// What became of a call.
+    async fn became(
+        self: &Arc<Telephony>,
+        route: &CallbackRoute,
+        (call, known, connection): (&CallId, &Known, &Option<ForeignId>),
+        event: &Event,
+        said: &CallEvent,
+    ) {
+        let made = known.made.is_some();
+        let nobodys = connection.as_ref().filter(|_| is_nobodys(known, said.kind));
+        if let Some(connection) = nobodys {
+            self.end_nobodys(call, event, connection);
+        }
+        match said.kind {
+            Kind::Disconnected => self.over(route, call, said).await,
+            Kind::Connected if nobodys.is_none() => {
+                if made && self.store.connect_call(call).await.is_err() {
+                    self.drop_event(&route.name, Dropped::Store);
+                }
+                self.ask_for_tones(route, call, event, &known.facts, connection);
+            }
+            Kind::MediaFailed => self.media_failed(route, call, said),
+            Kind::AnswerFailed | Kind::CreateFailed | Kind::ToneFailed => {
+                failed(route, call, said);
+                if made && said.kind == Kind::CreateFailed {
+                    self.over(route, call, said).await;
+                }
+            }
+            Kind::Connected
+            | Kind::Tone
+            | Kind::Participants
+            | Kind::MediaStarted
+            | Kind::MediaStopped
+            | Kind::ToneStopped
+            | Kind::Other => {}
+        }
+    }
+
+    /// Keeps keys for the call's session.
+    async fn keep(&self, route: &CallbackRoute, call: &CallId, tones: &[(u32, char)]) {
+        let why = match self.store.add_tones(call, tones).await {
+            Ok(Kept::All) => return,
+            Ok(Kept::Full) => {
+                self.metrics.limit_hit("tones");
+                Dropped::Full
+            }
+            Ok(Kept::Unknown) => Dropped::UnknownCall,
+            Err(_) => Dropped::Store,
+        };
+        self.drop_event(&route.name, why);
     }
 
     fn drop_all(

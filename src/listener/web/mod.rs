@@ -181,7 +181,7 @@ fn response(reply: Reply) -> Response<Full<Bytes>> {
             location,
         } => (status, body, location),
     };
-    let mut response = Response::new(Full::from(format!("{body}\n")));
+    let mut response = Response::new(Full::from(body.to_string()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     let json = HeaderValue::from_static("application/json");

@@ -113,103 +113,75 @@ pub fn creates(control: &Control) -> usize {
     control.desk.record().asked(Operation::Create).count()
 }
 
-#[tokio::test]
-async fn a14_s04_what_is_wrong_with_a_request_has_its_status_and_calls_nobody() {
-    let control = api(OPEN, MANY).await;
-    let good = format!("{}{JSON}", by_key(KEY));
-    let body = json!({ "to": TO }).to_string();
-    let text = String::from_utf8(request("POST", CALLS, &good, Some(&body))).unwrap();
-    let length = format!("Content-Length: {}\r\n", body.len());
+/// The word of a refusal with this status, as far as requests are concerned.
+fn reason(status: u16) -> &'static str {
+    match status {
+        401 => "unauthenticated",
+        403 => "forbidden",
+        404 => "not_found",
+        413 => "too_large",
+        _ => "bad_request",
+    }
+}
+
+/// Requests that are none, made of a good one, each with its status.
+fn wrong(good: &str, length: &str) -> Vec<(String, u16)> {
     let with = |from: &str, to: &str| {
-        assert!(text.contains(from), "{from}");
-        text.replacen(from, to, 1)
+        assert!(good.contains(from), "{from}");
+        good.replacen(from, to, 1)
     };
-    let item = format!("{CALLS}/7f0c");
-    let no_body = |method: &str| {
-        let bytes = request(method, &item, &by_key(KEY), None);
-        String::from_utf8(bytes).unwrap()
-    };
-    let (of_all, of_one) = ("POST, OPTIONS", "GET, DELETE, OPTIONS");
-    for (request, status, reason, allow) in [
-        (with(CALLS, "/api/calls"), 404, "not_found", ""),
-        (with(CALLS, "/api/call/"), 404, "not_found", ""),
-        (with(CALLS, "/api/call/a.b"), 404, "not_found", ""),
-        (with("POST", "GET"), 405, "bad_request", of_all),
-        (with("POST", "PUT"), 405, "bad_request", of_all),
-        (with("POST", "DELETE"), 405, "bad_request", of_all),
-        (with(CALLS, &item), 405, "bad_request", of_one),
-        (no_body("PUT"), 405, "bad_request", of_one),
-        (no_body("HEAD"), 405, "bad_request", of_one),
-        (with(&length, ""), 411, "bad_request", ""),
-        (
-            with(&length, "Transfer-Encoding: chunked\r\n"),
-            411,
-            "bad_request",
-            "",
-        ),
-        (
-            with(&length, &format!("{length}{length}")),
-            400,
-            "bad_request",
-            "",
-        ),
-        (
-            with(&length, "Content-Length: 4097\r\n"),
-            413,
-            "too_large",
-            "",
-        ),
-        (with(JSON, ""), 415, "bad_request", ""),
-        (
-            with("application/json", "text/plain"),
-            415,
-            "bad_request",
-            "",
-        ),
+    let origin = |origin: &str| with("api-key", &format!("Origin: {origin}\r\napi-key"));
+    let coded = format!("{JSON}Content-Encoding: gzip\r\n");
+    vec![
+        (with(CALLS, "/api/calls"), 404),
+        (with(CALLS, "/api/call/"), 404),
+        (with(CALLS, "/api/call/a.b"), 404),
+        (with("POST", "GET"), 405),
+        (with("POST", "PUT"), 405),
+        (with("POST", "DELETE"), 405),
+        (with(length, ""), 411),
+        (with(length, "Transfer-Encoding: chunked\r\n"), 411),
+        (with(length, &length.repeat(2)), 400),
+        (with(length, "Content-Length: 4097\r\n"), 413),
+        (with(JSON, ""), 415),
+        (with("application/json", "text/plain"), 415),
         (
             with("application/json", "application/cloudevents+json"),
             415,
-            "bad_request",
-            "",
         ),
-        (
-            with(JSON, &format!("{JSON}Content-Encoding: gzip\r\n")),
-            415,
-            "bad_request",
-            "",
-        ),
-        (with("api-key", "x-key"), 401, "unauthenticated", ""),
-        (with(KEY, "wrong"), 401, "unauthenticated", ""),
-        (
-            with("api-key", "Origin: https://evil.example\r\napi-key"),
-            403,
-            "forbidden",
-            "",
-        ),
-        (
-            with("api-key", "Origin: null\r\napi-key"),
-            403,
-            "forbidden",
-            "",
-        ),
-        (no_body("GET"), 404, "not_found", ""),
-        (no_body("DELETE"), 404, "not_found", ""),
-    ] {
+        (with(JSON, &coded), 415),
+        (with("api-key", "x-key"), 401),
+        (with(KEY, "wrong"), 401),
+        (origin("https://evil.example"), 403),
+        (origin("null"), 403),
+    ]
+}
+
+#[tokio::test]
+async fn a14_s04_what_is_wrong_with_a_request_has_its_status_and_calls_nobody() {
+    let control = api(OPEN, MANY).await;
+    let headers = format!("{}{JSON}", by_key(KEY));
+    let body = json!({ "to": TO }).to_string();
+    let good = String::from_utf8(request("POST", CALLS, &headers, Some(&body))).unwrap();
+    let length = format!("Content-Length: {}\r\n", body.len());
+    for (request, status) in wrong(&good, &length) {
         let refused = control.asks(request.as_bytes()).await;
         assert_eq!(refused.status, status, "{request}");
-        if request.starts_with("HEAD") {
-            continue;
-        }
-        refused.is(status, reason);
-        let allowed = refused.header("allow");
-        assert_eq!(allowed.as_deref().unwrap_or_default(), allow, "{request}");
+        refused.is(status, reason(status));
+        let allowed = (status == 405).then(|| "POST, OPTIONS".to_owned());
+        assert_eq!(refused.header("allow"), allowed, "{request}");
         assert!(!refused.body.contains("555"), "{}", refused.body);
     }
+    for (method, status) in [("PUT", 405), ("POST", 405), ("GET", 404), ("DELETE", 404)] {
+        let refused = ask(&control, method, "7f0c", &by_key(KEY)).await;
+        refused.is(status, reason(status));
+        let allowed = (status == 405).then(|| "GET, DELETE, OPTIONS".to_owned());
+        assert_eq!(refused.header("allow"), allowed, "{method}");
+    }
     // A body where none is taken.
-    let more = control
-        .asks(&request("GET", &item, &good, Some(&body)))
-        .await;
-    more.is(400, "bad_request");
+    let item = format!("{CALLS}/7f0c");
+    let more = request("GET", &item, &headers, Some(&body));
+    control.asks(&more).await.is(400, "bad_request");
     assert_eq!(creates(&control), 0);
     assert_eq!(control.desk.record().violations(), []);
 }
@@ -246,12 +218,7 @@ async fn a14_a_body_is_judged_member_by_member_and_then_the_number() {
         let refused = control
             .asks(&request("POST", CALLS, &headers, Some(body)))
             .await;
-        let reason = if status == 400 {
-            "bad_request"
-        } else {
-            "forbidden"
-        };
-        refused.is(status, reason);
+        refused.is(status, reason(status));
         assert!(refused.body.contains(said), "{body}: {}", refused.body);
         assert!(!refused.body.contains("765"), "{}", refused.body);
     }
@@ -270,47 +237,52 @@ fn token(control: &Control, change: impl FnOnce(Mint) -> Mint) -> String {
     format!("Authorization: Bearer {}\r\n", provider.mint(&mint))
 }
 
+/// What a hop says whom the platform signed in.
+async fn by_hop(control: &Control, method: &str, target: &str, oid: &str) -> Refused {
+    let headers = format!("{PRINCIPAL}: {}\r\n{JSON}", principal(oid));
+    let body = json!({ "to": TO }).to_string();
+    let body = (method == "POST").then_some(body.as_str());
+    let bytes = request(method, target, &headers, body);
+    control.asks_from(HOP, &bytes).await
+}
+
 #[tokio::test]
-async fn a31_only_who_is_known_has_calls_made_and_a_spoofed_principal_is_nobody() {
+async fn a31_nobody_has_calls_made_who_is_not_known_and_a_spoofed_principal_is_nobody() {
     let control = api(OPEN, MANY).await;
     rings(&control);
+    let (call, _) = made(&control).await;
     let good = principal(OID);
     let spoofed = format!("{PRINCIPAL}: {good}\r\nX-Forwarded-For: {HOP}\r\n");
-    for (what, headers) in [
-        ("nothing", String::new()),
-        ("a principal of no hop", spoofed.clone()),
-        (
-            "a token for others",
-            token(&control, |mint| mint.with("aud", "api://other")),
-        ),
-        (
-            "an old token",
-            token(&control, |mint| mint.with("exp", 1_700_000_000)),
-        ),
-        (
-            "a token of ACS",
-            format!("Authorization: Bearer {}\r\n", control.phone.token()),
-        ),
-    ] {
-        let refused = post(&control, &headers).await;
-        refused.is(401, "unauthenticated");
-        let refused = ask(&control, "GET", "7f0c", &headers).await;
-        assert_eq!(refused.status, 401, "{what}");
+    let other = token(&control, |mint| mint.with("aud", "api://other"));
+    let old = token(&control, |mint| mint.with("exp", 1_700_000_000));
+    let of_acs = format!("Authorization: Bearer {}\r\n", control.phone.token());
+    for headers in [String::new(), spoofed.clone(), other, old, of_acs] {
+        post(&control, &headers).await.is(401, "unauthenticated");
+        for method in ["GET", "DELETE"] {
+            let refused = ask(&control, method, &call, &headers).await;
+            refused.is(401, "unauthenticated");
+        }
     }
-    assert_eq!(creates(&control), 0);
-    // Three callers by three ways; a fourth is whom the hop signed in beside the first of them.
-    let by_hop = async |method: &str, target: &str, oid: &str| {
-        let headers = format!("{PRINCIPAL}: {}\r\n{JSON}", principal(oid));
-        let body = json!({ "to": TO }).to_string();
-        let body = (method == "POST").then_some(body.as_str());
-        let bytes = request(method, target, &headers, body);
-        control.asks_from(HOP, &bytes).await
-    };
+    assert_eq!(creates(&control), 1);
+    // Beside a key it is not looked at.
+    let by_principal = by_hop(&control, "POST", CALLS, OID).await;
+    let own = json_of(&by_principal)["call"].as_str().unwrap().to_owned();
+    let both = format!("{spoofed}{}", by_key(KEY));
+    let answer = ask(&control, "GET", &own, &both).await;
+    answer.is(404, "not_found");
+    assert_eq!(ask(&control, "GET", &call, &both).await.status, 200);
+    assert_ne!(HOP, STRANGER);
+}
+
+#[tokio::test]
+async fn a26_a_call_is_there_for_whoever_had_it_made_and_for_nobody_else() {
+    let control = api(OPEN, MANY).await;
+    rings(&control);
     let token = token(&control, |mint| mint);
     let mut calls = Vec::new();
     for answer in [
-        by_hop("POST", CALLS, OID).await,
-        by_hop("POST", CALLS, OTHER).await,
+        by_hop(&control, "POST", CALLS, OID).await,
+        by_hop(&control, "POST", CALLS, OTHER).await,
         post(&control, &token).await,
         post(&control, &by_key(KEY)).await,
     ] {
@@ -320,36 +292,29 @@ async fn a31_only_who_is_known_has_calls_made_and_a_spoofed_principal_is_nobody(
     let unknown = ask(&control, "GET", "7f0c", &by_key(KEY)).await;
     for (number, call) in calls.iter().enumerate() {
         let target = format!("{CALLS}/{call}");
-        let mut statuses = Vec::new();
         for method in ["GET", "DELETE"] {
-            let others = [
-                by_hop(method, &target, if number == 0 { OTHER } else { OID }).await,
+            let another = if number == 0 { OTHER } else { OID };
+            for other in [
+                by_hop(&control, method, &target, another).await,
                 ask(&control, method, call, &by_key(OTHER_KEY)).await,
-            ];
-            for other in others {
+            ] {
                 other.is(404, "not_found");
                 assert_eq!(other.body, unknown.body);
             }
         }
-        for answer in [
-            by_hop("GET", &target, OID).await,
-            by_hop("GET", &target, OTHER).await,
+        let statuses = [
+            by_hop(&control, "GET", &target, OID).await,
+            by_hop(&control, "GET", &target, OTHER).await,
             ask(&control, "GET", call, &token).await,
             ask(&control, "GET", call, &by_key(KEY)).await,
-        ] {
-            statuses.push(answer.status);
-        }
-        let mut own = vec![404; 4];
+        ]
+        .map(|answer| answer.status);
+        let mut own = [404; 4];
         own[number] = 200;
         assert_eq!(statuses, own);
     }
     // Nobody's call was ended by somebody else.
     assert_eq!(control.desk.record().asked(Operation::Terminate).count(), 0);
-    // From a stranger's address the principal does nothing beside a key either.
-    let both = format!("{spoofed}{}", by_key(KEY));
-    let answer = ask(&control, "GET", &calls[0], &both).await;
-    answer.is(404, "not_found");
-    assert_ne!(HOP, STRANGER);
 }
 
 #[tokio::test]
