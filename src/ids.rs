@@ -111,6 +111,29 @@ impl fmt::Debug for PhoneNumber {
     }
 }
 
+/// What telephone numbers begin with: a country, an area, or with the plus alone all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NumberPrefix(Box<str>);
+
+impl NumberPrefix {
+    /// Takes `text` if a canonical number can begin so: `+`, `+1555`.
+    pub fn new(text: &str) -> Option<NumberPrefix> {
+        let digits = text.strip_prefix('+')?.as_bytes();
+        let fits = digits.len() <= 15
+            && digits.iter().all(u8::is_ascii_digit)
+            && digits.first() != Some(&b'0');
+        fits.then(|| NumberPrefix(text.into()))
+    }
+
+    pub fn begins(&self, number: &PhoneNumber) -> bool {
+        number.expose().starts_with(&*self.0)
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// An id that another system gave a call: ACS' connection and correlation ids, the id in a SIP
 /// header. 1 to 128 characters of `a-z A-Z 0-9 _ - . @ ~`, so without the separator of keys.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -254,6 +277,28 @@ mod tests {
             &"x".repeat(129),
         ] {
             assert!(ForeignId::new(bad).is_none(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a14_a_prefix_is_one_of_canonical_numbers() {
+        let begins = |prefix: &str, number: &str| {
+            let number = PhoneNumber::new(number).unwrap();
+            NumberPrefix::new(prefix).unwrap().begins(&number)
+        };
+        assert!(begins("+1555", "+15551234567") && begins("+", "+4930123"));
+        assert!(begins("+15551234567", "+15551234567"));
+        assert!(!begins("+1556", "+15551234567") && !begins("+15551234567", "+1555123456"));
+        for bad in [
+            "",
+            "1555",
+            "+0",
+            "+1 555",
+            "+1555*",
+            "00",
+            "+1234567890123456",
+        ] {
+            assert_eq!(NumberPrefix::new(bad), None, "{bad}");
         }
     }
 

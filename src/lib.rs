@@ -54,6 +54,7 @@
 //!
 //! 0. Unless others do that, [`telephony`] hears from Event Grid that it rings, notes in the store
 //!    what signalling says, and has it answered, with a signed media URL and a place for callbacks.
+//!    Or whoever may ask has a call made, which is bound to who that is before ACS hears of it.
 //! 1. ACS dials the media URL of the call. `listener::calls` asks the [`store`], after [`admission`]
 //!    and before the `101`: is the call known, is ACS' token unspent, and, where the flow needs no
 //!    digits, is its session key there.

@@ -65,7 +65,7 @@ use self::jwt::{Tokens, Verified};
 use self::limit::{Limits, Taken};
 use self::media_url::Signer;
 use self::query::Query;
-use crate::config::{KnownBy, Live, Model, Route, RouteKind, Spend};
+use crate::config::{CallApi, KnownBy, Live, Model, Route, RouteKind, Spend};
 use crate::error::Reason;
 use crate::ids::SessionId;
 use crate::label::Label;
@@ -289,6 +289,14 @@ impl Admission {
     pub fn glance(&self, asked: Request<'_>) -> Result<(), Denied> {
         network::check(asked.peer, &asked.route.allow, &asked.route.deny)?;
         self.limits.of_address(asked)
+    }
+
+    /// Whether whoever was let in may have another call made, which counts it.
+    pub fn may_call(&self, asked: Request<'_>, calls: &CallApi, who: &Grant) -> Result<(), Denied> {
+        let (route, creator) = (&asked.route.name, who.subject.digest());
+        let now = asked.now.steady;
+        self.limits
+            .of_calls(route, creator, calls.calls_per_identity, now)
     }
 
     /// Decides on a request.

@@ -49,6 +49,7 @@ pub(super) async fn enter(
         correlation: calling.correlation.as_ref(),
         route: &open.route.name,
         signed: Some(&signed),
+        binding: calling.signed.binding,
         makes: doors.known_by == KnownBy::Url,
         needs: needs(phone),
     };

@@ -27,7 +27,7 @@ use super::probe;
 use super::refusal::{Refusal, frames, problem, raw};
 use super::stranger::Stranger;
 use super::upgrade::{shake, upgrade};
-use super::web::{self, Web};
+use super::web::{self, Web, cors};
 use crate::admission::{Admission, Certificate, Peer};
 use crate::config::{self, Hops, KnownBy, Limits, Refuse};
 use crate::error::Reason;
@@ -284,7 +284,12 @@ async fn answer(
         Err(detail) => {
             let refusal = Refusal::new(Reason::BadRequest, detail);
             note_refusal(doors, asked, &refusal, open.map(|open| &open.route.name));
-            return (problem(&refusal), Course::Answered);
+            let mut response = problem(&refusal);
+            if let Some(open) = open.filter(|open| open.route.kind.is_answered()) {
+                let page = cors::page(&open.route, request.headers());
+                cors::mark(&open.route, page, &mut response);
+            }
+            return (response, Course::Answered);
         }
     };
     let Some(open) = open else {
@@ -293,13 +298,15 @@ async fn answer(
         return (problem(&refusal), Course::Answered);
     };
     if open.route.kind.is_answered() {
-        let response = match web::answer(doors, open, asked, stranger, request).await {
+        let page = cors::page(&open.route, request.headers());
+        let mut response = match web::answer(doors, open, asked, stranger, request).await {
             Ok(response) => response,
             Err(refusal) => {
                 note_refusal(doors, asked, &refusal, Some(&open.route.name));
                 problem(&refusal)
             }
         };
+        cors::mark(&open.route, page, &mut response);
         return (response, Course::Answered);
     }
     let refused = |refusal: &Refusal| note_refusal(doors, asked, refusal, Some(&open.route.name));

@@ -11,8 +11,8 @@
 //!
 //! | key | type | kept | written by | read by |
 //! | --- | --- | --- | --- | --- |
-//! | `pstn:{ani}:{code}`, `sip:{id}`, `acs:call_connection_id:{id}` | any | as its writer says | other clouds, the session API | `try_code`, `enter` |
-//! | `call:{{call}}` | hash: `ani`, `sip`, `sip_key`, `connection`, `correlation`, `route`, `noted`, `owner`, `before`, `opened`, `heard`, `ended` | `ttl`, anew with each write and look | `note_call`, `enter`, `tones`, `end_call` | all |
+//! | `pstn:{ani}:{code}`, `sip:{id}`, `acs:call_connection_id:{id}` | any; a string with the call's binding where the edge made it | as its writer says; `ttl` | other clouds, the session API, `bind_call` | `try_code`, `enter` |
+//! | `call:{{call}}` | hash: `ani`, `sip`, `sip_key`, `connection`, `correlation`, `route`, `noted`, `owner`, `before`, `opened`, `heard`, `ended`, `code`, `sub_code`; of one that the edge made `creator`, `binding`, `created`, `connected` | `ttl`, anew with each write and look | `note_call`, `make_call`, `bind_call`, `connect_call`, `enter`, `tones`, `end_call` | all |
 //! | `live:{{call}}` | string: the session that opened the call | `ttl`, anew with each look; after `leave` for the resume window | `enter`, `try_code` | `enter`, `try_code`, `look` |
 //! | `tries:{{call}}` | hash: session and number of a try → `wrong`, `opened`, `reserved` | `ttl` | `try_code` | `try_code` |
 //! | `spent:{sha256 of a token}` | string: the session that spent it | until the token ends | `enter` | `enter` |
@@ -30,6 +30,7 @@
 
 mod events;
 mod key;
+mod made;
 mod memory;
 mod redis;
 
@@ -37,6 +38,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 pub use self::events::{Kept, Tones};
 pub use self::key::{Keys, SessionKey};
+pub use self::made::{Bind, Ended, Known, Made};
 pub use self::redis::Unusable;
 
 use self::memory::Memory;
@@ -72,6 +74,8 @@ pub struct Enter<'a> {
     pub route: &'a Label,
     /// What a signed URL says, which the record may not contradict.
     pub signed: Option<&'a Facts>,
+    /// What it says that the call is bound to, where the edge made it; the record must say the same.
+    pub binding: Option<Digest>,
     /// A record that is missing is made from that.
     pub makes: bool,
     pub needs: Needs,
@@ -112,7 +116,8 @@ pub enum Entered {
     Spent,
     /// No record of the call, not yet at least.
     Unknown,
-    /// The record is of another connection or route, or the signed URL says another caller.
+    /// The record is of another connection or route, or the signed URL says another caller, or
+    /// somebody else had the call made, or the session key is of another one that was.
     OtherConnection,
     /// No session key.
     NoKey,

@@ -10,7 +10,7 @@ use super::{Dropped, Refused, Reply, Telephony, incoming};
 use crate::error::Reason;
 use crate::ids::{CallId, ForeignId, PhoneNumber, SessionId};
 use crate::label::Label;
-use crate::store::{Facts, Kept};
+use crate::store::{Ended, Facts, Kept, Known};
 use crate::upstream::call_automation::Participant;
 use crate::wire::cloud_event::{self, CallEvent, Event, Kind, What};
 
@@ -31,13 +31,13 @@ impl Telephony {
     ) -> Result<Reply, Refused> {
         let events = cloud_event::read(body)
             .map_err(|_| Refused::new(Reason::BadRequest, "the body holds no events"))?;
-        let facts = match self.store.facts(&call).await {
-            Ok(Some(facts)) => facts,
+        let known = match self.store.known(&call).await {
+            Ok(Some(known)) => known,
             Ok(None) => return self.drop_all(route, &events, Dropped::UnknownCall),
             Err(_) => return self.drop_all(route, &events, Dropped::Store),
         };
         let mut tones = Vec::new();
-        let mut connection = facts.connection.clone();
+        let mut connection = known.facts.connection.clone();
         for event in &events {
             let What::Call(said) = &event.what else {
                 self.metrics.event(&route.name, "other");
@@ -50,44 +50,80 @@ impl Telephony {
                     continue;
                 }
                 (None, Some(named)) => {
-                    self.note_early(&call, said).await;
+                    // A call that was made gets in by its connection: that is noted when its session
+                    // key is there, by whoever made it.
+                    if known.made.is_none() {
+                        self.note_early(&call, said).await;
+                    }
                     connection = Some(named.clone());
                 }
                 (Some(_), _) | (None, None) => {}
             }
-            match said.kind {
-                Kind::Tone => match said.tone {
-                    Some(tone) => tones.push((tone.sequence, tone.key.as_char())),
-                    None => self.drop_event(&route.name, Dropped::Unreadable),
-                },
-                Kind::Disconnected => self.over(route, &call, said).await,
-                Kind::Connected => self.ask_for_tones(route, &call, event, &facts, &connection),
-                Kind::MediaFailed => self.media_failed(route, &call, said),
-                Kind::AnswerFailed | Kind::CreateFailed | Kind::ToneFailed => {
-                    failed(route, &call, said);
-                }
-                Kind::Participants
-                | Kind::MediaStarted
-                | Kind::MediaStopped
-                | Kind::ToneStopped
-                | Kind::Other => {}
+            if said.kind != Kind::Tone {
+                let whose = (&call, &known, &connection);
+                self.became(route, whose, event, said).await;
+            } else if let Some(tone) = said.tone {
+                tones.push((tone.sequence, tone.key.as_char()));
+            } else {
+                self.drop_event(&route.name, Dropped::Unreadable);
             }
         }
         if !tones.is_empty() {
-            let why = match self.store.add_tones(&call, &tones).await {
-                Ok(Kept::All) => None,
-                Ok(Kept::Full) => {
-                    self.metrics.limit_hit("tones");
-                    Some(Dropped::Full)
-                }
-                Ok(Kept::Unknown) => Some(Dropped::UnknownCall),
-                Err(_) => Some(Dropped::Store),
-            };
-            if let Some(why) = why {
-                self.drop_event(&route.name, why);
-            }
+            self.keep(route, &call, &tones).await;
         }
         Ok(Reply::Done)
+    }
+
+    /// What became of a call.
+    async fn became(
+        self: &Arc<Telephony>,
+        route: &CallbackRoute,
+        (call, known, connection): (&CallId, &Known, &Option<ForeignId>),
+        event: &Event,
+        said: &CallEvent,
+    ) {
+        let made = known.made.is_some();
+        let nobodys = connection.as_ref().filter(|_| is_nobodys(known, said.kind));
+        if let Some(connection) = nobodys {
+            self.end_nobodys(call, event, connection);
+        }
+        match said.kind {
+            Kind::Disconnected => self.over(route, call, said).await,
+            Kind::Connected if nobodys.is_none() => {
+                if made && self.store.connect_call(call).await.is_err() {
+                    self.drop_event(&route.name, Dropped::Store);
+                }
+                self.ask_for_tones(route, call, event, &known.facts, connection);
+            }
+            Kind::MediaFailed => self.media_failed(route, call, said),
+            Kind::AnswerFailed | Kind::CreateFailed | Kind::ToneFailed => {
+                failed(route, call, said);
+                if made && said.kind == Kind::CreateFailed {
+                    self.over(route, call, said).await;
+                }
+            }
+            Kind::Connected
+            | Kind::Tone
+            | Kind::Participants
+            | Kind::MediaStarted
+            | Kind::MediaStopped
+            | Kind::ToneStopped
+            | Kind::Other => {}
+        }
+    }
+
+    /// Keeps keys for the call's session.
+    async fn keep(&self, route: &CallbackRoute, call: &CallId, tones: &[(u32, char)]) {
+        let why = match self.store.add_tones(call, tones).await {
+            Ok(Kept::All) => return,
+            Ok(Kept::Full) => {
+                self.metrics.limit_hit("tones");
+                Dropped::Full
+            }
+            Ok(Kept::Unknown) => Dropped::UnknownCall,
+            Err(_) => Dropped::Store,
+        };
+        self.drop_event(&route.name, why);
     }
 
     fn drop_all(
@@ -122,7 +158,11 @@ impl Telephony {
     /// The call is over: its session ends, here or at another replica.
     async fn over(&self, route: &CallbackRoute, call: &CallId, said: &CallEvent) {
         let here = self.registry.hang_up(call);
-        if self.store.end_call(call).await.is_err() {
+        let ended = Ended {
+            code: said.code,
+            sub_code: said.sub_code,
+        };
+        if self.store.end_call(call, ended).await.is_err() {
             self.drop_event(&route.name, Dropped::Store);
         }
         tracing::info!(
@@ -157,6 +197,22 @@ impl Telephony {
         });
     }
 
+    /// Whoever had the call made was told that it is not, and nobody is in it but whom it called.
+    fn end_nobodys(self: &Arc<Self>, call: &CallId, event: &Event, connection: &ForeignId) {
+        let Some(acs) = self.acs.clone() else {
+            return;
+        };
+        let (this, name) = (self.clone(), incoming::name(event));
+        let (call, connection) = (call.clone(), connection.clone());
+        self.tasks.spawn(async move {
+            if this.store.claim(&name, SessionId::random()).await != Ok(false) {
+                let hung_up = acs.hang_up(&connection).await;
+                let result = hung_up.err().map_or("ok", |failure| failure.kind.word());
+                tracing::warn!(%call, result, "call of nobody hung up");
+            }
+        });
+    }
+
     async fn start_tones(&self, call: &CallId, connection: &ForeignId, caller: &PhoneNumber) {
         let Some(acs) = &self.acs else {
             return;
@@ -185,6 +241,14 @@ impl Telephony {
             "media streaming failed"
         );
     }
+}
+
+/// Whether a call was made that nobody knows of: its connection was never noted, and it is given up,
+/// or its media was refused for that.
+fn is_nobodys(known: &Known, kind: Kind) -> bool {
+    let unbound = known.made.is_some() && known.facts.connection.is_none();
+    let given_up = kind == Kind::Connected && known.ended.is_some();
+    unbound && (given_up || kind == Kind::MediaFailed)
 }
 
 fn failed(route: &CallbackRoute, call: &CallId, said: &CallEvent) {

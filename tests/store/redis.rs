@@ -11,7 +11,7 @@ use tonegate::label::Label;
 use tonegate::metrics::Metrics;
 use tonegate::secret::Secret;
 use tonegate::sim::certificate::Authority;
-use tonegate::store::{Attempt, Entered, Facts, Needs, Store, Tried, Unavailable};
+use tonegate::store::{Attempt, Enter, Entered, Facts, Needs, Store, Tried, Unavailable};
 
 use crate::server::{Cluster, Monitor, Server, acl_line};
 use crate::under::{Call, HOUR, Running, at, eventually, prefixed, secured, settings};
@@ -123,8 +123,8 @@ async fn a27_everything_that_is_written_has_an_end() {
     let (server, cluster) = (Server::plain(&[]), Cluster::start());
     let of_cluster = settings(at(Layout::Cluster, &[&cluster.nodes[0]]));
     let cases = [
-        (vec![&server], single(&server), 8),
-        (cluster.nodes.iter().collect(), of_cluster, 9),
+        (vec![&server], single(&server), 9),
+        (cluster.nodes.iter().collect(), of_cluster, 10),
     ];
     for (servers, settings, kinds) in cases {
         let running = Running::up(&prefixed(&settings, "e:")).await;
@@ -155,6 +155,10 @@ async fn a27_everything_that_is_written_has_an_end() {
             let tried = store.try_code(&attempt(key, number, shared)).await.unwrap();
             assert_eq!(tried, wanted);
         }
+        let by_api = Call::new();
+        let made = by_api.make(store).await;
+        assert!(by_api.bind(store, made.binding).await);
+        store.connect_call(&by_api.id).await.unwrap();
         let mut seen = std::collections::BTreeSet::new();
         for server in servers {
             for name in server.tell(&["KEYS", "*"]).lines() {
@@ -175,7 +179,8 @@ async fn a27_everything_that_is_written_has_an_end() {
                 seen.insert(kind);
             }
         }
-        // call, live, tries, spent, three counters, the SIP key; in a cluster that one was used.
+        // call, live, tries, spent, three counters, the SIP key, that of a call that was made; in a
+        // cluster that one was used.
         assert_eq!(seen.len(), kinds, "{seen:?}");
     }
 }
@@ -250,8 +255,17 @@ async fn a18_a_decision_is_one_command_on_one_server() {
     };
     let next = Call::new();
     next.note(store).await;
+    let made = Call::new();
+    let binding = made.make(store).await.binding;
+    assert!(made.bind(store, binding).await);
     let monitor = server.listen();
     {
+        let ask = Enter {
+            binding: Some(binding),
+            ..made.ask(Needs::ApiKey { consume: true })
+        };
+        let entered = store.enter(&ask).await.unwrap();
+        assert!(matches!(entered, Entered::Authorised { .. }));
         assert_eq!(next.enter(store, Needs::Dialled).await, next.pending());
         let attempt = Attempt {
             per_ani: Some(rate),
@@ -261,7 +275,7 @@ async fn a18_a_decision_is_one_command_on_one_server() {
         assert_eq!(store.try_code(&attempt).await.unwrap(), Tried::Opened);
     }
     let heard = monitor.end();
-    assert_eq!(heard.len(), 2, "{heard:#?}");
+    assert_eq!(heard.len(), 3, "{heard:#?}");
     assert!(
         heard.iter().all(|line| line.contains("\"EVALSHA\"")),
         "{heard:#?}"
@@ -322,6 +336,22 @@ async fn s29_the_user_of_the_readme_is_enough_and_may_nothing_else() {
     store.try_code(&call.attempt(&key, 1)).await.unwrap();
     store.look(&call.id, call.owner).await.unwrap();
     store.leave(&call.id, call.owner, HOUR).await.unwrap();
+    let by_api = Call::new();
+    let made = by_api.make(store).await;
+    assert!(by_api.bind(store, made.binding).await);
+    let ask = Enter {
+        binding: Some(made.binding),
+        ..by_api.ask(Needs::ApiKey { consume: true })
+    };
+    let entered = store.enter(&ask).await.unwrap();
+    assert!(matches!(entered, Entered::Authorised { .. }), "{entered:?}");
+    // What another cloud wrote as another type is no string to be read.
+    let list = Call::new();
+    list.note(store).await;
+    server.tell(&["RPUSH", store.keys().api(list.connection()).expose(), "x"]);
+    let needs = Needs::ApiKey { consume: false };
+    assert_eq!(list.enter(store, needs).await, list.authorised(false));
+    store.unmake_call(&by_api.id, made.binding).await.unwrap();
     store.give_back(&call.given_back(call.owner)).await.unwrap();
     assert_eq!(server.tell(&["ACL", "LOG"]), "", "something was refused");
     for command in [

@@ -82,6 +82,13 @@ pub(in crate::config) struct Route {
     pub callbacks: Option<String>,
     pub sip_header: Option<String>,
     pub webhook_origins: Option<Vec<String>>,
+    /// Of a route of calls that are made: from which number, and to which.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::number")]
+    pub source: Option<String>,
+    #[serde(default)]
+    #[schemars(schema_with = "schema::numbers")]
+    pub destinations: Option<Vec<String>>,
     #[serde(default)]
     pub upstreams: Vec<String>,
 }
@@ -134,6 +141,9 @@ pub(in crate::config) struct RouteLimits {
     #[serde(deserialize_with = "rate")]
     #[schemars(schema_with = "schema::rate")]
     pub upgrades_per_identity: Option<Rate>,
+    #[serde(deserialize_with = "rate")]
+    #[schemars(schema_with = "schema::rate")]
+    pub calls_per_identity: Option<Rate>,
     #[schemars(schema_with = "schema::size")]
     pub client_message: Option<ByteSize>,
     #[schemars(schema_with = "schema::size")]

@@ -7,8 +7,8 @@ use humantime::format_duration;
 use super::{rate, token};
 use crate::audio::wav::Wav;
 use crate::config::{
-    Acs, AcsCredential, Ani, Bridge, Calls, CodeLength, Dialled, EventGrid, Feeds, Flow, Gate,
-    KnownBy, Phone, Roots, Spend,
+    Acs, AcsCredential, Ani, Bridge, CallApi, Calls, CodeLength, Dialled, EventGrid, Feeds, Flow,
+    Gate, KnownBy, Phone, Roots, Spend,
 };
 
 pub(super) fn calls(calls: Option<&Calls>, out: &mut String) -> std::fmt::Result {
@@ -48,6 +48,19 @@ pub(super) fn events(events: &EventGrid, out: &mut String) -> std::fmt::Result {
         events.media,
         events.callbacks,
         events.sip_header.as_deref().unwrap_or("no header"),
+    )
+}
+
+pub(super) fn made(calls: &CallApi, out: &mut String) -> std::fmt::Result {
+    let to: Vec<&str> = calls.destinations.iter().map(|to| to.as_str()).collect();
+    writeln!(
+        out,
+        "          calls are made from {} to {}: media to {}, callbacks to {}; calls per identity {}",
+        calls.source.expose(),
+        to.join(" or "),
+        calls.media,
+        calls.callbacks,
+        rate(calls.calls_per_identity),
     )
 }
 

@@ -4,6 +4,7 @@
 //! A body is read after the admission only, and only with a length: hyper gets so many bytes behind
 //! the head and no more, so nothing that follows can be taken for a second request.
 
+pub(super) mod cors;
 mod judge;
 
 use std::sync::Arc;
@@ -22,9 +23,10 @@ use super::http::{Asked, Doors, Open};
 use super::refusal::Refusal;
 use super::stranger::Stranger;
 use super::upgrade::count_behind_hop;
-use crate::admission::{self, Now, Told};
+use crate::admission::{self, Grant, Now, Told};
 use crate::config::RouteKind;
 use crate::error::Reason;
+use crate::ids::CallId;
 use crate::telephony::{CallRoute, CallbackRoute, EventRoute, Reply, SessionRoute, preflight};
 
 /// A body must be whole by then. Event Grid waits for 30 s for its answer.
@@ -92,6 +94,12 @@ async fn admitted(
         response.headers_mut().extend(allowed);
         return Ok(response);
     }
+    if head.method == Method::OPTIONS {
+        doors.admission.glance(wanted)?;
+        let item = open.route.item(head.uri.path()).is_some();
+        let allow = if item { "GET, DELETE" } else { "POST" };
+        return cors::preflight(&open.route, allow, &head.headers);
+    }
     let grant = doors.admission.decide(wanted, &mut Told::nobody()).await?;
     stranger.admitted();
     open.metrics
@@ -120,11 +128,8 @@ async fn admitted(
             doors.telephony.hear(route, call, &body).await?
         }
         Some(Web::Calls(route)) => {
-            let asks = (&head.method, item);
-            doors
-                .telephony
-                .take_call_order(route, &grant, asks, &body)
-                .await?
+            let asked = (wanted, item, &*body);
+            calls(doors, route, &grant, asked).await?
         }
         Some(Web::Sessions(route)) => {
             let asks = (&head.method, item);
@@ -136,6 +141,27 @@ async fn admitted(
         None => return Err(Refusal::new(Reason::Internal, "nobody answers here")),
     };
     Ok(response(reply))
+}
+
+/// A call that is to be made, looked at or ended.
+async fn calls(
+    doors: &Doors,
+    route: &Arc<CallRoute>,
+    grant: &Grant,
+    (asked, item, body): (admission::Request<'_>, Option<CallId>, &[u8]),
+) -> Result<Reply, Refusal> {
+    let (telephony, subject) = (&doors.telephony, grant.subject());
+    let Some(call) = item else {
+        let order = route.order(body)?;
+        doors.admission.may_call(asked, &route.calls, grant)?;
+        let room = doors.sessions.available_permits() > 0;
+        let at = (asked.head.uri.path(), room);
+        return Ok(telephony.make_call(route, order, subject, at).await?);
+    };
+    if asked.head.method == Method::DELETE {
+        return Ok(telephony.end_made(route, subject, &call).await?);
+    }
+    Ok(telephony.tell_call(route, subject, &call).await?)
 }
 
 fn response(reply: Reply) -> Response<Full<Bytes>> {
@@ -156,11 +182,12 @@ fn response(reply: Reply) -> Response<Full<Bytes>> {
             location,
         } => (status, body, location),
     };
-    let mut response = Response::new(Full::from(format!("{body}\n")));
+    let mut response = Response::new(Full::from(body.to_string()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     let json = HeaderValue::from_static("application/json");
     headers.insert(header::CONTENT_TYPE, json);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(Ok(location)) = location.map(HeaderValue::try_from) {
         headers.insert(header::LOCATION, location);
     }

@@ -4,6 +4,7 @@
 //! cleared away when room is wanted.
 
 mod events;
+mod made;
 mod table;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use self::table::Table;
+use super::made::{Ended, Made};
 use super::{
     Attempt, Enter, Entered, Facts, GivenBack, Keys, Needs, Policy, SessionKey, Still, Tried,
     Unavailable, until,
@@ -36,7 +38,8 @@ struct State {
     tries: Table<CallId, Vec<(Try, Tried)>>,
     spent: Table<Digest, SessionId>,
     fails: Table<String, Vec<Try>>,
-    keys: Table<String, ()>,
+    /// For which binding the edge wrote a session key, if it did.
+    keys: Table<String, Option<Digest>>,
     /// By whom an event was claimed.
     claims: Table<Digest, SessionId>,
     /// Keys that callbacks told of, by their place.
@@ -57,7 +60,11 @@ struct Call {
     /// The last tone that a session has taken.
     heard: u32,
     /// ACS has said that the call is over.
-    ended: bool,
+    ended: Option<Ended>,
+    /// The edge has made it.
+    made: Option<Made>,
+    /// Whom it called is there.
+    connected: bool,
 }
 
 impl Memory {
@@ -84,11 +91,25 @@ impl Memory {
             return Ok(Entered::Spent);
         }
         let known = state.calls.get(enter.call).cloned();
-        let ended = known.as_ref().is_some_and(|call| call.ended);
-        if ended || (known.is_none() && !(enter.makes && enter.signed.is_some())) {
+        let ended = known.as_ref().is_some_and(|call| call.ended.is_some());
+        // Nothing makes a record of a call that was made but whoever made it.
+        let makes = enter.makes && enter.signed.is_some() && enter.binding.is_none();
+        if ended || (known.is_none() && !makes) {
             return Ok(Entered::Unknown);
         }
         let mut call = known.unwrap_or_default();
+        if call.binding() != enter.binding {
+            return Ok(Entered::OtherConnection);
+        }
+        if call.made.is_some() {
+            // Which connection is its own nobody knows yet.
+            if call.facts.connection.is_none() {
+                return Ok(Entered::Unknown);
+            }
+            if enter.connection.is_none() {
+                return Ok(Entered::OtherConnection);
+            }
+        }
         let by_another = call.route.as_ref().is_some_and(|by| by != enter.route);
         if by_another || !agree(&mut call.facts, enter) {
             return Ok(Entered::OtherConnection);
@@ -103,6 +124,9 @@ impl Memory {
                 let Some(key) = key.filter(|key| state.has(key)) else {
                     return Ok(Entered::NoKey);
                 };
+                if state.is_anothers(&key, enter.binding) {
+                    return Ok(Entered::OtherConnection);
+                }
                 consumed = consume.then_some(key);
                 (true, false)
             }
@@ -229,7 +253,7 @@ impl Memory {
         if known.owner != Some(owner) {
             return Ok(Still::Superseded);
         }
-        if known.ended {
+        if known.ended.is_some() {
             return Ok(Still::Ended);
         }
         if known.opened && state.live.get(call).is_none() {
@@ -255,12 +279,18 @@ impl Memory {
     }
 
     pub(super) fn put_key(&self, key: &SessionKey, ttl: Duration) -> Result<(), Unavailable> {
-        self.state().keys.put(key.expose().to_owned(), (), ttl)
+        self.state().keys.put(key.expose().to_owned(), None, ttl)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Whatever panicked: what is written first makes nobody more than they were.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Call {
+    fn binding(&self) -> Option<Digest> {
+        self.made.map(|made| made.binding)
     }
 }
 
@@ -352,6 +382,12 @@ impl State {
     fn has(&self, key: &SessionKey) -> bool {
         self.keys.get(key.expose()).is_some()
     }
+
+    /// Whether it was written for a call that was made, and not for the one of this binding.
+    fn is_anothers(&self, key: &SessionKey, binding: Option<Digest>) -> bool {
+        let written = self.keys.get(key.expose()).copied().flatten();
+        written.is_some() && written != binding
+    }
 }
 
 #[cfg(test)]
@@ -388,6 +424,7 @@ mod tests {
             correlation: None,
             route: LazyLock::force(&ROUTE),
             signed: None,
+            binding: None,
             makes: false,
             needs,
         }

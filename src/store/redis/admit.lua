@@ -1,21 +1,21 @@
 -- The part of `enter` that is in the slot of the call, in a cluster. Continues `record`.
 --
 -- KEYS: 1 call, 2 live
--- ARGV: 11 need, 12 what to do: 'ask' writes nothing, 'open' and 'wait' take the call over, 13 route
+-- ARGV: 12 need, 13 what to do: 'ask' writes nothing, 'open' and 'wait' take the call over, 14 route
 local call, live = KEYS[1], KEYS[2]
 local record, new = record_of(call)
 if not record then
   return answer(new)
 end
 local opener = redis.call('GET', live)
-local word = ARGV[11]
+local word = ARGV[12]
 if opener then
   word = opener == owner and 'authorised' or 'resumed'
 end
-if ARGV[12] == 'ask' then
+if ARGV[13] == 'ask' then
   return answer(word, record)
 end
-local opened = opener or ARGV[12] == 'open'
+local opened = opener or ARGV[13] == 'open'
 take_over(call, live, new, opened)
 if not opener then
   word = opened and 'authorised' or 'pending'

@@ -68,8 +68,11 @@ async fn decide(
                 return Ok(Entered::NoKey);
             };
             let (_, consume) = record::need(enter.needs);
-            if !take(turn, &key, enter.owner.to_string(), consume, keys).await? {
-                return Ok(Entered::NoKey);
+            let (who, binding) = (enter.owner.to_string(), record::binding(enter));
+            match take(turn, &key, (who, binding), consume, keys).await? {
+                Taken::Hit => {}
+                Taken::Miss => return Ok(Entered::NoKey),
+                Taken::Others => return Ok(Entered::OtherConnection),
             }
             "open"
         }
@@ -94,25 +97,35 @@ async fn admit(
     record::answer(told)
 }
 
+/// What became of a session key.
+enum Taken {
+    Hit,
+    Miss,
+    /// It is of a call that was made, and not of this one.
+    Others,
+}
+
 /// Looks a session key up and consumes it.
 async fn take(
     turn: &Turn<'_>,
     key: &str,
-    who: String,
+    (who, binding): (String, String),
     consume: bool,
     keys: &Keys,
-) -> Result<bool, Unavailable> {
+) -> Result<Taken, Unavailable> {
     let named = [key.to_owned(), keys.used(key)];
     let args = [
         who,
         record::flag(consume),
         record::flag(turn.redis.policy.require_ttl),
         ms(USED),
+        binding,
     ];
     let told: String = turn.ask(&turn.redis.scripts.take, named, args).await?;
     match told.as_str() {
-        "hit" => Ok(true),
-        "miss" => Ok(false),
+        "hit" => Ok(Taken::Hit),
+        "miss" => Ok(Taken::Miss),
+        "other" => Ok(Taken::Others),
         _ => Err(Unavailable::Malformed),
     }
 }
@@ -166,17 +179,11 @@ pub(super) async fn try_code(
         uncounted?;
         return settled;
     }
-    if !take(
-        turn,
-        attempt.key.expose(),
-        which(attempt),
-        attempt.consume,
-        keys,
-    )
-    .await?
-    {
+    let who = (which(attempt), String::new());
+    match take(turn, attempt.key.expose(), who, attempt.consume, keys).await? {
+        Taken::Hit => {}
         // The try stays reserved and counted: that is what a wrong one is.
-        return Ok(Tried::Wrong);
+        Taken::Miss | Taken::Others => return Ok(Tried::Wrong),
     }
     let (settled, uncounted) = tokio::join!(settle("opened"), uncount());
     uncounted?;

@@ -12,6 +12,7 @@
 mod cluster;
 mod connect;
 mod events;
+mod made;
 mod one;
 mod record;
 mod script;

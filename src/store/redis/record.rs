@@ -18,7 +18,7 @@ pub(super) fn flag(is_set: bool) -> String {
     if is_set { "1" } else { "0" }.to_owned()
 }
 
-/// The first ten arguments of `enter` and `admit`.
+/// The first eleven arguments of `enter` and `admit`.
 pub(super) fn arguments(turn: &Turn<'_>, enter: &Enter<'_>, keys: &Keys) -> Vec<String> {
     let id = |id: Option<&ForeignId>| id.map_or_else(String::new, ToString::to_string);
     let said = Facts::default();
@@ -36,7 +36,15 @@ pub(super) fn arguments(turn: &Turn<'_>, enter: &Enter<'_>, keys: &Keys) -> Vec<
         id(signed.connection.as_ref()),
         id(signed.correlation.as_ref()),
         sip_key.map_or_else(String::new, |key| key.expose().to_owned()),
+        binding(enter),
     ]
+}
+
+/// What the media URL of a call that was made binds it to; nothing for all others.
+pub(super) fn binding(enter: &Enter<'_>) -> String {
+    enter
+        .binding
+        .map_or_else(String::new, |binding| binding.to_hex())
 }
 
 /// What `enter` or `admit` answered: a word, the facts, the name of the SIP key.
@@ -46,9 +54,12 @@ pub(super) struct Answer {
     pub(super) sip_key: Option<String>,
 }
 
+/// How many texts an answer has.
+pub(super) const ANSWER: usize = 6;
+
 /// Reads an answer; a record that does not fit the grammars is not ours.
 pub(super) fn answer(told: Vec<String>) -> Result<Answer, Unavailable> {
-    let told: [String; 6] = told.try_into().map_err(|_| Unavailable::Malformed)?;
+    let told: [String; ANSWER] = told.try_into().map_err(|_| Unavailable::Malformed)?;
     let [word, ani, sip, connection, correlation, sip_key] = told;
     let id = |text: &str| match text {
         "" => Ok(None),

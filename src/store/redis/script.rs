@@ -35,16 +35,20 @@ pub(super) struct Scripts {
     pub(super) hand_back: Script,
     pub(super) look: Script,
     pub(super) note: Script,
-    pub(super) facts: Script,
+    pub(super) known: Script,
     pub(super) end: Script,
     pub(super) press: Script,
     pub(super) tones: Script,
+    pub(super) bind: Script,
+    pub(super) unmake: Script,
+    pub(super) connect: Script,
 }
 
 impl Scripts {
     pub(super) fn new() -> Scripts {
         Scripts {
             enter: Script::new(concat!(
+                include_str!("bound.lua"),
                 include_str!("record.lua"),
                 include_str!("enter.lua")
             )),
@@ -54,7 +58,7 @@ impl Scripts {
             )),
             spend: Script::new(include_str!("spend.lua")),
             unspend: Script::new(include_str!("unspend.lua")),
-            take: Script::new(include_str!("take.lua")),
+            take: Script::new(concat!(include_str!("bound.lua"), include_str!("take.lua"))),
             try_code: Script::new(include_str!("try.lua")),
             reserve: Script::new(include_str!("reserve.lua")),
             count: Script::new(include_str!("count.lua")),
@@ -64,10 +68,13 @@ impl Scripts {
             hand_back: Script::new(include_str!("hand_back.lua")),
             look: Script::new(include_str!("look.lua")),
             note: Script::new(include_str!("note.lua")),
-            facts: Script::new(include_str!("facts.lua")),
+            known: Script::new(include_str!("known.lua")),
             end: Script::new(include_str!("end.lua")),
             press: Script::new(include_str!("press.lua")),
             tones: Script::new(include_str!("tones.lua")),
+            bind: Script::new(include_str!("bind.lua")),
+            unmake: Script::new(include_str!("unmake.lua")),
+            connect: Script::new(include_str!("connect.lua")),
         }
     }
 }

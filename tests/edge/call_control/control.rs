@@ -50,6 +50,20 @@ fn free_port() -> u16 {
     socket.local_addr().unwrap().port()
 }
 
+/// What a test wants of its edges.
+#[derive(Clone, Copy, Default)]
+pub struct Setup<'a> {
+    pub gate: &'a str,
+    /// Lines of the route of calls, of `[store]` and of `[acs]`.
+    pub route: &'a str,
+    pub store: &'a str,
+    pub acs: &'a str,
+    /// Two edges, the second of which callbacks go to.
+    pub two: bool,
+    /// More tables; `ISSUER` is where tokens are from.
+    pub more: &'a str,
+}
+
 impl Control {
     /// One edge with its own store, whose gate is this.
     pub async fn with(gate: &str) -> Control {
@@ -58,8 +72,20 @@ impl Control {
 
     /// One edge or two, with this store.
     pub async fn of(gate: &str, store: &str, two: bool) -> Control {
+        Control::set_up(Setup {
+            gate,
+            store,
+            two,
+            ..Setup::default()
+        })
+        .await
+    }
+
+    pub async fn set_up(setup: Setup<'_>) -> Control {
+        let (store, two) = (setup.store, setup.two);
         let line = world::Line {
-            gate: gate.to_owned(),
+            gate: setup.gate.to_owned(),
+            route: setup.route.to_owned(),
             known_by: "record",
             ..world::Line::default()
         };
@@ -76,7 +102,10 @@ impl Control {
         drop(phone.world.edge.take());
         let first = free_port();
         let ports = [first, if two { free_port() } else { first }];
-        let more = settings(&phone.provider.base(), &desk.endpoint(), ports);
+        let issuer = phone.provider.base();
+        let more = settings(&issuer, &desk.endpoint(), ports);
+        let more = more.replacen("[acs]\n", &format!("[acs]\n{}\n", setup.acs), 1)
+            + &setup.more.replace("ISSUER", &issuer);
         let start = |port: u16| {
             let listen = format!("listen = \"127.0.0.1:{port}\"");
             let text = phone
@@ -86,6 +115,8 @@ impl Control {
             let text = text.replacen("[store]\n", &format!("[store]\n{store}\n"), 1);
             let path = phone.world.folder.join(format!("edge-{port}.toml"));
             fs::write(&path, text + &more).unwrap();
+            // A child of a test finds what was written last: the first edge's.
+            fs::copy(&path, phone.world.folder.join("edge.toml")).unwrap();
             Edge::start(&Settings::read(&[path]).unwrap()).unwrap()
         };
         let second = two.then(|| start(ports[1]));
@@ -151,8 +182,14 @@ impl Control {
 
     /// Any bytes as the request; the answer, which is none to an upgrade.
     pub async fn asks(&self, request: &[u8]) -> Refused {
+        self.asks_from("127.0.0.1", request).await
+    }
+
+    /// The same from another address of loopback.
+    pub async fn asks_from(&self, address: &str, request: &[u8]) -> Refused {
         use tokio::io::AsyncWriteExt as _;
-        let mut io = self.phone.world.connect().await;
+        let world = &self.phone.world;
+        let mut io = world.over(world.tcp(address).await).await;
         io.write_all(request).await.unwrap();
         io.flush().await.unwrap();
         read_answer(io).await.err().unwrap()

@@ -2,6 +2,7 @@
 //! clients are served by as well: what Event Grid posts, what ACS calls back with, what is asked of
 //! it.
 
+mod call_api;
 mod callbacks;
 mod client;
 mod client_hang_up;
@@ -9,6 +10,7 @@ mod client_service;
 mod client_simulated;
 mod control;
 mod events;
+mod made;
 mod refused;
 mod replicas;
 mod sdk;

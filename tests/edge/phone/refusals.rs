@@ -195,6 +195,7 @@ async fn is_there(phone: &Phone, code: &str) {
         correlation: None,
         route: &Label::new("phone").unwrap(),
         signed: Some(&Facts::default()),
+        binding: None,
         makes: true,
         needs: Needs::Dialled,
     };
