@@ -1,8 +1,10 @@
 //! What Call Automation posts of a call: its keys, its end, and what became of its media.
 //!
 //! Callbacks come more than once and in any order, each to whichever replica, also before the media
-//! socket and before the answer that names the connection. Whoever posts is told at once that it is
-//! done: whether and when ACS brings a callback again is not documented, so nothing counts on it.
+//! socket and before the answer that names the connection. What was taken is a success, also if nothing
+//! comes of it. A store that cannot be asked is a failure: a key has its place and an end is an end,
+//! so that nothing happens twice if ACS brings the callback again. Whether and when it does is not
+//! documented, so nothing else counts on it.
 
 use std::sync::Arc;
 
@@ -33,11 +35,12 @@ impl Telephony {
             .map_err(|_| Refused::new(Reason::BadRequest, "the body holds no events"))?;
         let facts = match self.store.facts(&call).await {
             Ok(Some(facts)) => facts,
-            Ok(None) => return self.drop_all(route, &events, Dropped::UnknownCall),
-            Err(_) => return self.drop_all(route, &events, Dropped::Store),
+            Ok(None) => return self.drop_all(route, &events),
+            Err(_) => return Err(unavailable()),
         };
         let mut tones = Vec::new();
         let mut connection = facts.connection.clone();
+        let mut unasked = false;
         for event in &events {
             let What::Call(said) = &event.what else {
                 self.metrics.event(&route.name, "other");
@@ -60,7 +63,7 @@ impl Telephony {
                     Some(tone) => tones.push((tone.sequence, tone.key.as_char())),
                     None => self.drop_event(&route.name, Dropped::Unreadable),
                 },
-                Kind::Disconnected => self.over(route, &call, said).await,
+                Kind::Disconnected => unasked |= !self.over(route, &call, said).await,
                 Kind::Connected => self.ask_for_tones(route, &call, event, &facts, &connection),
                 Kind::MediaFailed => self.media_failed(route, &call, said),
                 Kind::AnswerFailed | Kind::CreateFailed | Kind::ToneFailed => {
@@ -73,36 +76,39 @@ impl Telephony {
                 | Kind::Other => {}
             }
         }
-        if !tones.is_empty() {
-            let why = match self.store.add_tones(&call, &tones).await {
-                Ok(Kept::All) => None,
-                Ok(Kept::Full) => {
-                    self.metrics.limit_hit("tones");
-                    Some(Dropped::Full)
-                }
-                Ok(Kept::Unknown) => Some(Dropped::UnknownCall),
-                Err(_) => Some(Dropped::Store),
-            };
-            if let Some(why) = why {
-                self.drop_event(&route.name, why);
-            }
+        unasked |= !self.keep(route, &call, &tones).await;
+        match unasked {
+            true => Err(unavailable()),
+            false => Ok(Reply::Done),
         }
-        Ok(Reply::Done)
     }
 
-    fn drop_all(
-        &self,
-        route: &CallbackRoute,
-        events: &[Event],
-        why: Dropped,
-    ) -> Result<Reply, Refused> {
+    /// Keeps keys for the call's session; whether the store could be asked.
+    async fn keep(&self, route: &CallbackRoute, call: &CallId, tones: &[(u32, char)]) -> bool {
+        if tones.is_empty() {
+            return true;
+        }
+        match self.store.add_tones(call, tones).await {
+            Ok(Kept::All) => {}
+            Ok(Kept::Full) => {
+                self.metrics.limit_hit("tones");
+                self.drop_event(&route.name, Dropped::Full);
+            }
+            Ok(Kept::Unknown) => self.drop_event(&route.name, Dropped::UnknownCall),
+            Err(_) => return false,
+        }
+        true
+    }
+
+    /// Events of a call that nobody knows, or knows any more.
+    fn drop_all(&self, route: &CallbackRoute, events: &[Event]) -> Result<Reply, Refused> {
         for event in events {
             let word = match &event.what {
                 What::Call(said) => said.kind.word(),
                 What::Validation(_) | What::Incoming(_) | What::Other => "other",
             };
             self.metrics.event(&route.name, word);
-            self.drop_event(&route.name, why);
+            self.drop_event(&route.name, Dropped::UnknownCall);
         }
         Ok(Reply::Done)
     }
@@ -119,12 +125,10 @@ impl Telephony {
         }
     }
 
-    /// The call is over: its session ends, here or at another replica.
-    async fn over(&self, route: &CallbackRoute, call: &CallId, said: &CallEvent) {
+    /// The call is over: its session ends, here or at another replica. Whether the others will know.
+    async fn over(&self, route: &CallbackRoute, call: &CallId, said: &CallEvent) -> bool {
         let here = self.registry.hang_up(call);
-        if self.store.end_call(call).await.is_err() {
-            self.drop_event(&route.name, Dropped::Store);
-        }
+        let told = self.store.end_call(call).await.is_ok();
         tracing::info!(
             route = %route.name,
             %call,
@@ -133,6 +137,7 @@ impl Telephony {
             session_here = here,
             "call over"
         );
+        told
     }
 
     /// The call is connected, and its gate hears what callbacks tell: ACS is asked for them, once.
@@ -185,6 +190,11 @@ impl Telephony {
             "media streaming failed"
         );
     }
+}
+
+fn unavailable() -> Refused {
+    let detail = "the session store does not answer";
+    Refused::new(Reason::StoreUnavailable, detail)
 }
 
 fn failed(route: &CallbackRoute, call: &CallId, said: &CallEvent) {

@@ -228,6 +228,8 @@ fn media_url(
 ) -> Option<Secret> {
     let signed = Signed {
         call: call.clone(),
+        // Admission takes the URL at this route only, and no route of calls takes a call without one:
+        // that holds before the record knows of a route, which the first socket writes there.
         route: Some(route.media.clone()),
         ani: facts.ani.clone(),
         sip: facts.sip.clone(),

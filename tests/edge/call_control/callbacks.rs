@@ -1,12 +1,14 @@
 //! What ACS calls back with reaches the call.
 
 use serde_json::json;
-use tokio::time::sleep;
+use tonegate::sim::acs::line::Keying;
 use tonegate::sim::acs::record::Ending;
 use tonegate::sim::call_automation::manner::{Delivery, Manner};
+use tonegate::sim::call_automation::record::Record;
 
-use super::control::{A_WHILE, BY_CALLBACK, Control, PSTN, told, tone};
+use super::control::{BY_CALLBACK, Control, PSTN, told, tone};
 use crate::harness::within;
+use crate::phone::server::Server;
 use crate::phone::world::ANI;
 
 #[tokio::test]
@@ -63,10 +65,72 @@ async fn a06_a_gate_that_does_not_hear_callbacks_is_not_opened_by_them() {
     let words = [(1, "eight"), (2, "two"), (3, "three")];
     let keys: Vec<_> = words.map(|(place, word)| tone(&line, place, word)).into();
     assert_eq!(line.callback(&json!(keys)).await, Some(200));
-    sleep(A_WHILE).await;
+    // Those before a wrong code would make it another one.
+    line.press("824", &Keying::both()).await.unwrap();
+    let asked = |operation: &str| {
+        let labels = format!("{{operation=\"{operation}\",result=\"ok\"}}");
+        let series = format!("tonegate_store_operations_total{labels}");
+        control.phone.world.count(&series)
+    };
+    control
+        .phone
+        .eventually("a try", |_| asked("try_code") == 1)
+        .await;
     within("hanging up", line.hang_up()).await;
     control.phone.gates("left", 1).await;
+    assert_eq!((asked("add_tones"), asked("tones")), (1, 0));
     assert_eq!(control.phone.world.upstream_total(), 0);
+}
+
+/// The store answers, but not to all: its own rights say to what. What could not be kept is not said
+/// to have been, and what comes again counts once.
+#[tokio::test]
+async fn a06_a19_what_the_store_could_not_take_is_503_and_may_come_again() {
+    let redis = Server::plain(&[]);
+    let rights = |may: &str| assert_eq!(redis.tell(&["ACL", "SETUSER", "default", may]), "OK");
+    let store = format!("url = \"redis://127.0.0.1:{}\"", redis.port);
+    let control = Control::of(BY_CALLBACK, &store, false).await;
+    let edge = control.phone.world.edge();
+    let up = |_: &_| edge.store().is_up();
+    control.phone.eventually("the store", up).await;
+    control.phone.stores(ANI, "823").await;
+    let line = control.answered().await;
+    within("the media", line.streams()).await;
+    within("the edge's ear", line.listens()).await;
+    // All that comes by itself has come.
+    let begun = |record: &Record| record.posted("MediaStreamingStarted").count() == 1;
+    within("callbacks", control.desk.until(begun)).await;
+    let first = json!([tone(&line, 1, "eight"), tone(&line, 2, "two")]);
+    let last = json!([tone(&line, 3, "three")]);
+    let over = json!([told(&line, "CallDisconnected", json!({}))]);
+    // Nothing of the call can be read.
+    rights("-hmget");
+    assert_eq!(line.callback(&first).await, Some(503));
+    rights("+hmget");
+    // It can, and nothing can be written.
+    rights("-hset");
+    assert_eq!(line.callback(&first).await, Some(503));
+    rights("+hset");
+    for _ in 0..2 {
+        assert_eq!(line.callback(&first).await, Some(200));
+    }
+    assert_eq!(line.callback(&last).await, Some(200));
+    control.opened(1).await;
+    let refused = "tonegate_requests_total{route=\"callbacks\",result=\"store_unavailable\"}";
+    assert_eq!(control.phone.world.count(refused), 2);
+    // The session that is here ends all the same; the others are told when it comes again.
+    rights("-hset");
+    assert_eq!(line.callback(&over).await, Some(503));
+    control.phone.ended("client", "hung_up", 1).await;
+    let record = format!(
+        "call:{{{}}}",
+        line.callback_url().rsplit_once('/').unwrap().1
+    );
+    let ended = || redis.tell(&["HGET", &record, "ended"]);
+    assert_eq!(ended(), "");
+    rights("+hset");
+    assert_eq!(line.callback(&over).await, Some(200));
+    assert_eq!(ended(), "1");
 }
 
 #[tokio::test]
