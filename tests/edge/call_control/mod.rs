@@ -11,6 +11,7 @@ mod control;
 mod events;
 mod explained;
 mod failures;
+mod publisher;
 mod refused;
 mod replicas;
 mod sdk;
