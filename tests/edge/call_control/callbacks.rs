@@ -1,15 +1,17 @@
 //! What ACS calls back with reaches the call.
 
 use serde_json::json;
+use tonegate::ids::{CallId, PhoneNumber};
 use tonegate::sim::acs::line::Keying;
 use tonegate::sim::acs::record::Ending;
 use tonegate::sim::call_automation::manner::{Delivery, Manner};
 use tonegate::sim::call_automation::record::Record;
+use tonegate::store::Facts;
 
 use super::control::{BY_CALLBACK, Control, PSTN, told, tone};
 use crate::harness::within;
 use crate::phone::server::Server;
-use crate::phone::world::ANI;
+use crate::phone::world::{ANI, id};
 
 #[tokio::test]
 async fn a06_keys_that_only_callbacks_tell_of_open_the_gate() {
@@ -53,6 +55,56 @@ async fn a06_keys_out_of_order_are_heard_in_theirs_and_those_of_another_connecti
         assert_eq!(line.callback(&one).await, Some(200));
     }
     control.opened(1).await;
+    within("hanging up", line.hang_up()).await;
+}
+
+/// The first callback may be faster than the answer: then it says which connection the call is, and
+/// no other one speaks for it.
+#[tokio::test]
+async fn a06_the_first_callback_says_the_connection_where_nobody_has_said_it() {
+    let control = Control::with(BY_CALLBACK).await;
+    let known = Facts {
+        ani: PhoneNumber::new(ANI),
+        ..Facts::default()
+    };
+    control.phone.notes("c1", &known).await;
+    let said = async |connection: &str, tone: u32| {
+        let event = json!([{
+            "id": "1", "source": "s", "specversion": "1.0",
+            "type": "Microsoft.Communication.ContinuousDtmfRecognitionToneReceived",
+            "data": {"callConnectionId": connection, "sequenceId": tone, "tone": "one"},
+        }]);
+        let token = control.phone.token();
+        let headers =
+            format!("Authorization: Bearer {token}\r\nContent-Type: application/json\r\n");
+        let request = super::control::post("/acs/callbacks/c1", &headers, &event.to_string());
+        assert_eq!(control.asks(&request).await.status, 200);
+    };
+    said("0800-first", 1).await;
+    said("0800-second", 2).await;
+    control
+        .event_dropped("callbacks", "other_connection", 1)
+        .await;
+    let call = CallId::new("c1").unwrap();
+    let facts = control.phone.world.edge().store().facts(&call).await;
+    let connection = facts.unwrap().unwrap().connection;
+    assert_eq!(connection, Some(id("0800-first")));
+}
+
+/// Keys of a call have an end, and one that cannot be read is counted.
+#[tokio::test]
+async fn a06_more_keys_than_are_kept_and_keys_that_are_none_are_counted() {
+    let control = Control::with(BY_CALLBACK).await;
+    let line = control.answered().await;
+    within("the media", line.streams()).await;
+    let many: Vec<_> = (1..=129).map(|at| tone(&line, at, "one")).collect();
+    assert_eq!(line.callback(&json!(many)).await, Some(200));
+    control.event_dropped("callbacks", "full", 1).await;
+    let hit = "tonegate_limit_hits_total{limit=\"tones\"} 1";
+    control.phone.world.metrics_say(hit).await;
+    let none = json!([tone(&line, 0, "one"), tone(&line, 1, "eleven")]);
+    assert_eq!(line.callback(&none).await, Some(200));
+    control.event_dropped("callbacks", "unreadable", 2).await;
     within("hanging up", line.hang_up()).await;
 }
 
