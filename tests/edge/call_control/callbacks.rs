@@ -6,6 +6,7 @@ use tonegate::sim::acs::line::Keying;
 use tonegate::sim::acs::record::Ending;
 use tonegate::sim::call_automation::manner::{Delivery, Manner};
 use tonegate::sim::call_automation::record::Record;
+use tonegate::sim::call_automation::request::Operation;
 use tonegate::store::Facts;
 
 use super::control::{BY_CALLBACK, Control, PSTN, told, tone};
@@ -34,7 +35,11 @@ async fn a06_keys_that_only_callbacks_tell_of_open_the_gate() {
     let digits = "tonegate_gate_digits_total{route=\"phone\",feed=\"callback\"} 3";
     within("hanging up", line.hang_up()).await;
     control.phone.world.metrics_say(digits).await;
-    assert_eq!(control.desk.record().violations(), []);
+    let record = control.desk.record();
+    assert_eq!(record.violations(), []);
+    // The call was said to be connected twice, and its tones are asked for once.
+    assert_eq!(record.posted("CallConnected").count(), 2);
+    assert_eq!(record.asked(Operation::StartDtmf).count(), 1);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@
 use std::time::{Duration, SystemTime};
 
 use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
 use tonegate::sim::acs::Dial;
 use tonegate::sim::acs::line::Keying;
 use tonegate::sim::acs::record::Ending;
@@ -15,10 +16,13 @@ use tonegate::sim::call_automation::line::Line;
 use tonegate::sim::call_automation::manner::{Manner, Outcome, Trouble};
 use tonegate::sim::call_automation::record::Event;
 use tonegate::sim::call_automation::request::Operation;
+use tonegate::sim::stream::Stream;
 
-use super::control::{Control, PSTN, Wish};
-use crate::harness::within;
-use crate::phone::world::ANI;
+use super::control::{Control, EVENTS, PSTN, Wish, post};
+use super::refused::JSON;
+use crate::harness::{KEY, read_answer, within};
+use crate::phone::server::Server;
+use crate::phone::world::{ANI, Phone};
 
 /// Calls that ACS was asked to end, in order.
 fn hung_up(control: &Control) -> Vec<String> {
@@ -142,6 +146,57 @@ async fn a05_a_call_whose_answer_was_lost_goes_on_under_its_first_name() {
     line.press("823", &Keying::both()).await.unwrap();
     control.opened(1).await;
     within("hanging up", line.hang_up()).await;
+}
+
+/// A request of Event Grid's that has the call answered, and takes long enough to be left alone.
+async fn is_being_answered(control: &Control) -> (Stream, Line) {
+    control.desk.set(Manner {
+        answering: Outcome::Rings,
+        slow: Duration::from_millis(800),
+        ..Manner::default()
+    });
+    let rings = control.desk.incoming(&Caller::default());
+    let body = json!([rings.event(Schema::EventGrid)]).to_string();
+    let headers = format!("api-key: {KEY}\r\n{JSON}");
+    let mut io = control.phone.world.connect().await;
+    io.write_all(&post(EVENTS, &headers, &body)).await.unwrap();
+    io.flush().await.unwrap();
+    (io, within("the call", control.desk.nth_line(1)).await)
+}
+
+/// What the record of a call in Redis says of its connection.
+fn connection(redis: &Server, line: &Line) -> String {
+    let call = line.callback_url().rsplit_once('/').unwrap().1;
+    redis.tell(&["HGET", &format!("call:{{{call}}}"), "connection"])
+}
+
+#[tokio::test]
+async fn a05_a_call_is_answered_to_the_end_for_an_event_grid_that_has_gone() {
+    let redis = Server::plain(&[]);
+    let store = format!("url = \"redis://127.0.0.1:{}\"", redis.port);
+    let control = Control::of(PSTN, &store, false).await;
+    let up = |phone: &Phone| phone.world.edge().store().is_up();
+    control.phone.eventually("the store", up).await;
+    let (io, line) = is_being_answered(&control).await;
+    drop(io);
+    let noted = |_: &Phone| connection(&redis, &line) == line.id();
+    control.phone.eventually("the record", noted).await;
+}
+
+#[tokio::test]
+async fn a05_a_call_is_answered_to_the_end_by_an_edge_that_stops() {
+    let redis = Server::plain(&[]);
+    let store = format!("url = \"redis://127.0.0.1:{}\"", redis.port);
+    let mut control = Control::of(PSTN, &store, false).await;
+    let up = |phone: &Phone| phone.world.edge().store().is_up();
+    control.phone.eventually("the store", up).await;
+    let (io, line) = is_being_answered(&control).await;
+    let edge = control.phone.world.edge.take().unwrap();
+    let stopping = tokio::task::spawn_blocking(move || edge.stop());
+    let refused = read_answer(io).await.err().unwrap();
+    refused.is(503, "draining");
+    within("the stop", stopping).await.unwrap();
+    assert_eq!(connection(&redis, &line), line.id());
 }
 
 #[tokio::test]
