@@ -13,6 +13,7 @@ use tonegate::sim::call_automation::request::Operation;
 use tonegate::sim::issuer::behaviour::Behaviour;
 
 use super::control::{Control, PSTN, told};
+use super::through::signed;
 use crate::harness::{KEY, within};
 use crate::phone::server::Server;
 use crate::phone::world::{ANI, Phone, id};
@@ -169,6 +170,11 @@ async fn a13_the_id_of_a_sip_header_opens_its_call() {
     let sip = [("X-MS-Custom-Session", "abc-xyz-123")];
     let (_, attempts) = control.desk.ring(&at, &caller(&sip)).await;
     assert_eq!(attempts, [Some(200)]);
+    // Also where the record is not asked.
+    let record = control.desk.record();
+    let asked = record.asked(Operation::Answer).next().unwrap();
+    let url = &asked.body["mediaStreamingOptions"]["transportUrl"];
+    assert_eq!(signed(url.as_str().unwrap())["sip"], "abc-xyz-123");
     let line = within("the call", control.desk.nth_line(1)).await;
     within("the media", line.streams()).await;
     within("hanging up", line.hang_up()).await;

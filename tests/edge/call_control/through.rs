@@ -38,7 +38,7 @@ async fn logged(child: &Child, message: &str, call: &str) -> Value {
 }
 
 /// The claims of what the media URL was signed for.
-fn signed(url: &str) -> Value {
+pub fn signed(url: &str) -> Value {
     let token = url.split_once("?s=").unwrap().1;
     let claims = token.split('.').nth(1).unwrap();
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap()
