@@ -113,12 +113,14 @@ impl Edge {
         }
         let stop = doors.stop.clone();
         let (store, stopping) = (doors.store.clone(), stop.clone());
-        let registry = doors.registry.clone();
+        let (registry, telephony) = (doors.registry.clone(), doors.telephony.clone());
         edge.spawn("store".to_owned(), move || async move {
             let all_gone = async {
                 stopping.cancelled().await;
-                // Sessions that are ending still have something to say to it.
+                // Sessions that are ending still have something to say to it, and so has whoever
+                // answers a call.
                 registry.empty().await;
+                telephony.settled().await;
             };
             tokio::select! {
                 () = store.run() => {}

@@ -1,8 +1,10 @@
 //! What Call Automation posts of a call: its keys, its end, and what became of its media.
 //!
 //! Callbacks come more than once and in any order, each to whichever replica, also before the media
-//! socket and before the answer that names the connection. Whoever posts is told at once that it is
-//! done: whether and when ACS brings a callback again is not documented, so nothing counts on it.
+//! socket and before the answer that names the connection. What was taken is a success, also if nothing
+//! comes of it. A store that cannot be asked is a failure: a key has its place and an end is an end,
+//! so that nothing happens twice if ACS brings the callback again. Whether and when it does is not
+//! documented, so nothing else counts on it.
 
 use std::sync::Arc;
 
@@ -33,11 +35,12 @@ impl Telephony {
             .map_err(|_| Refused::new(Reason::BadRequest, "the body holds no events"))?;
         let known = match self.store.known(&call).await {
             Ok(Some(known)) => known,
-            Ok(None) => return self.drop_all(route, &events, Dropped::UnknownCall),
-            Err(_) => return self.drop_all(route, &events, Dropped::Store),
+            Ok(None) => return self.drop_all(route, &events),
+            Err(_) => return Err(unavailable()),
         };
         let mut tones = Vec::new();
         let mut connection = known.facts.connection.clone();
+        let mut told = true;
         for event in &events {
             let What::Call(said) = &event.what else {
                 self.metrics.event(&route.name, "other");
@@ -61,45 +64,44 @@ impl Telephony {
             }
             if said.kind != Kind::Tone {
                 let whose = (&call, &known, &connection);
-                self.became(route, whose, event, said).await;
+                told &= self.became(route, whose, event, said).await;
             } else if let Some(tone) = said.tone {
                 tones.push((tone.sequence, tone.key.as_char()));
             } else {
                 self.drop_event(&route.name, Dropped::Unreadable);
             }
         }
-        if !tones.is_empty() {
-            self.keep(route, &call, &tones).await;
+        told &= self.keep(route, &call, &tones).await;
+        match told {
+            true => Ok(Reply::Done),
+            false => Err(unavailable()),
         }
-        Ok(Reply::Done)
     }
 
-    /// What became of a call.
+    /// What became of a call; whether the store could be told.
     async fn became(
         self: &Arc<Telephony>,
         route: &CallbackRoute,
         (call, known, connection): (&CallId, &Known, &Option<ForeignId>),
         event: &Event,
         said: &CallEvent,
-    ) {
+    ) -> bool {
         let made = known.made.is_some();
         let nobodys = connection.as_ref().filter(|_| is_nobodys(known, said.kind));
         if let Some(connection) = nobodys {
             self.end_nobodys(call, event, connection);
         }
         match said.kind {
-            Kind::Disconnected => self.over(route, call, said).await,
+            Kind::Disconnected => return self.over(route, call, said).await,
             Kind::Connected if nobodys.is_none() => {
-                if made && self.store.connect_call(call).await.is_err() {
-                    self.drop_event(&route.name, Dropped::Store);
-                }
                 self.ask_for_tones(route, call, event, &known.facts, connection);
+                return !made || self.store.connect_call(call).await.is_ok();
             }
             Kind::MediaFailed => self.media_failed(route, call, said),
             Kind::AnswerFailed | Kind::CreateFailed | Kind::ToneFailed => {
                 failed(route, call, said);
                 if made && said.kind == Kind::CreateFailed {
-                    self.over(route, call, said).await;
+                    return self.over(route, call, said).await;
                 }
             }
             Kind::Connected
@@ -110,35 +112,35 @@ impl Telephony {
             | Kind::ToneStopped
             | Kind::Other => {}
         }
+        true
     }
 
-    /// Keeps keys for the call's session.
-    async fn keep(&self, route: &CallbackRoute, call: &CallId, tones: &[(u32, char)]) {
-        let why = match self.store.add_tones(call, tones).await {
-            Ok(Kept::All) => return,
+    /// Keeps keys for the call's session; whether the store could be asked.
+    async fn keep(&self, route: &CallbackRoute, call: &CallId, tones: &[(u32, char)]) -> bool {
+        if tones.is_empty() {
+            return true;
+        }
+        match self.store.add_tones(call, tones).await {
+            Ok(Kept::All) => {}
             Ok(Kept::Full) => {
                 self.metrics.limit_hit("tones");
-                Dropped::Full
+                self.drop_event(&route.name, Dropped::Full);
             }
-            Ok(Kept::Unknown) => Dropped::UnknownCall,
-            Err(_) => Dropped::Store,
-        };
-        self.drop_event(&route.name, why);
+            Ok(Kept::Unknown) => self.drop_event(&route.name, Dropped::UnknownCall),
+            Err(_) => return false,
+        }
+        true
     }
 
-    fn drop_all(
-        &self,
-        route: &CallbackRoute,
-        events: &[Event],
-        why: Dropped,
-    ) -> Result<Reply, Refused> {
+    /// Events of a call that nobody knows, or knows any more.
+    fn drop_all(&self, route: &CallbackRoute, events: &[Event]) -> Result<Reply, Refused> {
         for event in events {
             let word = match &event.what {
                 What::Call(said) => said.kind.word(),
                 What::Validation(_) | What::Incoming(_) | What::Other => "other",
             };
             self.metrics.event(&route.name, word);
-            self.drop_event(&route.name, why);
+            self.drop_event(&route.name, Dropped::UnknownCall);
         }
         Ok(Reply::Done)
     }
@@ -155,16 +157,14 @@ impl Telephony {
         }
     }
 
-    /// The call is over: its session ends, here or at another replica.
-    async fn over(&self, route: &CallbackRoute, call: &CallId, said: &CallEvent) {
+    /// The call is over: its session ends, here or at another replica. Whether the others will know.
+    async fn over(&self, route: &CallbackRoute, call: &CallId, said: &CallEvent) -> bool {
         let here = self.registry.hang_up(call);
         let ended = Ended {
             code: said.code,
             sub_code: said.sub_code,
         };
-        if self.store.end_call(call, ended).await.is_err() {
-            self.drop_event(&route.name, Dropped::Store);
-        }
+        let told = self.store.end_call(call, ended).await.is_ok();
         tracing::info!(
             route = %route.name,
             %call,
@@ -173,6 +173,7 @@ impl Telephony {
             session_here = here,
             "call over"
         );
+        told
     }
 
     /// The call is connected, and its gate hears what callbacks tell: ACS is asked for them, once.
@@ -249,6 +250,11 @@ fn is_nobodys(known: &Known, kind: Kind) -> bool {
     let unbound = known.made.is_some() && known.facts.connection.is_none();
     let given_up = kind == Kind::Connected && known.ended.is_some();
     unbound && (given_up || kind == Kind::MediaFailed)
+}
+
+fn unavailable() -> Refused {
+    let detail = "the session store does not answer";
+    Refused::new(Reason::StoreUnavailable, detail)
 }
 
 fn failed(route: &CallbackRoute, call: &CallId, said: &CallEvent) {

@@ -124,8 +124,6 @@ enum Dropped {
     OtherConnection,
     /// The call has more keys than are kept.
     Full,
-    /// The store could not be asked.
-    Store,
 }
 
 impl Dropped {
@@ -141,7 +139,6 @@ impl Dropped {
             Dropped::UnknownCall => "unknown_call",
             Dropped::OtherConnection => "other_connection",
             Dropped::Full => "full",
-            Dropped::Store => "store",
         }
     }
 }

@@ -29,7 +29,8 @@ use crate::error::Reason;
 use crate::ids::CallId;
 use crate::telephony::{CallRoute, CallbackRoute, EventRoute, Reply, SessionRoute, preflight};
 
-/// A body must be whole by then. Event Grid waits for 30 s for its answer.
+/// A body must be whole by then, and in no more time than a head may take. Event Grid waits for 30 s
+/// for its answer.
 const BODY_WAIT: Duration = Duration::from_secs(10);
 /// Who answers the requests of a route.
 pub enum Web {
@@ -108,7 +109,8 @@ async fn admitted(
     let _place = doors.telephony.place()?;
     let most = open.route.limits.over(doors.limits).client_message;
     let body = Limited::new(body, usize::try_from(most).unwrap_or(usize::MAX));
-    let body = match timeout(BODY_WAIT, body.collect()).await {
+    let wait = BODY_WAIT.min(doors.limits.handshake);
+    let body = match timeout(wait, body.collect()).await {
         Ok(Ok(body)) => body.to_bytes(),
         Ok(Err(_)) => return Err(Refusal::new(Reason::BadRequest, "the body was cut")),
         Err(_) => {

@@ -7,7 +7,7 @@ use tonegate::sim::call_automation::manner::{Manner, Outcome};
 use tonegate::sim::call_automation::request::Operation;
 use tonegate::sim::issuer::mint::Mint;
 
-use super::control::{Control, Setup};
+use super::control::{Control, Wish};
 use crate::easyauth::{OID, OTHER, PRINCIPAL, principal};
 use crate::harness::{KEY, Refused, within};
 use crate::hops::{HOP, STRANGER};
@@ -21,7 +21,7 @@ pub const PAGE: &str = "https://app.example.com";
 const JSON: &str = "Content-Type: application/json\r\n";
 
 /// A world where calls may be made by key, by token and by EasyAuth.
-pub async fn api(setup: Setup<'_>, limits: &str) -> Control {
+pub async fn api(setup: Wish<'_>, limits: &str) -> Control {
     let more = format!(
         "[hops]\nnetworks = [\"{HOP}\"]\nspeak = \"http\"\ntenants = [\"{TENANT}\"]\n\
          [[keys]]\nname = \"other\"\nsha256 = \"{}\"\n\
@@ -34,19 +34,24 @@ pub async fn api(setup: Setup<'_>, limits: &str) -> Control {
         Digest::of(OTHER_KEY).to_hex(),
         setup.more,
     );
-    Control::set_up(Setup {
+    Control::wish(Wish {
         more: &more,
         ..setup
     })
     .await
 }
 
-pub const OPEN: Setup<'_> = Setup {
+pub const OPEN: Wish<'_> = Wish {
     gate: "flow = \"open\"",
     route: "",
     store: "",
     acs: "",
     two: false,
+    process: false,
+    limits: "",
+    events: "",
+    callbacks: "",
+    route_limits: "",
     more: "",
 };
 /// More than any test makes.
@@ -364,7 +369,7 @@ async fn s07_a_page_is_told_that_it_may_ask_before_it_shows_who_it_is() {
                 origins = [\"https://app.example.com\"]\n\
                 [[routes]]\nname = \"no-pages\"\npaths = [\"/none\"]\nkind = \"call-api\"\n\
                 admit = [\"key\"]\nsource = \"+15550001111\"\ndestinations = [\"+\"]\n";
-    let control = api(Setup { more, ..OPEN }, MANY).await;
+    let control = api(Wish { more, ..OPEN }, MANY).await;
     let preflight = async |target: &str, origin: &str, wants: &str| {
         let headers = format!("{origin}{wants}");
         control

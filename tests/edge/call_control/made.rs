@@ -21,12 +21,12 @@ use tonegate::sim::client::Error;
 use super::call_api::{
     CALLS, MANY, OPEN, TO, api, ask, by_key, creates, json_of, made, post, request, rings,
 };
-use super::control::{Control, Setup, told};
+use super::control::{Control, Wish, told};
 use crate::harness::{KEY, within};
 use crate::phone::server::Server;
 use crate::phone::world::speech;
 
-const API: Setup<'_> = Setup {
+const API: Wish<'_> = Wish {
     gate: "flow = \"api\"",
     ..OPEN
 };
@@ -119,7 +119,7 @@ async fn a14_a_call_is_made_heard_by_the_agent_and_ended_by_who_had_it_made() {
 async fn a14_whom_it_calls_may_have_to_dial_a_code() {
     let gate =
         "flow = \"pstn\", digits = 3, deadline = \"15s\", feeds = [\"messages\", \"callbacks\"]";
-    let control = api(Setup { gate, ..OPEN }, MANY).await;
+    let control = api(Wish { gate, ..OPEN }, MANY).await;
     control.phone.stores(TO, "823").await;
     let (_, line) = made(&control).await;
     within("the media", line.streams()).await;
@@ -327,7 +327,7 @@ async fn a14_a_call_that_acs_made_without_saying_so_is_hung_up_by_its_first_call
     assert!(!control.desk.record().events().any(accepted));
     // An answer that comes too late is none either.
     let acs = "timeout = \"300ms\"\ntotal = \"300ms\"";
-    let control = api(Setup { acs, ..OPEN }, MANY).await;
+    let control = api(Wish { acs, ..OPEN }, MANY).await;
     control.desk.set(Manner {
         slow: Duration::from_millis(700),
         ..Manner::default()
@@ -344,7 +344,7 @@ async fn a14_a_store_that_is_away_has_nobody_called_or_the_call_hung_up() {
     let redis = Server::plain(&[]);
     let store = format!("url = \"redis://127.0.0.1:{}\"", redis.port);
     let store = store.as_str();
-    let control = api(Setup { store, ..OPEN }, MANY).await;
+    let control = api(Wish { store, ..OPEN }, MANY).await;
     let up = |control: &Control| control.phone.world.edge().store().is_up();
     let is_up = async || {
         control
@@ -431,7 +431,7 @@ async fn a14_a_hang_up_that_fails_is_told_and_may_be_tried_again() {
 async fn a14_a26_made_on_one_edge_media_on_another_and_ended_on_either() {
     let redis = Server::plain(&[]);
     let store = format!("url = \"redis://127.0.0.1:{}\"", redis.port);
-    let setup = Setup {
+    let setup = Wish {
         store: &store,
         two: true,
         ..API
