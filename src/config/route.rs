@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::phone::{Bridge, Phone};
+use super::session_api::SessionApi;
 use super::upstream::Kind;
 use super::{Model, RouteLimits};
 use crate::ids::CallId;
@@ -102,10 +103,6 @@ pub struct CallApi {
     pub media: Label,
     pub callbacks: Label,
 }
-
-/// What a route of session keys does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SessionApi {}
 
 /// What a route of Event Grid does with its events.
 #[derive(Clone, Debug, PartialEq, Eq)]

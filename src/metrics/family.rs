@@ -45,6 +45,7 @@ pub(super) const CALL_DROPS: &str = "tonegate_call_messages_dropped_total";
 pub(super) const EVENTS: &str = "tonegate_events_total";
 pub(super) const EVENT_DROPS: &str = "tonegate_events_dropped_total";
 pub(super) const MEDIA_FAILURES: &str = "tonegate_media_failures_total";
+pub(super) const WEBHOOKS: &str = "tonegate_webhooks_total";
 pub(super) const KEY_FETCHES: &str = "tonegate_issuer_key_fetches_total";
 pub(super) const IDENTITY_FETCHES: &str = "tonegate_identity_token_fetches_total";
 pub(super) const CALL_CONTROL: &str = "tonegate_call_automation_operations_total";
@@ -57,7 +58,7 @@ pub(super) const READY: &str = "tonegate_ready";
 pub(super) const BUILD: &str = "tonegate_build_info";
 
 /// Every family that `/metrics` can show.
-pub const FAMILIES: [Family; 36] = [
+pub const FAMILIES: [Family; 37] = [
     family(CONNECTIONS, Kind::Gauge, "Open client sockets."),
     family(CONNECTIONS_TOTAL, Kind::Counter, "Client sockets accepted."),
     family(
@@ -175,6 +176,11 @@ pub const FAMILIES: [Family; 36] = [
         MEDIA_FAILURES,
         Kind::Counter,
         "Calls whose media ACS could not stream, by route and its detail.",
+    ),
+    family(
+        WEBHOOKS,
+        Kind::Counter,
+        "Webhooks on calls that another cloud handed over, by route and result: sent, failed, dropped.",
     ),
     family(
         KEY_FETCHES,

@@ -13,6 +13,7 @@ mod phone;
 mod reach;
 mod relay;
 mod route;
+mod session_api;
 mod store;
 mod template;
 mod upstream;

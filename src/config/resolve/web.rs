@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::route::{At, Known};
 use crate::config::{
-    CallApi, Dtmf, Enter, EventGrid, IssuerKind, Place, Refuse, Route, RouteKind, SessionApi, Way,
+    CallApi, Dtmf, Enter, EventGrid, IssuerKind, Place, Refuse, Route, RouteKind, Way,
 };
 use crate::label::Label;
 
@@ -69,11 +69,6 @@ pub(super) fn call_api(at: &mut At<'_>, known: &Known<'_>) -> Option<RouteKind> 
         media: media?,
         callbacks: callbacks?,
     })))
-}
-
-/// A route of session keys; what is wrong with it is told.
-pub(super) fn session_api(_at: &mut At<'_>) -> Option<RouteKind> {
-    Some(RouteKind::SessionApi(Arc::new(SessionApi {})))
 }
 
 /// The route of a kind that is named; where none is named, the only one there is.

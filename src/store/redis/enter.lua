@@ -1,4 +1,4 @@
--- The whole of `enter`, on one server. Continues `record`.
+-- The whole of `enter`, on one server. Continues `contact` and `record`.
 --
 -- KEYS: 1 spent, 2 call, 3 live, 4 the session key of the connection, or '' where none is wanted
 -- ARGV: 11 need, 12 consume, 13 require_ttl, 14 ms until the token ends, 15 route
@@ -15,6 +15,7 @@ if not record then
   return answer(new)
 end
 local need, word, consumed = ARGV[11], 'authorised', nil
+local contact = redis.call('HGET', call, 'contact')
 local opener = redis.call('GET', live)
 if opener then
   word = opener == owner and 'authorised' or 'resumed'
@@ -27,10 +28,13 @@ elseif need ~= 'nothing' then
     return answer('no_key')
   end
   consumed = ARGV[12] == '1' and key
+  contact = contact_of(key)
+  new[#new + 1] = 'contact'
+  new[#new + 1] = contact
 end
 take_over(call, live, new, word ~= 'pending')
 redis.call('SET', spent, owner, 'PX', ARGV[14])
 if consumed then
   redis.call('DEL', consumed)
 end
-return answer(word, record)
+return answer(word, record, word ~= 'pending' and contact)
