@@ -1,11 +1,12 @@
-//! The HTTP side of phone calls: what Event Grid says rings is answered, and what Call Automation says
-//! of a call reaches whoever carries it.
+//! The HTTP side of phone calls: what Event Grid says rings is answered, what Call Automation says of a
+//! call reaches whoever carries it, and another cloud writes what opens the calls that it hands over.
 //!
 //! ```text
 //! Event Grid ── IncomingCall ──▶ event_grid: once, in time, with a number ──▶ store: what is known
 //!                                    └──▶ Call Automation: answer, with our media URL and callback
 //! Call Automation ── callbacks ──▶ callback: keys ──▶ store ──▶ the session's gate, wherever it is
 //!                                            the end ──▶ store, and the session of this process
+//! another cloud ── PUT ──▶ session_api: session key and record ──▶ store; what came of it ──▶ GET
 //! ```
 //!
 //! Answering is a task of its own: a client that does not wait for its answer, or an edge that is
@@ -19,6 +20,7 @@ mod event_grid;
 mod handshake;
 mod incoming;
 mod session_api;
+mod session_body;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -232,16 +234,6 @@ pub fn call_route(route: &Route, _live: &Live) -> Option<CallRoute> {
         return None;
     };
     Some(CallRoute {
-        name: route.name.clone(),
-    })
-}
-
-/// A route of session keys; `None`: it is another kind of route.
-pub fn session_route(route: &Route) -> Option<SessionRoute> {
-    let RouteKind::SessionApi(_) = &route.kind else {
-        return None;
-    };
-    Some(SessionRoute {
         name: route.name.clone(),
     })
 }

@@ -307,6 +307,7 @@ impl Call {
         Entered::Authorised {
             facts: self.facts.clone(),
             resumed,
+            contact: None,
         }
     }
 

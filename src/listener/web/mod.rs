@@ -46,7 +46,7 @@ impl Web {
         let events = telephony::event_route(route, live).map(|route| Web::Events(Arc::new(route)));
         let callbacks = || telephony::callback_route(route, live);
         let calls = || telephony::call_route(route, live);
-        let sessions = || telephony::session_route(route);
+        let sessions = || SessionRoute::of(route);
         events
             .or_else(|| callbacks().map(|route| Web::Callbacks(Arc::new(route))))
             .or_else(|| calls().map(|route| Web::Calls(Arc::new(route))))
@@ -146,7 +146,7 @@ async fn admitted(
             let asks = (&head.method, item);
             doors
                 .telephony
-                .take_session(route, &grant, asks, &body)
+                .take_session(route, &grant, asks, body)
                 .await?
         }
         None => return Err(Refusal::new(Reason::Internal, "nobody answers here")),
@@ -177,6 +177,8 @@ fn response(reply: Reply) -> Response<Full<Bytes>> {
     let headers = response.headers_mut();
     let json = HeaderValue::from_static("application/json");
     headers.insert(header::CONTENT_TYPE, json);
+    // Some of what is said is a secret.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(Ok(location)) = location.map(HeaderValue::try_from) {
         headers.insert(header::LOCATION, location);
     }
