@@ -100,7 +100,7 @@ fn judge(
 
 fn number(value: Option<&Value>) -> Result<PhoneNumber, &'static str> {
     let number = value.and_then(Value::as_str).and_then(PhoneNumber::new);
-    number.ok_or("ani must be a number in E.164 with its plus, such as \"+15551234567\"")
+    number.ok_or("ani must be a number in E.164, with its plus")
 }
 
 fn code(value: &Value) -> Result<Secret, &'static str> {

@@ -13,4 +13,4 @@ mod refused;
 mod replicas;
 mod sdk;
 mod service;
-mod webhook;
+pub mod webhook;
