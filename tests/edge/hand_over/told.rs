@@ -83,6 +83,22 @@ async fn a10_attempts_have_an_end() {
     assert!(centre.hook.letters().is_empty());
 }
 
+/// The receiver is another server with TLS, which takes no letters; what is proven is that it was asked,
+/// and that it is not where its certificate is nobody's that the edge knows.
+#[tokio::test]
+async fn a10_s25_a_receiver_is_told_nothing_before_its_certificate_was_verified() {
+    for (roots, asked) in [("ca.pem", true), ("system", false)] {
+        let more = format!(
+            "webhook = {{ url = \"ISSUER/outcome\", secret = \"{SECRET}\", roots = \"{roots}\", attempts = 1 }}"
+        );
+        let centre = Centre::with(SIX, &more).await;
+        one(&centre, CONTACT).await;
+        centre.webhooks("failed", 2).await;
+        let others = centre.phone.provider.others();
+        assert_eq!(others.contains(&"/outcome".to_owned()), asked, "{others:?}");
+    }
+}
+
 /// What other clouds write plainly opens calls as before, and is told to nobody; and what they say in
 /// it is believed as far as the log goes, not further.
 #[tokio::test]

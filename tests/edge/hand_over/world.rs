@@ -195,7 +195,9 @@ pub fn request(method: &str, contact: &str, headers: &str, body: Option<&str>) -
     format!("{method} /sessions/{contact} HTTP/1.1\r\nHost: localhost\r\n{headers}{body}")
 }
 
+/// The tables of the centre; in the lines of its route `ISSUER` is where its issuer is.
 pub fn tables(issuer: &str, more: &str) -> String {
+    let more = more.replace("ISSUER", issuer);
     format!(
         "[issuers.centre]\nkind = \"oidc\"\nissuer = \"{issuer}\"\naudience = [\"{AUDIENCE}\"]\n\
          algorithms = [\"RS256\", \"ES256\"]\njwks = \"{issuer}/keys\"\nroots = \"ca.pem\"\n\
