@@ -139,7 +139,7 @@ impl Telephony {
                     return Ok(said(StatusCode::CREATED, told, location));
                 }
                 HandedOver::Same { drawn, expires } => {
-                    let told = written.as_drawn(drawn).told(route, contact, expires);
+                    let told = written.with_drawn(drawn).told(route, contact, expires);
                     return Ok(said(StatusCode::OK, told, None));
                 }
                 HandedOver::Conflict => {
@@ -287,7 +287,7 @@ struct Written {
 
 impl Written {
     /// The same with the code that was drawn for the same request before.
-    fn as_drawn(self, drawn: Option<Secret>) -> Written {
+    fn with_drawn(self, drawn: Option<Secret>) -> Written {
         Written {
             dialled: drawn.clone().or(self.dialled),
             drawn,

@@ -130,10 +130,10 @@ fn ttl(value: &Value) -> Result<Duration, &'static str> {
 }
 
 fn context(value: &Value) -> Result<String, &'static str> {
-    let text = match value {
-        Value::Object(_) => value.to_string(),
-        _ => return Err("context must be an object"),
-    };
+    if !value.is_object() {
+        return Err("context must be an object");
+    }
+    let text = value.to_string();
     if text.len() > CONTEXT_MAX {
         return Err("context exceeds 4096 bytes");
     }

@@ -229,10 +229,10 @@ mod tests {
     }
 
     fn api(settings: &Settings) -> Arc<SessionApi> {
-        match &settings.live.routes[0].kind {
-            RouteKind::SessionApi(api) => api.clone(),
-            other => panic!("{other:?}"),
-        }
+        let RouteKind::SessionApi(api) = &settings.live.routes[0].kind else {
+            panic!("another kind");
+        };
+        api.clone()
     }
 
     #[test]

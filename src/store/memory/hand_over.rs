@@ -29,10 +29,11 @@ pub(super) struct Record {
 
 impl Record {
     fn outcome(&self) -> Outcome {
-        match &self.outcome {
-            Outcome::Waiting if self.key_ends <= Instant::now() => Outcome::Expired,
-            outcome => outcome.clone(),
+        let waits = self.outcome == Outcome::Waiting;
+        if waits && self.key_ends <= Instant::now() {
+            return Outcome::Expired;
         }
+        self.outcome.clone()
     }
 }
 

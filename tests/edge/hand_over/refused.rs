@@ -16,11 +16,10 @@ fn with(token: &str, method: &str) -> String {
     request(method, CONTACT, &bearer, body.as_deref())
 }
 
-#[tokio::test]
-async fn a10_s09_tokens_that_are_not_young_and_named_are_refused() {
-    let centre = Centre::usual().await;
+/// Tokens each of which is wrong in one way.
+fn spoilt(centre: &Centre) -> Vec<(&'static str, String)> {
     let long = |mint: Mint, life: u64| mint.with("exp", now() + life);
-    let cases = [
+    vec![
         (
             "expired",
             centre.mint(|m| m.with("exp", now() - 60).with("iat", now() - 120)),
@@ -77,10 +76,15 @@ async fn a10_s09_tokens_that_are_not_young_and_named_are_refused() {
                 .mint(&Mint::acs(RESOURCE).with("jti", "a")),
         ),
         ("no token", "a.b".to_owned()),
-    ];
-    for (what, token) in &cases {
+    ]
+}
+
+#[tokio::test]
+async fn a10_s09_tokens_that_are_not_young_and_named_are_refused() {
+    let centre = Centre::usual().await;
+    for (what, token) in spoilt(&centre) {
         for method in ["PUT", "GET", "DELETE"] {
-            let answer = centre.sends(with(token, method).as_bytes()).await;
+            let answer = centre.sends(with(&token, method).as_bytes()).await;
             assert_eq!(answer.status, 401, "{what}: {}", answer.body);
             assert!(answer.header("www-authenticate").is_some(), "{what}");
         }
