@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admission::{Admission, Denied, Examined, Slots};
-use crate::config::{KnownBy, Live, Route, Settings, Way};
+use crate::config::{KnownBy, Settings, Way};
 use crate::error::Reason;
 use crate::label::Label;
 use crate::listener::calls::RETURNING_MAX;
@@ -32,8 +32,9 @@ use crate::metrics::Metrics;
 use crate::secret::Secret;
 use crate::session::Registry;
 use crate::store::{self, Store};
-use crate::telephony::{self, Telephony};
+use crate::telephony::Telephony;
 use crate::upstream::call_automation::CallAutomation;
+use crate::upstream::webhook::Webhooks;
 use crate::upstream::{self, Upstream};
 
 /// How often histograms are folded and the log's drops are counted.
@@ -41,6 +42,9 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// At the end sessions are told to go; what has not gone by then is cut, whatever its thread still
 /// waits for. Longer than a session takes at the most to shut both legs.
 const STOP_WAIT: Duration = Duration::from_secs(6);
+
+/// Of that time so much is for what other clouds are still told of their calls.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// Why the edge cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -114,6 +118,7 @@ impl Edge {
         let stop = doors.stop.clone();
         let (store, stopping) = (doors.store.clone(), stop.clone());
         let (registry, telephony) = (doors.registry.clone(), doors.telephony.clone());
+        let webhooks = doors.webhooks.clone();
         edge.spawn("store".to_owned(), move || async move {
             let all_gone = async {
                 stopping.cancelled().await;
@@ -121,9 +126,11 @@ impl Edge {
                 // answers a call.
                 registry.empty().await;
                 telephony.settled().await;
+                let _ = tokio::time::timeout(LAST_WORDS, webhooks.settled()).await;
             };
             tokio::select! {
                 () = store.run() => {}
+                () = webhooks.run() => {}
                 () = all_gone => {}
             }
         })?;
@@ -321,7 +328,7 @@ fn doors(settings: &Settings) -> Result<Doors, Failed> {
                 .iter()
                 .filter_map(|name| upstreams.get(name).cloned())
                 .collect(),
-            web: web(route, live),
+            web: Web::of(route, live),
             route: route.clone(),
             dial_warnings: Arc::default(),
         });
@@ -349,21 +356,10 @@ fn doors(settings: &Settings) -> Result<Doors, Failed> {
             .as_ref()
             .map_or(Duration::ZERO, |calls| calls.resume),
         acs,
+        webhooks: Arc::new(Webhooks::new(live, &metrics)?),
         metrics,
         stop: CancellationToken::new(),
     })
-}
-
-/// Who answers on a route whose requests begin no session.
-fn web(route: &Route, live: &Live) -> Option<Web> {
-    let events = telephony::event_route(route, live).map(|route| Web::Events(Arc::new(route)));
-    let callbacks = || telephony::callback_route(route, live);
-    let calls = || telephony::call_route(route, live);
-    let sessions = || telephony::session_route(route);
-    events
-        .or_else(|| callbacks().map(|route| Web::Callbacks(Arc::new(route))))
-        .or_else(|| calls().map(|route| Web::Calls(Arc::new(route))))
-        .or_else(|| sessions().map(|route| Web::Sessions(Arc::new(route))))
 }
 
 async fn upkeep(doors: &Doors) {

@@ -83,6 +83,41 @@ impl fmt::Debug for CallId {
     }
 }
 
+/// What another cloud calls the call that it hands over, such as the ContactId of Amazon Connect: in
+/// the grammar of a [`CallId`], and no call of ours.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct ContactId(CallId);
+
+impl ContactId {
+    /// Takes `text` if it fits the grammar.
+    pub fn new(text: &str) -> Option<ContactId> {
+        CallId::new(text).map(ContactId)
+    }
+
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl From<CallId> for ContactId {
+    /// The id that stands at the end of a path.
+    fn from(id: CallId) -> ContactId {
+        ContactId(id)
+    }
+}
+
+impl fmt::Display for ContactId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for ContactId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 /// A telephone number in the one form that keys are built of: E.164 with its plus, 2 to 15 digits,
 /// the first not 0. A person's, so it is not printed.
 #[derive(Clone, PartialEq, Eq, Hash)]

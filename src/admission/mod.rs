@@ -12,8 +12,9 @@
 //!    digest or a name in it, the principal by the hop that brought it, a call's secret by our own
 //!    signature (401, 403, 503)
 //! 7. on routes of calls: whether token, URL and headers speak of one call (400, 403)
-//! 8. what is asked for: the model or the agent, in the route's list and in the key's (403)
-//! 9. how often and how much is in use already, by key and by identity (429, 503)
+//! 8. on routes by which calls are handed over: whether the token is young, and has a name (401)
+//! 9. what is asked for: the model or the agent, in the route's list and in the key's (403)
+//! 10. how often and how much is in use already, by key and by identity (429, 503)
 //!
 //! What a call has in the store ([`Grant::call`]) is asked after that, before anything is dialled.
 //!
@@ -33,6 +34,7 @@ mod jwt;
 mod limit;
 pub mod media_url;
 mod network;
+mod once;
 mod origin;
 mod query;
 mod rate;
@@ -52,6 +54,7 @@ pub use self::certificate::Certificate;
 pub use self::credential::subprotocol;
 pub use self::jwks::Keys;
 pub use self::network::{Address, Peer};
+pub use self::once::Once;
 pub use self::slot::{Slot, Slots};
 pub use self::subject::Subject;
 pub use self::told::{Finding, Told};
@@ -112,6 +115,7 @@ pub struct Grant {
     /// The token to show upstream, where it is meant for it.
     token: Option<Secret>,
     call: Option<Calling>,
+    once: Option<Once>,
     /// Models that messages of the client may name; `None`: messages are not looked at.
     locked: Option<Arc<[Model]>>,
     expires: Option<SystemTime>,
@@ -161,6 +165,11 @@ impl Grant {
     /// The call that is to be streamed, on routes of calls; there it is always one.
     pub fn call(&self) -> Option<&Calling> {
         self.call.as_ref()
+    }
+
+    /// What is to be spent, where the token is good for one request.
+    pub fn once(&self) -> Option<Once> {
+        self.once
     }
 
     pub fn locked(&self) -> Option<Arc<[Model]>> {
@@ -328,6 +337,10 @@ impl Admission {
             }
             None => None,
         };
+        let once = match once::judge(&route.kind, &entered, asked.now.wall) {
+            Ok(None) => None,
+            once => told.hear("once", once, |_| text("young, and good for one request"))?,
+        };
         let ask = ask(route, &entered, &query);
         let ask = told.hear("ask", ask, |ask| format!("{ask}"))?;
         let slots = self
@@ -353,6 +366,7 @@ impl Admission {
             ask,
             token: token.and(shown.bearer),
             call,
+            once,
             locked: route.lock_models.then(|| allowed(route, entered.key)),
             expires: entered.token.as_ref().map(|token| token.expires),
             dropped_parameters: query.dropped(route),

@@ -12,6 +12,7 @@ mod limits;
 mod phone;
 mod resolve;
 mod route;
+mod session_api;
 mod show;
 mod store;
 mod upstream;
@@ -35,8 +36,9 @@ pub use self::phone::{
 };
 pub use self::route::{
     CALL, CALL_SECRET, CallApi, Dtmf, Enter, EventGrid, Parameter, Pass, Place, Refuse, Route,
-    RouteKind, SessionApi, Way,
+    RouteKind, Way,
 };
+pub use self::session_api::{CODE_DIGITS, SessionApi, Webhook, WebhookSecret};
 pub use self::store::{
     Engine, KeyForms, Layout, Login, Piece, REDIS_SCOPE, Redis, Store, Template,
 };

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::phone::{Bridge, Phone};
+use super::session_api::SessionApi;
 use super::upstream::Kind;
 use super::{Model, Rate, RouteLimits};
 use crate::ids::{CallId, NumberPrefix, PhoneNumber};
@@ -108,10 +109,6 @@ pub struct CallApi {
     /// Calls that one identity may have made.
     pub calls_per_identity: Rate,
 }
-
-/// What a route of session keys does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SessionApi {}
 
 /// What a route of Event Grid does with its events.
 #[derive(Clone, Debug, PartialEq, Eq)]

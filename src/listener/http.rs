@@ -40,6 +40,7 @@ use crate::store::Store;
 use crate::telephony::Telephony;
 use crate::upstream::Upstream;
 use crate::upstream::call_automation::CallAutomation;
+use crate::upstream::webhook::Webhooks;
 
 /// After a refusal the rest of what the client sends is read and dropped for a moment, because a
 /// socket that is closed with bytes unread resets the connection and the answer may be lost.
@@ -65,6 +66,7 @@ pub struct Doors {
     pub resume: Duration,
     /// What controls calls, if the edge does.
     pub acs: Option<Arc<CallAutomation>>,
+    pub webhooks: Arc<Webhooks>,
     pub metrics: metrics::Shared,
     /// Cancelled when no new session is to begin.
     pub stop: CancellationToken,
@@ -407,6 +409,7 @@ mod tests {
             known_by: KnownBy::Record,
             resume: Duration::ZERO,
             acs: None,
+            webhooks: Arc::new(Webhooks::new(&nothing, &metrics).unwrap()),
             metrics,
             stop: CancellationToken::new(),
         });

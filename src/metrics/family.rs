@@ -46,6 +46,7 @@ pub(super) const EVENTS: &str = "tonegate_events_total";
 pub(super) const EVENT_DROPS: &str = "tonegate_events_dropped_total";
 pub(super) const MEDIA_FAILURES: &str = "tonegate_media_failures_total";
 pub(super) const CALLS_MADE: &str = "tonegate_calls_made_total";
+pub(super) const WEBHOOKS: &str = "tonegate_webhooks_total";
 pub(super) const KEY_FETCHES: &str = "tonegate_issuer_key_fetches_total";
 pub(super) const IDENTITY_FETCHES: &str = "tonegate_identity_token_fetches_total";
 pub(super) const CALL_CONTROL: &str = "tonegate_call_automation_operations_total";
@@ -58,7 +59,7 @@ pub(super) const READY: &str = "tonegate_ready";
 pub(super) const BUILD: &str = "tonegate_build_info";
 
 /// Every family that `/metrics` can show.
-pub const FAMILIES: [Family; 37] = [
+pub const FAMILIES: [Family; 38] = [
     family(CONNECTIONS, Kind::Gauge, "Open client sockets."),
     family(CONNECTIONS_TOTAL, Kind::Counter, "Client sockets accepted."),
     family(
@@ -181,6 +182,11 @@ pub const FAMILIES: [Family; 37] = [
         CALLS_MADE,
         Kind::Counter,
         "Calls that were to be made, by route and result: ok, untold, or the reason why not.",
+    ),
+    family(
+        WEBHOOKS,
+        Kind::Counter,
+        "Webhooks on calls that another cloud handed over, by route and result: sent, failed, dropped.",
     ),
     family(
         KEY_FETCHES,

@@ -214,6 +214,15 @@ impl Metrics {
         self.add(CALLS_MADE, tags, 1);
     }
 
+    /// Counts a webhook that was delivered, given up, or had no room.
+    pub fn webhook(&self, route: &Label, result: &'static str) {
+        self.add(
+            WEBHOOKS,
+            vec![tag("route", route), word("result", result)],
+            1,
+        );
+    }
+
     fn add(&self, name: &'static str, tags: Vec<Tag>, count: u64) {
         if count > 0 {
             metrics::with_local_recorder(&self.recorder, || {
@@ -401,6 +410,7 @@ mod tests {
         metrics.event_dropped(&route, "duplicate");
         metrics.media_failed(&route, "forbidden");
         metrics.call_made(&route, "ok");
+        metrics.webhook(&route, "sent");
         metrics.store_answered("enter", "ok", Duration::from_millis(1));
         metrics.call_controlled("hang_up", "ok", Duration::from_millis(1));
         metrics.upkeep();

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::made::{Ended, Known};
+use super::made::{CallEnded, Known};
 use super::{Engine, Store, Unavailable};
 use crate::ids::{CallId, SessionId};
 use crate::secret::Digest;
@@ -89,7 +89,7 @@ impl Store {
 
     /// The call is over: its verdict goes, no session begins for it, and whoever carries it is told.
     /// Whether it was known. Of several the first counts that tells numbers.
-    pub async fn end_call(&self, call: &CallId, ended: Ended) -> Result<bool, Unavailable> {
+    pub async fn end_call(&self, call: &CallId, ended: CallEnded) -> Result<bool, Unavailable> {
         let work = async {
             match &self.engine {
                 Engine::Memory(memory) => memory.end_call(call, ended),

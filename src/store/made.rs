@@ -43,12 +43,12 @@ pub struct Known {
     pub made: Option<Made>,
     /// ACS has said that whom the edge called is there.
     pub connected: bool,
-    pub ended: Option<Ended>,
+    pub ended: Option<CallEnded>,
 }
 
 /// ACS' numbers for how a call ended, where it told them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Ended {
+pub struct CallEnded {
     pub code: Option<u32>,
     pub sub_code: Option<u32>,
 }

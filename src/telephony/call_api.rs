@@ -22,7 +22,7 @@ use crate::error::Reason;
 use crate::ids::{CallId, SessionId};
 use crate::label::Label;
 use crate::secret::Digest;
-use crate::store::{Bind, Ended, Facts, Known, Made, Unavailable};
+use crate::store::{Bind, CallEnded, Facts, Known, Made, Unavailable};
 use crate::upstream::call_automation::{Connected, Create, Failure, Kind};
 
 /// How long a store is asked again that does not answer while a telephone rings already.
@@ -159,7 +159,7 @@ impl Telephony {
             let session_here = this.registry.hang_up(&call);
             let hung_up = acs.hang_up(&connection).await;
             hung_up.map_err(|failure| Refused::new(failure.reason(), detail))?;
-            let ended = this.store.end_call(&call, Ended::default()).await;
+            let ended = this.store.end_call(&call, CallEnded::default()).await;
             tracing::info!(route = %to.name, %call, session_here, "call ended by who had it made");
             ended.map(|_| Reply::Gone).map_err(unavailable)
         });
@@ -276,7 +276,7 @@ impl Telephony {
                 self.store.unmake_call(call, binding).await
             }
             Kind::Unreachable | Kind::Timeout | Kind::Failed | Kind::Malformed => {
-                let ended = self.store.end_call(call, Ended::default()).await;
+                let ended = self.store.end_call(call, CallEnded::default()).await;
                 ended.map(drop)
             }
         };
@@ -296,7 +296,7 @@ impl Telephony {
         let result = hung_up.err().map_or("ok", |failure| failure.kind.word());
         tracing::warn!(route = %route.name, %call, result, "call taken back: nobody is told of it");
         self.registry.hang_up(call);
-        if let Err(error) = self.store.end_call(call, Ended::default()).await {
+        if let Err(error) = self.store.end_call(call, CallEnded::default()).await {
             tracing::debug!(%call, %error, "the record of a call that was taken back stays");
         }
     }
@@ -320,7 +320,7 @@ fn told(call: &CallId, known: &Known) -> Value {
         "connection": connection.map(|id| id.as_str()),
         "created": created,
     });
-    if let Some(Ended { code, sub_code }) = known.ended {
+    if let Some(CallEnded { code, sub_code }) = known.ended {
         let mut ended = serde_json::Map::new();
         for (name, number) in [("code", code), ("sub_code", sub_code)] {
             if let Some(number) = number {

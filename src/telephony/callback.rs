@@ -12,7 +12,7 @@ use super::{Dropped, Refused, Reply, Telephony, incoming};
 use crate::error::Reason;
 use crate::ids::{CallId, ForeignId, PhoneNumber, SessionId};
 use crate::label::Label;
-use crate::store::{Ended, Facts, Kept, Known};
+use crate::store::{CallEnded, Facts, Kept, Known};
 use crate::upstream::call_automation::Participant;
 use crate::wire::cloud_event::{self, CallEvent, Event, Kind, What};
 
@@ -160,7 +160,7 @@ impl Telephony {
     /// The call is over: its session ends, here or at another replica. Whether the others will know.
     async fn over(&self, route: &CallbackRoute, call: &CallId, said: &CallEvent) -> bool {
         let here = self.registry.hang_up(call);
-        let ended = Ended {
+        let ended = CallEnded {
             code: said.code,
             sub_code: said.sub_code,
         };

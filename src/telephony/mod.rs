@@ -1,5 +1,6 @@
 //! The HTTP side of phone calls: what Event Grid says rings is answered, calls are made for whoever may
-//! ask, and what Call Automation says of a call reaches whoever carries it.
+//! ask, what Call Automation says of a call reaches whoever carries it, and another cloud writes what
+//! opens the calls that it hands over.
 //!
 //! ```text
 //! Event Grid ── IncomingCall ──▶ event_grid: once, in time, with a number ──▶ store: what is known
@@ -8,6 +9,7 @@
 //!                                            the end ──▶ store, and the session of this process
 //! whoever may ask ── a number ──▶ call_api ──▶ store: whose call it is
 //!                                    └──▶ Call Automation: create, bound to whoever asked
+//! another cloud ── PUT ──▶ session_api: session key and record ──▶ store; what came of it ──▶ GET
 //! ```
 //!
 //! Answering and making are tasks of their own: a client that does not wait for its answer, or an edge that is
@@ -22,6 +24,7 @@ mod handshake;
 mod incoming;
 mod order;
 mod session_api;
+mod session_body;
 mod target;
 
 use std::sync::Arc;
@@ -235,15 +238,5 @@ pub fn call_route(route: &Route, live: &Live) -> Option<CallRoute> {
         name: route.name.clone(),
         targets: Targets::of(live, &calls.media, &calls.callbacks)?,
         calls: calls.clone(),
-    })
-}
-
-/// A route of session keys; `None`: it is another kind of route.
-pub fn session_route(route: &Route) -> Option<SessionRoute> {
-    let RouteKind::SessionApi(_) = &route.kind else {
-        return None;
-    };
-    Some(SessionRoute {
-        name: route.name.clone(),
     })
 }

@@ -4,6 +4,7 @@
 //! after the certificate was verified; headers of the client are never copied. An answer other
 //! than a correct `101` is never a tunnel, and redirects are not followed.
 
+mod again;
 mod ask;
 pub mod call_automation;
 mod credential;
@@ -13,6 +14,7 @@ pub mod identity;
 mod relay;
 pub mod tls;
 mod voice_live;
+pub mod webhook;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

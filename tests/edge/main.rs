@@ -28,6 +28,7 @@ mod deployed;
 mod easyauth;
 mod endings;
 mod explained;
+mod hand_over;
 mod heads;
 mod hops;
 mod hostile;

@@ -49,7 +49,7 @@ async fn a15_the_guides_examples_open_as_another_cloud_writes_them() {
             assert_eq!(call.enter(store, needs).await, wanted, "{needs:?}");
         }
     }
-    for wanted in [Tried::Opened, Tried::Wrong] {
+    for wanted in [Tried::Opened(None), Tried::Wrong] {
         let call = call();
         call.note(store).await;
         call.enter(store, Needs::Dialled).await;
@@ -81,7 +81,7 @@ async fn a15_a_key_opens_whatever_the_type_of_its_value_on_one_server_and_in_a_c
             command[1] = key.expose();
             cli.tell(&command);
             let tried = store.try_code(&call.attempt(&key, 1)).await.unwrap();
-            assert_eq!(tried, Tried::Opened, "{}", value[0]);
+            assert_eq!(tried, Tried::Opened(None), "{}", value[0]);
             assert_eq!(cli.tell(&["EXISTS", key.expose()]), "0", "{}", value[0]);
         }
     }
@@ -109,7 +109,7 @@ async fn a16_a_hashed_key_opens_and_says_nothing() {
     call.enter(store, Needs::Dialled).await;
     let key = call.key(store, "823");
     let tried = store.try_code(&call.attempt(&key, 1)).await.unwrap();
-    assert_eq!(tried, Tried::Opened);
+    assert_eq!(tried, Tried::Opened(None));
     let names = server.tell(&["KEYS", "*"]);
     assert!(
         names.lines().all(|name| name.starts_with("env1:")),
@@ -150,7 +150,7 @@ async fn a27_everything_that_is_written_has_an_end() {
         for (key, number, shared, wanted) in [
             (&wrong, 1, false, Tried::Wrong),
             (&wrong, 2, true, Tried::Wrong),
-            (&right, 3, false, Tried::Opened),
+            (&right, 3, false, Tried::Opened(None)),
         ] {
             let tried = store.try_code(&attempt(key, number, shared)).await.unwrap();
             assert_eq!(tried, wanted);
@@ -211,7 +211,7 @@ async fn a27_a_key_without_an_end_can_be_refused() {
         assert_eq!(tried, Tried::Wrong);
         cli.tell(&["EXPIRE", key.expose(), "60"]);
         let tried = store.try_code(&call.attempt(&key, 2)).await.unwrap();
-        assert_eq!(tried, Tried::Opened);
+        assert_eq!(tried, Tried::Opened(None));
     }
 }
 
@@ -226,7 +226,7 @@ async fn a12_a_key_that_was_consumed_for_a_lost_answer_is_still_found_by_its_try
     let key = call.key(store, "823");
     store.put_key(&key, HOUR).await.unwrap();
     let attempt = call.attempt(&key, 1);
-    assert_eq!(store.try_code(&attempt).await.unwrap(), Tried::Opened);
+    assert_eq!(store.try_code(&attempt).await.unwrap(), Tried::Opened(None));
     let live = format!("live:{{{}}}", call.id);
     cli.tell(&["DEL", &live]);
     let tries = format!("tries:{{{}}}", call.id);
@@ -234,7 +234,7 @@ async fn a12_a_key_that_was_consumed_for_a_lost_answer_is_still_found_by_its_try
     let other = Call::dialled(store).await;
     let tried = store.try_code(&other.attempt(&key, 1)).await.unwrap();
     assert_eq!(tried, Tried::Wrong);
-    assert_eq!(store.try_code(&attempt).await.unwrap(), Tried::Opened);
+    assert_eq!(store.try_code(&attempt).await.unwrap(), Tried::Opened(None));
     assert_eq!(cli.tell(&["EXISTS", &live]), "1");
 }
 
@@ -272,7 +272,7 @@ async fn a18_a_decision_is_one_command_on_one_server() {
             per_route: Some((&route, rate)),
             ..next.attempt(&key, 1)
         };
-        assert_eq!(store.try_code(&attempt).await.unwrap(), Tried::Opened);
+        assert_eq!(store.try_code(&attempt).await.unwrap(), Tried::Opened(None));
     }
     let heard = monitor.end();
     assert_eq!(heard.len(), 3, "{heard:#?}");

@@ -336,6 +336,7 @@ impl Call {
         Entered::Authorised {
             facts: self.facts.clone(),
             resumed,
+            contact: None,
         }
     }
 

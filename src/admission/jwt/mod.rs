@@ -40,6 +40,11 @@ pub(super) struct Verified {
     pub(super) expires: SystemTime,
     /// It is for Voice Live, too, and may be passed on.
     pub(super) for_voice_live: bool,
+    /// When it was issued, if it says so, and its end, both in seconds since 1970.
+    pub(super) issued: Option<u64>,
+    pub(super) ends: u64,
+    /// Of its name among all tokens, if it has one.
+    pub(super) name: Option<Digest>,
     kid: String,
     key: Key,
 }
@@ -186,6 +191,11 @@ impl Issuer {
                     settings.kind,
                     IssuerKind::Acs { .. } | IssuerKind::EventGrid { .. }
                 ),
+            issued: claims.issued(),
+            ends: claims.expires(),
+            name: claims
+                .name()
+                .map(|name| Digest::of(&format!("{}\0{name}", claims.issuer()))),
             kid: token.kid.to_owned(),
             key,
         })

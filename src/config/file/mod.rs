@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize as _;
 use toml::{Table, Value};
 
-pub(super) use self::route::{Gate, Route};
+pub(super) use self::route::{Gate, Route, Webhook};
 pub(super) use self::schema::text as schema;
 pub(super) use self::table::{Acs, Calls, Credential, File, Issuer, Store, Upstream};
 use super::env::{self, Environment};
@@ -212,6 +212,9 @@ fn anchor_paths(table: &mut Table, file: &Path) {
             let mut gate = route.get_mut("gate");
             for key in ["prompt", "retry", "goodbye"] {
                 anchor(gate.as_deref_mut(), key);
+            }
+            if let Some(webhook) = route.get_mut("webhook") {
+                anchor_roots(webhook);
             }
         }
     }

@@ -89,8 +89,42 @@ pub(in crate::config) struct Route {
     #[serde(default)]
     #[schemars(schema_with = "schema::numbers")]
     pub destinations: Option<Vec<String>>,
+    /// Of a route by which another cloud hands calls over.
+    pub single_use: Option<bool>,
+    #[serde(default, deserialize_with = "duration")]
+    #[schemars(schema_with = "schema::duration")]
+    pub token_life: Option<Duration>,
+    #[serde(default, deserialize_with = "duration")]
+    #[schemars(schema_with = "schema::duration")]
+    pub ttl: Option<Duration>,
+    #[serde(default, deserialize_with = "duration")]
+    #[schemars(schema_with = "schema::duration")]
+    pub ttl_max: Option<Duration>,
+    pub digits: Option<u8>,
+    pub commas: Option<u8>,
+    pub webhook: Option<Webhook>,
     #[serde(default)]
     pub upstreams: Vec<String>,
+}
+
+/// `webhook = { … }` of a route by which calls are handed over. Its secret signs, so nothing prints
+/// it.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Webhook {
+    pub url: Option<String>,
+    pub secret: Option<String>,
+    #[serde(deserialize_with = "duration")]
+    #[schemars(schema_with = "schema::duration")]
+    pub timeout: Option<Duration>,
+    pub attempts: Option<u32>,
+    pub roots: Option<String>,
+}
+
+impl std::fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Webhook(***)")
+    }
 }
 
 /// `gate = { … }` of a route of calls.

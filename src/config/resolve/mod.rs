@@ -14,6 +14,7 @@ mod phone;
 mod reach;
 mod relay;
 mod route;
+mod session_api;
 mod store;
 mod template;
 mod upstream;

@@ -9,7 +9,7 @@ use super::network::networks;
 use super::origin::origins;
 use super::reach::{agents, callers, openable};
 use super::upstream::is_subprotocol;
-use super::{Problems, phone, relay, web};
+use super::{Problems, phone, relay, session_api, web};
 use crate::config::CALL;
 use crate::config::file::{self, File};
 use crate::config::{
@@ -75,6 +75,7 @@ pub(super) fn routes(file: &File, known: &Known<'_>, problems: &mut Problems) ->
         relay::check(&mut at, &route, known);
         phone::check(&mut at, &route, known);
         web::check(&mut at, &route, known);
+        session_api::check(&mut at, &route, known);
         agents(&mut at, &route, known);
         callers(&mut at, &route, known);
         openable(&mut at, &route);

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use super::route::{At, Known};
 use crate::config::{
-    CallApi, Dtmf, Enter, EventGrid, IssuerKind, Place, Rate, Refuse, Route, RouteKind, SessionApi,
-    Way,
+    CallApi, Dtmf, Enter, EventGrid, IssuerKind, Place, Rate, Refuse, Route, RouteKind, Way,
 };
 use crate::ids::{NumberPrefix, PhoneNumber};
 use crate::label::Label;
@@ -129,11 +128,6 @@ fn destinations(at: &mut At<'_>) -> Vec<NumberPrefix> {
         }
     }
     destinations
-}
-
-/// A route of session keys; what is wrong with it is told.
-pub(super) fn session_api(_at: &mut At<'_>) -> Option<RouteKind> {
-    Some(RouteKind::SessionApi(Arc::new(SessionApi {})))
 }
 
 /// The route of a kind that is named; where none is named, the only one there is.

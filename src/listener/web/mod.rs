@@ -24,20 +24,37 @@ use super::refusal::Refusal;
 use super::stranger::Stranger;
 use super::upgrade::count_behind_hop;
 use crate::admission::{self, Grant, Now, Told};
-use crate::config::RouteKind;
+use crate::config::{Live, Route, RouteKind};
 use crate::error::Reason;
 use crate::ids::CallId;
-use crate::telephony::{CallRoute, CallbackRoute, EventRoute, Reply, SessionRoute, preflight};
+use crate::telephony::{
+    self, CallRoute, CallbackRoute, EventRoute, Reply, SessionRoute, preflight,
+};
 
 /// A body must be whole by then, and in no more time than a head may take. Event Grid waits for 30 s
 /// for its answer.
 const BODY_WAIT: Duration = Duration::from_secs(10);
+
 /// Who answers the requests of a route.
 pub enum Web {
     Events(Arc<EventRoute>),
     Callbacks(Arc<CallbackRoute>),
     Calls(Arc<CallRoute>),
     Sessions(Arc<SessionRoute>),
+}
+
+impl Web {
+    /// `None`: on this route sessions begin.
+    pub fn of(route: &Route, live: &Live) -> Option<Web> {
+        let events = telephony::event_route(route, live).map(|route| Web::Events(Arc::new(route)));
+        let callbacks = || telephony::callback_route(route, live);
+        let calls = || telephony::call_route(route, live);
+        let sessions = || SessionRoute::of(route);
+        events
+            .or_else(|| callbacks().map(|route| Web::Callbacks(Arc::new(route))))
+            .or_else(|| calls().map(|route| Web::Calls(Arc::new(route))))
+            .or_else(|| sessions().map(|route| Web::Sessions(Arc::new(route))))
+    }
 }
 
 /// The body that hyper is to be given: as long as it says, on a route that takes one, within its
@@ -137,7 +154,7 @@ async fn admitted(
             let asks = (&head.method, item);
             doors
                 .telephony
-                .take_session(route, &grant, asks, &body)
+                .take_session(route, &grant, asks, body)
                 .await?
         }
         None => return Err(Refusal::new(Reason::Internal, "nobody answers here")),
@@ -189,6 +206,7 @@ fn response(reply: Reply) -> Response<Full<Bytes>> {
     let headers = response.headers_mut();
     let json = HeaderValue::from_static("application/json");
     headers.insert(header::CONTENT_TYPE, json);
+    // Some of what is said is a secret.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(Ok(location)) = location.map(HeaderValue::try_from) {
         headers.insert(header::LOCATION, location);

@@ -7,7 +7,7 @@ use crate::ids::{CallId, SessionId};
 use crate::secret::Digest;
 use crate::store::Unavailable;
 use crate::store::events::{CLAIM, Kept, TONES, TONES_MAX, Tones};
-use crate::store::made::{Ended, Known};
+use crate::store::made::{CallEnded, Known};
 
 impl Memory {
     pub(in crate::store) fn claim(
@@ -48,7 +48,7 @@ impl Memory {
     pub(in crate::store) fn end_call(
         &self,
         call: &CallId,
-        ended: Ended,
+        ended: CallEnded,
     ) -> Result<bool, Unavailable> {
         let mut state = self.state();
         let Some(known) = state.calls.get_mut(call) else {

@@ -1,6 +1,6 @@
 //! Calls that the edge made, kept in this process.
 
-use super::Memory;
+use super::{Memory, Written};
 use crate::ids::CallId;
 use crate::secret::Digest;
 use crate::store::made::{Bind, Made};
@@ -40,7 +40,11 @@ impl Memory {
             record.facts.correlation = Some(correlation.clone());
         }
         let key = keys.api(bind.connection).expose().to_owned();
-        state.keys.put(key, Some(bind.binding), ttl)?;
+        let written = Written {
+            binding: Some(bind.binding),
+            contact: None,
+        };
+        state.keys.put(key, written, ttl)?;
         state.calls.put(bind.call.clone(), record, ttl)?;
         Ok(true)
     }

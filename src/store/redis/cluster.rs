@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 
 use super::one::{counted, tried, which};
 use super::record::{self, Answer};
-use super::{Turn, is, ms};
+use super::{Turn, is, ms, words};
 use crate::store::{Attempt, Enter, Entered, Keys, Needs, Tried, Unavailable, until};
 
 /// For so long a session that lost an answer finds that the key it consumed was its own. No gate
@@ -23,7 +23,7 @@ pub(super) async fn enter(
     let lasts = ms(until(enter.token_expires));
     let spend = [owner.clone(), lasts];
     let spend = turn.ask(&turn.redis.scripts.spend, [keys.spent(&enter.token)], spend);
-    let (spent, asked) = tokio::join!(spend, admit(turn, enter, keys, "ask"));
+    let (spent, asked) = tokio::join!(spend, admit(turn, enter, keys, ("ask", String::new())));
     let spent: String = spent?;
     if spent == "spent" {
         return Ok(Entered::Spent);
@@ -54,6 +54,7 @@ async fn decide(
     keys: &Keys,
     answer: Answer,
 ) -> Result<Entered, Unavailable> {
+    let mut contact = String::new();
     let how = match answer.word.as_str() {
         "unknown" | "other" => return answer.entered(),
         "authorised" | "resumed" | "nothing" => "open",
@@ -70,7 +71,7 @@ async fn decide(
             let (_, consume) = record::need(enter.needs);
             let (who, binding) = (enter.owner.to_string(), record::binding(enter));
             match take(turn, &key, (who, binding), consume, keys).await? {
-                Taken::Hit => {}
+                Taken::Hit(of) => contact = of,
                 Taken::Miss => return Ok(Entered::NoKey),
                 Taken::Others => return Ok(Entered::OtherConnection),
             }
@@ -78,7 +79,7 @@ async fn decide(
         }
         _ => return Err(Unavailable::Malformed),
     };
-    admit(turn, enter, keys, how)
+    admit(turn, enter, keys, (how, contact))
         .await
         .and_then(Answer::entered)
 }
@@ -87,19 +88,21 @@ async fn admit(
     turn: &Turn<'_>,
     enter: &Enter<'_>,
     keys: &Keys,
-    how: &str,
+    (how, contact): (&str, String),
 ) -> Result<Answer, Unavailable> {
     let named = [keys.call(enter.call), keys.live(enter.call)];
     let (need, _) = record::need(enter.needs);
     let mut args = record::arguments(turn, enter, keys);
-    args.extend([need.to_owned(), how.to_owned(), enter.route.to_string()]);
+    let route = enter.route.to_string();
+    args.extend([need.to_owned(), how.to_owned(), contact, route]);
     let told: Vec<String> = turn.ask(&turn.redis.scripts.admit, named, args).await?;
     record::answer(told)
 }
 
 /// What became of a session key.
 enum Taken {
-    Hit,
+    /// For this contact, or nobody's.
+    Hit(String),
     Miss,
     /// It is of a call that was made, and not of this one.
     Others,
@@ -121,9 +124,10 @@ async fn take(
         ms(USED),
         binding,
     ];
-    let told: String = turn.ask(&turn.redis.scripts.take, named, args).await?;
-    match told.as_str() {
-        "hit" => Ok(Taken::Hit),
+    let told: [String; 2] = words(turn.ask(&turn.redis.scripts.take, named, args).await?)?;
+    let [word, contact] = told;
+    match word.as_str() {
+        "hit" => Ok(Taken::Hit(contact)),
         "miss" => Ok(Taken::Miss),
         "other" => Ok(Taken::Others),
         _ => Err(Unavailable::Malformed),
@@ -149,7 +153,7 @@ pub(super) async fn try_code(
     };
     let counted = counted(attempt, keys);
     let reserve = first().into_iter().chain([attempt.per_call.to_string()]);
-    let reserve = turn.ask::<String>(&scripts.reserve, of_call(), reserve);
+    let reserve = turn.ask::<Vec<String>>(&scripts.reserve, of_call(), reserve);
     let counts = counted.iter().map(|(name, rate)| {
         let args = [which(attempt), rate.count.to_string(), ms(rate.per)];
         turn.ask::<String>(&scripts.count, [name.clone()], args)
@@ -157,9 +161,9 @@ pub(super) async fn try_code(
     let (reserved, counts) = tokio::join!(reserve, join_all(counts));
     let reserved = reserved?;
     let counts: Vec<String> = counts.into_iter().collect::<Result<_, _>>()?;
-    let settle = async |word: &str| -> Result<Tried, Unavailable> {
-        let args = first().into_iter().chain([word.to_owned()]);
-        let told: String = turn.ask(&scripts.settle, of_call(), args).await?;
+    let settle = async |word: &str, contact: String| -> Result<Tried, Unavailable> {
+        let args = first().into_iter().chain([word.to_owned(), contact]);
+        let told: Vec<String> = turn.ask(&scripts.settle, of_call(), args).await?;
         tried(&told)
     };
     let uncount = async || -> Result<(), Unavailable> {
@@ -169,23 +173,24 @@ pub(super) async fn try_code(
         let done: Result<Vec<String>, _> = join_all(names).await.into_iter().collect();
         done?.iter().try_for_each(|done| is(done, "ok"))
     };
-    if reserved != "reserved" {
+    if reserved.first().is_none_or(|word| word != "reserved") {
         let decided = tried(&reserved)?;
         uncount().await?;
         return Ok(decided);
     }
     if counts.iter().any(|count| count != "reserved") {
-        let (settled, uncounted) = tokio::join!(settle("locked_out"), uncount());
+        let (settled, uncounted) = tokio::join!(settle("locked_out", String::new()), uncount());
         uncounted?;
         return settled;
     }
     let who = (which(attempt), String::new());
-    match take(turn, attempt.key.expose(), who, attempt.consume, keys).await? {
-        Taken::Hit => {}
+    let taken = take(turn, attempt.key.expose(), who, attempt.consume, keys);
+    let contact = match taken.await? {
+        Taken::Hit(contact) => contact,
         // The try stays reserved and counted: that is what a wrong one is.
         Taken::Miss | Taken::Others => return Ok(Tried::Wrong),
-    }
-    let (settled, uncounted) = tokio::join!(settle("opened"), uncount());
+    };
+    let (settled, uncounted) = tokio::join!(settle("opened", contact), uncount());
     uncounted?;
     settled
 }

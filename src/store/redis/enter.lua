@@ -1,4 +1,4 @@
--- The whole of `enter`, on one server. Continues `bound` and `record`.
+-- The whole of `enter`, on one server. Continues `bound`, `contact` and `record`.
 --
 -- KEYS: 1 spent, 2 call, 3 live, 4 the session key of the connection, or '' where none is wanted
 -- ARGV: 12 need, 13 consume, 14 require_ttl, 15 ms until the token ends, 16 route
@@ -15,6 +15,7 @@ if not record then
   return answer(new)
 end
 local need, word, consumed = ARGV[12], 'authorised', nil
+local contact = redis.call('HGET', call, 'contact')
 local opener = redis.call('GET', live)
 if opener then
   word = opener == owner and 'authorised' or 'resumed'
@@ -30,10 +31,13 @@ elseif need ~= 'nothing' then
     return answer('other')
   end
   consumed = ARGV[13] == '1' and key
+  contact = contact_of(key)
+  new[#new + 1] = 'contact'
+  new[#new + 1] = contact
 end
 take_over(call, live, new, word ~= 'pending')
 redis.call('SET', spent, owner, 'PX', ARGV[15])
 if consumed then
   redis.call('DEL', consumed)
 end
-return answer(word, record)
+return answer(word, record, word ~= 'pending' and contact)

@@ -5,7 +5,7 @@ use super::{Redis, is, made, ms, record};
 use crate::ids::{CallId, SessionId};
 use crate::secret::Digest;
 use crate::store::events::{CLAIM, Kept, TONES, TONES_MAX, Tones};
-use crate::store::made::{Ended, Known};
+use crate::store::made::{CallEnded, Known};
 use crate::store::{Keys, Unavailable};
 
 impl Redis {
@@ -66,7 +66,7 @@ impl Redis {
     pub(in crate::store) async fn end_call(
         &self,
         call: &CallId,
-        ended: Ended,
+        ended: CallEnded,
         keys: &Keys,
     ) -> Result<bool, Unavailable> {
         let turn = self.turn()?;

@@ -1,6 +1,6 @@
 -- What is known of a call. KEYS: 1 call
 local NAMES = {
-  'ani', 'sip', 'connection', 'correlation', 'sip_key',
+  'ani', 'sip', 'connection', 'correlation', 'sip_key', 'contact',
   'creator', 'binding', 'created', 'connected', 'ended', 'code', 'sub_code',
 }
 local told = redis.call('HMGET', KEYS[1], unpack(NAMES))

@@ -7,7 +7,7 @@ use fred::types::Expiration;
 use super::{Redis, is, ms, record};
 use crate::ids::{CallId, ForeignId};
 use crate::secret::Digest;
-use crate::store::made::{BOUND, Bind, Ended, Known, Made, millis, time};
+use crate::store::made::{BOUND, Bind, CallEnded, Known, Made, millis, time};
 use crate::store::{Facts, Keys, Unavailable};
 
 impl Redis {
@@ -110,7 +110,7 @@ pub(super) fn known(facts: Facts, rest: &[String]) -> Option<Known> {
             at: time(created.parse().ok()?)?,
         }),
     };
-    let told = Ended {
+    let told = CallEnded {
         code: number(code)?,
         sub_code: number(sub_code)?,
     };

@@ -61,11 +61,12 @@ local function record_of(call)
   return record, new
 end
 
-local function answer(word, record)
+local function answer(word, record, contact)
   local all = { word }
   for i = 1, 5 do
     all[i + 1] = record and record[i] or ''
   end
+  all[7] = contact or ''
   return all
 end
 

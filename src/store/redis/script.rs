@@ -42,6 +42,15 @@ pub(super) struct Scripts {
     pub(super) bind: Script,
     pub(super) unmake: Script,
     pub(super) connect: Script,
+    pub(super) book: Script,
+    pub(super) lay: Script,
+    pub(super) laid: Script,
+    pub(super) unbook: Script,
+    pub(super) withdraw: Script,
+    pub(super) forget: Script,
+    pub(super) handed: Script,
+    pub(super) begun: Script,
+    pub(super) over: Script,
 }
 
 impl Scripts {
@@ -49,6 +58,7 @@ impl Scripts {
         Scripts {
             enter: Script::new(concat!(
                 include_str!("bound.lua"),
+                include_str!("contact.lua"),
                 include_str!("record.lua"),
                 include_str!("enter.lua")
             )),
@@ -58,8 +68,15 @@ impl Scripts {
             )),
             spend: Script::new(include_str!("spend.lua")),
             unspend: Script::new(include_str!("unspend.lua")),
-            take: Script::new(concat!(include_str!("bound.lua"), include_str!("take.lua"))),
-            try_code: Script::new(include_str!("try.lua")),
+            take: Script::new(concat!(
+                include_str!("bound.lua"),
+                include_str!("contact.lua"),
+                include_str!("take.lua")
+            )),
+            try_code: Script::new(concat!(
+                include_str!("contact.lua"),
+                include_str!("try.lua")
+            )),
             reserve: Script::new(include_str!("reserve.lua")),
             count: Script::new(include_str!("count.lua")),
             uncount: Script::new(include_str!("uncount.lua")),
@@ -75,6 +92,15 @@ impl Scripts {
             bind: Script::new(include_str!("bind.lua")),
             unmake: Script::new(include_str!("unmake.lua")),
             connect: Script::new(include_str!("connect.lua")),
+            book: Script::new(include_str!("book.lua")),
+            lay: Script::new(include_str!("lay.lua")),
+            laid: Script::new(include_str!("laid.lua")),
+            unbook: Script::new(include_str!("unbook.lua")),
+            withdraw: Script::new(include_str!("withdraw.lua")),
+            forget: Script::new(include_str!("forget.lua")),
+            handed: Script::new(include_str!("handed.lua")),
+            begun: Script::new(include_str!("begun.lua")),
+            over: Script::new(include_str!("over.lua")),
         }
     }
 }

@@ -10,6 +10,7 @@ use super::failure::{Attempt, Failure, Kind};
 use super::sign::{Key, Signed};
 use super::{CallAutomation, Credential, body};
 use crate::ids::random_guid;
+use crate::upstream::again::{by_lot, retry_after};
 use crate::upstream::fetch::{self, Asking};
 
 /// What can be asked of a call.
@@ -257,27 +258,6 @@ fn repeatable(now: SystemTime) -> Vec<(HeaderName, HeaderValue)> {
 const REPEAT_ID: HeaderName = HeaderName::from_static("repeatability-request-id");
 const REPEAT_FIRST: HeaderName = HeaderName::from_static("repeatability-first-sent");
 
-/// Seconds, or a date (RFC 9110, section 10.2.3).
-fn retry_after(value: &HeaderValue, now: SystemTime) -> Option<Duration> {
-    let text = value.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        // Longer than any operation takes, and short enough to be added to any time.
-        return Some(Duration::from_secs(seconds).min(Duration::from_secs(24 * 3600)));
-    }
-    let date = httpdate::parse_http_date(text).ok()?;
-    Some(date.duration_since(now).unwrap_or_default())
-}
-
-/// Half of it for certain, the rest by lot.
-fn by_lot(wait: Duration) -> Duration {
-    let mut lot = [0];
-    // Without randomness the whole of it is as good.
-    if aws_lc_rs::rand::fill(&mut lot).is_err() {
-        return wait;
-    }
-    wait / 2 + wait * u32::from(lot[0]) / 510
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -287,29 +267,6 @@ mod tests {
     use crate::secret::Secret;
     use std::sync::Arc;
     use std::time::UNIX_EPOCH;
-
-    #[test]
-    fn a05_a_service_says_in_seconds_or_by_date_when_to_come_again() {
-        let now = UNIX_EPOCH + Duration::from_secs(1_795_667_400);
-        let after = |text: &'static str| retry_after(&HeaderValue::from_static(text), now);
-        let seconds = Duration::from_secs;
-        assert_eq!(after("7"), Some(seconds(7)));
-        assert_eq!(after(" 0 "), Some(seconds(0)));
-        assert_eq!(after("99999999999999999"), Some(seconds(86_400)));
-        assert_eq!(after("Thu, 26 Nov 2026 04:30:09 GMT"), Some(seconds(9)));
-        assert_eq!(after("Thu, 26 Nov 2026 04:29:00 GMT"), Some(seconds(0)));
-        for bad in ["", "soon", "-1", "1.5", "99999999999999999999999"] {
-            assert_eq!(after(bad), None, "{bad}");
-        }
-    }
-
-    #[test]
-    fn a05_a_pause_is_half_by_lot() {
-        let wait = Duration::from_secs(2);
-        let pauses: Vec<_> = (0..100).map(|_| by_lot(wait)).collect();
-        assert!(pauses.iter().all(|p| (wait / 2..=wait).contains(p)));
-        assert!(pauses.iter().any(|pause| *pause != pauses[0]));
-    }
 
     #[test]
     fn a05_requests_that_must_not_count_twice_have_an_id_and_a_date() {

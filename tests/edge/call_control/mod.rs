@@ -20,4 +20,4 @@ mod sdk;
 mod service;
 mod statuses;
 mod through;
-mod webhook;
+pub mod webhook;
