@@ -206,7 +206,7 @@ impl Presses {
             first: feed,
             feeds: feed.bit(),
         };
-        // What is before an end counts no more, so an end is never put before anything.
+        // What was told before an end counts no more, so an end is never put before anything.
         let place = self.lags(feed, at).filter(|_| !digit.parts());
         let before = place.map(|place| (self.row[place].number, self.row[place].at));
         self.row.insert(place.unwrap_or(self.row.len()), pressed);

@@ -235,20 +235,41 @@ fn a22_a_key_that_a_faster_feed_missed_stands_where_it_was_pressed() {
     assert_eq!(entries(&second), ["824", "823"]);
 }
 
-/// The same while the first entry is being tried, so that keys are held.
-#[test]
-fn a22_a_missed_key_stands_where_it_was_pressed_also_among_those_that_are_held() {
-    use Feed::{Callback, InBand};
+/// A gate that asks whether 824 is right, and has heard more keys since then.
+fn asking(more: &str) -> Gate {
     let mut gate = Gate::new(&pstn());
-    for (at, key) in (1000..).step_by(300).zip("82483".chars()) {
-        gate.press(InBand, digit(key), ms(at));
+    let keys = "824".chars().chain(more.chars());
+    for (at, key) in (1000..).step_by(200).zip(keys) {
+        gate.press(Feed::InBand, digit(key), ms(at));
     }
     assert_eq!(wants(&mut gate, ms(2300)), ["prompt", "try 1 824"]);
-    for (at, key) in (2400..).step_by(100).zip("824823".chars()) {
-        gate.press(Callback, digit(key), ms(at));
+    gate
+}
+
+/// The same while the first entry is being tried, so that keys are held, those of a third among them.
+#[test]
+fn a22_a_missed_key_stands_where_it_was_pressed_also_among_those_that_are_held() {
+    let mut gate = asking("837");
+    for (at, key) in (2400..).step_by(100).zip("8248237".chars()) {
+        gate.press(Feed::Callback, digit(key), ms(at));
+    }
+    gate.answer(1, Answer::Wrong, ms(3200));
+    assert_eq!(wants(&mut gate, ms(3200)), ["retry", "try 2 823"]);
+    gate.answer(2, Answer::Wrong, ms(3300));
+    dial(&mut gate, Feed::InBand, "46", ms(3400));
+    assert_eq!(wants(&mut gate, ms(3700)), ["retry", "try 3 746"]);
+}
+
+/// An end that was missed ends what was told before it was, whatever of that came after it.
+#[test]
+fn a22_an_end_that_is_told_late_stands_where_it_was_told() {
+    let mut gate = asking("82");
+    for (at, key) in (2400..).step_by(100).zip("8248*".chars()) {
+        gate.press(Feed::Callback, digit(key), ms(at));
     }
     gate.answer(1, Answer::Wrong, ms(3000));
-    assert_eq!(wants(&mut gate, ms(3000)), ["retry", "try 2 823"]);
+    dial(&mut gate, Feed::InBand, "823", ms(4000));
+    assert_eq!(wants(&mut gate, ms(5000)), ["retry", "try 2 823"]);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use tonegate::sim::acs::line::{Keying, Talker};
 use tonegate::sim::call_automation::connection::Phase;
 use tonegate::sim::call_automation::desk::Fate;
 use tonegate::sim::call_automation::grid::{Caller, Schema};
+use tonegate::sim::call_automation::line::Line;
 use tonegate::sim::call_automation::record::{Asked, Event};
 use tonegate::sim::call_automation::request::Operation;
 
@@ -75,6 +76,55 @@ fn asked(asked: &Asked, context: &str, ports: [u16; 2]) -> String {
     call
 }
 
+/// The telephone rings, and is answered.
+async fn answered(control: &Control) -> (Line, Names) {
+    let at = control.subscription(Schema::CloudEvents, control.ports[0]);
+    let (rings, attempts) = control.desk.ring(&at, &Caller::default()).await;
+    assert_eq!(
+        (attempts, rings.fate()),
+        (vec![Some(200)], Some(Fate::Answered))
+    );
+    let record = control.desk.record();
+    let answers: Vec<_> = record.asked(Operation::Answer).collect();
+    let [answer] = &answers[..] else {
+        panic!("{answers:?}");
+    };
+    let line = within("the call", control.desk.nth_line(1)).await;
+    let names = Names {
+        call: asked(answer, &rings.context, control.ports),
+        connection: line.id().to_owned(),
+        correlation: rings.correlation.clone(),
+    };
+    assert_eq!(line.correlation(), names.correlation);
+    (line, names)
+}
+
+/// The gate is shut: who carries the call, in the log and in the store.
+async fn pending(child: &Child, redis: &Server, names: &Names) -> Value {
+    let answered = logged(child, "call answered", &names.call).await;
+    let started = logged(child, "session started", &names.call).await;
+    for line in [&answered, &started] {
+        assert_eq!(
+            (&line["connection"], &line["correlation"]),
+            (&json!(names.connection), &json!(names.correlation)),
+            "{line}"
+        );
+    }
+    let known = record(redis, &names.call);
+    for (name, value) in [
+        ("ani", json!(ANI)),
+        ("connection", json!(names.connection)),
+        ("correlation", json!(names.correlation)),
+        ("route", json!("phone")),
+        ("owner", started["session"].clone()),
+        ("opened", json!("0")),
+    ] {
+        assert_eq!(known[name], value, "{name}");
+    }
+    assert_eq!(started["gate"], "pending");
+    started["session"].clone()
+}
+
 /// Each hop knows the call by the same names: the event, the answer, the media socket, the record
 /// in the store, the gate, the callbacks, the end.
 #[tokio::test]
@@ -93,82 +143,30 @@ async fn a03_a05_a06_a12_a34_a_call_goes_through_every_hop_by_its_own_names() {
     // As another cloud stores it.
     let key = format!("pstn:{ANI}:823");
     redis.tell(&["SET", &key, "1", "EX", "3600"]);
-
-    // The telephone rings, and is answered.
-    let at = control.subscription(Schema::CloudEvents, control.ports[0]);
-    let (rings, attempts) = control.desk.ring(&at, &Caller::default()).await;
-    assert_eq!(
-        (attempts, rings.fate()),
-        (vec![Some(200)], Some(Fate::Answered))
-    );
-    let record_of_desk = control.desk.record();
-    let answers: Vec<_> = record_of_desk.asked(Operation::Answer).collect();
-    let [answer] = &answers[..] else {
-        panic!("{answers:?}");
-    };
-    let line = within("the call", control.desk.nth_line(1)).await;
-    let names = Names {
-        call: asked(answer, &rings.context, control.ports),
-        connection: line.id().to_owned(),
-        correlation: rings.correlation.clone(),
-    };
-    assert_eq!(line.correlation(), names.correlation);
-    let answered = logged(child, "call answered", &names.call).await;
-
-    // ACS dials the media, and the gate is shut.
+    let (line, names) = answered(&control).await;
     within("the media", line.streams()).await;
-    let started = logged(child, "session started", &names.call).await;
-    for line in [&answered, &started] {
-        assert_eq!(
-            (&line["connection"], &line["correlation"]),
-            (&json!(names.connection), &json!(names.correlation)),
-            "{line}"
-        );
-    }
-    assert_eq!(
-        (&started["gate"], &started["route"]),
-        (&json!("pending"), &json!("phone"))
-    );
-    let known = record(&redis, &names.call);
-    for (name, value) in [
-        ("ani", json!(ANI)),
-        ("connection", json!(names.connection)),
-        ("correlation", json!(names.correlation)),
-        ("route", json!("phone")),
-        ("owner", started["session"].clone()),
-        ("opened", json!("0")),
-    ] {
-        assert_eq!(known[name], value, "{name}");
-    }
+    let session = pending(child, &redis, &names).await;
     assert_eq!(control.phone.world.upstream_total(), 0);
-
     // The caller dials the code, and talks to the agent.
     line.press("823", &Keying::both()).await.unwrap();
     let opened = logged(child, "gate opened", &names.call).await;
-    assert_eq!(opened["session"], started["session"]);
+    assert_eq!(opened["session"], session);
     assert_eq!(redis.tell(&["EXISTS", &key]), "0", "the key is used up");
     let live = format!("live:{{{}}}", names.call);
-    assert_eq!(
-        redis.tell(&["GET", &live]),
-        started["session"].as_str().unwrap()
-    );
+    assert_eq!(redis.tell(&["GET", &live]), session.as_str().unwrap());
     speaks(&control, &line).await;
-
     // The caller hangs up.
     within("hanging up", line.hang_up()).await;
     assert_eq!(line.phase(), Phase::Gone);
     let ended = logged(child, "session ended", &names.call).await;
     assert_eq!(
         (&ended["session"], &ended["gate"], &ended["upstream"]),
-        (&started["session"], &json!("authorised"), &json!("voice"))
+        (&session, &json!("authorised"), &json!("voice"))
     );
     logged(child, "call over", &names.call).await;
     assert_eq!(record(&redis, &names.call)["ended"], "1");
-    assert_eq!(
-        redis.tell(&["EXISTS", &live]),
-        "0",
-        "no verdict outlives its call"
-    );
+    let left = redis.tell(&["EXISTS", &live]);
+    assert_eq!(left, "0", "no verdict outlives its call");
     child
         .metrics_say("tonegate_sessions{route=\"phone\"} 0")
         .await;
@@ -176,7 +174,7 @@ async fn a03_a05_a06_a12_a34_a_call_goes_through_every_hop_by_its_own_names() {
 }
 
 /// What the caller says is heard by the agent, whose answer is heard by the caller.
-async fn speaks(control: &Control, line: &tonegate::sim::call_automation::line::Line) {
+async fn speaks(control: &Control, line: &Line) {
     let hand = line.hand().unwrap();
     let voice = speech(0.6, RATE);
     hand.say(Talker::Caller, &voice).unwrap();
