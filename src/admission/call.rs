@@ -174,6 +174,7 @@ impl Calling {
             signed.ani.as_ref().map(|_| "a number"),
             signed.sip.as_ref().map(|_| "a SIP id"),
             signed.connection.as_ref().map(|_| "its connection"),
+            signed.binding.map(|_| "that it was made here"),
         ]
         .into_iter()
         .flatten()

@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::ids::CallId;
 use crate::label::Label;
+use crate::secret::Digest;
 
 /// Who was admitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,29 @@ pub enum Subject {
     Anyone,
 }
 
+impl Subject {
+    /// One subject, however often it comes and by whatever credential of its kind: no two have one.
+    pub fn digest(&self) -> Digest {
+        // What may hold any character stands last.
+        let text = match self {
+            Subject::Key(name) => format!("key\0{name}"),
+            Subject::Certificate(name) => format!("certificate\0{name}"),
+            Subject::Token {
+                issuer,
+                tenant,
+                name,
+            } => {
+                let tenant = tenant.as_deref().unwrap_or_default();
+                format!("token\0{issuer}\0{tenant}\0{name}")
+            }
+            Subject::EasyAuth { tenant, name } => format!("easyauth\0{tenant}\0{name}"),
+            Subject::Call { issuer, call } => format!("call\0{issuer}\0{call}"),
+            Subject::Anyone => "anyone".to_owned(),
+        };
+        Digest::of(&text)
+    }
+}
+
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -42,6 +66,46 @@ impl fmt::Display for Subject {
             Subject::EasyAuth { tenant, name } => write!(f, "easyauth:{tenant}/{name}"),
             Subject::Call { issuer, call } => write!(f, "{issuer}:{call}"),
             Subject::Anyone => f.write_str("anyone"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a26_two_subjects_have_two_digests() {
+        let label = |name| Label::new(name).unwrap();
+        let token = |issuer, tenant: Option<&str>, name: &str| Subject::Token {
+            issuer: label(issuer),
+            tenant: tenant.map(str::to_owned),
+            name: name.to_owned(),
+        };
+        let subjects = [
+            Subject::Key(label("a")),
+            Subject::Key(label("b")),
+            token("users", Some("t"), "a"),
+            token("users", Some("t"), "b"),
+            token("users", Some("u"), "a"),
+            token("users", None, "a"),
+            token("users", None, "t\0a"),
+            token("others", Some("t"), "a"),
+            Subject::EasyAuth {
+                tenant: "t".to_owned(),
+                name: "a".to_owned(),
+            },
+            Subject::Call {
+                issuer: label("users"),
+                call: CallId::new("a").unwrap(),
+            },
+            Subject::Anyone,
+        ];
+        for (i, one) in subjects.iter().enumerate() {
+            for (j, other) in subjects.iter().enumerate() {
+                let same = one.digest().is(&other.digest());
+                assert_eq!(same, i == j, "{one} {other}");
+            }
         }
     }
 }

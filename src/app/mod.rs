@@ -38,6 +38,9 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// waits for. Longer than a session takes at the most to shut both legs.
 const STOP_WAIT: Duration = Duration::from_secs(6);
 
+/// Of that time so much is for what other clouds are still told of their calls.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
 /// Why the edge cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum Failed {
@@ -109,15 +112,20 @@ impl Edge {
         }
         let stop = doors.stop.clone();
         let (store, stopping) = (doors.store.clone(), stop.clone());
-        let registry = doors.registry.clone();
+        let (registry, telephony) = (doors.registry.clone(), doors.telephony.clone());
+        let webhooks = doors.webhooks.clone();
         edge.spawn("store".to_owned(), move || async move {
             let all_gone = async {
                 stopping.cancelled().await;
-                // Sessions that are ending still have something to say to it.
+                // Sessions that are ending still have something to say to it, and so has whoever
+                // answers a call.
                 registry.empty().await;
+                telephony.settled().await;
+                let _ = tokio::time::timeout(LAST_WORDS, webhooks.settled()).await;
             };
             tokio::select! {
                 () = store.run() => {}
+                () = webhooks.run() => {}
                 () = all_gone => {}
             }
         })?;

@@ -19,6 +19,7 @@ mod resolve;
 pub mod rewrite;
 mod roles;
 mod route;
+mod session_api;
 mod show;
 mod store;
 mod upstream;
@@ -48,8 +49,9 @@ pub use self::phone::{
 pub use self::roles::{Directory, Roles, RolesBy};
 pub use self::route::{
     BELOW, BotRoute, CALL, CALL_SECRET, CallApi, Dtmf, Enter, EventGrid, Http, Parameter, Pass,
-    Place, Refuse, Route, RouteKind, SessionApi, Way,
+    Place, Refuse, Route, RouteKind, Way,
 };
+pub use self::session_api::{CODE_DIGITS, SessionApi, Webhook, WebhookSecret};
 pub use self::store::{
     Engine, KeyForms, Layout, Login, Piece, REDIS_SCOPE, Redis, Store, Template,
 };

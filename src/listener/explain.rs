@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, request};
+use http::{HeaderMap, Method, Request, Response, request};
 use http_body_util::Empty;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -22,8 +22,9 @@ use super::refusal::Refusal;
 use super::upgrade::shake;
 use super::web;
 use crate::admission::{self, Denied, Finding, Now, Told};
-use crate::config::{Refuse, Route, Speak, Way};
+use crate::config::{Refuse, Route, RouteKind, Speak, Way};
 use crate::ids::SessionId;
+use crate::telephony::preflight;
 
 /// What was found, and what it comes to.
 pub struct Explained {
@@ -96,6 +97,9 @@ async fn judge(
             return Err(Refused::Status(refusal.status.as_u16()));
         }
         note("request", true, "well formed, and answered here".to_owned());
+        if parts.method == Method::OPTIONS {
+            return leave(doors, open, (&parts, client, by_hop), findings);
+        }
         return decide(doors, open, (&parts, client, by_hop), findings).await;
     }
     let upgrade = shake(&open.route, &request);
@@ -115,21 +119,55 @@ async fn judge(
     decide(doors, open, (&parts, client, by_hop), findings).await
 }
 
+/// A head, the client's address, and whether a hop brought it.
+type Came<'a> = (&'a request::Parts, IpAddr, bool);
+
+fn wanted<'a>(open: &'a Open, (head, peer, by_hop): Came<'a>) -> admission::Request<'a> {
+    admission::Request {
+        route: &open.route,
+        head,
+        peer,
+        by_hop,
+        certificate: None,
+        now: Now::read(),
+    }
+}
+
+/// Whether a publisher would have leave to post, which it asks for without a credential.
+fn leave(
+    doors: &Doors,
+    open: &Open,
+    came: Came<'_>,
+    findings: &mut Vec<Finding>,
+) -> Result<Vec<String>, Refused> {
+    let RouteKind::EventGrid(events) = &open.route.kind else {
+        // The method was judged before.
+        return Err(Refused::Status(405));
+    };
+    let glanced = doors.admission.glance(wanted(open, came));
+    let allowed = glanced.map_err(Refusal::from);
+    let allowed = allowed.and_then(|()| Ok(preflight(&events.webhook_origins, &came.0.headers)?));
+    findings.push(Finding {
+        check: "leave",
+        passed: allowed.is_ok(),
+        text: match &allowed {
+            Ok(_) => "a publisher whose events are wanted".to_owned(),
+            Err(refusal) => refusal.detail.to_owned(),
+        },
+    });
+    match allowed {
+        Ok(_) => Ok(Vec::new()),
+        Err(refusal) => Err(Refused::Status(refusal.status.as_u16())),
+    }
+}
+
 /// What admission says, and what would be asked of upstreams.
 async fn decide(
     doors: &Doors,
     open: &Open,
-    (parts, client, by_hop): (&request::Parts, IpAddr, bool),
+    came: Came<'_>,
     findings: &mut Vec<Finding>,
 ) -> Result<Vec<String>, Refused> {
-    let asked = admission::Request {
-        route: &open.route,
-        head: parts,
-        peer: client,
-        by_hop,
-        certificate: None,
-        now: Now::read(),
-    };
     if open.route.enter.ways().contains(&Way::Certificate) {
         findings.push(Finding {
             check: "certificate",
@@ -137,6 +175,7 @@ async fn decide(
             text: "none: there is no TLS here to show one in, which this route asks for".to_owned(),
         });
     }
+    let asked = wanted(open, came);
     let mut told = Told::somebody();
     let decided = doors.admission.decide(asked, &mut told).await;
     findings.extend(told.findings());

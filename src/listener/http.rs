@@ -28,7 +28,7 @@ use super::probe;
 use super::refusal::{Refusal, frames, problem, raw};
 use super::stranger::Stranger;
 use super::upgrade::{shake, upgrade};
-use super::web::{self, Web};
+use super::web::{self, Web, cors};
 use crate::admission::{Admission, Certificate, Peer};
 use crate::bot::Bot;
 use crate::bot::roles::Roles;
@@ -44,6 +44,7 @@ use crate::telephony::Telephony;
 use crate::upstream::Upstream;
 use crate::upstream::assertion::Assertions;
 use crate::upstream::call_automation::CallAutomation;
+use crate::upstream::webhook::Webhooks;
 
 /// After a refusal the rest of what the client sends is read and dropped for a moment, because a
 /// socket that is closed with bytes unread resets the connection and the answer may be lost.
@@ -74,6 +75,7 @@ pub struct Doors {
     pub roles: Option<Roles>,
     /// Signs what private applications are told.
     pub assertions: Option<Assertions>,
+    pub webhooks: Arc<Webhooks>,
     pub metrics: metrics::Shared,
     /// Cancelled when no new session is to begin.
     pub stop: CancellationToken,
@@ -295,7 +297,12 @@ async fn answer(
         Err(detail) => {
             let refusal = Refusal::new(Reason::BadRequest, detail);
             note_refusal(doors, asked, &refusal, open.map(|open| &open.route.name));
-            return (problem(&refusal).map(Body::from), Course::Answered);
+            let mut response = problem(&refusal);
+            if let Some(open) = open.filter(|open| open.route.kind.is_answered()) {
+                let page = cors::page(&open.route, request.headers());
+                cors::mark(&open.route, page, &mut response);
+            }
+            return (response.map(Body::from), Course::Answered);
         }
     };
     let Some(open) = open else {
@@ -311,8 +318,14 @@ async fn answer(
             gateway::activity::answer(doors, (open, bot), asked, stranger, request).await
         }
         None if open.route.kind.is_answered() => {
+            let page = cors::page(&open.route, request.headers());
             let answered = web::answer(doors, open, asked, stranger, request).await;
-            answered.map(|response| response.map(Body::from))
+            let mut response = answered.unwrap_or_else(|refusal| {
+                note_refusal(doors, asked, &refusal, Some(&open.route.name));
+                problem(&refusal)
+            });
+            cors::mark(&open.route, page, &mut response);
+            return (response.map(Body::from), Course::Answered);
         }
         Some(_) | None => return upgraded(doors, open, asked, stranger, request).await,
     };
@@ -436,6 +449,7 @@ mod tests {
             bot: Arc::new(Bot::new(None, &metrics)),
             roles: None,
             assertions: None,
+            webhooks: Arc::new(Webhooks::new(&nothing, &metrics).unwrap()),
             metrics,
             stop: CancellationToken::new(),
         });

@@ -47,6 +47,8 @@ pub(super) const EVENT_DROPS: &str = "tonegate_events_dropped_total";
 pub(super) const MEDIA_FAILURES: &str = "tonegate_media_failures_total";
 pub(super) const APP_ANSWERS: &str = "tonegate_app_answers_total";
 pub(super) const APP_SECONDS: &str = "tonegate_app_answer_seconds";
+pub(super) const CALLS_MADE: &str = "tonegate_calls_made_total";
+pub(super) const WEBHOOKS: &str = "tonegate_webhooks_total";
 pub(super) const KEY_FETCHES: &str = "tonegate_issuer_key_fetches_total";
 pub(super) const IDENTITY_FETCHES: &str = "tonegate_identity_token_fetches_total";
 pub(super) const CALL_CONTROL: &str = "tonegate_call_automation_operations_total";
@@ -63,7 +65,7 @@ pub(super) const READY: &str = "tonegate_ready";
 pub(super) const BUILD: &str = "tonegate_build_info";
 
 /// Every family that `/metrics` can show.
-pub const FAMILIES: [Family; 42] = [
+pub const FAMILIES: [Family; 44] = [
     family(CONNECTIONS, Kind::Gauge, "Open client sockets."),
     family(CONNECTIONS_TOTAL, Kind::Counter, "Client sockets accepted."),
     family(
@@ -191,6 +193,16 @@ pub const FAMILIES: [Family; 42] = [
         APP_SECONDS,
         Kind::Histogram,
         "From a request's admission to the head of the application's answer, by route.",
+    ),
+    family(
+        CALLS_MADE,
+        Kind::Counter,
+        "Calls that were to be made, by route and result: ok, untold, or the reason why not.",
+    ),
+    family(
+        WEBHOOKS,
+        Kind::Counter,
+        "Webhooks on calls that another cloud handed over, by route and result: sent, failed, dropped.",
     ),
     family(
         KEY_FETCHES,

@@ -207,6 +207,22 @@ impl Metrics {
         self.add(MEDIA_FAILURES, tags, 1);
     }
 
+    /// Counts a call that was to be made: `ok`, `untold` (nobody took the answer, and it was taken
+    /// back), or the reason why it was not.
+    pub fn call_made(&self, route: &Label, result: &'static str) {
+        let tags = vec![tag("route", route), word("result", result)];
+        self.add(CALLS_MADE, tags, 1);
+    }
+
+    /// Counts a webhook that was delivered, given up, or had no room.
+    pub fn webhook(&self, route: &Label, result: &'static str) {
+        self.add(
+            WEBHOOKS,
+            vec![tag("route", route), word("result", result)],
+            1,
+        );
+    }
+
     fn add(&self, name: &'static str, tags: Vec<Tag>, count: u64) {
         if count > 0 {
             metrics::with_local_recorder(&self.recorder, || {
@@ -426,6 +442,8 @@ mod tests {
         metrics.event(&route, "call_connected");
         metrics.event_dropped(&route, "duplicate");
         metrics.media_failed(&route, "forbidden");
+        metrics.call_made(&route, "ok");
+        metrics.webhook(&route, "sent");
         metrics.store_answered("enter", "ok", Duration::from_millis(1));
         metrics.call_controlled("hang_up", "ok", Duration::from_millis(1));
         metrics.graph_asked("ok", Duration::from_millis(1));

@@ -5,6 +5,7 @@
 //! the goodbye may take seconds. Its start and its end are one log line each.
 
 mod call;
+mod contact;
 mod hang_up;
 mod registry;
 mod told;
@@ -17,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
 pub use self::call::Call;
+pub use self::contact::Contact;
 pub use self::hang_up::HangUp;
 pub use self::registry::{Entry, Registry};
 
@@ -145,6 +147,7 @@ impl Session {
                 let ended = self.run_call(&call, client, upstream, terms).await;
                 left = call.hang_up(self.id, ended.0.reason).await;
                 call.leave(self.id).await;
+                call.tell_over(self.id, &ended.0, ended.1).await;
                 self.call = Some(call);
                 ended
             }
@@ -182,6 +185,9 @@ impl Session {
         terms: Terms,
     ) -> (Ending, Duration) {
         let (id, order) = (self.id, terms.order.clone());
+        if call.authorised {
+            call.tell_begun(id, self.limits.session);
+        }
         let watched = async {
             order.end(call.watch(id).await);
             std::future::pending().await
@@ -210,6 +216,7 @@ impl Session {
                     session: self.id,
                     route: &self.route,
                     want: share.grant.want(&self.route, self.id),
+                    longest: self.limits.session,
                 };
                 call.pass_gate(&mut relay, whose).await
             }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Session;
 use super::call::Call;
 use crate::gate::State;
+use crate::ids::ContactId;
 use crate::relay::{CallEnding, Ending, GateEnding};
 
 impl Session {
@@ -21,6 +22,7 @@ impl Session {
             call = call.map(|call| tracing::field::display(&call.call)),
             connection = call.and_then(|call| call.connection.as_ref()).map(tracing::field::display),
             correlation = call.and_then(|call| call.correlation.as_ref()).map(tracing::field::display),
+            contact = self.contact().map(tracing::field::display),
             gate = self.call.as_ref().and_then(|call| call.gate_word()),
             upstream = self.upstream_name.as_ref().map(tracing::field::display),
             upgrade_ms = milliseconds(upgrade),
@@ -35,6 +37,7 @@ impl Session {
             session = %self.id,
             route = %self.route,
             call = %call.calling.call,
+            contact = call.contact.id().map(tracing::field::display),
             upstream = self.upstream_name.as_ref().map(tracing::field::display),
             connected_ms = milliseconds(after),
             dial_ms = milliseconds(dial),
@@ -56,6 +59,7 @@ impl Session {
             agent = self.ask.about.agent().map(tracing::field::display),
             client = %self.peer,
             call = call.map(tracing::field::display),
+            contact = self.contact().map(tracing::field::display),
             gate = gate.map(|gate| gate.state.word()),
             gate_ms = gate.map(|gate| milliseconds(gate.after)),
             gate_failed = gate.map(|gate| gate.failed),
@@ -79,6 +83,11 @@ impl Session {
             down_audio_messages = ending.down.audio_messages,
             "session ended"
         );
+    }
+
+    /// For whom another cloud handed the call over.
+    fn contact(&self) -> Option<&ContactId> {
+        self.call.as_ref()?.contact.id()
     }
 
     /// Adds a gate to the counters, as soon as it is decided.

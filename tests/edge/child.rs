@@ -68,6 +68,12 @@ impl Child {
         self.log.lock().unwrap().iter().filter(|l| is(l)).count()
     }
 
+    /// The log lines so far of this kind.
+    pub fn lines(&self, is: impl Fn(&Value) -> bool) -> Vec<Value> {
+        let log = self.log.lock().unwrap();
+        log.iter().filter(|line| is(line)).cloned().collect()
+    }
+
     /// Asks it to end.
     pub fn terminate(&self) {
         let id = Pid::from_raw(self.process.id().cast_signed()).unwrap();

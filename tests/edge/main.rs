@@ -31,6 +31,7 @@ mod easyauth;
 mod endings;
 mod explained;
 mod gateway;
+mod hand_over;
 mod heads;
 mod hops;
 mod hostile;

@@ -15,7 +15,7 @@ use serde::Deserialize as _;
 use toml::{Table, Value};
 
 pub(super) use self::bot::{Assertion, Bot};
-pub(super) use self::route::{FieldRule, Gate, Route};
+pub(super) use self::route::{FieldRule, Gate, Route, Webhook};
 pub(super) use self::schema::text as schema;
 pub(super) use self::table::{Acs, Calls, Credential, File, Issuer, Roles, Store, Upstream};
 use super::env::{self, Environment};
@@ -231,6 +231,9 @@ fn anchor_paths(table: &mut Table, file: &Path) {
             let mut gate = route.get_mut("gate");
             for key in ["prompt", "retry", "goodbye"] {
                 anchor(gate.as_deref_mut(), key);
+            }
+            if let Some(webhook) = route.get_mut("webhook") {
+                anchor_roots(webhook);
             }
         }
     }

@@ -109,6 +109,22 @@ pub(super) fn feeds(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+pub(super) fn number(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "description": "A telephone number in E.164 form, such as \"+15551234567\"",
+        "pattern": r"^\+[1-9]\d{1,14}$",
+    })
+}
+
+pub(super) fn numbers(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "description": "What numbers begin with: \"+1555\"; \"+\" are all of them",
+        "items": { "type": "string", "pattern": r"^\+([1-9]\d{0,14})?$" },
+    })
+}
+
 pub(super) fn session(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",

@@ -21,6 +21,7 @@ mod reach;
 mod relay;
 mod roles;
 mod route;
+mod session_api;
 mod store;
 mod template;
 mod upstream;

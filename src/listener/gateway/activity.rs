@@ -15,7 +15,7 @@ use crate::listener::http::{Asked, Doors, Open};
 use crate::listener::refusal::Refusal;
 use crate::listener::stranger::Stranger;
 use crate::listener::upgrade::{count_behind_hop, permit};
-use crate::listener::web::whole;
+use crate::listener::web::{BODY_WAIT, whole};
 use crate::upstream::app::Asking;
 
 impl From<Refused> for Refusal {
@@ -90,7 +90,7 @@ async fn take(
     stranger.admitted();
     let permit = permit(doors)?;
     let most = open.route.limits.over(doors.limits).client_message;
-    let body = whole(body, most).await?;
+    let body = whole(body, most, BODY_WAIT).await?;
     let caller = match doors.bot.hear(&grant, &body)? {
         Heard::Ours(caller) => caller,
         Heard::Outsiders(outsider) => {

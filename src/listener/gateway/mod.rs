@@ -27,7 +27,7 @@ use super::http::{Asked, Doors, Open};
 use super::refusal::Refusal;
 use super::stranger::Stranger;
 use super::upgrade::{count_behind_hop, permit};
-use super::web::whole;
+use super::web::{BODY_WAIT, whole};
 use crate::admission::{self, Grant, Now, Told};
 use crate::config::{Http, Limits, Route};
 use crate::error::Reason;
@@ -124,7 +124,7 @@ async fn pass_on(
     stranger.admitted();
     let permit = permit(doors)?;
     let limits = open.route.limits.over(doors.limits);
-    let body = whole(body, limits.client_message).await?;
+    let body = whole(body, limits.client_message, BODY_WAIT).await?;
     let mut whom = Whom::of(&grant);
     if http.scope {
         whom.find_scope(doors).await?;

@@ -2,6 +2,7 @@
 //! clients are served by as well: what Event Grid posts, what ACS calls back with, what is asked of
 //! it.
 
+mod call_api;
 mod callbacks;
 mod client;
 mod client_hang_up;
@@ -9,8 +10,14 @@ mod client_service;
 mod client_simulated;
 mod control;
 mod events;
+mod explained;
+mod failures;
+mod made;
+mod publisher;
 mod refused;
 mod replicas;
 mod sdk;
 mod service;
-mod webhook;
+mod statuses;
+mod through;
+pub mod webhook;
