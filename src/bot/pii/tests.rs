@@ -73,7 +73,7 @@ const CORPUS: [(PiiKind, &[(&str, &str)]); 12] = [
             ("0171-1234567, 0171 12345678", "[phone], [phone]"),
             ("020 7946 0958", "[phone]"),
             ("01632 960 123", "[phone]"),
-            ("01 23 45 67 89 01.23.45.67.89", "01 23 45 67 89 [phone]"),
+            ("01.23.45.67.89", "[phone]"),
             ("call 01 23 45 67 89.", "call [phone]."),
             ("+33 1\u{a0}23\u{202f}45 67 89", "[phone]"),
             ("+４９ ３０ １２３４５６７", "[phone]"),
@@ -145,8 +145,8 @@ const CORPUS: [(PiiKind, &[(&str, &str)]); 12] = [
         &[
             ("255081416802538", "[nir]"),
             ("2 55 08 14 168 025 38", "[nir]"),
-            ("1 80 12 2A 001 001 43", "1 80 12 2A 001 001 43"),
-            ("1 80 12 2a 001 001 07", "[nir]"),
+            ("1 80 12 2A 001 001 43", "[nir]"),
+            ("1 80 12 2b 001 001 70.", "[nir]."),
         ],
     ),
     (
@@ -168,7 +168,7 @@ const CORPUS: [(PiiKind, &[(&str, &str)]); 12] = [
         PiiKind::Aadhaar,
         &[
             ("234123412346", "[aadhaar]"),
-            ("2341 2341 2346 2341-2341-2346", "2341 2341 2346 [aadhaar]"),
+            ("2341 2341 2346 2341-2341-2346", "[aadhaar] [aadhaar]"),
             ("२३४१ २३४१ २३४६", "[aadhaar]"),
         ],
     ),
@@ -475,9 +475,9 @@ proptest! {
     }
 
     #[test]
-    fn c21_what_has_no_digit_and_no_at_stays(text in "[^0-9@٠-٩۰-۹०-९０-９＠]{0,60}") {
-        let plain = text.chars().all(|c| c.is_ascii() || !c.is_numeric());
-        prop_assume!(plain && !text.contains('\u{fe6b}'));
+    fn c21_what_has_no_digit_and_no_at_stays(text in "\\PC{0,60}") {
+        let sign = |c: &char| !c.is_numeric() && !matches!(c, '@' | '\u{ff20}' | '\u{fe6b}');
+        let text: String = text.chars().filter(sign).collect();
         prop_assert_eq!(all().text(&text), text.as_str());
     }
 }
