@@ -110,9 +110,6 @@ fn with_trunk(cells: &[u8], words: &[Word]) -> Option<(usize, usize)> {
     {
         return edges(cells, pairs);
     }
-    if is_date(words) {
-        return None;
-    }
     let (count, used) = extent(words, NATIONAL_MAX);
     let parts = &words[..used];
     let dotted = parts[..used.max(1) - 1]

@@ -195,10 +195,10 @@ fn join(mut found: Vec<Found>) -> Vec<Found> {
 }
 
 /// Whether what begins at `from` goes on from a word before it, by a dash or a dot: `a716-446655440000`
-/// is no number. What was replaced is a word, too.
+/// is no number.
 pub(super) fn is_joined_before(cells: &[u8], from: usize) -> bool {
     match cells[..from] {
-        [.., before, b'-' | b'.'] => is_word(before) || before == b']',
+        [.., before, b'-' | b'.'] => is_word(before),
         _ => false,
     }
 }
@@ -206,7 +206,7 @@ pub(super) fn is_joined_before(cells: &[u8], from: usize) -> bool {
 /// The same behind it; a dot with a letter behind it is the end of a sentence.
 pub(super) fn is_joined_after(cells: &[u8], to: usize) -> bool {
     match cells[to..] {
-        [b'-', after, ..] => is_word(after) || after == b'[',
+        [b'-', after, ..] => is_word(after),
         [b'.', after, ..] => after.is_ascii_digit(),
         _ => false,
     }

@@ -198,6 +198,12 @@ fn c21_what_looks_like_personal_data_stays() {
         "order 1234567890, 4512345678901 and 4111111111111112",
         "INV-2024-0001234567 ORD-4111111111111111 PO#00123456789",
         "case 2401010050001234 TrackingID#2401010050001234",
+        // With Luhn's digit: milliseconds, a telephone's IMEI, no issuer's.
+        "1700000000004 352099001761481 1234567890123452 9111111111111110",
+        "9 4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1",
+        // With the digit of a Steuer-ID, which repeats none or too many.
+        "12345678903 11223344553 11111111119",
+        "room 0815 01-02-2024 01.02.24 10.30 200 300 4000 5000",
         "SKU 123-456-789 ISBN 978-3-16-148410-0 978 3 16 148410 0",
         "3-2-4 000-12-3456 666-12-3456 900-12-3456 123-00-4567 123-45-0000 123-45-67890",
         "1Z999AA10123456784 AB123456 QQ123456C DA123456A AB123456E",
@@ -370,6 +376,20 @@ fn c21_what_overlaps_goes_as_a_whole() {
     let filter = all();
     assert_eq!(filter.text("10.0.0.1@host.example"), "[email]");
     assert_eq!(filter.text("x 4111111111111111@b.de"), "x [email]");
+}
+
+#[test]
+fn c21_no_place_in_a_text_is_overlooked() {
+    let filter = all();
+    for before in 0..600 {
+        let head = "a ".repeat(before);
+        let text = format!("{head}4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 x a@b.de");
+        assert_eq!(
+            filter.text(&text),
+            format!("{head}[card] x [email]"),
+            "{before}"
+        );
+    }
 }
 
 fn span(text: usize, start: usize, length: usize) -> Span {
