@@ -102,9 +102,9 @@ fn fit(cells: &[u8], words: &[Word], form: &Form, groups: &[usize]) -> Option<Fo
     }
     let (from, to) = (words[0].from, words[words.len() - 1].to);
     let blanks = words.len() > 1 && words[0].gap.sign == Sign::Blank;
-    let apart = !is_joined_before(cells, from)
-        && !is_joined_after(cells, to)
-        && !(blanks && is_among_numbers(cells, from, to));
+    let joined = is_joined_before(cells, from)
+        || is_joined_after(cells, to)
+        || blanks && is_among_numbers(cells, from, to);
     let mut text = [0; LONGEST];
     let mut length = 0;
     for word in words {
@@ -113,7 +113,7 @@ fn fit(cells: &[u8], words: &[Word], form: &Form, groups: &[usize]) -> Option<Fo
         length += word.len();
     }
     text.make_ascii_uppercase();
-    (apart && (form.check)(&text[..length])).then_some(Found {
+    (!joined && (form.check)(&text[..length])).then_some(Found {
         from,
         to,
         kind: form.kind,
