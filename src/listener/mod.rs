@@ -140,11 +140,9 @@ pub async fn serve(listener: TcpListener, public: Arc<Public>) {
             let begun = Box::pin(connection(socket, peer, hop, &public, stranger));
             if let Some(begun) = begun.await {
                 let left = begun.session.run(begun.client, begun.upstream).await;
-                // Nobody waits for a place that only a call which is hung up still has.
+                // Nobody waits for a place that only a call which is hung up or told of still has.
                 drop((permit, gauge, public));
-                if let Some(hang_up) = left {
-                    hang_up.run().await;
-                }
+                left.run().await;
             }
         });
     }

@@ -17,7 +17,7 @@ use crate::ids::{CallId, ContactId, ForeignId, SessionId};
 use crate::label::Label;
 use crate::relay::Ending;
 use crate::store::{Begun, Ended, Noted, Over, SessionKey, Store, Unavailable};
-use crate::upstream::webhook::Webhooks;
+use crate::upstream::webhook::{Hold, Webhooks};
 
 /// How long a store that is away is asked again, and how often: longer than it takes another server
 /// to stand in.
@@ -106,37 +106,68 @@ impl Call {
         *self.contact.begun() = Some(tokio::spawn(telling));
     }
 
-    /// The session has ended. Where another one has the call, that one will tell.
-    pub(super) async fn tell_over(&self, session: SessionId, ending: &Ending, lasted: Duration) {
-        let begun = self.contact.begun().take();
-        let (Some(begun), Some(said)) = (begun, self.said()) else {
-            return;
-        };
+    /// What is left to be told when the session has ended so; nothing where another one has the call,
+    /// for that one will tell.
+    pub(super) fn telling(
+        &self,
+        session: SessionId,
+        ending: &Ending,
+        lasted: Duration,
+    ) -> Option<Telling> {
+        let begun = self.contact.begun().take()?;
+        let said = self
+            .said()
+            .filter(|_| ending.reason != Reason::Superseded)?;
+        Some(Telling {
+            session,
+            said,
+            begun,
+            ended: Ended {
+                at: SystemTime::now(),
+                by: ending.by,
+                reason: ending.reason,
+                lasted,
+            },
+            store: self.store.clone(),
+            _open: self.webhooks.hold(),
+            webhooks: self.webhooks.clone(),
+        })
+    }
+}
+
+/// The end of a call that is still to be told.
+pub(super) struct Telling {
+    session: SessionId,
+    said: Said,
+    begun: JoinHandle<Option<Label>>,
+    ended: Ended,
+    store: Arc<Store>,
+    webhooks: Arc<Webhooks>,
+    /// An edge that stops waits for it for a moment.
+    _open: Hold,
+}
+
+impl Telling {
+    /// Writes it down and tells it, after the opening.
+    pub(super) async fn run(self) {
         // A task that was cut has told nothing.
-        let Some(route) = begun.await.ok().flatten() else {
+        let Some(route) = self.begun.await.ok().flatten() else {
             return;
         };
-        if ending.reason == Reason::Superseded {
-            return;
-        }
-        let ended = Ended {
-            at: SystemTime::now(),
-            by: ending.by,
-            reason: ending.reason,
-            lasted,
-        };
+        let (session, contact, ended) = (self.session, &self.said.contact, &self.ended);
         let over = Over {
-            contact: &said.contact,
+            contact,
             owner: session,
-            ended: &ended,
+            ended,
         };
         if let Err(error) = insist(|| self.store.note_over(&over)).await {
-            tracing::warn!(%session, contact = %said.contact, %error, "the end was not written down");
+            tracing::warn!(%session, %contact, %error, "the end was not written down");
         }
-        let mut body = said.body("ended", ended.at);
+        let mut body = self.said.body("ended", ended.at);
         body["reason"] = ended.reason.word().into();
         body["ended_by"] = ended.by.word().into();
-        body["duration_ms"] = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX).into();
+        let lasted = u64::try_from(ended.lasted.as_millis()).unwrap_or(u64::MAX);
+        body["duration_ms"] = lasted.into();
         self.webhooks.tell(&route, &body);
     }
 }

@@ -7,6 +7,7 @@
 mod call;
 mod contact;
 mod hang_up;
+mod left;
 mod registry;
 mod told;
 mod tones;
@@ -19,7 +20,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 pub use self::call::Call;
 pub use self::contact::Contact;
-pub use self::hang_up::HangUp;
+pub use self::left::Left;
 pub use self::registry::{Entry, Registry};
 
 use self::call::Whose;
@@ -133,26 +134,22 @@ impl Session {
 
     /// Carries the session to its end. Without an upstream it is a phone call with a gate. What is
     /// left to do then holds nothing of the session.
-    pub async fn run(
-        mut self,
-        client: Leg<TcpStream>,
-        upstream: Option<Leg<TcpStream>>,
-    ) -> Option<HangUp> {
-        let mut left = None;
+    pub async fn run(mut self, client: Leg<TcpStream>, upstream: Option<Leg<TcpStream>>) -> Left {
+        let mut left = Left::default();
         client.bound_unsent();
         let terms = self.terms();
         let (ending, duration) = match (self.call.take(), upstream) {
             (None, Some(upstream)) => self.carry(Relay::new(client, upstream, terms)).await,
             (Some(call), upstream) => {
                 let ended = self.run_call(&call, client, upstream, terms).await;
-                left = call.hang_up(self.id, ended.0.reason).await;
+                left.hang_up = call.hang_up(self.id, ended.0.reason).await;
+                left.telling = call.telling(self.id, &ended.0, ended.1);
                 call.leave(self.id).await;
-                call.tell_over(self.id, &ended.0, ended.1).await;
                 self.call = Some(call);
                 ended
             }
             // Nobody opens such a session; it would be told as cut.
-            (None, None) => return None,
+            (None, None) => return left,
         };
         self.route_metrics.session_seconds.record(duration);
         if let Some(told) = &ending.call {

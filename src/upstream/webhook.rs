@@ -53,6 +53,9 @@ pub struct Webhooks {
     open: TaskTracker,
 }
 
+/// Something is still to be told, as long as this is there.
+pub struct Hold(#[expect(dead_code, reason = "its end is what counts")] TaskTrackerToken);
+
 /// One receiver.
 struct Webhook {
     route: Label,
@@ -135,6 +138,11 @@ impl Webhooks {
         join_all(self.by_route.values().map(Webhook::run)).await;
         // There are none.
         std::future::pending().await
+    }
+
+    /// Something is to be told that cannot be yet: [`Self::settled`] waits for it.
+    pub fn hold(&self) -> Hold {
+        Hold(self.open.token())
     }
 
     /// Resolves when nothing that was told waits any more; to be asked when nothing new comes.

@@ -3,17 +3,19 @@
 use std::time::{Duration, SystemTime};
 
 use futures_util::future::join_all;
+use tonegate::config::{self, KeyForms, Layout};
 use tonegate::error::{Reason, Side};
 use tonegate::ids::{CallId, ContactId, SessionId};
 use tonegate::label::Label;
 use tonegate::secret::{Digest, Secret};
 use tonegate::store::{
-    Begun, Ended, Entered, HandOver, HandedOver, Needs, Noted, Outcome, Over, SessionKey, Store,
-    TakenBack, Tried,
+    Attempt, Begun, Ended, Entered, HandOver, HandedOver, Needs, Noted, Outcome, Over, SessionKey,
+    Store, TakenBack, Tried,
 };
 
+use crate::server::{Cluster, Server};
 use crate::suite::on_every_engine;
-use crate::under::{Call, HOUR, Under, eventually, random_ani};
+use crate::under::{Call, HOUR, Running, Under, at, eventually, random_ani, settings};
 
 on_every_engine!(
     a09_a_session_is_written_once_and_asked_again_it_is_the_same,
@@ -420,4 +422,72 @@ async fn a11_a_call_that_is_taken_over_is_told_once_and_ends_with_its_last_sessi
     };
     let noted = store.note_begun(&session.begun(&stranger, false)).await;
     assert_eq!(noted, Ok(Noted::Unknown));
+}
+
+/// In a cluster a key is consumed before its call is opened. Should the answer to that be lost, its
+/// contact is not.
+#[tokio::test]
+async fn a11_a_contact_is_known_after_an_answer_that_was_lost_in_a_cluster() {
+    let cluster = Cluster::start();
+    let running = Running::up(&settings(at(Layout::Cluster, &[&cluster.nodes[1]]))).await;
+    let store = &*running.store;
+    let call = Call::dialled(store).await;
+    let key = call.key(store, "823");
+    let used = format!("used:{{{}}}", key.expose());
+    for (who, contact) in [
+        (call.owner, "the-contact"),
+        (SessionId::random(), "another"),
+    ] {
+        let value = format!("{who}:1 {contact}");
+        cluster.nodes[0].tell(&["SET", &used, &value, "EX", "60"]);
+        if contact == "another" {
+            let other = Call::dialled(store).await;
+            let attempt = Attempt {
+                key: &key,
+                ..other.attempt(&key, 1)
+            };
+            assert_eq!(store.try_code(&attempt).await, Ok(Tried::Wrong));
+        } else {
+            let opened = Tried::Opened(ContactId::new(contact));
+            assert_eq!(tried(store, &call, 1).await, opened);
+        }
+    }
+}
+
+/// What is written is what the README says, and where keys are hashed none of it tells who calls or
+/// what is dialled.
+#[tokio::test]
+async fn a16_a_session_is_written_as_it_is_said_and_tells_nothing_where_keys_are_hashed() {
+    let server = Server::plain(&[]);
+    let plain = settings(at(Layout::Single, &[&server]));
+    let hashed = config::Store {
+        keys: KeyForms {
+            prefix: "h:".to_owned(),
+            hmac: Some(Secret::new("0123456789abcdef0123456789abcdef".to_owned())),
+            ..KeyForms::default()
+        },
+        ..plain.clone()
+    };
+    for (settings, legible) in [(plain, true), (hashed, false)] {
+        let running = Running::up(&settings).await;
+        let store = &*running.store;
+        let ani = random_ani();
+        let code = "48291348291348";
+        let mut session = Session::of(store.keys().pstn(&ani, code).unwrap());
+        session.drawn = Some(Secret::new(code.to_owned()));
+        session.is_new(store).await;
+        let HandedOver::Same { drawn, .. } = session.write(store).await else {
+            panic!("another one");
+        };
+        assert_eq!(drawn.unwrap().expose(), code);
+        let value = server.tell(&["GET", session.key.expose()]);
+        assert_eq!(value, format!("{{\"session\":\"{}\"}}", session.contact));
+        let prefix = if legible { "" } else { "h:" };
+        let record = format!("{prefix}handoff:{{{}}}", session.contact);
+        let record = server.tell(&["HGETALL", &record]);
+        assert_eq!(record.contains(code), legible, "{record}");
+        assert_eq!(record.contains(&ani.expose()[1..]), legible, "{record}");
+        let names = server.tell(&["KEYS", &format!("{prefix}*")]);
+        assert_eq!(names.contains(code), legible, "{names}");
+    }
 }

@@ -11,7 +11,8 @@ if known[1] then
     return { known[2] == ARGV[4] and 'busy' or 'conflict', '', '', '' }
   end
   local waits = known[4] == 'waiting'
-  local expired = waits and redis.call('PTTL', KEYS[1]) <= tonumber(known[5] or 0)
+  -- In the millisecond of its end the key is still there.
+  local expired = waits and redis.call('PTTL', KEYS[1]) < tonumber(known[5] or 0)
   if known[4] ~= 'ended' and not expired then
     if known[2] ~= ARGV[4] then
       return { 'conflict', '', '', '' }

@@ -7,7 +7,7 @@ local state = redis.call('HMGET', KEYS[1], 'state', 'kept', 'booking')
 local word = state[1] or 'unknown'
 if state[3] then
   word = 'unknown'
-elseif word == 'waiting' and redis.call('PTTL', KEYS[1]) <= tonumber(state[2] or 0) then
+elseif word == 'waiting' and redis.call('PTTL', KEYS[1]) < tonumber(state[2] or 0) then
   word = 'expired'
 end
 local all = { word }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tonegate::app::Edge;
 use tonegate::config::Settings;
+use tonegate::ids::SessionId;
 use tonegate::sim::call_automation::desk::Desk;
 use tonegate::sim::call_automation::grid::delivery::{Credential, Subscription};
 use tonegate::sim::call_automation::grid::{Caller, Schema};
@@ -70,9 +71,16 @@ impl Drop for Control {
     }
 }
 
+/// A port below those that the system gives to sockets which want any: until the edge has it nobody
+/// else takes it.
 fn free_port() -> u16 {
-    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-    socket.local_addr().unwrap().port()
+    loop {
+        let random = SessionId::random().to_string();
+        let port = 20_000 + u16::from_str_radix(&random[..4], 16).unwrap() % 12_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 impl Control {

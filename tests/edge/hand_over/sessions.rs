@@ -148,7 +148,7 @@ async fn a10_a_call_that_was_opened_is_not_taken_back() {
 
 /// To all others it does not exist; and nobody's session is another's by its id.
 #[tokio::test]
-async fn a10_s34_a_session_is_seen_by_its_writer_alone() {
+async fn a10_a_session_is_seen_by_its_writer_alone() {
     let centre = Centre::with(SIX, "admit = [\"centre\", \"key\"]").await;
     centre.hands_over(CONTACT).await;
     let other = |method: &str| {

@@ -99,6 +99,33 @@ async fn a10_s25_a_receiver_is_told_nothing_before_its_certificate_was_verified(
     }
 }
 
+/// The edge knows by then whom to tell.
+#[tokio::test]
+async fn a10_s31_the_end_is_told_although_the_store_is_away() {
+    let redis = crate::phone::server::Server::plain(&[]);
+    let line = crate::phone::world::Line {
+        gate: SIX.to_owned(),
+        store: format!("url = \"redis://127.0.0.1:{}\"", redis.port),
+        ..Default::default()
+    };
+    let centre = Centre::of(line, "").await;
+    centre.phone.world.metrics_say("tonegate_store_up 1").await;
+    let written = centre.hands_over(CONTACT).await;
+    let call = centre.arrives("c1").await;
+    call.dials(written["code"].as_str().unwrap(), &Keying::messages());
+    centre.hears(1).await;
+    redis.kill();
+    call.hand.hang_up();
+    call.ended().await;
+    // The session is over before that.
+    centre.phone.ended("client", "client_closed", 1).await;
+    let told = centre.hears(2).await;
+    assert_eq!(
+        (&told[1]["outcome"], &told[1]["call"]),
+        (&json!("ended"), &json!("c1"))
+    );
+}
+
 /// What other clouds write plainly opens calls as before, and is told to nobody; and what they say in
 /// it is believed as far as the log goes, not further.
 #[tokio::test]
