@@ -18,6 +18,7 @@
 //! | *session* | our object, from a [`Grant`](admission::Grant) to an [`Ending`](relay::Ending) |
 //! | *call* | the telephony fact |
 //! | *frame*, *block*, *message* | RFC 6455; signal processing; JSON |
+//! | *record* | the one line that a decision has in the [`audit`]; of a call also what the store has |
 //! | *admission* | decides before the upgrade |
 //! | [*gate*](gate) | the second stage, inside a connected call, opened by digits |
 //! | *forward* | moves frames as they are |
@@ -48,6 +49,9 @@
 //!    Of a phone call the messages are heard, and the [bridge](relay::bridge) writes others.
 //! 7. The first ending wins. Its `Reason` and `Side` are the close code, the log line and the
 //!    metric label.
+//!
+//! What is decided on the way, at 2, at a gate and at 7, has one record each in the [`audit`], if there is
+//! one; nothing is decided that could not be recorded.
 //!
 //! # What is different for a phone call
 //!
@@ -80,7 +84,7 @@
 //! | 7 | `session` |
 //! | 6 | `relay`, `admission` |
 //! | 5 | `gate`, `store`, `tap` |
-//! | 4 | `upstream` |
+//! | 4 | `upstream`, `audit` |
 //! | 3 | `config`, `metrics`, `log` |
 //! | 2 | `dtmf` |
 //! | 1 | `audio`, `wire`, `ws` |
@@ -133,6 +137,8 @@ pub mod gate;
 pub mod relay;
 pub mod store;
 pub mod tap;
+
+pub mod audit;
 pub mod upstream;
 
 pub mod config;

@@ -5,6 +5,7 @@
 //! wrong is told at once.
 
 mod acs;
+mod audit;
 mod env;
 mod file;
 mod limits;
@@ -24,6 +25,7 @@ use ipnet::IpNet;
 use jsonwebtoken::Algorithm;
 
 pub use self::acs::{ACS_SCOPE, Acs, AcsAudio, AcsCredential, Channels, Streaming};
+pub use self::audit::{Audit, AuditFile, AuditSync, AuditTo};
 pub use self::env::{Environment, log_filter};
 pub use self::file::Unusable;
 pub use self::limits::{Limits, Rate, RouteLimits};
@@ -68,6 +70,8 @@ pub struct Boot {
     pub identity: Option<Identity>,
     /// Where session keys and the records of calls are.
     pub store: Store,
+    /// `None`: what is decided is not recorded.
+    pub audit: Option<Audit>,
 }
 
 /// A certificate chain with its key, as PEM.

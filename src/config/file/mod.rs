@@ -15,7 +15,7 @@ use toml::{Table, Value};
 
 pub(super) use self::route::{Gate, Route};
 pub(super) use self::schema::text as schema;
-pub(super) use self::table::{Acs, Calls, Credential, File, Issuer, Store, Upstream};
+pub(super) use self::table::{Acs, Audit, Calls, Credential, File, Issuer, Store, Upstream};
 use super::env::{self, Environment};
 
 /// Why the settings cannot be used. The text is for the operator and holds no secret.
@@ -199,6 +199,7 @@ fn anchor_paths(table: &mut Table, file: &Path) {
         anchor(server.get_mut("tls"), "certificate");
         anchor(server.get_mut("tls"), "key");
     }
+    anchor(table.get_mut("audit"), "path");
     if let Some(store) = table.get_mut("store") {
         anchor_roots(store);
     }

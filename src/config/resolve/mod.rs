@@ -1,6 +1,7 @@
 //! From what was written to what is needed: defaults filled in, files read, everything judged.
 
 mod acs;
+mod audit;
 mod calls;
 mod credential;
 mod enter;
@@ -140,6 +141,7 @@ impl Problems {
 fn boot(file: &File, variables: &Environment, problems: &mut Problems) -> Option<Boot> {
     let server = &file.server;
     let store = store::store(&file.store, variables, problems);
+    let audit = audit::audit(file, problems);
     let Some(listen) = server.listen else {
         problems.add("server.listen", "missing; for example \"0.0.0.0:8443\"");
         return None;
@@ -198,6 +200,7 @@ fn boot(file: &File, variables: &Environment, problems: &mut Problems) -> Option
         workers,
         identity,
         store: store?,
+        audit,
     })
 }
 
