@@ -18,7 +18,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::admission::{Admission, Denied, Examined, Slots};
-use crate::config::{KnownBy, Live, Route, Settings, Way};
+use crate::audit::{self, Audit};
+use crate::config::{KnownBy, Settings, Way};
 use crate::error::Reason;
 use crate::label::Label;
 use crate::listener::calls::RETURNING_MAX;
@@ -32,7 +33,7 @@ use crate::metrics::Metrics;
 use crate::secret::Secret;
 use crate::session::Registry;
 use crate::store::{self, Store};
-use crate::telephony::{self, Telephony};
+use crate::telephony::Telephony;
 use crate::upstream::call_automation::CallAutomation;
 use crate::upstream::{self, Upstream};
 
@@ -57,6 +58,8 @@ pub enum Failed {
     Upstream(#[from] upstream::Unusable),
     #[error(transparent)]
     Store(#[from] store::Unusable),
+    #[error(transparent)]
+    Audit(#[from] audit::Unusable),
     #[error("a thread cannot start: {0}")]
     Thread(#[from] io::Error),
 }
@@ -86,7 +89,9 @@ impl Edge {
         let admin_socket = bind("server.admin", boot.admin, 1)?.remove(0);
         let (public_address, admin_address) =
             (public_sockets[0].local_addr()?, admin_socket.local_addr()?);
-        let doors = Arc::new(doors(settings)?);
+        let mut doors = doors(settings)?;
+        doors.audit = Audit::open(boot.audit.as_ref(), &doors.metrics)?;
+        let doors = Arc::new(doors);
         let public = Arc::new(Public {
             doors: doors.clone(),
             tls: boot.identity.as_ref().map(tls::Acceptor::new).transpose()?,
@@ -232,6 +237,7 @@ impl Edge {
                 let _ = thread.join();
             }
         }
+        self.doors.audit.flush();
         let left = self.sessions();
         tracing::info!(cut = left, "stopped");
     }
@@ -254,6 +260,7 @@ pub fn check(settings: &Settings) -> Result<(), Failed> {
     if let Some(identity) = &settings.boot.identity {
         tls::Acceptor::new(identity)?;
     }
+    audit::check(settings.boot.audit.as_ref())?;
     doors(settings)?;
     Ok(())
 }
@@ -312,6 +319,7 @@ fn doors(settings: &Settings) -> Result<Doors, Failed> {
                 paths.add_items(path, routes.len());
             }
         }
+        metrics.expect_denials(&route.name, route.kind.phone().is_some());
         routes.push(Open {
             metrics: metrics.route(&route.name),
             upstreams: route
@@ -319,7 +327,7 @@ fn doors(settings: &Settings) -> Result<Doors, Failed> {
                 .iter()
                 .filter_map(|name| upstreams.get(name).cloned())
                 .collect(),
-            web: web(route, live),
+            web: Web::of(route, live),
             route: route.clone(),
             dial_warnings: Arc::default(),
         });
@@ -347,21 +355,10 @@ fn doors(settings: &Settings) -> Result<Doors, Failed> {
             .as_ref()
             .map_or(Duration::ZERO, |calls| calls.resume),
         acs,
+        audit: Audit::off(),
         metrics,
         stop: CancellationToken::new(),
     })
-}
-
-/// Who answers on a route whose requests begin no session.
-fn web(route: &Route, live: &Live) -> Option<Web> {
-    let events = telephony::event_route(route, live).map(|route| Web::Events(Arc::new(route)));
-    let callbacks = || telephony::callback_route(route, live);
-    let calls = || telephony::call_route(route, live);
-    let sessions = || telephony::session_route(route);
-    events
-        .or_else(|| callbacks().map(|route| Web::Callbacks(Arc::new(route))))
-        .or_else(|| calls().map(|route| Web::Calls(Arc::new(route))))
-        .or_else(|| sessions().map(|route| Web::Sessions(Arc::new(route))))
 }
 
 async fn upkeep(doors: &Doors) {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::audit::{Credential, Rule, Who};
 use crate::ids::CallId;
 use crate::label::Label;
 
@@ -22,6 +23,33 @@ pub enum Subject {
     Call { issuer: Label, call: CallId },
     /// Whoever asked, on a route that says so.
     Anyone,
+}
+
+impl From<&Subject> for Who {
+    fn from(subject: &Subject) -> Who {
+        match subject {
+            Subject::Key(_) => Who::new(Credential::Key, subject, Rule::Way("key")),
+            Subject::Token {
+                issuer,
+                tenant,
+                name,
+            } => {
+                let who = Who::new(Credential::Token, subject, Rule::Issuer(issuer.clone()));
+                match tenant {
+                    Some(tenant) => who.of_tenant(tenant, name),
+                    None => who,
+                }
+            }
+            Subject::EasyAuth { tenant, name } => {
+                let who = Who::new(Credential::EasyAuth, subject, Rule::Way("easyauth"));
+                who.of_tenant(tenant, name)
+            }
+            Subject::Call { issuer, .. } => {
+                Who::new(Credential::Call, subject, Rule::Issuer(issuer.clone()))
+            }
+            Subject::Anyone => Who::new(Credential::Anyone, subject, Rule::Way("anyone")),
+        }
+    }
 }
 
 impl fmt::Display for Subject {

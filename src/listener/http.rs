@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant as Deadline, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::decision::Decision;
 use super::head::{self, Held, Unread};
 use super::hop;
 use super::paths::Paths;
@@ -29,6 +30,7 @@ use super::stranger::Stranger;
 use super::upgrade::{shake, upgrade};
 use super::web::{self, Web};
 use crate::admission::{Admission, Peer};
+use crate::audit::Audit;
 use crate::config::{self, Hops, KnownBy, Limits, Refuse};
 use crate::error::Reason;
 use crate::label::Label;
@@ -65,6 +67,7 @@ pub struct Doors {
     pub resume: Duration,
     /// What controls calls, if the edge does.
     pub acs: Option<Arc<CallAutomation>>,
+    pub audit: Audit,
     pub metrics: metrics::Shared,
     /// Cancelled when no new session is to begin.
     pub stop: CancellationToken,
@@ -75,6 +78,9 @@ impl Doors {
     pub fn not_ready(&self) -> Option<&'static str> {
         if self.stop.is_cancelled() {
             return Some("draining");
+        }
+        if !self.audit.takes() {
+            return Some("audit");
         }
         // Where no route asks the store, nobody misses it.
         let asks = |open: &Open| open.route.kind.phone().is_some() || open.route.kind.is_answered();
@@ -96,7 +102,9 @@ pub struct Open {
 
 /// The connection that a request came on.
 #[derive(Clone, Copy)]
-pub struct Asked {
+pub struct Asked<'a> {
+    /// What the audit will have of it.
+    pub(super) decision: &'a Decision,
     /// The client; until the head is read, where a hop speaks HTTP, that hop.
     pub peer: Peer,
     /// The socket's peer is a hop that speaks HTTP: its headers say who the client is.
@@ -118,7 +126,7 @@ pub struct Begun {
 /// apart by `leg` for the session that begins.
 pub(super) async fn serve<S>(
     io: S,
-    asked: Asked,
+    asked: Asked<'_>,
     stranger: Stranger,
     doors: &Arc<Doors>,
     leg: impl FnOnce(S, Bytes) -> Leg<TcpStream>,
@@ -168,12 +176,16 @@ where
     let served = tokio::select! {
         served = std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)) => served,
         // A request that is whole is answered; a client that does not take it is not waited for.
-        () = stopped(doors) => return None,
+        () = stopped(doors) => {
+            asked.decision.lost(Reason::Draining, "the edge stopped before its answer was taken");
+            return None;
+        }
     };
     let (mut io, early) = connection.into_parts().io.into_inner().into_parts();
     let course = std::mem::take(&mut *lock(&course));
     match (served, course) {
         (Ok(()), Course::Opened(parts)) => {
+            asked.decision.opened(parts.entry.id());
             let (session, upstream) = Session::open(*parts);
             return Some(Begun {
                 session,
@@ -225,7 +237,7 @@ async fn stopped(doors: &Doors) {
 async fn not_asked<S: AsyncRead + AsyncWrite + Unpin>(
     mut io: S,
     unread: Unread,
-    asked: Asked,
+    asked: Asked<'_>,
     doors: &Doors,
 ) {
     let refusal = match unread {
@@ -242,7 +254,7 @@ async fn not_asked<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 /// hyper could not serve a request that had passed the judge, or the client went.
-fn not_served(doors: &Doors, asked: Asked, error: &hyper::Error, course: Course) {
+fn not_served(doors: &Doors, asked: Asked<'_>, error: &hyper::Error, course: Course) {
     let (route, peer) = match course {
         Course::Unasked => (None, asked.peer),
         Course::Asked(route, peer) => (route, peer),
@@ -255,6 +267,7 @@ fn not_served(doors: &Doors, asked: Asked, error: &hyper::Error, course: Course)
         (Reason::ClientLost, "the client went before its answer")
     };
     doors.metrics.refused(route.as_ref(), reason);
+    asked.decision.lost(reason, detail);
     tracing::debug!(
         route = route.map(tracing::field::display),
         %peer,
@@ -268,7 +281,7 @@ type Answer = (Response<Full<Bytes>>, Course);
 
 async fn answer(
     doors: &Doors,
-    asked: Asked,
+    asked: Asked<'_>,
     peer: Result<Peer, &'static str>,
     stranger: &Stranger,
     request: Request<Incoming>,
@@ -277,10 +290,14 @@ async fn answer(
         return (response, Course::Answered);
     }
     let open = route(doors, &request);
-    let asked = match peer {
+    let client = peer.unwrap_or(asked.peer);
+    let begun = open.map_or(Ok(()), |open| {
+        asked.decision.begin(doors, open, &request, client)
+    });
+    let no_peer = |detail| Refusal::new(Reason::BadRequest, detail);
+    let asked = match begun.and_then(|()| peer.map_err(no_peer)) {
         Ok(peer) => Asked { peer, ..asked },
-        Err(detail) => {
-            let refusal = Refusal::new(Reason::BadRequest, detail);
+        Err(refusal) => {
             note_refusal(doors, asked, &refusal, open.map(|open| &open.route.name));
             return (problem(&refusal), Course::Answered);
         }
@@ -292,7 +309,10 @@ async fn answer(
     };
     if open.route.kind.is_answered() {
         let response = match web::answer(doors, open, asked, stranger, request).await {
-            Ok(response) => response,
+            Ok(response) => {
+                asked.decision.answered(response.status());
+                response
+            }
             Err(refusal) => {
                 note_refusal(doors, asked, &refusal, Some(&open.route.name));
                 problem(&refusal)
@@ -331,9 +351,10 @@ fn route<'a, B>(doors: &'a Doors, request: &Request<B>) -> Option<&'a Open> {
     doors.routes.get(index)
 }
 
-/// One counter, one log line.
-fn note_refusal(doors: &Doors, asked: Asked, refusal: &Refusal, route: Option<&Label>) {
+/// One counter, one record, one log line.
+fn note_refusal(doors: &Doors, asked: Asked<'_>, refusal: &Refusal, route: Option<&Label>) {
     doors.metrics.refused(route, refusal.reason);
+    asked.decision.refused(refusal);
     tracing::debug!(
         route = route.map(tracing::field::display),
         client = %asked.peer,
@@ -397,10 +418,13 @@ mod tests {
             known_by: KnownBy::Record,
             resume: Duration::ZERO,
             acs: None,
+            audit: Audit::off(),
             metrics,
             stop: CancellationToken::new(),
         });
+        let decision = Decision::default();
         let asked = Asked {
+            decision: &decision,
             peer: std::net::SocketAddr::from(([127, 0, 0, 1], 1)).into(),
             by_hop: false,
             accepted: Instant::now(),

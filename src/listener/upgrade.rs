@@ -9,7 +9,7 @@ use super::calls;
 use super::http::{Asked, Doors, Open};
 use super::refusal::Refusal;
 use super::stranger::Stranger;
-use crate::admission::{self, Address, Now, Told};
+use crate::admission::{self, Address, Now};
 use crate::config;
 use crate::error::Reason;
 use crate::ids::SessionId;
@@ -35,7 +35,7 @@ pub(super) fn shake<B>(
 pub(super) async fn upgrade(
     doors: &Doors,
     open: &Open,
-    asked: Asked,
+    asked: Asked<'_>,
     stranger: &Stranger,
     request: Request<Incoming>,
 ) -> Result<session::Parts, Refusal> {
@@ -48,13 +48,17 @@ pub(super) async fn upgrade(
         by_hop: asked.by_hop,
         now: Now::read(),
     };
-    let grant = doors.admission.decide(wanted, &mut Told::nobody()).await?;
+    let grant = asked.decision.admit(doors, wanted).await?;
     drop(head);
     stranger.admitted();
     let permit = doors.sessions.clone().try_acquire_owned().map_err(|_| {
         doors.metrics.limit_hit("sessions");
         Refusal::new(Reason::Busy, "all sessions of this edge are in use")
     })?;
+    let books = session::Books {
+        gate: open.route.kind.phone().map(|_| doors.place()).transpose()?,
+        end: doors.place()?,
+    };
     open.metrics
         .dropped_parameters
         .increment(grant.dropped_parameters());
@@ -84,6 +88,7 @@ pub(super) async fn upgrade(
         peer: asked.peer,
         accepted: asked.accepted,
         permit,
+        books,
         entry,
         limits: open.route.limits.over(doors.limits),
         dtmf: open.route.dtmf,
@@ -97,7 +102,7 @@ pub(super) async fn upgrade(
 /// A hop's connections are at nobody's address until their heads say whose they are.
 pub(super) fn count_behind_hop(
     doors: &Doors,
-    asked: Asked,
+    asked: Asked<'_>,
     stranger: &Stranger,
 ) -> Result<(), Refusal> {
     if asked.by_hop && !stranger.count_at(Address::of(asked.peer.ip)) {

@@ -22,10 +22,12 @@ use super::http::{Asked, Doors, Open};
 use super::refusal::Refusal;
 use super::stranger::Stranger;
 use super::upgrade::count_behind_hop;
-use crate::admission::{self, Now, Told};
-use crate::config::RouteKind;
+use crate::admission::{self, Now};
+use crate::config::{Live, Route, RouteKind};
 use crate::error::Reason;
-use crate::telephony::{CallRoute, CallbackRoute, EventRoute, Reply, SessionRoute, preflight};
+use crate::telephony::{
+    self, CallRoute, CallbackRoute, EventRoute, Reply, SessionRoute, preflight,
+};
 
 /// A body must be whole by then. Event Grid waits for 30 s for its answer.
 const BODY_WAIT: Duration = Duration::from_secs(10);
@@ -35,6 +37,20 @@ pub enum Web {
     Callbacks(Arc<CallbackRoute>),
     Calls(Arc<CallRoute>),
     Sessions(Arc<SessionRoute>),
+}
+
+impl Web {
+    /// Who answers on a route; `None`: its requests begin sessions.
+    pub fn of(route: &Route, live: &Live) -> Option<Web> {
+        let events = telephony::event_route(route, live).map(|route| Web::Events(Arc::new(route)));
+        let callbacks = || telephony::callback_route(route, live);
+        let calls = || telephony::call_route(route, live);
+        let sessions = || telephony::session_route(route);
+        events
+            .or_else(|| callbacks().map(|route| Web::Callbacks(Arc::new(route))))
+            .or_else(|| calls().map(|route| Web::Calls(Arc::new(route))))
+            .or_else(|| sessions().map(|route| Web::Sessions(Arc::new(route))))
+    }
 }
 
 /// The body that hyper is to be given: as long as it says, on a route that takes one, within its
@@ -53,7 +69,7 @@ pub(super) fn body(doors: &Doors, read: &Read) -> usize {
 pub(super) async fn answer(
     doors: &Doors,
     open: &Open,
-    asked: Asked,
+    asked: Asked<'_>,
     stranger: &Stranger,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Refusal> {
@@ -72,7 +88,7 @@ pub(super) async fn answer(
 async fn admitted(
     doors: &Doors,
     open: &Open,
-    asked: Asked,
+    asked: Asked<'_>,
     stranger: &Stranger,
     (head, body): (&request::Parts, Incoming),
 ) -> Result<Response<Full<Bytes>>, Refusal> {
@@ -91,7 +107,7 @@ async fn admitted(
         response.headers_mut().extend(allowed);
         return Ok(response);
     }
-    let grant = doors.admission.decide(wanted, &mut Told::nobody()).await?;
+    let grant = asked.decision.admit(doors, wanted).await?;
     stranger.admitted();
     open.metrics
         .dropped_parameters
@@ -108,6 +124,9 @@ async fn admitted(
         }
     };
     let item = open.route.item(head.uri.path());
+    if let (Some(Web::Callbacks(_) | Web::Calls(_)), Some(call)) = (&open.web, &item) {
+        asked.decision.is_about(call);
+    }
     let reply = match &open.web {
         Some(Web::Events(route)) => {
             let room = doors.sessions.available_permits() > 0;
