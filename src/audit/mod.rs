@@ -196,7 +196,7 @@ impl Audit {
         }
     }
 
-    /// Waits until what was recorded is written, for [`FLUSH_WAIT`] at the most; whether it is.
+    /// Waits until what was recorded is written, for some seconds at the most; whether it is.
     pub fn flush(&self) -> bool {
         let Some(shared) = &self.0 else {
             return true;
