@@ -19,6 +19,7 @@
 //! | *call* | the telephony fact |
 //! | *contact* | what another cloud calls the call that it hands over |
 //! | *frame*, *block*, *message* | RFC 6455; signal processing; JSON |
+//! | *record* | the one line that a decision has in the [`audit`]; of a call also what the store has |
 //! | *admission* | decides before the upgrade |
 //! | [*gate*](gate) | the second stage, inside a connected call, opened by digits |
 //! | *forward* | moves frames as they are |
@@ -50,6 +51,9 @@
 //!    Of a phone call the messages are heard, and the [bridge](relay::bridge) writes others.
 //! 7. The first ending wins. Its `Reason` and `Side` are the close code, the log line and the
 //!    metric label.
+//!
+//! What is decided on the way, at 2, at a gate and at 7, has one record each in the [`audit`], if there is
+//! one; nothing is decided that could not be recorded.
 //!
 //! # What is different for a phone call
 //!
@@ -86,7 +90,7 @@
 //! | 7 | `session` |
 //! | 6 | `relay`, `admission` |
 //! | 5 | `gate`, `store`, `tap` |
-//! | 4 | `upstream` |
+//! | 4 | `upstream`, `audit` |
 //! | 3 | `config`, `metrics`, `log` |
 //! | 2 | `dtmf` |
 //! | 1 | `audio`, `wire`, `ws` |
@@ -141,6 +145,8 @@ pub mod gate;
 pub mod relay;
 pub mod store;
 pub mod tap;
+
+pub mod audit;
 pub mod upstream;
 
 pub mod config;

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
+use tonegate::audit::FIELDS;
 use tonegate::config::{Ani, CodeLength, Dialled, Engine, Environment, Flow, RouteKind, Settings};
 use tonegate::error::Reason;
 use tonegate::ids::SessionId;
@@ -43,6 +44,19 @@ fn the_table_of_endings_is_the_one_in_the_code() {
             "{line}\nshould begin with {start}"
         );
     }
+}
+
+#[test]
+fn b13_the_schema_of_the_audit_is_the_one_in_the_code() {
+    let text = readme();
+    let rows: Vec<&str> = text
+        .lines()
+        .skip_while(|line| !line.starts_with("| field |"))
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .collect();
+    let fields = FIELDS.map(|(name, events, says)| format!("| `{name}` | {events} | {says} |"));
+    assert_eq!(rows, fields);
 }
 
 #[test]

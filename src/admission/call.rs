@@ -14,6 +14,7 @@ use super::credential::{self, single};
 use super::media_url::{Signed, Signer};
 use super::query::Query;
 use super::{Denied, Entered, Request};
+use crate::audit;
 use crate::config::{Ani, CALL_SECRET, Dialled, Flow, KnownBy, Phone, Route, Spend};
 use crate::error::Reason;
 use crate::ids::{CallId, ForeignId};
@@ -131,6 +132,16 @@ impl Shown {
                 Dialled::Pstn { ani: Ani::Digits } | Dialled::SipAlias => Ok(()),
             },
             Flow::Open | Flow::Api { .. } | Flow::SipHeader { .. } | Flow::Dialled(_) => Ok(()),
+        }
+    }
+}
+
+impl From<&Calling> for audit::Call {
+    fn from(calling: &Calling) -> audit::Call {
+        audit::Call {
+            call: calling.call.clone(),
+            connection: calling.connection.clone(),
+            correlation: calling.correlation.clone(),
         }
     }
 }

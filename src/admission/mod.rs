@@ -359,11 +359,14 @@ impl Admission {
             ask::in_old_words(denied, route, &query, &shown)
         });
         let entered = told.hear("identity", entered, |entered| entered.subject().to_string())?;
+        told.recognise(|| entered.subject());
         let call = match route.kind.phone() {
             Some(phone) => {
                 let rules = (self.known_by, self.spend);
                 let call = Calling::of(asked, phone, rules, &shown, &entered);
-                Some(told.hear("call", call, Calling::describe)?)
+                let call = told.hear("call", call, Calling::describe)?;
+                told.recognise_call(&call);
+                Some(call)
             }
             None => None,
         };

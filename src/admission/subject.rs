@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::audit::{Credential, Rule, Who};
 use crate::ids::CallId;
 use crate::label::Label;
 use crate::secret::Digest;
@@ -47,6 +48,36 @@ impl Subject {
             Subject::Anyone => "anyone".to_owned(),
         };
         Digest::of(&text)
+    }
+}
+
+impl From<&Subject> for Who {
+    fn from(subject: &Subject) -> Who {
+        match subject {
+            Subject::Key(_) => Who::new(Credential::Key, subject, Rule::Way("key")),
+            Subject::Certificate(_) => {
+                Who::new(Credential::Certificate, subject, Rule::Way("certificate"))
+            }
+            Subject::Token {
+                issuer,
+                tenant,
+                name,
+            } => {
+                let who = Who::new(Credential::Token, subject, Rule::Issuer(issuer.clone()));
+                match tenant {
+                    Some(tenant) => who.of_tenant(tenant, name),
+                    None => who,
+                }
+            }
+            Subject::EasyAuth { tenant, name } => {
+                let who = Who::new(Credential::EasyAuth, subject, Rule::Way("easyauth"));
+                who.of_tenant(tenant, name)
+            }
+            Subject::Call { issuer, .. } => {
+                Who::new(Credential::Call, subject, Rule::Issuer(issuer.clone()))
+            }
+            Subject::Anyone => Who::new(Credential::Anyone, subject, Rule::Way("anyone")),
+        }
     }
 }
 

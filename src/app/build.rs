@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Failed;
 use crate::admission::Admission;
+use crate::audit::Audit;
 use crate::bot::Bot;
 use crate::bot::roles::Roles;
 use crate::config::{KnownBy, Settings};
@@ -58,6 +59,7 @@ pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
                 paths.add_items(path, routes.len());
             }
         }
+        metrics.expect_denials(&route.name, route.kind.phone().is_some());
         routes.push(Open {
             metrics: metrics.route(&route.name),
             upstreams: route
@@ -99,6 +101,7 @@ pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
         roles,
         assertions,
         webhooks: Arc::new(Webhooks::new(live, &metrics)?),
+        audit: Audit::off(),
         metrics,
         stop: CancellationToken::new(),
     })

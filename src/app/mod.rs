@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use self::build::doors;
 use crate::admission::{Denied, Examined, Slots};
+use crate::audit::{self, Audit};
 use crate::bot::roles::Roles;
 use crate::config::{Settings, Way};
 use crate::error::Reason;
@@ -56,6 +57,8 @@ pub enum Failed {
     Upstream(#[from] upstream::Unusable),
     #[error(transparent)]
     Store(#[from] store::Unusable),
+    #[error(transparent)]
+    Audit(#[from] audit::Unusable),
     #[error("a thread cannot start: {0}")]
     Thread(#[from] io::Error),
 }
@@ -85,7 +88,9 @@ impl Edge {
         let admin_socket = bind("server.admin", boot.admin, 1)?.remove(0);
         let (public_address, admin_address) =
             (public_sockets[0].local_addr()?, admin_socket.local_addr()?);
-        let doors = Arc::new(doors(settings)?);
+        let mut doors = doors(settings)?;
+        doors.audit = Audit::open(boot.audit.as_ref(), &doors.metrics)?;
+        let doors = Arc::new(doors);
         let public = Arc::new(Public {
             doors: doors.clone(),
             tls: boot.identity.as_ref().map(tls::Acceptor::new).transpose()?,
@@ -236,6 +241,7 @@ impl Edge {
                 let _ = thread.join();
             }
         }
+        self.doors.audit.flush();
         let left = self.sessions();
         tracing::info!(cut = left, "stopped");
     }
@@ -258,6 +264,7 @@ pub fn check(settings: &Settings) -> Result<(), Failed> {
     if let Some(identity) = &settings.boot.identity {
         tls::Acceptor::new(identity)?;
     }
+    audit::check(settings.boot.audit.as_ref())?;
     doors(settings)?;
     Ok(())
 }

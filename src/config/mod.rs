@@ -6,6 +6,7 @@
 
 mod acs;
 mod assertion;
+mod audit;
 mod bot;
 mod certificate;
 mod connector;
@@ -35,6 +36,7 @@ use jsonwebtoken::Algorithm;
 
 pub use self::acs::{ACS_SCOPE, Acs, AcsAudio, AcsCredential, Channels, Streaming};
 pub use self::assertion::Assertion;
+pub use self::audit::{Audit, AuditFile, AuditSync, AuditTo};
 pub use self::bot::{Bot, ServiceOrigin};
 pub use self::certificate::{Certificate, Mark};
 pub use self::connector::{Connector, ServiceHosts};
@@ -85,6 +87,8 @@ pub struct Boot {
     pub identity: Option<Identity>,
     /// Where session keys and the records of calls are.
     pub store: Store,
+    /// `None`: what is decided is not recorded.
+    pub audit: Option<Audit>,
 }
 
 /// A certificate chain with its key, as PEM.

@@ -5,6 +5,7 @@
 pub mod admin;
 mod body;
 pub mod calls;
+mod decision;
 pub mod explain;
 pub mod gateway;
 pub mod head;
@@ -30,6 +31,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant as Deadline, timeout_at};
 use tokio_util::task::TaskTracker;
 
+use self::decision::Decision;
 use self::http::{Begun, Doors};
 use self::stranger::Stranger;
 use crate::admission::{Address, Slots};
@@ -171,7 +173,9 @@ async fn connection(
             return None;
         }
     }
+    let decision = Decision::default();
     let asked = http::Asked {
+        decision: &decision,
         peer: peer.into(),
         by_hop: hop == Some(Speak::Http),
         certificate: None,

@@ -61,11 +61,14 @@ pub(super) const STORE_OPERATIONS: &str = "tonegate_store_operations_total";
 pub(super) const STORE_SECONDS: &str = "tonegate_store_seconds";
 pub(super) const STORE_UP: &str = "tonegate_store_up";
 pub(super) const LOG_DROPS: &str = "tonegate_log_lines_dropped_total";
+pub(super) const AUDIT_RECORDS: &str = "tonegate_audit_records_total";
+pub(super) const AUDIT_REFUSED: &str = "tonegate_audit_refused_total";
+pub(super) const AUDIT_ERRORS: &str = "tonegate_audit_errors_total";
 pub(super) const READY: &str = "tonegate_ready";
 pub(super) const BUILD: &str = "tonegate_build_info";
 
 /// Every family that `/metrics` can show.
-pub const FAMILIES: [Family; 44] = [
+pub const FAMILIES: [Family; 47] = [
     family(CONNECTIONS, Kind::Gauge, "Open client sockets."),
     family(CONNECTIONS_TOTAL, Kind::Counter, "Client sockets accepted."),
     family(
@@ -263,6 +266,21 @@ pub const FAMILIES: [Family; 44] = [
         LOG_DROPS,
         Kind::Counter,
         "Log lines dropped because their reader was too slow.",
+    ),
+    family(
+        AUDIT_RECORDS,
+        Kind::Counter,
+        "Audit records that were written, by event and decision: allow, deny, none.",
+    ),
+    family(
+        AUDIT_REFUSED,
+        Kind::Counter,
+        "Requests and sessions refused because they could not be recorded.",
+    ),
+    family(
+        AUDIT_ERRORS,
+        Kind::Counter,
+        "Attempts to write audit records that failed.",
     ),
     family(READY, Kind::Gauge, "1 while the edge takes new sessions."),
     family(BUILD, Kind::Gauge, "Always 1; the version is a label."),

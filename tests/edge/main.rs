@@ -14,6 +14,7 @@ mod tape;
 
 mod acs_sdk;
 mod admission;
+mod audited;
 mod autobahn;
 mod beside;
 mod binary;

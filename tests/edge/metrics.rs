@@ -122,6 +122,9 @@ async fn names_in_the_readme_are_the_names_on_the_page() {
         &"bot_message_seconds",
         &"store_operations_total",
         &"store_seconds",
+        &"audit_records_total",
+        &"audit_refused_total",
+        &"audit_errors_total",
     ];
     assert_eq!(unseen, of_others, "{page}");
 }

@@ -17,7 +17,7 @@ use toml::{Table, Value};
 pub(super) use self::bot::{Assertion, Bot};
 pub(super) use self::route::{FieldRule, Gate, Route, Webhook};
 pub(super) use self::schema::text as schema;
-pub(super) use self::table::{Acs, Calls, Credential, File, Issuer, Roles, Store, Upstream};
+pub(super) use self::table::{Acs, Audit, Calls, Credential, File, Issuer, Roles, Store, Upstream};
 use super::env::{self, Environment};
 
 /// Why the settings cannot be used. The text is for the operator and holds no secret.
@@ -207,6 +207,7 @@ fn anchor_paths(table: &mut Table, file: &Path) {
         anchor(server.get_mut("tls"), "key");
         anchor(server.get_mut("tls"), "client_roots");
     }
+    anchor(table.get_mut("audit"), "path");
     if let Some(store) = table.get_mut("store") {
         anchor_roots(store);
     }

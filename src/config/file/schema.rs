@@ -84,6 +84,8 @@ one_of!(key_header, "api-key", "authorization");
 one_of!(audio_format, "pcm24KMono", "pcm16KMono");
 one_of!(channels, "mixed", "unmixed");
 one_of!(speak, "http", "proxy");
+one_of!(audit_to, "stdout", "file");
+one_of!(audit_sync, "batch", "second", "never");
 one_of!(dtmf, "off", "observe");
 one_of!(refuse, "status", "close");
 one_of!(default, "model", "agent");

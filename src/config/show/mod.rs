@@ -55,6 +55,9 @@ fn write(settings: &Settings, out: &mut String) -> std::fmt::Result {
         format_duration(limits.session),
     )?;
     boot.store.describe(out)?;
+    if let Some(audit) = &boot.audit {
+        audit.describe(out)?;
+    }
     hops(settings, out)?;
     clients(settings, out)?;
     issuer::issuers(&settings.live.issuers, out)?;

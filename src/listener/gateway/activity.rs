@@ -6,7 +6,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 
 use super::told::Whom;
-use crate::admission::{self, Now, Told};
+use crate::admission::{self, Now};
 use crate::bot::{Heard, Refused};
 use crate::config::{BotRoute, Limits, Route};
 use crate::error::Reason;
@@ -86,7 +86,7 @@ async fn take(
         by_hop: asked.by_hop,
         now: Now::read(),
     };
-    let grant = doors.admission.decide(wanted, &mut Told::nobody()).await?;
+    let grant = asked.decision.admit(doors, wanted).await?;
     stranger.admitted();
     let permit = permit(doors)?;
     let most = open.route.limits.over(doors.limits).client_message;

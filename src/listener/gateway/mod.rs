@@ -28,7 +28,7 @@ use super::refusal::Refusal;
 use super::stranger::Stranger;
 use super::upgrade::{count_behind_hop, permit};
 use super::web::{BODY_WAIT, whole};
-use crate::admission::{self, Grant, Now, Told};
+use crate::admission::{self, Grant, Now};
 use crate::config::{Http, Limits, Route};
 use crate::error::Reason;
 use crate::ids::SessionId;
@@ -120,7 +120,7 @@ async fn pass_on(
         by_hop: asked.by_hop,
         now: Now::read(),
     };
-    let grant = doors.admission.decide(wanted, &mut Told::nobody()).await?;
+    let grant = asked.decision.admit(doors, wanted).await?;
     stranger.admitted();
     let permit = permit(doors)?;
     let limits = open.route.limits.over(doors.limits);

@@ -23,7 +23,7 @@ use super::http::{Asked, Doors, Open};
 use super::refusal::Refusal;
 use super::stranger::Stranger;
 use super::upgrade::count_behind_hop;
-use crate::admission::{self, Grant, Now, Told};
+use crate::admission::{self, Grant, Now};
 use crate::config::{Live, Route, RouteKind};
 use crate::error::Reason;
 use crate::ids::CallId;
@@ -118,7 +118,7 @@ async fn admitted(
         let allow = if item { "GET, DELETE" } else { "POST" };
         return cors::preflight(&open.route, allow, &head.headers);
     }
-    let grant = doors.admission.decide(wanted, &mut Told::nobody()).await?;
+    let grant = asked.decision.admit(doors, wanted).await?;
     stranger.admitted();
     open.metrics
         .dropped_parameters
@@ -128,6 +128,9 @@ async fn admitted(
     let wait = BODY_WAIT.min(doors.limits.handshake);
     let body = whole(body, most, wait).await?;
     let item = open.route.item(head.uri.path());
+    if let (Some(Web::Callbacks(_) | Web::Calls(_)), Some(call)) = (&open.web, &item) {
+        asked.decision.is_about(call);
+    }
     let reply = match &open.web {
         Some(Web::Events(route)) => {
             let room = doors.sessions.available_permits() > 0;

@@ -8,7 +8,7 @@ mod client;
 mod client_hang_up;
 mod client_service;
 mod client_simulated;
-mod control;
+pub mod control;
 mod events;
 mod explained;
 mod failures;
