@@ -23,6 +23,7 @@ mod call_control;
 mod calls_admission;
 mod certificates;
 mod close;
+mod connector;
 mod demo;
 mod deployed;
 mod easyauth;

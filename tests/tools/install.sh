@@ -162,6 +162,7 @@ node_home() {
 
 install_voicelive_node() { node_home "$tools/voicelive-node" "$sdk/node"; }
 install_callautomation_py() { fresh_venv "$tools/callautomation-py" -r "$sdk/callautomation.txt"; }
+install_connector_py() { fresh_venv "$tools/connector-py" -r "$sdk/connector.txt"; }
 install_openai_py() { fresh_venv "$tools/openai-py" -r "$sdk/openai.txt"; }
 install_openai_node() { node_home "$tools/openai-node" "$sdk/openai-node"; }
 install_acs_node() { node_home "$tools/acs-node" "$sdk/acs-node"; }
@@ -179,6 +180,7 @@ python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
   || fail "the far ends of the tests need Python >= 3.11, this one is $(python3 --version)"
 step voicelive-py "$(cksum <"$sdk/requirements.txt")" "$tools/voicelive-py/bin/python" install_voicelive_py
 step callautomation-py "$(cksum <"$sdk/callautomation.txt")" "$tools/callautomation-py/bin/python" install_callautomation_py
+step connector-py "$(cksum <"$sdk/connector.txt")" "$tools/connector-py/bin/python" install_connector_py
 step openai-py "$(cksum <"$sdk/openai.txt")" "$tools/openai-py/bin/python" install_openai_py
 step spandsp "$(cksum <benches/spandsp.c)" "$tools/bin/spandsp" install_spandsp
 step kosoku "$KOSOKU" "$tools/kosoku/bin/kosoku" install_kosoku

@@ -167,3 +167,73 @@ fn a_guid_is_five_groups_of_hexadecimal_digits() {
         assert!(!is_guid(text), "{text}");
     }
 }
+
+#[tokio::test]
+async fn the_bot_connector_has_metadata_and_keys_that_are_nobody_elses() {
+    let stage = Stage::tls().await;
+    let base = stage.provider.base();
+    let metadata = stage
+        .get("/v1/.well-known/openidconfiguration")
+        .await
+        .json();
+    assert_eq!(metadata["issuer"], "https://api.botframework.com");
+    let place = format!("{base}/v1/.well-known/keys");
+    assert_eq!(metadata["jwks_uri"], place);
+    let standard = stage.get("/v1/.well-known/openid-configuration").await;
+    assert_eq!(standard.status(), 404);
+    let kids = |document: &Value| -> Vec<String> {
+        let keys = document["keys"].as_array().unwrap().iter();
+        keys.map(|key| key["kid"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let keys = || async { stage.get("/v1/.well-known/keys").await.json() };
+    let first = keys().await;
+    assert_eq!(first, stage.provider.connector_keys_document());
+    let [key] = first["keys"].as_array().unwrap().as_slice() else {
+        panic!("one key");
+    };
+    assert_eq!(key["x5t"], key["kid"]);
+    assert_eq!(key["endorsements"][0], "msteams");
+    assert_eq!(key.get("alg"), None);
+    let others = kids(&stage.provider.keys_document());
+    assert!(!others.contains(&kids(&first)[0]));
+    // What it was dressed with stays with the key.
+    let endorsed = json!({"endorsements": ["webchat"]});
+    stage.provider.dress_connector_key(endorsed.clone());
+    stage.provider.rotate_connector();
+    stage
+        .provider
+        .dress_connector_key(json!({"endorsements": null}));
+    let second = keys().await;
+    assert_eq!(second["keys"][0]["endorsements"], endorsed["endorsements"]);
+    assert_eq!(second["keys"][1].get("endorsements"), None);
+    assert_eq!(kids(&second)[0], kids(&first)[0]);
+    stage.provider.retire_connector();
+    assert_eq!(kids(&keys().await), kids(&second)[1..]);
+    stage.end().await;
+}
+
+#[tokio::test]
+async fn a_token_of_the_bot_connector_says_what_a_real_one_says() {
+    let stage = Stage::plain().await;
+    let app = "33333333-2222-3333-4444-555555555555";
+    let token = stage
+        .provider
+        .mint(&Mint::connector(app, "https://s.example/"));
+    let part = |at: usize| -> Value {
+        let part = token.split('.').nth(at).unwrap();
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
+    };
+    let names: Vec<String> = part(1).as_object().unwrap().keys().cloned().collect();
+    assert_eq!(names, ["aud", "exp", "iss", "nbf", "serviceurl"]);
+    let published = stage.provider.connector_keys_document();
+    assert_eq!(part(0)["kid"], published["keys"][0]["kid"]);
+    assert_eq!(part(0)["x5t"], part(0)["kid"]);
+    assert!(
+        stage
+            .provider
+            .connector_pem()
+            .starts_with("-----BEGIN PUBLIC KEY-----")
+    );
+    stage.end().await;
+}
