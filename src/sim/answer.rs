@@ -11,12 +11,17 @@ use serde_json::{Value, json};
 #[derive(Clone, Debug)]
 pub(super) struct Answer {
     pub(super) status: u16,
-    body: Option<Value>,
+    body: Option<String>,
     headers: Vec<(&'static str, String)>,
 }
 
 impl Answer {
     pub(super) fn new(status: u16, body: Value) -> Self {
+        Self::text(status, body.to_string())
+    }
+
+    /// What is given out as JSON, whether it is any or not.
+    pub(super) fn text(status: u16, body: String) -> Self {
         Self {
             status,
             body: Some(body),
@@ -43,9 +48,8 @@ impl Answer {
     }
 
     pub(super) fn into_response(self) -> Response<Full<Bytes>> {
-        let text = self.body.map(|body| body.to_string());
-        let json = text.is_some();
-        let mut response = Response::new(Full::from(text.unwrap_or_default()));
+        let json = self.body.is_some();
+        let mut response = Response::new(Full::from(self.body.unwrap_or_default()));
         *response.status_mut() =
             StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let headers = response.headers_mut();

@@ -13,9 +13,8 @@
 //! [`signal`] is something to say, [`voice_live`] is the service with its record, [`client`] is who
 //! calls it, [`issuer`] is where callers' tokens come from, and [`platform`] those for the edge
 //! itself. [`acs`] is who calls by telephone: the media stream of a call. [`call_automation`] is the
-//! service that is asked to answer and to make calls, and through which they ring.
-//!
-//! Not here: Graph.
+//! service that is asked to answer and to make calls, and through which they ring. [`connector`] is
+//! where bots write to, and [`graph`] knows who reports to whom.
 
 mod accept;
 pub mod acs;
@@ -23,12 +22,16 @@ mod answer;
 pub mod call_automation;
 pub mod certificate;
 pub mod client;
+pub mod connector;
 pub mod frame;
+pub mod graph;
 pub mod head;
 pub mod issuer;
 pub mod platform;
+mod service;
 pub mod signal;
 pub mod stream;
+mod token;
 pub mod voice_live;
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 //!
 //! Strict about what a caller must send, as the real ones are or say they are; azure-identity is
 //! served by it (`tests/sdk/identity.py`). Owns the tokens it gave and what it was asked. Tokens are
-//! opaque here: whoever shows one is recognised by its text.
+//! opaque unless there is somebody who signs them: then whoever shows one is recognised by its text,
+//! else by the signature.
 
 use std::convert::Infallible;
 use std::io;
@@ -25,6 +26,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::accept::accept;
 use super::certificate::Identity;
+use super::issuer::mint::Mint;
+use super::issuer::provider::Provider;
 use super::stream;
 
 const CONNECTIONS_OPEN_MAX: usize = 64;
@@ -50,6 +53,11 @@ pub struct Options {
     pub lasts: Duration,
     /// It gives the same token again, as platforms do that keep theirs.
     pub repeats: bool,
+    /// What an application of the same id may show the token endpoint instead of an assertion.
+    pub secret: Option<String>,
+    /// Who signs the tokens: access tokens of Entra's for the application, with `roles`.
+    pub signer: Option<Arc<Provider>>,
+    pub roles: Vec<String>,
 }
 
 impl Options {
@@ -66,6 +74,9 @@ impl Options {
             assertion: "service.account.token".to_owned(),
             lasts: Duration::from_secs(86_400),
             repeats: false,
+            secret: None,
+            signer: None,
+            roles: Vec::new(),
         }
     }
 }
@@ -73,7 +84,7 @@ impl Options {
 /// What it was asked and gave.
 #[derive(Clone, Debug, Default)]
 pub struct Asked {
-    /// Which service each token came from: `imds`, `app-service`, `workload`.
+    /// Which service each token came from: `imds`, `app-service`, `workload`, `secret`.
     pub given: Vec<&'static str>,
     /// Why others were refused.
     pub refused: Vec<&'static str>,
@@ -208,7 +219,7 @@ impl Desk {
         match path {
             "/metadata/identity/oauth2/token" => self.imds(head),
             "/msi/token" => self.app_service(head),
-            _ if path == format!("/{tenant}/oauth2/v2.0/token") => self.workload(head, body),
+            _ if path == format!("/{tenant}/oauth2/v2.0/token") => self.token_endpoint(head, body),
             // Microsoft's libraries look here before they ask.
             _ if path == format!("/{tenant}/v2.0/.well-known/openid-configuration") => {
                 let base = format!("https://localhost:{}/{tenant}", self.port);
@@ -286,19 +297,28 @@ impl Desk {
         Ok(())
     }
 
-    fn workload(&self, head: &request::Parts, body: &[u8]) -> Answer {
+    fn token_endpoint(&self, head: &request::Parts, body: &[u8]) -> Answer {
         let form: Vec<(String, String)> = form_urlencoded::parse(body).into_owned().collect();
         let scope = format!("{}/.default", self.options.resource);
-        let wanted = [
+        let mut wanted = vec![
             ("grant_type", "client_credentials"),
             ("client_id", self.options.client_id.as_str()),
             ("scope", scope.as_str()),
-            (
-                "client_assertion_type",
-                "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
-            ),
-            ("client_assertion", self.options.assertion.as_str()),
         ];
+        let secret = self.options.secret.as_deref();
+        let service = match secret.filter(|_| form.iter().any(|(name, _)| name == "client_secret"))
+        {
+            Some(secret) => {
+                wanted.push(("client_secret", secret));
+                "secret"
+            }
+            None => {
+                let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+                wanted.push(("client_assertion_type", kind));
+                wanted.push(("client_assertion", &self.options.assertion));
+                "workload"
+            }
+        };
         if head.method != Method::POST {
             return Err((StatusCode::METHOD_NOT_ALLOWED, "only POST is allowed here"));
         }
@@ -317,18 +337,30 @@ impl Desk {
             "token_type": "Bearer",
             "expires_in": lasts,
             "ext_expires_in": lasts,
-            "access_token": self.give("workload"),
+            "access_token": self.give(service),
         }))
     }
 
     fn give(&self, service: &'static str) -> String {
-        let mut state = self.state();
-        state.given.push(service);
-        Self::token(if self.options.repeats {
-            1
-        } else {
-            state.given.len()
-        })
+        let number = {
+            let mut state = self.state();
+            state.given.push(service);
+            match self.options.repeats {
+                true => 1,
+                false => state.given.len(),
+            }
+        };
+        let Some(signer) = &self.options.signer else {
+            return Self::token(number);
+        };
+        let mint = Mint::entra_v1(&self.options.tenant, &self.options.resource)
+            .without("scp")
+            .with("appid", self.options.client_id.as_str())
+            .with("idtyp", "app")
+            .with("roles", self.options.roles.clone())
+            // No two tokens of Entra's are one text.
+            .with("uti", number);
+        signer.mint(&mint)
     }
 }
 

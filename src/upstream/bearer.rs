@@ -13,20 +13,19 @@ pub(super) enum Lost {
     Failed(Failed),
 }
 
-/// Sends by `until` with a token in its header. Whoever calls keeps `replaced`, so that one operation
-/// replaces a token once: a service that refuses whatever it is shown ends the operation.
+/// Sends by `until` with a token in its header. A second refusal stays: a service that refuses whatever
+/// it is shown is not asked without end, nor is the platform, which the identity sees to.
 ///
 /// `exchange` is no `AsyncFn`: what those return is not known to be `Send`, and callers spawn.
 pub(super) async fn send<F: Future<Output = Result<Answer, Failed>>>(
     identity: &Identity,
-    replaced: &mut bool,
     until: Deadline,
     exchange: impl Fn(HeaderValue) -> F,
 ) -> Result<Answer, Lost> {
     let token = timeout_at(until, identity.token()).await;
     let token = token.ok().and_then(Result::ok).ok_or(Lost::NoToken)?;
     let answer = exchange(token.header.clone()).await.map_err(Lost::Failed)?;
-    if answer.status != StatusCode::UNAUTHORIZED || std::mem::replace(replaced, true) {
+    if answer.status != StatusCode::UNAUTHORIZED {
         return Ok(answer);
     }
     let another = timeout_at(until, identity.after(token.number)).await;

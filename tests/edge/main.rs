@@ -17,6 +17,7 @@ mod admission;
 mod autobahn;
 mod beside;
 mod binary;
+mod bot;
 mod bounds;
 mod browser;
 mod call_control;

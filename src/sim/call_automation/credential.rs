@@ -5,14 +5,12 @@
 
 use super::date;
 use crate::sim::issuer::provider::Provider;
-use aws_lc_rs::rsa::PublicKeyComponents;
-use aws_lc_rs::{digest, hmac, signature};
+use crate::sim::token::{self, now};
+use aws_lc_rs::{digest, hmac};
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, Method};
-use serde_json::Value;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 /// How far `x-ms-date` may be from our clock. Arbitrary: Microsoft tells no number for ACS.
 const WINDOW_SECONDS: i64 = 300;
@@ -127,65 +125,8 @@ fn signed(key: &str, parameters: &str, request: &Covered<'_>) -> Result<(), &'st
 
 impl Entra {
     fn verify(&self, token: &str) -> Result<(), &'static str> {
-        let (input, signature) = token.rsplit_once('.').ok_or("the token is no JWS")?;
-        let (header, claims) = input.split_once('.').ok_or("the token is no JWS")?;
-        let (header, claims) = (part(header)?, part(claims)?);
-        if header["alg"] != "RS256" {
-            return Err("the token's algorithm is not RS256");
-        }
-        let keys = self.provider.keys_document();
-        let keys = keys["keys"].as_array().into_iter().flatten();
-        let mut keys = keys.filter(|key| key["kid"] == header["kid"] && key["kty"] == "RSA");
-        let key = keys.next().ok_or("the token's key is not published")?;
-        let number = |name: &str| {
-            let text = key[name].as_str().unwrap_or_default();
-            URL_SAFE_NO_PAD.decode(text).unwrap_or_default()
-        };
-        let signature = URL_SAFE_NO_PAD
-            .decode(signature)
-            .map_err(|_| "the token is no JWS")?;
-        let key = PublicKeyComponents {
-            n: number("n"),
-            e: number("e"),
-        };
-        key.verify(
-            &signature::RSA_PKCS1_2048_8192_SHA256,
-            input.as_bytes(),
-            &signature,
-        )
-        .map_err(|_| "the token's signature is wrong")?;
-        self.judge(&claims)
-    }
-
-    fn judge(&self, claims: &Value) -> Result<(), &'static str> {
-        let second = format!("{}/{}/v2.0", self.provider.base(), self.tenant);
-        let first = format!("https://sts.windows.net/{}/", self.tenant);
-        let issuer = claims["iss"].as_str().unwrap_or_default();
-        if issuer != first && issuer != second {
-            return Err("the token is of another issuer");
-        }
         // Entra repeats the resource as it was asked for, with or without its slash.
-        let audience = claims["aud"].as_str().unwrap_or_default();
-        if audience != AUDIENCE && audience != AUDIENCE.trim_end_matches('/') {
-            return Err("the token is for another audience");
-        }
-        let time = |name: &str| claims[name].as_i64().ok_or("the token has no times");
-        let now = now();
-        if time("exp")? <= now || time("nbf")? > now {
-            return Err("the token is not good now");
-        }
-        Ok(())
+        let audiences = [AUDIENCE, AUDIENCE.trim_end_matches('/')];
+        token::verify(&self.provider, &self.tenant, &audiences, token).map(drop)
     }
-}
-
-fn part(text: &str) -> Result<Value, &'static str> {
-    let bytes = URL_SAFE_NO_PAD.decode(text).ok();
-    let value = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    value.ok_or("the token is no JWS")
-}
-
-/// Seconds since 1970.
-pub(super) fn now() -> i64 {
-    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

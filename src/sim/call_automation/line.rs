@@ -213,7 +213,7 @@ impl Line {
 impl Desk {
     /// A token of ACS', good for so many seconds from now.
     pub(super) fn token(&self, seconds: i64) -> String {
-        let expiry = super::credential::now() + seconds;
+        let expiry = crate::sim::token::now() + seconds;
         let mint = Mint::acs(self.resource())
             .with("jti", guid())
             .with("exp", expiry);

@@ -195,12 +195,10 @@ impl Connector {
     /// Sends until there is an answer that stays, attempts or time are used up.
     async fn deliver(&self, message: &Message<'_>, deadline: Deadline) -> Result<Sent, Failure> {
         let mut pauses = Pauses::new();
-        // A token that was refused is replaced once; that is no attempt of its own.
-        let mut replaced = false;
         let mut attempts = ATTEMPTS;
         loop {
             let until = deadline.min(Deadline::now() + self.settings.timeout);
-            let failure = match self.attempt(message, &mut replaced, until).await {
+            let failure = match self.attempt(message, until).await {
                 Ok(sent) => return Ok(sent),
                 Err(failure) => failure,
             };
@@ -213,12 +211,7 @@ impl Connector {
         }
     }
 
-    async fn attempt(
-        &self,
-        message: &Message<'_>,
-        replaced: &mut bool,
-        until: Deadline,
-    ) -> Result<Sent, Failure> {
+    async fn attempt(&self, message: &Message<'_>, until: Deadline) -> Result<Sent, Failure> {
         let exchange = |token: HeaderValue| async move {
             let json = HeaderValue::from_static("application/json; charset=utf-8");
             let asking = Asking {
@@ -233,7 +226,7 @@ impl Connector {
             };
             fetch::send(message.host, message.target.clone(), asking, wanted, until).await
         };
-        let answer = bearer::send(&self.identity, replaced, until, exchange).await;
+        let answer = bearer::send(&self.identity, until, exchange).await;
         let answer = answer.map_err(|lost| match lost {
             Lost::NoToken => {
                 Failure::new(Kind::Unauthorized, "there is no token for the edge itself")
@@ -269,5 +262,53 @@ fn unanswered(failed: fetch::Failed) -> Failure {
         fetch::Failed::Cut => Failure::new(Kind::Lost, "the answer is not HTTP, or was cut"),
         fetch::Failed::TooLarge => Failure::new(Kind::Lost, "the answer is longer than it may be"),
         fetch::Failed::Status(status) => Failure::of_status(status, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{IdentitySource, ManagedIdentity, Roots};
+    use crate::ids::EntraId;
+    use crate::metrics::Metrics;
+    use std::time::Duration;
+
+    /// Nothing is listening where it would write.
+    #[tokio::test]
+    async fn c24_more_messages_than_there_are_places_are_not_sent_and_counted() {
+        let metrics = Arc::new(Metrics::new());
+        let to: Reference = serde_json::from_value(reference::tests::written()).unwrap();
+        let (origin, _) = ServiceOrigin::of(to.service_url()).unwrap();
+        let settings = config::Bot {
+            app_id: EntraId::new("99999999-8888-7777-6666-555555555555").unwrap(),
+            tenant: None,
+            identity: ManagedIdentity {
+                source: IdentitySource::Imds {
+                    base: "http://127.0.0.1:1".to_owned(),
+                },
+                client_id: None,
+                scope: "https://api.botframework.com/.default".to_owned(),
+            },
+            services: vec![origin],
+            roots: Roots::System,
+            timeout: Duration::from_millis(50),
+            total: Duration::from_millis(50),
+        };
+        let bot = Connector::new(settings, metrics.clone()).unwrap();
+        let hit = r#"tonegate_limit_hits_total{limit="bot"}"#;
+        let places = bot.turns.places.try_acquire_many(PLACES as u32).unwrap();
+        let failure = bot.reply(&to, None, "No.").await.unwrap_err();
+        assert_eq!(failure.kind, Kind::Crowded);
+        assert!(metrics.render().contains(&format!("{hit} 1")));
+        drop(places);
+        // A place, and no slot in time.
+        let slots = bot.turns.slots.try_acquire_many(SLOTS as u32).unwrap();
+        assert!(bot.reply(&to, None, "No.").await.is_err());
+        assert!(metrics.render().contains(&format!("{hit} 2")));
+        drop(slots);
+        // A turn, and no token, as nobody fetches any.
+        let failure = bot.reply(&to, None, "No.").await.unwrap_err();
+        assert_eq!(failure.kind, Kind::Unauthorized);
+        assert!(metrics.render().contains(&format!("{hit} 2")));
     }
 }

@@ -149,10 +149,8 @@ impl Graph {
         let first = format!("{VERSION}users/{person}/directReports?$select=id&$top={PAGE}");
         let mut target: Uri = first.parse().expect("a GUID needs no escaping");
         let mut reports = BTreeSet::new();
-        // A token that was refused is replaced once; that is no attempt of its own.
-        let mut replaced = false;
         for _ in 0..PAGES_MAX {
-            let page = self.page(&target, &mut replaced, deadline).await?;
+            let page = self.page(&target, deadline).await?;
             reports.extend(page.users);
             if reports.len() > REPORTS_MAX {
                 return Err(too_many);
@@ -166,17 +164,12 @@ impl Graph {
     }
 
     /// Asks until there is an answer that stays, attempts or time are used up.
-    async fn page(
-        &self,
-        target: &Uri,
-        replaced: &mut bool,
-        deadline: Deadline,
-    ) -> Result<Page, Failure> {
+    async fn page(&self, target: &Uri, deadline: Deadline) -> Result<Page, Failure> {
         let mut pauses = Pauses::new();
         let mut attempts = ATTEMPTS;
         loop {
             let until = deadline.min(Deadline::now() + self.settings.timeout);
-            let attempt = match self.ask(target, replaced, until).await {
+            let attempt = match self.ask(target, until).await {
                 Ok(page) => return Ok(page),
                 Err(attempt) => attempt,
             };
@@ -190,12 +183,7 @@ impl Graph {
         }
     }
 
-    async fn ask(
-        &self,
-        target: &Uri,
-        replaced: &mut bool,
-        until: Deadline,
-    ) -> Result<Page, Attempt> {
+    async fn ask(&self, target: &Uri, until: Deadline) -> Result<Page, Attempt> {
         let exchange = |token: HeaderValue| async move {
             let asking = Asking {
                 method: Method::GET,
@@ -205,7 +193,7 @@ impl Graph {
             let wanted = |status| (status == StatusCode::OK).then_some(BODY_MAX);
             fetch::send(&self.host, target.clone(), asking, wanted, until).await
         };
-        let answer = bearer::send(&self.identity, replaced, until, exchange).await;
+        let answer = bearer::send(&self.identity, until, exchange).await;
         let answer = answer.map_err(|lost| match lost {
             Lost::NoToken => {
                 Failure::new(Kind::Unauthorized, "there is no token for the edge itself")
@@ -223,5 +211,50 @@ impl Graph {
                 .get(header::RETRY_AFTER)
                 .and_then(|value| retry_after(value, SystemTime::now())),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{IdentitySource, ManagedIdentity, Roots};
+    use crate::metrics::Metrics;
+    use std::time::Duration;
+
+    /// Nothing is listening where it would ask.
+    #[tokio::test]
+    async fn c12_more_lists_than_there_are_places_are_not_fetched_and_counted() {
+        let metrics = Arc::new(Metrics::new());
+        let settings = config::Graph {
+            host: "localhost".to_owned(),
+            port: 1,
+            roots: Roots::System,
+            identity: ManagedIdentity {
+                source: IdentitySource::Imds {
+                    base: "http://127.0.0.1:1".to_owned(),
+                },
+                client_id: None,
+                scope: "https://graph.microsoft.com/.default".to_owned(),
+            },
+            timeout: Duration::from_millis(50),
+            total: Duration::from_millis(50),
+        };
+        let graph = Graph::new(settings, metrics.clone()).unwrap();
+        let person = EntraId::new("0000000a-1111-4222-8333-0123456789ab").unwrap();
+        let hit = r#"tonegate_limit_hits_total{limit="graph"}"#;
+        let places = graph.turns.places.try_acquire_many(PLACES as u32).unwrap();
+        let failure = graph.direct_reports(&person).await.unwrap_err();
+        assert_eq!(failure.kind, Kind::Timeout);
+        assert!(metrics.render().contains(&format!("{hit} 1")));
+        drop(places);
+        // A place, and no slot in time.
+        let slots = graph.turns.slots.try_acquire_many(SLOTS as u32).unwrap();
+        assert!(graph.direct_reports(&person).await.is_err());
+        assert!(metrics.render().contains(&format!("{hit} 2")));
+        drop(slots);
+        // A turn, and no token, as nobody fetches any.
+        let failure = graph.direct_reports(&person).await.unwrap_err();
+        assert_eq!(failure.kind, Kind::Unauthorized);
+        assert!(metrics.render().contains(&format!("{hit} 2")));
     }
 }

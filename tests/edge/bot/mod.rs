@@ -1,0 +1,7 @@
+//! The bot gateway: whom it asks, what it writes and what it signs, before simulated peers that take
+//! nothing which Microsoft's documentation does not know.
+
+mod assertion;
+mod connector;
+mod graph;
+mod peers;
