@@ -159,6 +159,7 @@ impl Bot {
             head: &head,
             peer: "203.0.113.9".parse().unwrap(),
             by_hop: false,
+            certificate: None,
             now: Now::read(),
         };
         let grant = self.admission.decide(asked, &mut Told::nobody()).await;
