@@ -5,3 +5,6 @@ mod assertion;
 mod connector;
 mod graph;
 mod peers;
+mod refused;
+mod route;
+mod world;
