@@ -116,15 +116,18 @@ impl Edge {
         }
         let stop = doors.stop.clone();
         let (store, stopping) = (doors.store.clone(), stop.clone());
-        let registry = doors.registry.clone();
+        let (registry, bot) = (doors.registry.clone(), doors.bot.clone());
         edge.spawn("store".to_owned(), move || async move {
             let all_gone = async {
                 stopping.cancelled().await;
                 // Sessions that are ending still have something to say to it.
                 registry.empty().await;
+                // So do people who spoke to the bot.
+                bot.settled().await;
             };
             tokio::select! {
                 () = store.run() => {}
+                () = bot.run() => {}
                 () = all_gone => {}
             }
         })?;
@@ -335,6 +338,8 @@ fn doors(settings: &Settings) -> Result<Doors, Failed> {
     let store = Arc::new(Store::new(&settings.boot.store, metrics.clone())?);
     let registry = Registry::default();
     let telephony = Telephony::new(live, acs.as_ref(), &store, &registry, &metrics);
+    let keep = live.bot.as_ref().map_or(Duration::ZERO, |bot| bot.keep);
+    let bot = Bot::new(connector, (&store, keep), &metrics);
     Ok(Doors {
         routes,
         paths,
@@ -355,7 +360,7 @@ fn doors(settings: &Settings) -> Result<Doors, Failed> {
             .as_ref()
             .map_or(Duration::ZERO, |calls| calls.resume),
         acs,
-        bot: Arc::new(Bot::new(connector, &metrics)),
+        bot: Arc::new(bot),
         assertions,
         metrics,
         stop: CancellationToken::new(),

@@ -278,6 +278,15 @@ impl Metrics {
         });
     }
 
+    /// Counts what was to be kept of somebody who spoke to the bot; `result` is `ok`, `lost` or `full`.
+    pub fn bot_noted(&self, note: &'static str, result: &'static str) {
+        self.add(
+            BOT_NOTES,
+            vec![word("note", note), word("result", result)],
+            1,
+        );
+    }
+
     /// Counts that a limit was hit; `limit` is its name in the settings.
     pub fn limit_hit(&self, limit: &'static str) {
         metrics::with_local_recorder(&self.recorder, || {
@@ -430,6 +439,7 @@ mod tests {
         metrics.call_controlled("hang_up", "ok", Duration::from_millis(1));
         metrics.graph_asked("ok", Duration::from_millis(1));
         metrics.bot_sent("reply", "throttled", Duration::from_millis(1));
+        metrics.bot_noted("reference", "ok");
         metrics.upkeep();
         let page = metrics.render();
         for family in &FAMILIES {

@@ -219,6 +219,7 @@ pub fn callback_route(route: &Route, live: &Live) -> Option<CallbackRoute> {
         | RouteKind::AcsCallback
         | RouteKind::CallApi(_)
         | RouteKind::SessionApi(_)
+        | RouteKind::Notify
         | RouteKind::Http(_)
         | RouteKind::Bot(_) => false,
     });

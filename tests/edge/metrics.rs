@@ -118,6 +118,7 @@ async fn names_in_the_readme_are_the_names_on_the_page() {
         &"graph_lookup_seconds",
         &"bot_messages_total",
         &"bot_message_seconds",
+        &"bot_notes_total",
         &"store_operations_total",
         &"store_seconds",
     ];

@@ -8,6 +8,10 @@ use tonegate::label::Label;
 use tonegate::secret::Digest;
 use tonegate::store::{Attempt, Enter, Entered, Facts, Kept, Needs, Still, Tones, Tried};
 
+use crate::people::{
+    c22_a_note_ends_and_each_writing_renews_it, c22_a_note_has_its_bound,
+    c22_a_note_is_found_by_every_edge_until_it_is_dropped,
+};
 use crate::under::{Call, HOUR, Under, eventually, random_ani, random_id};
 
 macro_rules! on_every_engine {
@@ -59,6 +63,9 @@ on_every_engine!(
     a06_keys_of_callbacks_reach_the_session_that_has_the_call,
     a06_a_call_has_so_many_keys_and_one_that_nobody_knows_has_none,
     a06_a_call_that_is_over_opens_for_nobody,
+    c22_a_note_is_found_by_every_edge_until_it_is_dropped,
+    c22_a_note_ends_and_each_writing_renews_it,
+    c22_a_note_has_its_bound,
 );
 
 async fn a18_an_unknown_call_is_refused_until_it_is_known(under: Under) {

@@ -71,7 +71,8 @@ one_of!(
     "call-api",
     "session-api",
     "http",
-    "bot"
+    "bot",
+    "notify"
 );
 one_of!(issuer_kind, "entra", "oidc", "acs", "event-grid", "bot");
 one_of!(cloud, "public", "us-gov", "china");

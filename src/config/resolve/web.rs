@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::gateway;
 use super::route::{At, Known};
 use crate::config::{
     CallApi, Dtmf, Enter, EventGrid, IssuerKind, Place, Refuse, Route, RouteKind, SessionApi, Way,
@@ -163,6 +164,7 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
             }
         }
         RouteKind::CallApi(_) | RouteKind::SessionApi(_) => {}
+        RouteKind::Notify => gateway::notify(at, route, known),
         RouteKind::VoiceLive
         | RouteKind::Relay
         | RouteKind::Http(_)

@@ -91,8 +91,11 @@ async fn take(
     let permit = permit(doors)?;
     let most = open.route.limits.over(doors.limits).client_message;
     let body = whole(body, most).await?;
-    let caller = match doors.bot.hear(&grant, &body)? {
-        Heard::Ours(caller) => caller,
+    let caller = match doors.bot.hear(&grant, bot, &body)? {
+        Heard::Ours(caller, kept) => {
+            doors.bot.keep(kept).await?;
+            caller
+        }
         Heard::Outsiders(outsider) => {
             doors.bot.turn_away(&open.route.name, bot, &outsider);
             open.metrics.admitted.increment(1);

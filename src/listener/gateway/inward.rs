@@ -53,7 +53,7 @@ pub(super) fn headers(head: &request::Parts, pass: &[HeaderName], asked: Asked<'
 }
 
 /// Path and query for the application, without the credentials that the edge took out of the query.
-pub(super) fn target(head: &request::Parts, route: &Route) -> String {
+pub(in crate::listener) fn target(head: &request::Parts, route: &Route) -> String {
     let path = head.uri.path();
     let Some(query) = head.uri.query() else {
         return path.to_owned();

@@ -33,6 +33,7 @@ pub(in crate::listener) fn judge(
             | RouteKind::Relay
             | RouteKind::Http(_)
             | RouteKind::Bot(_)
+            | RouteKind::Notify
             | RouteKind::AcsMedia(_),
             _,
         ) => "POST",

@@ -162,6 +162,7 @@ const READ: [(&str, &[(&str, Field)]); 6] = [
             ("channelData", Field::ChannelData),
             ("recipient", Field::Recipient),
             ("locale", Field::Locale),
+            ("action", Field::Action),
             ("text", Field::Text),
         ],
     ),

@@ -4,7 +4,8 @@
 mod assertion;
 mod connector;
 mod graph;
+pub mod notify;
 mod peers;
 mod refused;
 mod route;
-mod world;
+pub mod world;
