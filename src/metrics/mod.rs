@@ -440,6 +440,7 @@ mod tests {
         metrics.graph_asked("ok", Duration::from_millis(1));
         metrics.bot_sent("reply", "throttled", Duration::from_millis(1));
         metrics.bot_noted("reference", "ok");
+        metrics.app_answered(&route, 200, Duration::from_millis(1));
         metrics.upkeep();
         let page = metrics.render();
         for family in &FAMILIES {

@@ -110,6 +110,8 @@ async fn names_in_the_readme_are_the_names_on_the_page() {
         &"events_total",
         &"events_dropped_total",
         &"media_failures_total",
+        &"app_answers_total",
+        &"app_answer_seconds",
         &"issuer_key_fetches_total",
         &"identity_token_fetches_total",
         &"call_automation_operations_total",

@@ -28,7 +28,7 @@ pub const CONVERSATION: &str = "a:1xyz";
 pub const AUDIENCE_OF_APP: &str = "api://private-app";
 pub const EDGE: &str = "https://edge.example.com";
 pub const REFUSAL: &str = "This bot is for the people of Contoso.";
-const SECRET: &str = "secret~of/the&bot=+";
+pub const SECRET: &str = "secret~of/the&bot=+";
 
 /// What a test wants to be different.
 #[derive(Default)]
@@ -40,8 +40,11 @@ pub struct Bots {
     pub route: String,
     /// More tables.
     pub more: String,
-    /// Where the application is, if it is not the test's own.
+    /// Where the application is, if it is not the test's own, and below which path: `/app` usually.
     pub app: Option<SocketAddr>,
+    pub base: Option<String>,
+    /// What the application is shown: nothing usually.
+    pub credential: Option<String>,
     /// `[store]` lines; memory if there are none.
     pub store: String,
 }
@@ -210,6 +213,9 @@ fn tables(wish: &Bots, peers: &Peers, issuer: &Provider, desk: &Desk, app: Socke
         store,
         ..
     } = wish;
+    let path = wish.base.as_deref().unwrap_or("/app");
+    let nothing = "credential = { none = true }";
+    let credential = wish.credential.as_deref().unwrap_or(nothing);
     let store = match store.as_str() {
         "" => String::new(),
         lines => format!("[store]\n{lines}\n"),
@@ -223,8 +229,8 @@ fn tables(wish: &Bots, peers: &Peers, issuer: &Provider, desk: &Desk, app: Socke
          [bot]\napp_id = \"{APP}\"\ntenant = \"{TENANT}\"\nsecret = \"{SECRET}\"\n\
          authority = \"https://localhost:{platform}\"\nroots = \"{folder}/ca.pem\"\n\
          service_urls = [\"https://{host}\"]\n{bot}\n\
-         [upstreams.app]\nkind = \"http\"\nurl = \"http://{app}/app\"\n\
-         credential = {{ none = true }}\nidentity_headers = true\n{upstream}\n\
+         [upstreams.app]\nkind = \"http\"\nurl = \"http://{app}{path}\"\n\
+         {credential}\nidentity_headers = true\n{upstream}\n\
          [[routes]]\nname = \"bot\"\npaths = [\"/api/messages\"]\nkind = \"bot\"\n\
          admit = [\"connector\"]\nassert = \"{AUDIENCE_OF_APP}\"\nrefusal = \"{REFUSAL}\"\n\
          upstreams = [\"app\"]\n{route}\n{more}\n"
