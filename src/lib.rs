@@ -92,8 +92,8 @@
 //!
 //! # What is not there
 //!
-//! * Nothing in rows 0 to 2, in `tap` and in `gate` knows of tokio, sockets, clocks or logging
-//!   ([`ws::handshake`] alone knows HTTP types).
+//! * Nothing in rows 0 to 2, in `tap`, in `gate`, in `bot::rewrite` and in `bot::pii` knows of tokio,
+//!   sockets, clocks or logging (below row 3 [`ws::handshake`] alone knows HTTP types).
 //! * rustls is named in `listener/tls`, `relay/tls`, `upstream` and `sim`, nowhere else; webpki, which
 //!   reads the names in a client's certificate, in `listener/tls`.
 //! * fred is named in `store/redis`, nowhere else.

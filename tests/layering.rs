@@ -246,6 +246,8 @@ fn packages_and_powers_stay_where_they_belong() {
 const PURE: [&str; 10] = [
     "audio", "dtmf", "wire", "ws", "error", "ids", "label", "secret", "tap", "gate",
 ];
+/// Folders and files of modules that are not pure as a whole.
+const PURE_PARTS: [&str; 4] = ["bot/body", "bot/json", "bot/pii", "bot/rewrite"];
 const IMPURE: [&str; 6] = [
     "tokio::",
     "std::net",
@@ -258,8 +260,10 @@ const IMPURE: [&str; 6] = [
 fn purity_violations(files: &Tree) -> Vec<String> {
     let mut wrong = Vec::new();
     for (path, text) in files {
-        let exempt = path == Path::new("ws/handshake.rs");
-        if exempt || !PURE.contains(&module(path).as_str()) {
+        let here = path.to_string_lossy();
+        let exempt = here == "ws/handshake.rs";
+        let part = PURE_PARTS.iter().any(|part| here.starts_with(part));
+        if exempt || !part && !PURE.contains(&module(path).as_str()) {
             continue;
         }
         for word in IMPURE {
@@ -275,12 +279,15 @@ fn purity_violations(files: &Tree) -> Vec<String> {
 fn the_lower_rows_are_pure() {
     let mut files = tree();
     assert_eq!(purity_violations(&files), Vec::<String>::new());
-    let clean = files[Path::new("ws/scan.rs")].clone();
-    files.insert(
-        "ws/scan.rs".into(),
-        format!("{clean}\nlet now = std::time::Instant::now();\n"),
-    );
-    assert_eq!(purity_violations(&files).len(), 1);
+    for path in ["ws/scan.rs", "bot/rewrite/mod.rs"] {
+        let clean = files[Path::new(path)].clone();
+        files.insert(
+            path.into(),
+            format!("{clean}\nlet now = std::time::Instant::now();\n"),
+        );
+        assert_eq!(purity_violations(&files).len(), 1);
+        files.insert(path.into(), clean);
+    }
 }
 
 fn long_files(files: &Tree) -> Vec<String> {

@@ -15,7 +15,8 @@
 //! 8. what is asked for: the model or the agent, in the route's list and in the key's (403)
 //! 9. how often and how much is in use already, by key and by identity (429, 503)
 //!
-//! What a call has in the store ([`Grant::call`]) is asked after that, before anything is dialled.
+//! What a call has in the store ([`Grant::call`]) is asked after that, before anything is dialled, and
+//! an activity is held against the token of the Bot Connector when its body is there ([`Grant::bind`]).
 //!
 //! `tonegate explain` runs the same checks and tells what each found ([`Told`]).
 //!

@@ -1,4 +1,8 @@
-//! The bot gateway: whom the Bot Connector speaks for, before a private application hears it.
+//! What stands in front of a private application: requests reach it only with an identity that nobody
+//! but the edge has written, and without what it is not to see.
+//!
+//! [`rewrite`] and [`pii`] are pure: a request in, a request or a refusal out. [`roles`] knows whom
+//! somebody may see. [`Bot`] is about activities:
 //!
 //! ```text
 //! Bot Connector ── activity ──▶ admission: its token ──▶ bind: is it this activity's, and whose
@@ -11,8 +15,12 @@
 //! Not here: HTTP (`listener`), the token and what it proves (`admission`), what goes to the connector
 //! (`upstream`).
 
+pub mod body;
+mod json;
 mod keep;
 mod notify;
+pub mod pii;
+pub mod rewrite;
 pub mod roles;
 mod wish;
 

@@ -18,6 +18,7 @@ use crate::store::{About, Note, Store};
 use crate::upstream::Unusable;
 use crate::upstream::directory::{Directory, Entry};
 use crate::upstream::graph::Graph;
+use crate::upstream::identity::Identity;
 
 /// What somebody is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +105,19 @@ impl Roles {
             cache: settings.cache,
             store: store.clone(),
         }))
+    }
+
+    /// The edge's own identity at Graph, if that is asked; whoever owns this must run it.
+    pub fn identity(&self) -> Option<Arc<Identity>> {
+        match &self.by {
+            By::Graph(graph) => Some(graph.identity()),
+            By::Directory(_) | By::Store => None,
+        }
+    }
+
+    /// Whether ids are those of Entra.
+    pub fn is_by_entra(&self) -> bool {
+        matches!(self.by, By::Graph(_))
     }
 
     /// Who somebody is.

@@ -50,6 +50,8 @@ mod tests {
     fn c23_only_the_very_words_are_a_wish() {
         let route = BotRoute {
             pass: Vec::new(),
+            pii: None,
+            scope: false,
             assert: None,
             refusal: None,
             quiet: vec!["stop notifications".to_owned(), "détente".to_owned()],

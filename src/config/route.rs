@@ -6,6 +6,8 @@ use http::{HeaderName, Method};
 use ipnet::IpNet;
 
 use super::phone::{Bridge, Phone};
+use super::pii::Pii;
+use super::rewrite::{Names, Rewrite};
 use super::upstream::Kind;
 use super::{Model, RouteLimits};
 use crate::ids::CallId;
@@ -109,10 +111,16 @@ pub enum RouteKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Http {
     pub methods: Vec<Method>,
-    /// Headers of clients that go on, beside those that say what is sent and what is taken.
-    pub pass: Vec<HeaderName>,
+    /// What becomes of fields that say who asks, and of headers.
+    pub rewrite: Rewrite,
+    /// Where requests say whom they are about; those must be whom the caller may see.
+    pub names: Option<Names>,
+    /// What is taken out of bodies; `None`: nothing.
+    pub pii: Option<Pii>,
     /// Whether WebSockets may be opened.
     pub web_socket: bool,
+    /// Whether the application is told whom the caller may see, and nobody passes who may see nobody.
+    pub scope: bool,
     /// Whom the edge's assertion is for; `None`: none is sent.
     pub assert: Option<String>,
 }
@@ -122,8 +130,12 @@ pub struct Http {
 pub struct BotRoute {
     /// Headers of the connector that go on, beside those that say what is sent and what is taken.
     pub pass: Vec<HeaderName>,
+    /// What is taken out of activities; `None`: nothing, so that they go on as they came.
+    pub pii: Option<Pii>,
     /// Whom the edge's assertion is for; `None`: none is sent.
     pub assert: Option<String>,
+    /// Whether the application is told whom the person may see.
+    pub scope: bool,
     /// What people of other tenants are told; `None`: nothing.
     pub refusal: Option<String>,
     /// What people write who want no more messages that the bot sends of its own accord, and who want

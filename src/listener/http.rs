@@ -20,7 +20,7 @@ use tokio::time::{Instant as Deadline, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::body::Body;
-use super::gateway;
+use super::gateway::{self, inward::Inward};
 use super::head::{self, Held, Unread};
 use super::hop;
 use super::paths::Paths;
@@ -31,6 +31,7 @@ use super::upgrade::{shake, upgrade};
 use super::web::{self, Web};
 use crate::admission::{Admission, Certificate, Peer};
 use crate::bot::Bot;
+use crate::bot::roles::Roles;
 use crate::config::{self, Hops, KnownBy, Limits, Refuse, RouteKind};
 use crate::error::Reason;
 use crate::label::Label;
@@ -69,6 +70,8 @@ pub struct Doors {
     /// What controls calls, if the edge does.
     pub acs: Option<Arc<CallAutomation>>,
     pub bot: Arc<Bot>,
+    /// Knows whom people may see; `None`: applications do.
+    pub roles: Option<Roles>,
     /// Signs what private applications are told.
     pub assertions: Option<Assertions>,
     pub metrics: metrics::Shared,
@@ -95,6 +98,8 @@ pub struct Open {
     pub upstreams: Vec<Arc<Upstream>>,
     /// Who answers, where no session begins.
     pub web: Option<Web>,
+    /// What becomes of requests that go on to a private application.
+    pub inward: Option<Inward>,
     pub metrics: metrics::Route,
     /// For warnings that no upstream could serve.
     pub dial_warnings: Arc<Throttle>,
@@ -432,6 +437,7 @@ mod tests {
             resume: Duration::ZERO,
             acs: None,
             bot: Arc::new(Bot::new(None, (&store, Duration::ZERO), &metrics)),
+            roles: None,
             assertions: None,
             metrics,
             stop: CancellationToken::new(),

@@ -6,7 +6,7 @@ pub mod admin;
 mod body;
 pub mod calls;
 pub mod explain;
-mod gateway;
+pub mod gateway;
 pub mod head;
 mod hop;
 pub mod http;

@@ -52,13 +52,10 @@ pub(super) async fn upgrade(
     };
     let grant = doors.admission.decide(wanted, &mut Told::nobody()).await?;
     let through = match open.route.kind.http() {
-        Some(http) => Some(gateway::through(
-            doors,
-            &head,
-            (&open.route, http),
-            &grant,
-            asked,
-        )?),
+        Some(http) => {
+            let to = (open, &**http);
+            Some(gateway::through(doors, &head, to, &grant, asked).await?)
+        }
         None => None,
     };
     drop(head);

@@ -13,7 +13,8 @@
 //! | `sub` | whom the verified credential names | always |
 //! | `oid`, `tid` | the person and the tenant in Entra | where known |
 //! | `roles` | what they are | always, or empty |
-//! | `scope` | ids in Entra of those whom they may see, a list | where the edge knows them |
+//! | `person` | who they are to the customer, by its own mapping | where there is one |
+//! | `scope` | ids of those whom they may see, a list, themselves among them: `oid`s, or by that mapping | where the route asks for it |
 //! | `conversation`, `channel` | of a bot's activity | where there is one |
 //! | `bsh` | SHA-256 of the body, base64url | where there is a body |
 //!
@@ -22,6 +23,7 @@
 //!
 //! Not here: who may do what, and on which path the keys are published.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -55,8 +57,10 @@ pub struct Claims<'a> {
     pub oid: Option<&'a EntraId>,
     pub tenant: Option<&'a EntraId>,
     pub roles: &'a [&'a str],
-    /// Whom they may see; `None`: that is for the app to decide.
-    pub scope: Option<&'a [EntraId]>,
+    /// Who they are where ids are compared, if that is not Entra's id.
+    pub person: Option<&'a str>,
+    /// Ids of those whom they may see; `None`: that is for the app to decide.
+    pub scope: Option<&'a BTreeSet<String>>,
     pub conversation: Option<&'a str>,
     pub channel: Option<&'a str>,
     /// All of it, as it goes to the app; `None` where there is none or it is not known beforehand.
@@ -138,9 +142,8 @@ impl Assertions {
             oid: claims.oid.map(EntraId::as_str),
             tid: claims.tenant.map(EntraId::as_str),
             roles: claims.roles,
-            scope: claims
-                .scope
-                .map(|ids| ids.iter().map(EntraId::as_str).collect()),
+            person: claims.person,
+            scope: claims.scope,
             conversation: claims.conversation,
             channel: claims.channel,
             bsh: claims.body.map(digest),
@@ -196,7 +199,9 @@ struct Payload<'a> {
     tid: Option<&'a str>,
     roles: &'a [&'a str],
     #[serde(skip_serializing_if = "Option::is_none")]
-    scope: Option<Vec<&'a str>>,
+    person: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<&'a BTreeSet<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     conversation: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -392,7 +397,7 @@ mod tests {
         route: Label,
         oid: EntraId,
         tenant: EntraId,
-        team: Vec<EntraId>,
+        team: BTreeSet<String>,
     }
 
     impl Said {
@@ -402,7 +407,7 @@ mod tests {
                 route: Label::new("bot").unwrap(),
                 oid: id(1).unwrap(),
                 tenant: id(2).unwrap(),
-                team: (3..3 + team).map(|n| id(n).unwrap()).collect(),
+                team: (3..3 + team).map(|n| id(n).unwrap().to_string()).collect(),
             }
         }
 
@@ -414,6 +419,7 @@ mod tests {
                 oid: Some(&self.oid),
                 tenant: Some(&self.tenant),
                 roles: &["manager"],
+                person: None,
                 scope: Some(&self.team),
                 conversation: Some("a:1xyz"),
                 channel: Some("msteams"),

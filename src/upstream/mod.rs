@@ -17,6 +17,7 @@ pub mod fetch;
 pub mod graph;
 mod host;
 pub mod identity;
+mod judge;
 mod relay;
 pub mod tls;
 mod voice_live;
@@ -49,6 +50,7 @@ pub use self::tls::Unusable;
 use self::credential::{Shown, Wallet, Whose};
 use self::host::Host;
 use self::identity::Identity;
+use self::judge::judge;
 
 /// An upgraded connection and what was read beyond its `101`.
 pub struct Dialled {
@@ -384,41 +386,4 @@ pub async fn dial_first(
         }
     }
     Err(last.expect("a route without upstreams does not start"))
-}
-
-fn judge(
-    response: &Response<Incoming>,
-    key: &HeaderValue,
-    subprotocol: Option<&str>,
-) -> Result<(), Failure> {
-    let status = response.status();
-    let (reason, detail) = match status {
-        StatusCode::SWITCHING_PROTOCOLS => {
-            return handshake::verify(response, key, subprotocol).map_err(|_| {
-                Failure::new(
-                    Reason::UpstreamRefused,
-                    "its 101 does not answer our request",
-                )
-            });
-        }
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
-            (Reason::UpstreamUnauthorized, "it refused the credential")
-        }
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-            (Reason::UpstreamBusy, "it is at capacity")
-        }
-        StatusCode::GATEWAY_TIMEOUT | StatusCode::REQUEST_TIMEOUT => {
-            (Reason::UpstreamTimeout, "it ran out of time itself")
-        }
-        _ => (
-            Reason::UpstreamRefused,
-            "it answered something else than 101",
-        ),
-    };
-    Err(Failure {
-        reason,
-        detail,
-        status: Some(status),
-        by_token: false,
-    })
 }

@@ -172,6 +172,10 @@ fn adapt(issued: &Issued, file: &str, path: &str) -> PathBuf {
             "resource" | "url" if table.starts_with("[upstreams.") => text.push_str(&peer),
             "roots" if !line.starts_with('#') => {}
             "sha256" => text.push_str(&format!("sha256 = \"{}\"", Digest::of(KEY).to_hex())),
+            "tenants" if table == "[issuers.connector]" => text.push_str(&format!(
+                "{line}\nmetadata = \"{}/v1/.well-known/openidconfiguration\"\nroots = \"ca.pem\"",
+                issued.provider.base()
+            )),
             "tenants" if line.contains(TENANT) => text.push_str(&format!(
                 "{line}\nauthority = \"{}\"\nroots = \"ca.pem\"",
                 issued.provider.base()

@@ -498,9 +498,10 @@ mod tests {
     }
 
     fn changed(mut claims: Value, name: &str, value: Value) -> Value {
-        match value {
-            Value::Null => drop(claims.as_object_mut().unwrap().remove(name)),
-            value => claims[name] = value,
+        if value.is_null() {
+            claims.as_object_mut().unwrap().remove(name);
+        } else {
+            claims[name] = value;
         }
         claims
     }

@@ -15,7 +15,7 @@ use serde::Deserialize as _;
 use toml::{Table, Value};
 
 pub(super) use self::bot::{Assertion, Bot};
-pub(super) use self::route::{Gate, Route};
+pub(super) use self::route::{FieldRule, Gate, Route};
 pub(super) use self::schema::text as schema;
 pub(super) use self::table::{Acs, Calls, Credential, File, Issuer, Roles, Store, Upstream};
 use super::env::{self, Environment};

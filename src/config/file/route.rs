@@ -88,12 +88,46 @@ pub(in crate::config) struct Route {
     pub pass_headers: Vec<String>,
     pub web_socket: Option<bool>,
     pub assert: Option<String>,
+    pub scope: Option<bool>,
+    #[serde(default)]
+    pub identity: BTreeMap<String, FieldRule>,
+    pub about: Option<About>,
+    pub pii: Option<Pii>,
     /// Of a route of a bot.
     pub refusal: Option<String>,
     pub quiet: Option<Vec<String>>,
     pub speak: Option<Vec<String>>,
     #[serde(default)]
     pub upstreams: Vec<String>,
+}
+
+/// `identity = { engineer_id = "mapped", role = "strip" }` of a route to a private application.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(untagged, deny_unknown_fields)]
+pub(in crate::config) enum FieldRule {
+    Word(String),
+    Table {
+        with: String,
+        #[serde(default)]
+        add: Vec<String>,
+    },
+}
+
+/// `about = { … }`: where requests say whom they are about.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct About {
+    pub fields: Vec<String>,
+    pub paths: Vec<String>,
+    pub required: bool,
+}
+
+/// `pii = { … }`: what is taken out of bodies.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Pii {
+    pub kinds: Vec<String>,
+    pub fields: Vec<String>,
 }
 
 /// `gate = { … }` of a route of calls.

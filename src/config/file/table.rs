@@ -193,6 +193,7 @@ pub(in crate::config) struct Issuer {
     #[serde(default, deserialize_with = "duration")]
     #[schemars(schema_with = "schema::duration")]
     pub leeway: Option<Duration>,
+    #[serde(default)]
     #[schemars(schema_with = "schema::cloud")]
     pub cloud: Option<String>,
     pub require_endorsements: Option<bool>,

@@ -54,9 +54,6 @@ pub(super) fn enter(at: &mut At<'_>, known: &Known<'_>) -> Enter {
 fn ways(at: &mut At<'_>, key: &str, names: &[String], known: &Known<'_>) -> Vec<Way> {
     let mut ways = Vec::new();
     let kind = at.written.kind.as_deref();
-    let calls = matches!(kind, Some("acs-media" | "acs-callback"));
-    let events = kind == Some("event-grid");
-    let bots = kind == Some("bot");
     for name in names {
         let issuer = known.issuers.iter().find(|i| i.name.as_str() == name);
         let way = match (name.as_str(), issuer) {
@@ -82,34 +79,8 @@ fn ways(at: &mut At<'_>, key: &str, names: &[String], known: &Known<'_>) -> Vec<
                 continue;
             }
             ("call", _) => Way::Call,
-            (_, Some(issuer)) if !calls && matches!(issuer.kind, IssuerKind::Acs { .. }) => {
-                let what = format!(
-                    "{name:?} signs for calls, not for callers, and opens routes of kind \
-                     \"acs-media\" and \"acs-callback\" only"
-                );
-                at.add(key, what);
-                continue;
-            }
-            (_, Some(issuer)) if !events && matches!(issuer.kind, IssuerKind::EventGrid { .. }) => {
-                let what = format!(
-                    "{name:?} signs for events, not for callers, and opens routes of kind \
-                     \"event-grid\" only"
-                );
-                at.add(key, what);
-                continue;
-            }
-            (_, Some(issuer))
-                if !bots
-                    && matches!(
-                        issuer.kind,
-                        IssuerKind::Bot { .. } | IssuerKind::BotTenant { .. }
-                    ) =>
-            {
-                let what = format!(
-                    "{name:?} signs for activities of a bot, not for callers, and opens routes of \
-                     kind \"bot\" only"
-                );
-                at.add(key, what);
+            (_, Some(issuer)) if !opens(&issuer.kind, kind) => {
+                at.add(key, format!("{name:?} {}", signs_for(&issuer.kind)));
                 continue;
             }
             (_, Some(issuer)) => Way::Issuer(issuer.name.clone()),
@@ -137,6 +108,33 @@ fn ways(at: &mut At<'_>, key: &str, names: &[String], known: &Known<'_>) -> Vec<
         }
     }
     ways
+}
+
+/// Whether tokens of an issuer may open routes of a kind.
+fn opens(issuer: &IssuerKind, kind: Option<&str>) -> bool {
+    match issuer {
+        IssuerKind::Entra { .. } | IssuerKind::Oidc { .. } => true,
+        IssuerKind::Acs { .. } => matches!(kind, Some("acs-media" | "acs-callback")),
+        IssuerKind::EventGrid { .. } => kind == Some("event-grid"),
+        IssuerKind::Bot { .. } | IssuerKind::BotTenant { .. } => kind == Some("bot"),
+    }
+}
+
+/// Why they do not.
+fn signs_for(issuer: &IssuerKind) -> &'static str {
+    match issuer {
+        IssuerKind::Acs { .. } => {
+            "signs for calls, not for callers, and opens routes of kind \"acs-media\" and \
+             \"acs-callback\" only"
+        }
+        IssuerKind::EventGrid { .. } => {
+            "signs for events, not for callers, and opens routes of kind \"event-grid\" only"
+        }
+        IssuerKind::Bot { .. } | IssuerKind::BotTenant { .. } => {
+            "signs for activities of a bot, not for callers, and opens routes of kind \"bot\" only"
+        }
+        IssuerKind::Entra { .. } | IssuerKind::Oidc { .. } => "signs for callers",
+    }
 }
 
 pub(super) fn accept(at: &mut At<'_>) -> Vec<Place> {

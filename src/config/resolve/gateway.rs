@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use http::{HeaderName, Method};
+use http::Method;
 
+use super::inward;
 use super::route::{At, Known};
 use crate::config::{BotRoute, Dtmf, Http, IssuerKind, Place, Refuse, Route, RouteKind, Way};
 
@@ -15,37 +16,6 @@ const METHODS: [Method; 6] = [
     Method::PUT,
     Method::PATCH,
     Method::DELETE,
-];
-/// Headers that never go on: what the connection is about, who asks and how that is proven, and what
-/// the edge writes itself.
-const OWN: [&str; 20] = [
-    "host",
-    "connection",
-    "keep-alive",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-    "content-length",
-    "expect",
-    "authorization",
-    "api-key",
-    "cookie",
-    "proxy-authorization",
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-proto",
-    "x-real-ip",
-    "origin",
-    "via",
-];
-const OWN_PREFIXES: [&str; 5] = [
-    "x-tonegate-",
-    "x-ms-client-principal",
-    "x-ms-token-",
-    "sec-websocket-",
-    "proxy-",
 ];
 
 /// What people write who want to hear nothing, or something again, where nothing else is said.
@@ -74,10 +44,21 @@ pub(super) fn http(at: &mut At<'_>) -> RouteKind {
     if written.methods.is_none() {
         methods = METHODS.to_vec();
     }
+    let rewrite = inward::rewrite(at);
+    let names = inward::names(at, &rewrite);
+    if names.is_some() && written.scope != Some(true) {
+        at.add(
+            "about",
+            "needs scope = true: it is compared with whom the caller may see",
+        );
+    }
     RouteKind::Http(Arc::new(Http {
         methods,
-        pass: pass(at),
+        names,
+        rewrite,
+        pii: inward::pii(at),
         web_socket: written.web_socket.unwrap_or(false),
+        scope: written.scope.unwrap_or(false),
         assert: written.assert.clone(),
     }))
 }
@@ -86,8 +67,10 @@ pub(super) fn http(at: &mut At<'_>) -> RouteKind {
 pub(super) fn bot(at: &mut At<'_>, known: &Known<'_>) -> RouteKind {
     let written = at.written;
     RouteKind::Bot(Arc::new(BotRoute {
-        pass: pass(at),
+        pass: inward::pass(at),
+        pii: inward::pii(at),
         assert: written.assert.clone(),
+        scope: written.scope.unwrap_or(false),
         refusal: written.refusal.clone(),
         quiet: words(at, ("quiet", QUIET), written.quiet.as_deref(), known),
         speak: words(at, ("speak", SPEAK), written.speak.as_deref(), known),
@@ -171,26 +154,6 @@ pub(super) fn notify(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
     }
 }
 
-/// Headers that go on beside the usual ones.
-fn pass(at: &mut At<'_>) -> Vec<HeaderName> {
-    let mut pass = Vec::new();
-    for name in &at.written.pass_headers {
-        let lower = name.to_ascii_lowercase();
-        let own = OWN.contains(&lower.as_str())
-            || OWN_PREFIXES.iter().any(|start| lower.starts_with(start));
-        match HeaderName::try_from(name) {
-            _ if own => {
-                let what =
-                    format!("{name:?} goes no further: it is the edge's to read or to write");
-                at.add("pass_headers", what);
-            }
-            Ok(name) => pass.push(name),
-            Err(_) => at.add("pass_headers", format!("{name:?} is not a header")),
-        }
-    }
-    pass
-}
-
 /// What has no use, and who may enter.
 pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
     let written = at.written;
@@ -217,8 +180,27 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
         ("quiet", written.quiet.is_some(), bot.is_some(), "\"bot\""),
         ("speak", written.speak.is_some(), bot.is_some(), "\"bot\""),
         (
+            "identity",
+            !written.identity.is_empty(),
+            http.is_some(),
+            "\"http\"",
+        ),
+        ("about", written.about.is_some(), http.is_some(), "\"http\""),
+        (
+            "pii",
+            written.pii.is_some(),
+            http.is_some() || bot.is_some(),
+            "\"http\" or \"bot\"",
+        ),
+        (
             "pass_headers",
             !written.pass_headers.is_empty(),
+            http.is_some() || bot.is_some(),
+            "\"http\" or \"bot\"",
+        ),
+        (
+            "scope",
+            written.scope.is_some(),
             http.is_some() || bot.is_some(),
             "\"http\" or \"bot\"",
         ),
@@ -243,6 +225,9 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
     }
     if audience.is_some() && known.file.assertion.is_none() {
         at.add("assert", "needs [assertion], which says with what to sign");
+    }
+    if written.scope == Some(true) && known.file.roles.is_none() {
+        at.add("scope", "needs [roles], which says whom somebody may see");
     }
     if written.refusal.is_some() && known.file.bot.is_none() {
         at.add(

@@ -12,6 +12,7 @@ mod gate;
 mod gateway;
 mod graph;
 mod hop;
+mod inward;
 mod issuer;
 mod network;
 mod origin;

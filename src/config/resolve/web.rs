@@ -117,14 +117,11 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
                 (Way::Key | Way::Certificate, _) => true,
                 // What is wrong with it has been told.
                 (Way::Issuer(_), None) => true,
-                (Way::Issuer(_), Some(issuer)) => match &issuer.kind {
-                    IssuerKind::EventGrid { .. } => true,
-                    IssuerKind::Entra { .. } => !issuer.clients.is_empty(),
-                    IssuerKind::Oidc { .. }
-                    | IssuerKind::Acs { .. }
-                    | IssuerKind::Bot { .. }
-                    | IssuerKind::BotTenant { .. } => false,
-                },
+                (Way::Issuer(_), Some(issuer)) => {
+                    let entra = matches!(issuer.kind, IssuerKind::Entra { .. });
+                    let named = entra && !issuer.clients.is_empty();
+                    named || matches!(issuer.kind, IssuerKind::EventGrid { .. })
+                }
                 (Way::EasyAuth | Way::Call | Way::Anyone, _) => false,
             };
             if !ways.iter().all(fits) {

@@ -111,21 +111,24 @@ async fn take(
             return Ok(Response::new(Body::from(Full::<Bytes>::default())));
         }
     };
-    let mut headers = super::inward::headers(head, &bot.pass, asked);
-    let whom = Whom::of_activity(&grant, &caller);
-    whom.tell(
-        doors,
-        (&open.route, bot.assert.as_deref()),
-        Some(&body),
-        &mut headers,
-    )?;
+    let mut whom = Whom::of_activity(&grant, &caller);
+    // What happens by itself is nobody's doing, and shows nobody anything.
+    if bot.scope && caller.user().is_some() {
+        whom.find_scope(doors).await?;
+    }
+    let mut passed = super::inward(open)?.pass((head, body), &open.route, &whom, asked)?;
+    let audience = bot.assert.as_deref();
+    let body = Some(&*passed.body);
+    whom.tell(doors, (&open.route, audience), body, &mut passed.headers)?;
+    // It was read as this, whatever charset it came with.
     let json = HeaderValue::from_static("application/json; charset=utf-8");
-    headers.insert(header::CONTENT_TYPE, json);
+    passed.headers.insert(header::CONTENT_TYPE, json);
     let asking = Asking {
         method: Method::POST,
+        // An activity says what it says in its body.
         target: head.uri.path().to_owned(),
-        headers,
-        body,
+        headers: passed.headers,
+        body: passed.body,
     };
     super::ask(doors, open, (grant, permit), asked, asking).await
 }

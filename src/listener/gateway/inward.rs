@@ -1,45 +1,118 @@
 //! What of a client's request goes on: what it asks for and in which form, and nothing that says who
 //! it is. That the edge says.
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header, request};
 
+use super::told::Whom;
 use crate::admission;
-use crate::config::{Place, Route};
+use crate::bot::body::Denied;
+use crate::bot::pii::Filter;
+use crate::bot::rewrite::{Names, Request, Rewrite};
+use crate::config::rewrite as config;
+use crate::config::{BotRoute, Http, Place, Route, RouteKind};
+use crate::error::Reason;
 use crate::listener::http::Asked;
+use crate::listener::refusal::Refusal;
 
-/// Headers that go on from any client.
-const PASS: [HeaderName; 20] = [
-    header::ACCEPT,
-    header::ACCEPT_LANGUAGE,
-    header::CONTENT_TYPE,
-    header::CONTENT_ENCODING,
-    header::CONTENT_LANGUAGE,
-    header::CACHE_CONTROL,
-    header::IF_MATCH,
-    header::IF_NONE_MATCH,
-    header::IF_MODIFIED_SINCE,
-    header::IF_UNMODIFIED_SINCE,
-    header::IF_RANGE,
-    header::RANGE,
-    header::USER_AGENT,
-    HeaderName::from_static("last-event-id"),
-    HeaderName::from_static("prefer"),
-    HeaderName::from_static("idempotency-key"),
-    HeaderName::from_static("traceparent"),
-    HeaderName::from_static("tracestate"),
-    HeaderName::from_static("x-request-id"),
-    HeaderName::from_static("x-correlation-id"),
-];
-
-/// Headers for the application.
-pub(super) fn headers(head: &request::Parts, pass: &[HeaderName], asked: Asked<'_>) -> HeaderMap {
-    let mut inward = HeaderMap::new();
-    for name in PASS.iter().chain(pass) {
-        for value in head.headers.get_all(name) {
-            inward.append(name.clone(), value.clone());
+impl From<Denied> for Refusal {
+    fn from(denied: Denied) -> Refusal {
+        let refusal = Refusal::new(denied.reason, denied.detail);
+        Refusal {
+            status: denied.status.unwrap_or(refusal.status),
+            ..refusal
         }
     }
-    // Whoever is behind the edge has no other way to know.
+}
+
+/// What becomes of the requests of one route.
+pub struct Inward {
+    rewrite: Rewrite,
+    names: Option<Names>,
+    filter: Option<Filter>,
+}
+
+/// A request as it goes on.
+pub(super) struct Passed {
+    /// Path and query.
+    pub(super) target: String,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+impl Inward {
+    /// `None`: nothing of the route's requests goes on.
+    pub fn new(kind: &RouteKind) -> Option<Inward> {
+        if let Some(http) = kind.http() {
+            return Some(Inward::of_http(http));
+        }
+        kind.bot().map(|bot| Inward::of_bot(bot))
+    }
+
+    fn of_http(http: &Http) -> Inward {
+        Inward {
+            rewrite: Rewrite::new(&http.rewrite),
+            names: http.names.as_ref().map(Names::new),
+            filter: http.pii.as_ref().map(Filter::new),
+        }
+    }
+
+    fn of_bot(bot: &BotRoute) -> Inward {
+        Inward {
+            rewrite: Rewrite::new(&config::Rewrite {
+                fields: Vec::new(),
+                pass: bot.pass.clone(),
+            }),
+            names: None,
+            filter: bot.pii.as_ref().map(Filter::new),
+        }
+    }
+
+    /// Rewrites a request by what is known of who asks, and refuses one that is about somebody whom
+    /// they may not see.
+    pub(super) fn pass(
+        &self,
+        (head, body): (&request::Parts, Bytes),
+        route: &Route,
+        whom: &Whom<'_>,
+        asked: Asked<'_>,
+    ) -> Result<Passed, Refusal> {
+        let values = whom.values();
+        let path = head.uri.path();
+        let query = self.rewrite.query(&query(head, route), &values)?;
+        let mut headers = self.rewrite.headers(&head.headers, &values)?;
+        let body = self.rewrite.body(&head.headers, body, &values)?;
+        if let Some(names) = &self.names {
+            let about = names.find(&Request {
+                path,
+                query: &query,
+                headers: &head.headers,
+                body: &body,
+            })?;
+            if about.is_some_and(|id| !whom.may_see(id.as_str())) {
+                let detail = "the request is about somebody whom the caller may not see";
+                return Err(Refusal::new(Reason::Forbidden, detail));
+            }
+        }
+        let body = match &self.filter {
+            Some(filter) if !body.is_empty() => filter.body(&head.headers, body)?.body,
+            Some(_) | None => body,
+        };
+        forwarded(head, asked, &mut headers);
+        let target = match query.as_str() {
+            "" => path.to_owned(),
+            query => format!("{path}?{query}"),
+        };
+        Ok(Passed {
+            target,
+            headers,
+            body,
+        })
+    }
+}
+
+/// Where the request came from: whoever is behind the edge has no other way to know.
+fn forwarded(head: &request::Parts, asked: Asked<'_>, headers: &mut HeaderMap) {
     let client = asked.peer.ip.to_canonical().to_string();
     let told = [
         ("x-forwarded-for", HeaderValue::try_from(client).ok()),
@@ -47,26 +120,27 @@ pub(super) fn headers(head: &request::Parts, pass: &[HeaderName], asked: Asked<'
         ("x-forwarded-host", head.headers.get(header::HOST).cloned()),
     ];
     for (name, value) in told {
-        inward.extend(value.map(|value| (HeaderName::from_static(name), value)));
+        headers.extend(value.map(|value| (HeaderName::from_static(name), value)));
     }
-    inward
 }
 
-/// Path and query for the application, without the credentials that the edge took out of the query.
+/// Path and query as they came, without the credentials that the edge took out of the query.
 pub(in crate::listener) fn target(head: &request::Parts, route: &Route) -> String {
     let path = head.uri.path();
-    let Some(query) = head.uri.query() else {
-        return path.to_owned();
-    };
+    match query(head, route).as_str() {
+        "" => path.to_owned(),
+        query => format!("{path}?{query}"),
+    }
+}
+
+/// The query without the credentials that the edge took out of it.
+fn query(head: &request::Parts, route: &Route) -> String {
+    let query = head.uri.query().unwrap_or_default();
     if !route.accept.contains(&Place::Query) {
-        return format!("{path}?{query}");
+        return query.to_owned();
     }
     let left = query
         .split('&')
         .filter(|pair| !admission::is_credential(pair));
-    let left: Vec<_> = left.collect();
-    match left.as_slice() {
-        [] => path.to_owned(),
-        left => format!("{path}?{}", left.join("&")),
-    }
+    left.collect::<Vec<_>>().join("&")
 }

@@ -9,17 +9,19 @@
 //! keeps nobody waiting but the edge. An answer is passed on piece by piece.
 
 pub(super) mod activity;
-mod inward;
+pub mod inward;
 pub(super) mod notify;
 mod path;
 mod told;
 
 use std::time::Instant;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request};
 use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
 
+use self::inward::{Inward, Passed};
 use self::told::Whom;
 use super::body::{Body, Streamed};
 use super::http::{Asked, Doors, Open};
@@ -126,16 +128,27 @@ async fn pass_on(
     let permit = permit(doors)?;
     let limits = open.route.limits.over(doors.limits);
     let body = whole(body, limits.client_message).await?;
-    let mut headers = inward::headers(head, &http.pass, asked);
+    let mut whom = Whom::of(&grant);
+    if http.scope {
+        whom.find_scope(doors).await?;
+    }
+    let inward = inward(open)?;
+    let mut passed = inward.pass((head, body), &open.route, &whom, asked)?;
     let audience = http.assert.as_deref();
-    Whom::of(&grant).tell(doors, (&open.route, audience), Some(&body), &mut headers)?;
+    let body = Some(&*passed.body);
+    whom.tell(doors, (&open.route, audience), body, &mut passed.headers)?;
     let asking = Asking {
         method: head.method.clone(),
-        target: inward::target(head, &open.route),
-        headers,
-        body,
+        target: passed.target,
+        headers: passed.headers,
+        body: passed.body,
     };
     ask(doors, open, (grant, permit), asked, asking).await
+}
+
+fn inward(open: &Open) -> Result<&Inward, Refusal> {
+    let nothing = Refusal::new(Reason::Internal, "nothing goes on from here");
+    open.inward.as_ref().ok_or(nothing)
 }
 
 /// Asks the application, and answers with what it says.
@@ -180,37 +193,40 @@ async fn ask(
 }
 
 /// What of an upgrade goes on to the application.
-pub(super) struct Inward {
-    target: String,
-    headers: HeaderMap,
+pub(super) struct Upgrading {
+    passed: Passed,
     subprotocol: Option<HeaderValue>,
 }
 
-impl Inward {
+impl Upgrading {
     pub(super) fn show(&self) -> Through<'_> {
         Through {
-            target: &self.target,
-            headers: &self.headers,
+            target: &self.passed.target,
+            headers: &self.passed.headers,
             subprotocol: self.subprotocol.as_ref(),
         }
     }
 }
 
 /// Judges an upgrade, and takes what of it goes on.
-pub(super) fn through(
+pub(super) async fn through(
     doors: &Doors,
     head: &request::Parts,
-    (route, http): (&Route, &Http),
+    (open, http): (&Open, &Http),
     grant: &Grant,
     asked: Asked<'_>,
-) -> Result<Inward, Refusal> {
+) -> Result<Upgrading, Refusal> {
     path::judge(head.uri.path()).map_err(|detail| Refusal::new(Reason::BadRequest, detail))?;
-    let mut headers = inward::headers(head, &http.pass, asked);
-    Whom::of(grant).tell(doors, (route, http.assert.as_deref()), None, &mut headers)?;
-    headers.remove(header::CONTENT_TYPE);
-    Ok(Inward {
-        target: inward::target(head, route),
-        headers,
+    let mut whom = Whom::of(grant);
+    if http.scope {
+        whom.find_scope(doors).await?;
+    }
+    let route = &open.route;
+    let mut passed = inward(open)?.pass((head, Bytes::new()), route, &whom, asked)?;
+    let audience = http.assert.as_deref();
+    whom.tell(doors, (route, audience), None, &mut passed.headers)?;
+    Ok(Upgrading {
+        passed,
         subprotocol: admission::subprotocol(&head.headers, &route.subprotocols)?,
     })
 }

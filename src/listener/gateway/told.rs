@@ -7,6 +7,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::admission::Grant;
 use crate::admission::bot::BotCaller;
+use crate::bot::rewrite::Values;
+use crate::bot::roles::{Roles, Standing};
 use crate::config::Route;
 use crate::error::Reason;
 use crate::ids::EntraId;
@@ -25,6 +27,8 @@ pub(super) struct Whom<'a> {
     user: Option<EntraId>,
     conversation: Option<&'a str>,
     channel: Option<&'a str>,
+    /// Whom they may see, where the application is told.
+    standing: Option<Standing>,
 }
 
 impl<'a> Whom<'a> {
@@ -37,6 +41,7 @@ impl<'a> Whom<'a> {
             user: person.map(|(_, user)| user),
             conversation: None,
             channel: None,
+            standing: None,
         }
     }
 
@@ -49,7 +54,35 @@ impl<'a> Whom<'a> {
             user: caller.user().cloned(),
             conversation: Some(&reference.conversation),
             channel: Some(&reference.channel),
+            standing: None,
         }
+    }
+
+    /// Finds out whom they may see. Whoever is nobody sees nobody.
+    pub(super) async fn find_scope(&mut self, doors: &Doors) -> Result<(), Refusal> {
+        let nobody = |detail| Refusal::new(Reason::Forbidden, detail);
+        let (Some(tenant), Some(user)) = (&self.tenant, &self.user) else {
+            return Err(nobody("the credential is no person's of Entra"));
+        };
+        let roles = doors.roles.as_ref();
+        let roles = roles.ok_or(nobody("nobody knows whom this person may see"))?;
+        self.standing = Some(roles.standing(tenant, user).await?);
+        Ok(())
+    }
+
+    /// What fields that say who asks are to say.
+    pub(super) fn values(&self) -> Values<'_> {
+        let standing = self.standing.as_ref();
+        Values {
+            user: self.user.as_ref().map(EntraId::as_str),
+            tenant: self.tenant.as_ref().map(EntraId::as_str),
+            mapped: standing.map(|standing| standing.id.as_str()),
+        }
+    }
+
+    pub(super) fn may_see(&self, id: &str) -> bool {
+        let standing = self.standing.as_ref();
+        standing.is_some_and(|standing| standing.may_see(id))
     }
 
     /// Writes it; clients' headers of these names are never among those that go on.
@@ -67,14 +100,18 @@ impl<'a> Whom<'a> {
         let (Some(audience), Some(assertions)) = (audience, &doors.assertions) else {
             return Ok(());
         };
+        let role = self.standing.as_ref().map(|standing| standing.role.word());
+        let person = self.standing.as_ref().map(|standing| standing.id.as_str());
+        let by_entra = doors.roles.as_ref().is_some_and(Roles::is_by_entra);
         let claims = Claims {
             audience,
             route: &route.name,
             subject: &self.subject,
             oid: self.user.as_ref(),
             tenant: self.tenant.as_ref(),
-            roles: &[],
-            scope: None,
+            roles: role.as_slice(),
+            person: person.filter(|_| !by_entra),
+            scope: self.standing.as_ref().map(|standing| &standing.sees),
             conversation: self.conversation,
             channel: self.channel,
             body: body.filter(|body| !body.is_empty()),

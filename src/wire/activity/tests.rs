@@ -414,24 +414,22 @@ fn s34_depth_and_numbers_of_members_are_bounded() {
 /// A value written with its members in an order of `pick`'s choice, and white space between.
 fn written(value: &Value, pick: &mut impl FnMut(usize) -> usize) -> String {
     let blank = |pick: &mut dyn FnMut(usize) -> usize| " \t\r\n"[..pick(5)].to_owned();
-    match value {
-        Value::Object(object) => {
-            let mut members: Vec<(&String, &Value)> = object.iter().collect();
-            let mut out = String::from("{");
-            while !members.is_empty() {
-                let (name, value) = members.remove(pick(members.len()));
-                let comma = if members.is_empty() { "" } else { "," };
-                let (before, behind) = (blank(pick), blank(pick));
-                let value = written(value, pick);
-                out.push_str(&format!(
-                    "{before}\"{name}\"{behind}:{before}{value}{behind}{comma}"
-                ));
-            }
-            out.push('}');
-            out
-        }
-        other => other.to_string(),
+    let Value::Object(object) = value else {
+        return value.to_string();
+    };
+    let mut members: Vec<(&String, &Value)> = object.iter().collect();
+    let mut out = String::from("{");
+    while !members.is_empty() {
+        let (name, value) = members.remove(pick(members.len()));
+        let comma = if members.is_empty() { "" } else { "," };
+        let (before, behind) = (blank(pick), blank(pick));
+        let value = written(value, pick);
+        out.push_str(&format!(
+            "{before}\"{name}\"{behind}:{before}{value}{behind}{comma}"
+        ));
     }
+    out.push('}');
+    out
 }
 
 proptest! {

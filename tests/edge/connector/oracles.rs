@@ -87,102 +87,47 @@ impl Cases<'_> {
     }
 }
 
-/// The table of PROTOCOLS 7.1.
-async fn connectors(cases: &mut Cases<'_>) {
-    let good = cases.bot.mint();
+/// The table of PROTOCOLS 7.1: what tokens of the connector say.
+async fn claims(cases: &mut Cases<'_>) {
     let now = cases.now;
-    cases.token("valid", "+++", &good).await;
-    cases
-        .token(
-            "expired by 295 s",
-            "+++",
-            &good.clone().with("exp", now - 295),
-        )
-        .await;
-    cases
-        .token(
-            "valid in 295 s",
-            "+++",
-            &good.clone().with("nbf", now + 295),
-        )
-        .await;
-    cases
-        .token(
-            "expired by 310 s",
-            "---",
-            &good.clone().with("exp", now - 310),
-        )
-        .await;
-    cases
-        .token(
-            "valid in 310 s",
-            "---",
-            &good.clone().with("nbf", now + 310),
-        )
-        .await;
-    cases
-        .token("another aud", "---", &good.clone().with("aud", TENANT))
-        .await;
-    cases
-        .token(
-            "aud in upper case",
-            "-+-",
-            &good.clone().with("aud", APP.to_uppercase()),
-        )
-        .await;
-    cases
-        .token(
-            "aud as a list",
-            "---",
-            &good.clone().with("aud", json!([APP])),
-        )
-        .await;
-    let service = |url: &str| good.clone().with("serviceurl", url);
-    let emea = "https://smba.trafficmanager.net/emea/";
-    cases.token("another service", "-+-", &service(emea)).await;
-    cases
-        .token(
-            "the service in another case",
-            "-+-",
-            &service("https://smba.trafficmanager.net/AMER/"),
-        )
-        .await;
-    let without = good.clone().without("serviceurl");
-    cases.token("no service", "-+-", &without).await;
-    // Only ours takes the spelling of the documentation for the one of the tokens.
-    cases
-        .token(
-            "serviceUrl for serviceurl",
-            "-++",
-            &without.with("serviceUrl", SERVICE),
-        )
-        .await;
-    cases
-        .token(
-            "serviceUrl and serviceurl that differ",
-            "++-",
-            &good.clone().with("serviceUrl", emea),
-        )
-        .await;
-    cases
-        .token(
-            "another iss",
-            "---",
-            &good.clone().with("iss", "https://api.botframework.us"),
-        )
-        .await;
+    let emea = json!("https://smba.trafficmanager.net/emea/");
+    let upper = json!("https://smba.trafficmanager.net/AMER/");
+    let us_gov = json!("https://api.botframework.us");
+    let rows = [
+        ("valid", "+++", "exp", json!(now + 3600)),
+        ("expired by 295 s", "+++", "exp", json!(now - 295)),
+        ("valid in 295 s", "+++", "nbf", json!(now + 295)),
+        ("expired by 310 s", "---", "exp", json!(now - 310)),
+        ("valid in 310 s", "---", "nbf", json!(now + 310)),
+        ("another aud", "---", "aud", json!(TENANT)),
+        ("aud in upper case", "-+-", "aud", json!(APP.to_uppercase())),
+        ("aud as a list", "---", "aud", json!([APP])),
+        ("another service", "-+-", "serviceurl", emea.clone()),
+        ("the service in upper case", "-+-", "serviceurl", upper),
+        ("no service", "-+-", "serviceurl", Value::Null),
+        ("two services", "++-", "serviceUrl", emea),
+        ("another iss", "---", "iss", us_gov),
+    ];
+    for (what, expected, name, value) in rows {
+        let mint = cases.bot.mint().with(name, value);
+        cases.token(what, expected, &mint).await;
+    }
+    // The spelling of the documentation, which tokens do not have.
+    let other = cases.bot.mint().without("serviceurl");
+    let other = other.with("serviceUrl", SERVICE);
+    cases.token("serviceUrl", "-++", &other).await;
+}
+
+/// How they are signed and shown.
+async fn signatures(cases: &mut Cases<'_>) {
+    let good = cases.bot.mint();
     let unknown = Mint {
         header: json!({"kid": "unknown"}),
         ..good.clone()
     };
     cases.token("an unknown kid", "---", &unknown).await;
-    cases
-        .token(
-            "by a key of Entra",
-            "---",
-            &by(KeyChoice::Signing, good.clone()),
-        )
-        .await;
+    let foreign = by(KeyChoice::Signing, good.clone());
+    cases.token("by a key of Entra", "---", &foreign).await;
     let secret = cases.bot.provider.connector_pem().into_bytes();
     for (what, algorithm) in [
         ("none", Algorithm::None),
@@ -196,67 +141,38 @@ async fn connectors(cases: &mut Cases<'_>) {
         };
         cases.token(what, "---", &mint).await;
     }
-    let body = message().to_string();
     let token = cases.bot.provider.mint(&good);
-    // The scheme is in any case (RFC 9110, section 11.1).
-    cases
-        .add(
-            "bearer",
-            "-++",
-            Some(format!("bearer {token}")),
-            body.clone(),
-        )
-        .await;
-    cases
-        .add("no scheme", "---", Some(token), body.clone())
-        .await;
-    cases.add("no token", "---", None, body).await;
+    for (what, expected, header) in [
+        // The scheme is in any case (RFC 9110, section 11.1).
+        ("bearer", "-++", Some(format!("bearer {token}"))),
+        ("no scheme", "---", Some(token)),
+        ("no token", "---", None),
+    ] {
+        let body = message().to_string();
+        cases.add(what, expected, header, body).await;
+    }
 }
 
 /// Tokens of Entra for a bot of one tenant.
 async fn entras(cases: &mut Cases<'_>) {
-    cases.token("Entra's", "-++", &of_entra()).await;
-    cases
-        .token(
-            "Entra's without a service",
-            "-+-",
-            &of_entra().without("serviceurl"),
-        )
-        .await;
-    cases
-        .token(
-            "Entra's for another application",
-            "-+-",
-            &of_entra().with("appid", APP),
-        )
-        .await;
-    cases
-        .token(
-            "Entra's with another tid",
-            "---",
-            &of_entra().with("tid", OTHER_TENANT),
-        )
-        .await;
-    let issuer = |tenant: &str| format!("https://sts.windows.net/{tenant}/");
-    let other = of_entra()
-        .with("tid", OTHER_TENANT)
-        .with("iss", issuer(OTHER_TENANT));
-    cases
-        .token("Entra's of another tenant", "-+-", &other)
-        .await;
-    cases
-        .token(
-            "Entra's by the connector's key",
-            "---",
-            &by(KeyChoice::Connector, of_entra()),
-        )
-        .await;
     let emulator = "d6d49420-f39b-4df7-a1dc-d59a935871db";
-    let emulator = of_entra()
-        .with("tid", emulator)
-        .with("iss", issuer(emulator))
-        .with("appid", APP);
-    cases.token("an emulator's", "++-", &emulator).await;
+    let of = |tenant: &str| {
+        let issuer = format!("https://sts.windows.net/{tenant}/");
+        of_entra().with("tid", tenant).with("iss", issuer)
+    };
+    let without = of_entra().without("serviceurl");
+    let foreign = by(KeyChoice::Connector, of_entra());
+    for (what, expected, mint) in [
+        ("Entra's", "-++", of_entra()),
+        ("without a service", "-+-", without),
+        ("another application", "-+-", of_entra().with("appid", APP)),
+        ("another tid", "---", of_entra().with("tid", OTHER_TENANT)),
+        ("of another tenant", "-+-", of(OTHER_TENANT)),
+        ("by the connector's key", "---", foreign),
+        ("an emulator's", "++-", of(emulator).with("appid", APP)),
+    ] {
+        cases.token(what, expected, &mint).await;
+    }
 }
 
 /// Activities that come with a good token. Nobody but the edge looks at them.
@@ -282,62 +198,36 @@ async fn activities(cases: &mut Cases<'_>) {
         ("a trailing dot", "https://smba.trafficmanager.net./amer/"),
         ("plain text", "http://smba.trafficmanager.net/amer/"),
     ] {
-        cases
-            .body(what, "++-", &with("/serviceUrl", json!(url)))
-            .await;
+        let body = with("/serviceUrl", json!(url));
+        cases.body(what, "++-", &body).await;
     }
-    let other = json!(OTHER_TENANT);
-    cases
-        .body(
-            "two tenants",
-            "++-",
-            &with("/conversation/tenantId", other.clone()),
-        )
-        .await;
-    let mut elsewhere = with("/conversation/tenantId", other.clone());
-    elsewhere["channelData"]["tenant"]["id"] = other;
-    cases.body("another tenant", "++-", &elsewhere).await;
-    cases
-        .body(
-            "one word on the tenant",
-            "+++",
-            &with("/channelData", Value::Null),
-        )
-        .await;
-    cases
-        .body(
-            "nobody of Entra",
-            "++-",
-            &with("/from", json!({"id": "29:1abc"})),
-        )
-        .await;
+    let mut elsewhere = with("/conversation/tenantId", json!(OTHER_TENANT));
+    elsewhere["channelData"]["tenant"]["id"] = json!(OTHER_TENANT);
     let mut update = with("/from", json!({"id": "29:1abc"}));
     update["type"] = json!("conversationUpdate");
-    cases
-        .body("an update by nobody of Entra", "+++", &update)
-        .await;
-    cases
-        .body("a webchat", "+++", &with("/channelId", json!("webchat")))
-        .await;
-    cases
-        .body(
-            "a channel of nobody",
-            "-+-",
-            &with("/channelId", json!("nobody")),
-        )
-        .await;
+    let two = with("/conversation/tenantId", json!(OTHER_TENANT));
+    let nobody = with("/from", json!({"id": "29:1abc"}));
+    let one_word = with("/channelData", Value::Null);
+    let webchat = with("/channelId", json!("webchat"));
+    let nowhere = with("/channelId", json!("nowhere"));
+    for (what, expected, body) in [
+        ("two tenants", "++-", two),
+        ("another tenant", "++-", elsewhere),
+        ("one word on the tenant", "+++", one_word),
+        ("nobody of Entra", "++-", nobody),
+        ("an update by nobody of Entra", "+++", update),
+        ("webchat", "+++", webchat),
+        ("a channel that no key is endorsed for", "-+-", nowhere),
+    ] {
+        cases.body(what, expected, &body).await;
+    }
     // Whoever comes later is who speaks, to the app behind us.
     let good = message().to_string();
-    let victim = "00000000-0000-4000-8000-00000000dead";
-    let twice = format!(
-        "{},\"from\":{{\"id\":\"29:2\",\"aadObjectId\":\"{victim}\"}}}}",
-        &good[..good.len() - 1]
-    );
+    let other = json!({"id": "29:2", "aadObjectId": OTHER_TENANT});
+    let twice = format!("{},\"from\":{other}}}", &good[..good.len() - 1]);
     cases.text("two who speak", "++-", twice).await;
     let snake = good.replacen("aadObjectId", "aad_object_id", 1);
-    cases
-        .text("who speaks in another spelling", "++-", snake)
-        .await;
+    cases.text("another spelling", "++-", snake).await;
 }
 
 /// What both SDKs make of the cases.
@@ -417,7 +307,8 @@ async fn c02_c03_c04_microsofts_verifiers_let_in_whom_the_table_says_and_ours_no
         now: now(),
         all: Vec::new(),
     };
-    connectors(&mut cases).await;
+    claims(&mut cases).await;
+    signatures(&mut cases).await;
     entras(&mut cases).await;
     activities(&mut cases).await;
     let what = [

@@ -1,5 +1,6 @@
 //! A private application, and an edge before it.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -49,6 +50,8 @@ pub struct App {
     seen: Mutex<Vec<Seen>>,
     /// What is answered whatever is asked, as a path without `/app`.
     plays: Mutex<Option<&'static str>>,
+    /// What is answered under a path, instead of the usual.
+    says: Mutex<HashMap<String, (u16, String)>>,
     /// What `/app/pieces` waits for between its pieces.
     pub next: Notify,
     /// How many answers were dropped before their end.
@@ -83,6 +86,12 @@ impl App {
     /// Answers as if this had been asked for, from now on.
     pub fn plays(&self, path: &'static str) {
         *self.plays.lock().unwrap() = Some(path);
+    }
+
+    /// Under this path this is the answer from now on.
+    pub fn says(&self, path: &str, status: u16, body: &str) {
+        let said = (status, body.to_owned());
+        self.says.lock().unwrap().insert(path.to_owned(), said);
     }
 
     pub fn seen(&self) -> Vec<Seen> {
@@ -137,6 +146,11 @@ impl App {
             return Ok(response.body(whole(Bytes::new())).unwrap());
         }
         let path = head.uri.path().to_owned();
+        let said = self.says.lock().unwrap().get(&path).cloned();
+        if let Some((status, body)) = said {
+            let response = Response::builder().status(status);
+            return Ok(response.body(whole(body.into())).unwrap());
+        }
         let response = Response::builder()
             .header("x-app", "yes")
             .header("set-cookie", "a=b")

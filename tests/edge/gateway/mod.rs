@@ -4,4 +4,5 @@ pub mod app;
 mod certificate;
 mod passes;
 mod refused;
+mod scope;
 mod web_socket;

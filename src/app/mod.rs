@@ -3,6 +3,8 @@
 //! The only place that sees the whole. One thread with a runtime of its own per worker, so that a
 //! session never changes thread, and one more for admin, signals and upkeep.
 
+mod build;
+
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -14,30 +16,21 @@ use futures_util::future::join_all;
 use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::admission::{Admission, Denied, Examined, Slots};
-use crate::bot::Bot;
-use crate::config::{KnownBy, Live, Route, Settings, Way};
+use self::build::doors;
+use crate::admission::{Denied, Examined, Slots};
+use crate::bot::roles::Roles;
+use crate::config::{Settings, Way};
 use crate::error::Reason;
 use crate::label::Label;
-use crate::listener::calls::RETURNING_MAX;
 use crate::listener::explain::Explained;
-use crate::listener::http::{Doors, Open};
-use crate::listener::paths::Paths;
-use crate::listener::web::Web;
+use crate::listener::http::Doors;
 use crate::listener::{self, Public, admin, tls};
 use crate::log;
-use crate::metrics::Metrics;
 use crate::secret::Secret;
-use crate::session::Registry;
 use crate::store::{self, Store};
-use crate::telephony::{self, Telephony};
-use crate::upstream::assertion::Assertions;
-use crate::upstream::call_automation::CallAutomation;
-use crate::upstream::connector::Connector;
-use crate::upstream::{self, Upstream};
+use crate::upstream;
 
 /// How often histograms are folded and the log's drops are counted.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -297,88 +290,6 @@ fn alone<T>(doors: &Doors, work: impl Future<Output = T>) -> Result<T, Failed> {
     Ok(done)
 }
 
-fn doors(settings: &Settings) -> Result<Doors, Failed> {
-    let metrics = Arc::new(Metrics::new());
-    let live = &settings.live;
-    let mut upstreams = HashMap::new();
-    for upstream in &live.upstreams {
-        let built = Upstream::new(upstream.clone(), metrics.clone())?;
-        upstreams.insert(upstream.name.clone(), Arc::new(built));
-    }
-    let acs = match &live.acs {
-        Some(acs) => Some(Arc::new(CallAutomation::new(acs.clone(), metrics.clone())?)),
-        None => None,
-    };
-    let connector = match &live.bot {
-        Some(bot) => Some(Arc::new(Connector::new(bot.clone(), metrics.clone())?)),
-        None => None,
-    };
-    let assertions = live.assertion.clone().map(Assertions::new).transpose()?;
-    let mut paths = Paths::default();
-    let mut routes = Vec::new();
-    for route in &live.routes {
-        for path in &route.paths {
-            paths.add(path, routes.len());
-            if route.kind.has_items() {
-                paths.add_items(path, routes.len());
-            }
-        }
-        routes.push(Open {
-            metrics: metrics.route(&route.name),
-            upstreams: route
-                .upstreams
-                .iter()
-                .filter_map(|name| upstreams.get(name).cloned())
-                .collect(),
-            web: web(route, live),
-            route: route.clone(),
-            dial_warnings: Arc::default(),
-        });
-    }
-    let store = Arc::new(Store::new(&settings.boot.store, metrics.clone())?);
-    let registry = Registry::default();
-    let telephony = Telephony::new(live, acs.as_ref(), &store, &registry, &metrics);
-    let keep = live.bot.as_ref().map_or(Duration::ZERO, |bot| bot.keep);
-    let bot = Bot::new(connector, (&store, keep), &metrics);
-    Ok(Doors {
-        routes,
-        paths,
-        admission: Admission::new(live, &metrics)?,
-        hops: live.hops.clone(),
-        limits: live.limits,
-        sessions: Arc::new(Semaphore::new(live.limits.sessions)),
-        registry,
-        store,
-        telephony: Arc::new(telephony),
-        returning: Arc::new(Semaphore::new(RETURNING_MAX)),
-        known_by: live
-            .calls
-            .as_ref()
-            .map_or(KnownBy::Record, |calls| calls.known_by),
-        resume: live
-            .calls
-            .as_ref()
-            .map_or(Duration::ZERO, |calls| calls.resume),
-        acs,
-        bot: Arc::new(bot),
-        assertions,
-        metrics,
-        stop: CancellationToken::new(),
-    })
-}
-
-/// Who answers on a route whose requests begin no session.
-fn web(route: &Route, live: &Live) -> Option<Web> {
-    let events = telephony::event_route(route, live).map(|route| Web::Events(Arc::new(route)));
-    let callbacks = || telephony::callback_route(route, live);
-    let calls = || telephony::call_route(route, live);
-    let sessions = || telephony::session_route(route);
-    events
-        .or_else(|| callbacks().map(|route| Web::Callbacks(Arc::new(route))))
-        .or_else(|| calls().map(|route| Web::Calls(Arc::new(route))))
-        .or_else(|| sessions().map(|route| Web::Sessions(Arc::new(route))))
-}
-
 async fn upkeep(doors: &Doors) {
     let mut tick = tokio::time::interval(UPKEEP);
     loop {
@@ -405,8 +316,13 @@ async fn identities(doors: &Doors) {
     let by_name: HashMap<_, _> = upstreams.map(|u| (u.name(), u)).collect();
     let of_acs = doors.acs.as_ref().and_then(|acs| acs.identity());
     let of_bot = doors.bot.identity();
+    let of_roles = doors.roles.as_ref().and_then(Roles::identity);
     let of_upstreams = by_name.values().filter_map(|u| u.identity());
-    let identities: Vec<_> = of_upstreams.chain(of_acs).chain(of_bot).collect();
+    let identities: Vec<_> = of_upstreams
+        .chain(of_acs)
+        .chain(of_bot)
+        .chain(of_roles)
+        .collect();
     join_all(identities.iter().map(|identity| identity.run())).await;
     // There are none.
     std::future::pending().await

@@ -1,0 +1,117 @@
+//! Everything that decides about connections, built from the settings.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::Failed;
+use crate::admission::Admission;
+use crate::bot::Bot;
+use crate::bot::roles::Roles;
+use crate::config::{KnownBy, Live, Route, Settings};
+use crate::listener::calls::RETURNING_MAX;
+use crate::listener::gateway::inward::Inward;
+use crate::listener::http::{Doors, Open};
+use crate::listener::paths::Paths;
+use crate::listener::web::Web;
+use crate::metrics::Metrics;
+use crate::session::Registry;
+use crate::store::Store;
+use crate::telephony::{self, Telephony};
+use crate::upstream::Upstream;
+use crate::upstream::assertion::Assertions;
+use crate::upstream::call_automation::CallAutomation;
+use crate::upstream::connector::Connector;
+use crate::upstream::graph::Graph;
+
+pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
+    let metrics = Arc::new(Metrics::new());
+    let live = &settings.live;
+    let mut upstreams = HashMap::new();
+    for upstream in &live.upstreams {
+        let built = Upstream::new(upstream.clone(), metrics.clone())?;
+        upstreams.insert(upstream.name.clone(), Arc::new(built));
+    }
+    let acs = match &live.acs {
+        Some(acs) => Some(Arc::new(CallAutomation::new(acs.clone(), metrics.clone())?)),
+        None => None,
+    };
+    let connector = match &live.bot {
+        Some(bot) => Some(Arc::new(Connector::new(bot.clone(), metrics.clone())?)),
+        None => None,
+    };
+    let assertions = live.assertion.clone().map(Assertions::new).transpose()?;
+    let graph = match &live.graph {
+        Some(graph) => Some(Arc::new(Graph::new(graph.clone(), metrics.clone())?)),
+        None => None,
+    };
+    let mut paths = Paths::default();
+    let mut routes = Vec::new();
+    for route in &live.routes {
+        for path in &route.paths {
+            paths.add(path, routes.len());
+            if route.kind.has_items() {
+                paths.add_items(path, routes.len());
+            }
+        }
+        routes.push(Open {
+            metrics: metrics.route(&route.name),
+            upstreams: route
+                .upstreams
+                .iter()
+                .filter_map(|name| upstreams.get(name).cloned())
+                .collect(),
+            web: web(route, live),
+            inward: Inward::new(&route.kind),
+            route: route.clone(),
+            dial_warnings: Arc::default(),
+        });
+    }
+    let store = Arc::new(Store::new(&settings.boot.store, metrics.clone())?);
+    let registry = Registry::default();
+    let telephony = Telephony::new(live, acs.as_ref(), &store, &registry, &metrics);
+    let keep = live.bot.as_ref().map_or(Duration::ZERO, |bot| bot.keep);
+    let bot = Bot::new(connector, (&store, keep), &metrics);
+    let roles = Roles::new(live.roles.as_ref(), graph.as_ref(), &store)?;
+    Ok(Doors {
+        routes,
+        paths,
+        admission: Admission::new(live, &metrics)?,
+        hops: live.hops.clone(),
+        limits: live.limits,
+        sessions: Arc::new(Semaphore::new(live.limits.sessions)),
+        registry,
+        store,
+        telephony: Arc::new(telephony),
+        returning: Arc::new(Semaphore::new(RETURNING_MAX)),
+        known_by: live
+            .calls
+            .as_ref()
+            .map_or(KnownBy::Record, |calls| calls.known_by),
+        resume: live
+            .calls
+            .as_ref()
+            .map_or(Duration::ZERO, |calls| calls.resume),
+        acs,
+        bot: Arc::new(bot),
+        roles,
+        assertions,
+        metrics,
+        stop: CancellationToken::new(),
+    })
+}
+
+/// Who answers on a route whose requests begin no session.
+fn web(route: &Route, live: &Live) -> Option<Web> {
+    let events = telephony::event_route(route, live).map(|route| Web::Events(Arc::new(route)));
+    let callbacks = || telephony::callback_route(route, live);
+    let calls = || telephony::call_route(route, live);
+    let sessions = || telephony::session_route(route);
+    events
+        .or_else(|| callbacks().map(|route| Web::Callbacks(Arc::new(route))))
+        .or_else(|| calls().map(|route| Web::Calls(Arc::new(route))))
+        .or_else(|| sessions().map(|route| Web::Sessions(Arc::new(route))))
+}
