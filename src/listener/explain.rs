@@ -157,9 +157,8 @@ fn body<'a>(request: &'a [u8], headers: &HeaderMap) -> &'a [u8] {
     let end = memchr::memmem::find(request, b"\r\n\r\n").map_or(request.len(), |at| at + 4);
     let length = headers.get(header::CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.trim().parse().ok());
-    request[end..]
-        .get(..length.unwrap_or(0))
-        .unwrap_or_default()
+    let behind = &request[end..];
+    &behind[..length.unwrap_or(0).min(behind.len())]
 }
 
 /// What the body of an activity comes to, if it is there.

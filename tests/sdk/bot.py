@@ -102,7 +102,8 @@ def agents():
             await turn_context.send_activity(f"you said: {turn_context.activity.text}")
 
         async def on_invoke_activity(self, turn_context):
-            return InvokeResponse(status=200, body={"done": turn_context.activity.name})
+            body = {"value": {"done": turn_context.activity.name}}
+            return InvokeResponse(status=200, body=body)
 
     @web.middleware
     async def of_edge(request, handler):
@@ -130,6 +131,7 @@ def botbuilder():
         CloudAdapter,
         ConfigurationBotFrameworkAuthentication,
     )
+    from botbuilder.schema import AdaptiveCardInvokeResponse
     from botframework.connector.auth import AppCredentials, ServiceClientCredentialsFactory
 
     class Configuration:
@@ -159,7 +161,9 @@ def botbuilder():
             await turn_context.send_activity(f"you said: {turn_context.activity.text}")
 
         async def on_invoke_activity(self, turn_context):
-            return InvokeResponse(200, {"done": turn_context.activity.name})
+            value = {"done": turn_context.activity.name}
+            body = AdaptiveCardInvokeResponse(status_code=200, type="application/json", value=value)
+            return InvokeResponse(status=200, body=body)
 
     authentication = ConfigurationBotFrameworkAuthentication(
         Configuration(), credentials_factory=Factory()

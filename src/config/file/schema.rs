@@ -60,7 +60,7 @@ macro_rules! one_of {
     };
 }
 
-one_of!(kind, "voice-live", "relay");
+one_of!(kind, "voice-live", "relay", "http");
 one_of!(
     route_kind,
     "voice-live",
