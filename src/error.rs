@@ -60,6 +60,9 @@ pub enum Reason {
     Unauthenticated,
     Forbidden,
     NotFound,
+    NoReference,
+    OptedOut,
+    Blocked,
     TooLarge,
     Busy,
     RateLimited,
@@ -106,12 +109,15 @@ pub struct Row {
 /// public Voice Live clients try again; 1008 and 1009 do not. The README prints the same table,
 /// and a test compares the two.
 #[rustfmt::skip]
-const TABLE: [(Reason, &str, u16, u16, &str); 29] = [
+const TABLE: [(Reason, &str, u16, u16, &str); 32] = [
     (Reason::BadRequest, "bad_request", 400, 0, "the request is malformed"),
     (Reason::Protocol, "protocol", 0, 1002, "a frame broke RFC 6455"),
     (Reason::Unauthenticated, "unauthenticated", 401, 1008, "no valid credential was given"),
     (Reason::Forbidden, "forbidden", 403, 1008, "the credential does not allow this"),
     (Reason::NotFound, "not_found", 404, 0, "there is no such route"),
+    (Reason::NoReference, "no_reference", 404, 0, "the bot has no conversation with this person"),
+    (Reason::OptedOut, "opted_out", 409, 0, "this person wants no messages that they did not ask for"),
+    (Reason::Blocked, "blocked", 410, 0, "this person is not to be written to"),
     (Reason::TooLarge, "too_large", 413, 1009, "a message exceeds the limit"),
     (Reason::Busy, "busy", 503, 1013, "a concurrency limit is reached"),
     (Reason::RateLimited, "rate_limited", 429, 1013, "too many requests"),

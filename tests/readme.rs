@@ -163,6 +163,30 @@ fn a12_the_settings_of_phone_calls_are_read_as_they_are_meant() {
 }
 
 #[test]
+fn c01_the_settings_of_a_bot_are_read_as_they_are_meant() {
+    let folder = std::env::temp_dir().join(format!("tonegate-readme-{}", SessionId::random()));
+    fs::create_dir(&folder).unwrap();
+    let identity = Authority::new("readme").issue(&["localhost"]).unwrap();
+    fs::write(folder.join("edge.pem"), &identity.chain_pem).unwrap();
+    fs::write(folder.join("edge.key"), &identity.key_pem).unwrap();
+    fs::write(folder.join("assertion.pem"), &identity.key_pem).unwrap();
+    let file = folder.join("edge.toml");
+    let text = example("A bot behind the edge", "toml");
+    fs::write(&file, format!("[server]\nlisten = \"127.0.0.1:0\"\n{text}")).unwrap();
+    let settings = Settings::read_in(&[file], &Environment::of([("BOT_SECRET", "s")]));
+    fs::remove_dir_all(&folder).unwrap();
+    let live = settings.unwrap().live;
+    // What the text says of defaults.
+    let bot = live.bot.unwrap();
+    assert_eq!(bot.keep.as_secs(), 30 * 24 * 3600);
+    assert_eq!(live.assertion.unwrap().life.as_secs(), 60);
+    let route = live.routes[0].kind.bot().unwrap();
+    assert_eq!(route.quiet, ["stop notifications"]);
+    assert_eq!(route.speak, ["start notifications"]);
+    assert_eq!(live.issuers[0].leeway.as_secs(), 300);
+}
+
+#[test]
 fn s36_the_log_line_of_a_call_is_of_this_program_and_tells_no_digit() {
     let line: Value = serde_json::from_str(&example("Phone calls", "json")).unwrap();
     let told = fs::read_to_string(root().join("src/session/told.rs")).unwrap();

@@ -391,6 +391,7 @@ impl Admission {
             | RouteKind::EventGrid(_)
             | RouteKind::AcsCallback
             | RouteKind::CallApi(_)
+            | RouteKind::Notify
             | RouteKind::SessionApi(_) => false,
         };
         let token = entered.token.as_ref().filter(meant);

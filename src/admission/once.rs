@@ -36,6 +36,7 @@ pub(super) fn judge(
             | RouteKind::AcsCallback
             | RouteKind::Http(_)
             | RouteKind::Bot(_)
+            | RouteKind::Notify
             | RouteKind::CallApi(_)
             | RouteKind::SessionApi(_),
             _,

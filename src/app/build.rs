@@ -76,6 +76,8 @@ pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
     let store = Arc::new(Store::new(&settings.boot.store, metrics.clone())?);
     let registry = Registry::default();
     let telephony = Telephony::new(live, acs.as_ref(), &store, &registry, &metrics);
+    let keep = live.bot.as_ref().map_or(Duration::ZERO, |bot| bot.keep);
+    let bot = Bot::new(connector, (&store, keep), &metrics);
     let roles = Roles::new(live.roles.as_ref(), graph.as_ref(), &store)?;
     Ok(Doors {
         routes,
@@ -97,7 +99,7 @@ pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
             .as_ref()
             .map_or(Duration::ZERO, |calls| calls.resume),
         acs,
-        bot: Arc::new(Bot::new(connector, &metrics)),
+        bot: Arc::new(bot),
         roles,
         assertions,
         webhooks: Arc::new(Webhooks::new(live, &metrics)?),

@@ -118,6 +118,7 @@ impl Edge {
         let stop = doors.stop.clone();
         let (store, stopping) = (doors.store.clone(), stop.clone());
         let (registry, telephony) = (doors.registry.clone(), doors.telephony.clone());
+        let bot = doors.bot.clone();
         let webhooks = doors.webhooks.clone();
         edge.spawn("store".to_owned(), move || async move {
             let all_gone = async {
@@ -126,11 +127,14 @@ impl Edge {
                 // answers a call.
                 registry.empty().await;
                 telephony.settled().await;
+                // So do people who spoke to the bot.
+                bot.settled().await;
                 let _ = tokio::time::timeout(LAST_WORDS, webhooks.settled()).await;
             };
             tokio::select! {
                 () = store.run() => {}
                 () = webhooks.run() => {}
+                () = bot.run() => {}
                 () = all_gone => {}
             }
         })?;

@@ -7,7 +7,9 @@
 //! ```text
 //! Bot Connector ── activity ──▶ admission: its token ──▶ bind: is it this activity's, and whose
 //!                                   another tenant: the refusal, in the conversation ◀──┤
+//!                         keep: where to write to them, what they want ──▶ store ◀──────┤
 //!                                                application, told who speaks ◀──┘
+//! a program of one's own ── notice ──▶ notify: have they been met, do they mind ──▶ Bot Connector
 //! ```
 //!
 //! Not here: HTTP (`listener`), the token and what it proves (`admission`), what goes to the connector
@@ -15,16 +17,22 @@
 
 pub mod body;
 mod json;
+mod keep;
+mod notify;
 pub mod pii;
 pub mod rewrite;
 pub mod roles;
+mod wish;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use self::keep::{Keeper, Kept};
+use self::notify::Notifier;
+pub use self::notify::Unsent;
 use crate::admission::Grant;
 use crate::admission::bot::{BotCaller, Outsider, Unbound};
 use crate::config::BotRoute;
@@ -32,6 +40,7 @@ use crate::error::Reason;
 use crate::label::Label;
 use crate::log::Throttle;
 use crate::metrics;
+use crate::store::Store;
 use crate::upstream::connector::{Connector, Reference, Written};
 use crate::upstream::identity::Identity;
 use crate::wire::activity::{self, Kind};
@@ -44,6 +53,9 @@ const REPLIES: usize = 64;
 pub struct Bot {
     /// The bot's own word in conversations, if it has one here.
     connector: Option<Arc<Connector>>,
+    /// What is kept of people, where there are messages to them.
+    keeper: Option<Keeper>,
+    notifier: Option<Notifier>,
     replies: Arc<Semaphore>,
     tasks: TaskTracker,
     warnings: Throttle,
@@ -52,8 +64,8 @@ pub struct Bot {
 
 /// Whose an activity is.
 pub enum Heard {
-    /// The application is to hear it.
-    Ours(Box<BotCaller>),
+    /// The application is to hear it, when what is to be kept of it is [kept](Bot::keep).
+    Ours(Box<BotCaller>, Kept),
     /// Nobody is to hear it. The connector is told that it is done, for it would bring it again.
     Outsiders(Box<Outsider>),
 }
@@ -65,9 +77,23 @@ pub struct Refused {
     pub detail: &'static str,
 }
 
+impl Refused {
+    fn new(reason: Reason, detail: &'static str) -> Refused {
+        Refused { reason, detail }
+    }
+}
+
 impl Bot {
-    pub fn new(connector: Option<Arc<Connector>>, metrics: &metrics::Shared) -> Bot {
+    /// `keep`: how long references are kept. Whoever owns it must run it.
+    pub fn new(
+        connector: Option<Arc<Connector>>,
+        (store, keep): (&Arc<Store>, Duration),
+        metrics: &metrics::Shared,
+    ) -> Bot {
+        let speaks = connector.is_some();
         Bot {
+            keeper: speaks.then(|| Keeper::new(store, keep, metrics)),
+            notifier: speaks.then(|| Notifier::new(store)),
             connector,
             replies: Arc::new(Semaphore::new(REPLIES)),
             tasks: TaskTracker::new(),
@@ -84,19 +110,35 @@ impl Bot {
     }
 
     /// Reads an activity and holds it against the token that it came with.
-    pub fn hear(&self, grant: &Grant, body: &[u8]) -> Result<Heard, Refused> {
-        let activity = activity::read(body).map_err(|wrong| Refused {
-            reason: Reason::BadRequest,
-            detail: wrong.detail(),
-        })?;
+    pub fn hear(&self, grant: &Grant, route: &BotRoute, body: &[u8]) -> Result<Heard, Refused> {
+        let activity = activity::read(body)
+            .map_err(|wrong| Refused::new(Reason::BadRequest, wrong.detail()))?;
         match grant.bind(&activity) {
-            Ok(caller) => Ok(Heard::Ours(Box::new(caller))),
+            Ok(caller) => {
+                let keeper = self.keeper.as_ref();
+                let kept = keeper.map(|keeper| keeper.of(route, &activity, &caller));
+                Ok(Heard::Ours(Box::new(caller), kept.unwrap_or_default()))
+            }
             Err(Unbound::OtherTenant(outsider)) => Ok(Heard::Outsiders(outsider)),
-            Err(Unbound::Denied(denied)) => Err(Refused {
-                reason: denied.reason,
-                detail: denied.detail,
-            }),
+            Err(Unbound::Denied(denied)) => Err(Refused::new(denied.reason, denied.detail)),
         }
+    }
+
+    /// Keeps what is to be kept of an activity, before the application hears it.
+    pub async fn keep(&self, kept: Kept) -> Result<(), Refused> {
+        match &self.keeper {
+            Some(keeper) => keeper.keep(kept, &self.tasks).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Writes to the store what is to be kept, for as long as the edge lives.
+    pub async fn run(&self) {
+        if let Some(keeper) = &self.keeper {
+            keeper.run().await;
+        }
+        // There is nothing to keep.
+        std::future::pending().await
     }
 
     /// Tells somebody of another tenant that they are not served, where the route has words for it

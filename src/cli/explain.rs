@@ -26,7 +26,7 @@ pub(super) struct Flags {
         conflicts_with = "request"
     )]
     header: Vec<String>,
-    /// A whole request head instead, from a file or, with -, from standard input
+    /// A whole request head instead, with the activity behind it if it is for a bot, from a file or, with -, from standard input
     #[arg(long, value_name = "FILE", conflicts_with = "target")]
     request: Option<PathBuf>,
     /// Where it would come from: the client's address, or that of a hop in the settings
@@ -74,7 +74,7 @@ pub(super) fn run(flags: &Flags) -> anyhow::Result<()> {
 }
 
 /// A head with line ends as people type them is taken, too; one with CR LF somewhere is taken as it
-/// is.
+/// is, and so is a body.
 fn read(path: &PathBuf) -> anyhow::Result<Vec<u8>> {
     let mut text = String::new();
     if path.as_os_str() == "-" {
@@ -85,12 +85,12 @@ fn read(path: &PathBuf) -> anyhow::Result<Vec<u8>> {
         text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read {}", path.display()))?;
     }
-    let mut head = if text.contains('\r') {
-        text
-    } else {
-        text.replace('\n', "\r\n")
+    let mut head = match text.split_once("\n\n") {
+        _ if text.contains('\r') => text,
+        Some((head, body)) => format!("{}\r\n\r\n{body}", head.replace('\n', "\r\n")),
+        None => text.replace('\n', "\r\n"),
     };
-    while !head.ends_with("\r\n\r\n") {
+    while !head.contains("\r\n\r\n") {
         head.push_str("\r\n");
     }
     Ok(head.into_bytes())

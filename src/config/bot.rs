@@ -16,6 +16,9 @@ pub struct Bot {
     pub identity: ManagedIdentity,
     /// What a `serviceUrl` may begin with. Whatever else one names is not asked, whoever wrote it.
     pub services: Vec<ServiceOrigin>,
+    /// How long it is kept where to write to somebody, from the last time that they were heard; zero:
+    /// it is not.
+    pub keep: Duration,
     pub roots: Roots,
     /// One request, from its connection to its answer.
     pub timeout: Duration,

@@ -104,6 +104,8 @@ pub enum RouteKind {
     Bot(Arc<BotRoute>),
     /// Other clouds write the session keys of calls that they hand over.
     SessionApi(Arc<SessionApi>),
+    /// The bot writes to people whom it has met, for whoever asks.
+    Notify,
 }
 
 /// What goes on to a private application.
@@ -137,6 +139,10 @@ pub struct BotRoute {
     pub scope: bool,
     /// What people of other tenants are told; `None`: nothing.
     pub refusal: Option<String>,
+    /// What people write who want no more messages that the bot sends of its own accord, and who want
+    /// them again: in lower case.
+    pub quiet: Vec<String>,
+    pub speak: Vec<String>,
 }
 
 /// What a route of calls that are made does.
@@ -180,7 +186,8 @@ impl RouteKind {
             RouteKind::EventGrid(_)
             | RouteKind::AcsCallback
             | RouteKind::CallApi(_)
-            | RouteKind::SessionApi(_) => None,
+            | RouteKind::SessionApi(_)
+            | RouteKind::Notify => None,
         }
     }
 
@@ -199,7 +206,8 @@ impl RouteKind {
             | RouteKind::Http(_)
             | RouteKind::Bot(_)
             | RouteKind::CallApi(_)
-            | RouteKind::SessionApi(_) => false,
+            | RouteKind::SessionApi(_)
+            | RouteKind::Notify => false,
         }
     }
 
@@ -218,6 +226,7 @@ impl RouteKind {
             | RouteKind::Http(_)
             | RouteKind::Bot(_)
             | RouteKind::EventGrid(_)
+            | RouteKind::Notify
             | RouteKind::AcsCallback => false,
         }
     }
@@ -233,6 +242,7 @@ impl RouteKind {
             | RouteKind::CallApi(_)
             | RouteKind::Http(_)
             | RouteKind::Bot(_)
+            | RouteKind::Notify
             | RouteKind::SessionApi(_) => None,
         }
     }
@@ -248,6 +258,7 @@ impl RouteKind {
             | RouteKind::AcsCallback
             | RouteKind::CallApi(_)
             | RouteKind::Bot(_)
+            | RouteKind::Notify
             | RouteKind::SessionApi(_) => None,
         }
     }
@@ -263,6 +274,7 @@ impl RouteKind {
             | RouteKind::AcsCallback
             | RouteKind::CallApi(_)
             | RouteKind::Http(_)
+            | RouteKind::Notify
             | RouteKind::SessionApi(_) => None,
         }
     }
@@ -279,6 +291,7 @@ impl RouteKind {
             RouteKind::Http(_) => "http",
             RouteKind::Bot(_) => "bot",
             RouteKind::SessionApi(_) => "session-api",
+            RouteKind::Notify => "notify",
         }
     }
 }

@@ -7,13 +7,14 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, request};
+use http::{HeaderMap, Method, Request, Response, header, request};
 use http_body_util::Empty;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::time::Instant as Deadline;
 
+use super::gateway;
 use super::head::{self, Held, Read, Unread};
 use super::hop;
 use super::http::{Doors, Open};
@@ -21,10 +22,12 @@ use super::probe;
 use super::refusal::Refusal;
 use super::upgrade::shake;
 use super::web;
-use crate::admission::{self, Denied, Finding, Now, Told};
-use crate::config::{Refuse, Route, RouteKind, Speak, Way};
+use crate::admission::{self, Denied, Finding, Grant, Now, Told};
+use crate::bot::Heard;
+use crate::config::{BotRoute, Refuse, Route, RouteKind, Speak, Way};
 use crate::ids::SessionId;
 use crate::telephony::preflight;
+use crate::upstream::{Through, Want};
 
 /// What was found, and what it comes to.
 pub struct Explained {
@@ -45,6 +48,7 @@ pub enum Refused {
 pub async fn explain(doors: &Doors, head: &[u8], peer: IpAddr) -> Explained {
     let mut findings = Vec::new();
     let outcome = judge(doors, head, peer, &mut findings).await;
+    let outcome = outcome.map(|(_, upstreams)| upstreams);
     Explained { findings, outcome }
 }
 
@@ -53,7 +57,7 @@ async fn judge(
     head: &[u8],
     peer: IpAddr,
     findings: &mut Vec<Finding>,
-) -> Result<Vec<String>, Refused> {
+) -> Result<(Option<Grant>, Vec<String>), Refused> {
     let mut note = |check, passed, text: String| {
         findings.push(Finding {
             check,
@@ -72,7 +76,7 @@ async fn judge(
     let path = request.uri().path();
     if probe::answer(doors, &request).is_some() {
         note("route", true, "a probe of the edge, for anybody".to_owned());
-        return Ok(Vec::new());
+        return Ok((None, Vec::new()));
     }
     let (client, by_hop) = match client(doors, peer, request.headers()) {
         Ok((client, by_hop, text)) => {
@@ -90,17 +94,25 @@ async fn judge(
         return Err(Refused::Status(404));
     };
     note("route", true, open.route.name.to_string());
-    if open.route.kind.is_answered() {
+    let kind = &open.route.kind;
+    let through = kind.http().is_some_and(|http| http.web_socket);
+    if kind.has_bodies() && !(through && gateway::is_upgrade(request.headers())) {
         let (parts, ()) = request.into_parts();
-        if let Err(refusal) = web::judge(&open.route, doors.limits, &parts) {
+        let (judged, what) = of_request(doors, open, &parts);
+        if let Err(refusal) = judged {
             note("request", false, refusal.detail.to_owned());
             return Err(Refused::Status(refusal.status.as_u16()));
         }
-        note("request", true, "well formed, and answered here".to_owned());
+        note("request", true, format!("well formed, and {what}"));
         if parts.method == Method::OPTIONS {
-            return leave(doors, open, (&parts, client, by_hop), findings);
+            let left = leave(doors, open, (&parts, client, by_hop), findings)?;
+            return Ok((None, left));
         }
-        return decide(doors, open, (&parts, client, by_hop), findings).await;
+        let (grant, upstreams) = decide(doors, open, (&parts, client, by_hop), findings).await?;
+        if let Some(bot) = kind.bot() {
+            activity(doors, (&grant, bot), body(head, &parts.headers), findings)?;
+        }
+        return Ok((Some(grant), upstreams));
     }
     let upgrade = shake(&open.route, &request);
     match upgrade {
@@ -116,7 +128,82 @@ async fn judge(
         }
     }
     let (parts, ()) = request.into_parts();
-    decide(doors, open, (&parts, client, by_hop), findings).await
+    let decided = decide(doors, open, (&parts, client, by_hop), findings).await?;
+    Ok((Some(decided.0), decided.1))
+}
+
+/// Whether the head is one that the route takes, and what becomes of such requests.
+fn of_request(
+    doors: &Doors,
+    open: &Open,
+    head: &request::Parts,
+) -> (Result<(), Refusal>, &'static str) {
+    let (route, limits) = (&open.route, doors.limits);
+    let goes_on = "goes on to an application";
+    match &route.kind {
+        RouteKind::Http(http) => (gateway::judge(route, http, limits, head), goes_on),
+        RouteKind::Bot(_) => (gateway::activity::judge(route, limits, head), goes_on),
+        RouteKind::Notify => (
+            gateway::activity::judge(route, limits, head),
+            "answered here",
+        ),
+        RouteKind::VoiceLive
+        | RouteKind::Relay
+        | RouteKind::AcsMedia(_)
+        | RouteKind::EventGrid(_)
+        | RouteKind::AcsCallback
+        | RouteKind::CallApi(_)
+        | RouteKind::SessionApi(_) => (web::judge(route, limits, head), "answered here"),
+    }
+}
+
+/// What stands behind a head, as long as it says.
+fn body<'a>(request: &'a [u8], headers: &HeaderMap) -> &'a [u8] {
+    let end = memchr::memmem::find(request, b"\r\n\r\n").map_or(request.len(), |at| at + 4);
+    let length = headers.get(header::CONTENT_LENGTH);
+    let length = length.and_then(|length| length.to_str().ok()?.trim().parse().ok());
+    let behind = &request[end..];
+    &behind[..length.unwrap_or(0).min(behind.len())]
+}
+
+/// What the body of an activity comes to, if it is there.
+fn activity(
+    doors: &Doors,
+    (grant, bot): (&Grant, &BotRoute),
+    body: &[u8],
+    findings: &mut Vec<Finding>,
+) -> Result<(), Refused> {
+    let mut note = |passed, text: String| {
+        findings.push(Finding {
+            check: "activity",
+            passed,
+            text,
+        });
+    };
+    if body.is_empty() {
+        note(true, "not judged: there is no body here".to_owned());
+        return Ok(());
+    }
+    match doors.bot.hear(grant, bot, body) {
+        Ok(Heard::Ours(caller, _)) => {
+            let person = caller.user().map_or("nobody", |person| person.as_str());
+            let (kind, tenant) = (caller.kind().word(), caller.tenant());
+            note(true, format!("{kind} of {person} in {tenant}"));
+            Ok(())
+        }
+        Ok(Heard::Outsiders(outsider)) => {
+            let tenant = outsider.tenant();
+            note(
+                false,
+                format!("of another tenant, {tenant}, who is turned away"),
+            );
+            Err(Refused::Status(200))
+        }
+        Err(wrong) => {
+            note(false, format!("{}: {}", wrong.reason, wrong.detail));
+            Err(Refused::Status(wrong.reason.row().status.unwrap_or(500)))
+        }
+    }
 }
 
 /// A head, the client's address, and whether a hop brought it.
@@ -167,7 +254,7 @@ async fn decide(
     open: &Open,
     came: Came<'_>,
     findings: &mut Vec<Finding>,
-) -> Result<Vec<String>, Refused> {
+) -> Result<(Grant, Vec<String>), Refused> {
     if open.route.enter.ways().contains(&Way::Certificate) {
         findings.push(Finding {
             check: "certificate",
@@ -180,11 +267,26 @@ async fn decide(
     let decided = doors.admission.decide(asked, &mut told).await;
     findings.extend(told.findings());
     let grant = decided.map_err(|denied| refused(&open.route, denied))?;
-    let want = grant.want(&open.route.name, SessionId::random());
+    let headers = HeaderMap::new();
+    let target = match open.route.kind.bot() {
+        // What an activity's URL says beside its path goes no further.
+        Some(_) => came.0.uri.path().to_owned(),
+        None => gateway::target(came.0, &open.route),
+    };
+    let through = Through {
+        target: &target,
+        headers: &headers,
+        subprotocol: None,
+    };
+    let want = Want {
+        through: Some(through),
+        ..grant.want(&open.route.name, SessionId::random())
+    };
     let upstreams = open.upstreams.iter();
-    Ok(upstreams
+    let upstreams = upstreams
         .map(|upstream| format!("{}: {}", upstream.name(), upstream.preview(want)))
-        .collect())
+        .collect();
+    Ok((grant, upstreams))
 }
 
 /// Who would ask: the client's address, whether a hop that speaks HTTP brought it, and both in

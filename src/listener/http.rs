@@ -34,7 +34,7 @@ use crate::admission::{Admission, Certificate, Peer};
 use crate::audit::Audit;
 use crate::bot::Bot;
 use crate::bot::roles::Roles;
-use crate::config::{self, Hops, KnownBy, Limits, Refuse};
+use crate::config::{self, Hops, KnownBy, Limits, Refuse, RouteKind};
 use crate::error::Reason;
 use crate::label::Label;
 use crate::log::Throttle;
@@ -334,6 +334,9 @@ async fn answer(
         None if let Some(bot) = open.route.kind.bot() => {
             gateway::activity::answer(doors, (open, bot), asked, stranger, request).await
         }
+        None if matches!(open.route.kind, RouteKind::Notify) => {
+            gateway::notify::answer(doors, open, asked, stranger, request).await
+        }
         None if open.route.kind.is_answered() => {
             let page = cors::page(&open.route, request.headers());
             let answered = web::answer(doors, open, asked, stranger, request).await;
@@ -464,13 +467,13 @@ mod tests {
             limits: Limits::default(),
             sessions: Arc::new(Semaphore::new(1)),
             registry: Registry::default(),
-            store,
+            store: store.clone(),
             telephony: Arc::new(telephony),
             returning: Arc::new(Semaphore::new(1)),
             known_by: KnownBy::Record,
             resume: Duration::ZERO,
             acs: None,
-            bot: Arc::new(Bot::new(None, &metrics)),
+            bot: Arc::new(Bot::new(None, (&store, Duration::ZERO), &metrics)),
             roles: None,
             assertions: None,
             webhooks: Arc::new(Webhooks::new(&nothing, &metrics).unwrap()),

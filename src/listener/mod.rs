@@ -153,6 +153,7 @@ pub async fn serve(listener: TcpListener, public: Arc<Public>) {
     tasks.wait().await;
     // What was begun for a client that did not wait is done all the same.
     public.doors.telephony.settled().await;
+    public.doors.bot.settled().await;
 }
 
 /// From an accepted socket to a session, if it comes to one.

@@ -25,6 +25,8 @@ pub(super) struct Refusal {
     pub(super) retry_after: Option<Duration>,
     /// What is wrong with a token (RFC 6750, section 3.1).
     pub(super) challenge: Option<&'static str>,
+    /// What is behind the reason, in a word.
+    pub(super) why: Option<&'static str>,
     /// What may be asked instead, where the method is what was wrong.
     pub(super) allow: Cow<'static, str>,
 }
@@ -76,6 +78,7 @@ impl Refusal {
             detail,
             retry_after: None,
             challenge: None,
+            why: None,
             allow: Cow::Borrowed("GET"),
         }
     }
@@ -101,13 +104,16 @@ impl Refusal {
 
 /// The answer that tells a refusal.
 pub(super) fn problem(refusal: &Refusal) -> Response<Full<Bytes>> {
-    let document = serde_json::json!({
+    let mut document = serde_json::json!({
         "type": "about:blank",
         "title": refusal.reason.row().title,
         "status": refusal.status.as_u16(),
         "reason": refusal.reason.word(),
         "detail": refusal.detail,
     });
+    if let Some(why) = refusal.why {
+        document["why"] = why.into();
+    }
     let mut response = Response::new(Full::from(format!("{document}\n")));
     *response.status_mut() = refusal.status;
     let headers = response.headers_mut();

@@ -57,6 +57,7 @@ pub(super) const GRAPH_LOOKUPS: &str = "tonegate_graph_lookups_total";
 pub(super) const GRAPH_SECONDS: &str = "tonegate_graph_lookup_seconds";
 pub(super) const BOT_MESSAGES: &str = "tonegate_bot_messages_total";
 pub(super) const BOT_SECONDS: &str = "tonegate_bot_message_seconds";
+pub(super) const BOT_NOTES: &str = "tonegate_bot_notes_total";
 pub(super) const STORE_OPERATIONS: &str = "tonegate_store_operations_total";
 pub(super) const STORE_SECONDS: &str = "tonegate_store_seconds";
 pub(super) const STORE_UP: &str = "tonegate_store_up";
@@ -68,7 +69,7 @@ pub(super) const READY: &str = "tonegate_ready";
 pub(super) const BUILD: &str = "tonegate_build_info";
 
 /// Every family that `/metrics` can show.
-pub const FAMILIES: [Family; 47] = [
+pub const FAMILIES: [Family; 48] = [
     family(CONNECTIONS, Kind::Gauge, "Open client sockets."),
     family(CONNECTIONS_TOTAL, Kind::Counter, "Client sockets accepted."),
     family(
@@ -246,6 +247,11 @@ pub const FAMILIES: [Family; 47] = [
         BOT_SECONDS,
         Kind::Histogram,
         "Duration of messages of the bot's, with all attempts, by operation.",
+    ),
+    family(
+        BOT_NOTES,
+        Kind::Counter,
+        "What was to be kept of people who spoke to the bot, by note (reference, farewell, quiet, speak) and result: ok, lost, full.",
     ),
     family(
         STORE_OPERATIONS,

@@ -323,6 +323,15 @@ impl Metrics {
         });
     }
 
+    /// Counts what was to be kept of somebody who spoke to the bot; `result` is `ok`, `lost` or `full`.
+    pub fn bot_noted(&self, note: &'static str, result: &'static str) {
+        self.add(
+            BOT_NOTES,
+            vec![word("note", note), word("result", result)],
+            1,
+        );
+    }
+
     /// Counts that a limit was hit; `limit` is its name in the settings.
     pub fn limit_hit(&self, limit: &'static str) {
         metrics::with_local_recorder(&self.recorder, || {
@@ -487,6 +496,8 @@ mod tests {
         let audit = metrics.audit();
         audit.refused.increment(1);
         audit.errors.increment(1);
+        metrics.bot_noted("reference", "ok");
+        metrics.app_answered(&route, 200, Duration::from_millis(1));
         metrics.upkeep();
         let page = metrics.render();
         for family in &FAMILIES {

@@ -88,6 +88,9 @@ fn is_left_alone(reason: Reason) -> bool {
         | Reason::Unauthenticated
         | Reason::Forbidden
         | Reason::NotFound
+        | Reason::NoReference
+        | Reason::OptedOut
+        | Reason::Blocked
         | Reason::Busy
         | Reason::RateLimited
         | Reason::KeysUnavailable => false,

@@ -217,6 +217,7 @@ pub fn callback_route(route: &Route, live: &Live) -> Option<CallbackRoute> {
         | RouteKind::AcsMedia(_)
         | RouteKind::AcsCallback
         | RouteKind::SessionApi(_)
+        | RouteKind::Notify
         | RouteKind::Http(_)
         | RouteKind::Bot(_) => None,
     };

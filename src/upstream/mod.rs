@@ -332,10 +332,12 @@ impl Upstream {
 
     /// The request that [`Upstream::dial`] would send, for people; credentials are masked.
     pub fn preview(&self, want: Want<'_>) -> String {
-        let scheme = if self.settings.roots.is_some() {
-            "wss"
-        } else {
-            "ws"
+        let app = matches!(self.settings.service, Service::Http(_));
+        let scheme = match (app, self.settings.roots.is_some()) {
+            (true, true) => "https",
+            (true, false) => "http",
+            (false, true) => "wss",
+            (false, false) => "ws",
         };
         let authority = self.host.authority().to_str().unwrap_or_default();
         let Some(target) = self.target(want) else {

@@ -98,6 +98,7 @@ impl Webhooks {
             | RouteKind::AcsCallback
             | RouteKind::Http(_)
             | RouteKind::Bot(_)
+            | RouteKind::Notify
             | RouteKind::CallApi(_) => None,
         };
         Webhooks::of(live.routes.iter().filter_map(of_route), metrics)

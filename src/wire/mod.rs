@@ -4,4 +4,5 @@ pub mod acs;
 pub mod activity;
 pub mod cloud_event;
 pub mod json;
+pub mod notice;
 pub mod voice_live;

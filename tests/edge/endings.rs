@@ -9,12 +9,15 @@ use tokio::io::AsyncWriteExt as _;
 use tonegate::error::{Reason, Side};
 use tonegate::sim::acs::line::Keying;
 use tonegate::sim::acs::{Opening, Options};
+use tonegate::sim::connector::Trouble;
 use tonegate::sim::frame::{Frame, TEXT};
 use tonegate::sim::issuer::behaviour::Behaviour;
 use tonegate::sim::issuer::mint::Mint;
 use tonegate::sim::voice_live::connection::Connection;
 use tonegate::sim::voice_live::scenario::Scenario;
 
+use crate::bot::notify;
+use crate::bot::world::Bot;
 use crate::child::Child;
 use crate::harness::{Caller, KEY, Wish, read_answer, request, within};
 use crate::phone::world::{CONNECTION, Line, Phone, Ringing, signed};
@@ -439,6 +442,40 @@ async fn storeless() -> HashSet<Reason> {
     HashSet::from([reason])
 }
 
+/// People whom a bot may not write to.
+async fn notices() -> HashSet<Reason> {
+    let mut bot = notify::usual().await;
+    let child = Child::start(&mut bot.world, "export TONEGATE_LOG=tonegate=debug");
+    let mut told = HashSet::new();
+    let mut refuses = async |bot: &Bot, reason: Reason, status: u16| {
+        let word = reason.word();
+        let answer = notify::notify(bot, &notify::text("hello")).await;
+        assert_eq!((answer.status, answer.reason().as_str()), (status, word));
+        assert_eq!(reason.row().status, Some(status));
+        let series = format!("tonegate_requests_total{{route=\"notify\",result=\"{word}\"}} 1");
+        child.metrics_say(&series).await;
+        let line = |line: &Value| {
+            line["message"] == "request refused"
+                && line["reason"] == word
+                && line["status"] == status
+        };
+        child
+            .until("a refusal in the log", |child| child.logged(line) == 1)
+            .await;
+        told.insert(reason);
+    };
+    refuses(&bot, Reason::NoReference, 404).await;
+    assert_eq!(bot.post(&bot.message()).await.status, 200);
+    let kept = "tonegate_bot_notes_total{note=\"reference\",result=\"ok\"} 1";
+    child.metrics_say(kept).await;
+    bot.desk.then([Trouble::Code(403, "MessageWritesBlocked")]);
+    refuses(&bot, Reason::Blocked, 410).await;
+    let wish = notify::says(&bot, "stop notifications");
+    assert_eq!(bot.post(&wish).await.status, 200);
+    refuses(&bot, Reason::OptedOut, 409).await;
+    told
+}
+
 #[tokio::test]
 async fn every_reason_is_told_by_one_word_everywhere_and_gives_back_what_it_took() {
     let mut told = refusals().await;
@@ -450,6 +487,7 @@ async fn every_reason_is_told_by_one_word_everywhere_and_gives_back_what_it_took
     told.extend(draining().await);
     told.extend(calls().await);
     told.extend(storeless().await);
+    told.extend(notices().await);
     // What only a fault of the edge's own can bring about is tested beside `Session`.
     told.insert(Reason::Internal);
     for reason in Reason::ALL {

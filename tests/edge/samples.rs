@@ -169,6 +169,8 @@ fn adapt(issued: &Issued, file: &str, path: &str) -> PathBuf {
         let key = line.split('=').next().unwrap().trim();
         let (uncommented, _) = line.split_once('#').unwrap_or((line, ""));
         match key {
+            // Nobody asks the application, so it may be where it is.
+            "url" if table == "[upstreams.app]" => text.push_str(line),
             "resource" | "url" if table.starts_with("[upstreams.") => text.push_str(&peer),
             "roots" if !line.starts_with('#') => {}
             "sha256" => text.push_str(&format!("sha256 = \"{}\"", Digest::of(KEY).to_hex())),

@@ -26,7 +26,7 @@ MISTAKES = [
     (["hops"], "speak", "smtp", "no language of hops"),
     (["limits"], "idle", "soon", "no duration"),
     (["limits"], "client_message", -1, "a negative size"),
-    (["upstreams", "voice"], "kind", "http", "an unknown kind"),
+    (["upstreams", "voice"], "kind", "ftp", "an unknown kind"),
     (["upstreams", "voice", "credential"], "header", "cookie", "an unknown header"),
     (["issuers", "users"], "kind", "saml", "an unknown issuer"),
     (["routes", 0], "accept", ["body"], "an unknown place"),

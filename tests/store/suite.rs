@@ -10,6 +10,10 @@ use tonegate::store::{
     Attempt, CallEnded, Enter, Entered, Facts, Kept, Known, Needs, Still, Tones, Tried,
 };
 
+use crate::people::{
+    c22_a_note_ends_and_each_writing_renews_it, c22_a_note_has_its_bound,
+    c22_a_note_is_found_by_every_edge_until_it_is_dropped,
+};
 use crate::under::{Call, HOUR, Under, eventually, random_ani, random_id};
 
 macro_rules! on_every_engine {
@@ -67,6 +71,9 @@ on_every_engine!(
     a26_a_made_call_comes_by_its_own_url_and_is_made_of_none,
     a26_the_session_key_of_another_made_call_opens_nothing,
     a26_a_made_call_is_told_as_it_goes_and_may_be_forgotten,
+    c22_a_note_is_found_by_every_edge_until_it_is_dropped,
+    c22_a_note_ends_and_each_writing_renews_it,
+    c22_a_note_has_its_bound,
 );
 
 async fn a18_an_unknown_call_is_refused_until_it_is_known(under: Under) {

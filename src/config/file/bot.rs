@@ -49,6 +49,9 @@ pub(in crate::config) struct Bot {
     pub authority: Option<String>,
     pub scope: Option<String>,
     pub service_urls: Option<Vec<String>>,
+    #[serde(deserialize_with = "duration")]
+    #[schemars(schema_with = "schema::duration")]
+    pub keep: Option<Duration>,
     pub roots: Option<String>,
     #[serde(deserialize_with = "duration")]
     #[schemars(schema_with = "schema::duration")]

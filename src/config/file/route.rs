@@ -116,6 +116,8 @@ pub(in crate::config) struct Route {
     pub pii: Option<Pii>,
     /// Of a route of a bot.
     pub refusal: Option<String>,
+    pub quiet: Option<Vec<String>>,
+    pub speak: Option<Vec<String>>,
     #[serde(default)]
     pub upstreams: Vec<String>,
 }

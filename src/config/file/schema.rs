@@ -60,7 +60,7 @@ macro_rules! one_of {
     };
 }
 
-one_of!(kind, "voice-live", "relay");
+one_of!(kind, "voice-live", "relay", "http");
 one_of!(
     route_kind,
     "voice-live",
@@ -71,7 +71,8 @@ one_of!(
     "call-api",
     "session-api",
     "http",
-    "bot"
+    "bot",
+    "notify"
 );
 one_of!(issuer_kind, "entra", "oidc", "acs", "event-grid", "bot");
 one_of!(cloud, "public", "us-gov", "china");

@@ -24,6 +24,9 @@ const SERVICES: [&str; 4] = [
     "https://smba.infra.dod.teams.microsoft.us",
 ];
 const SERVICES_MAX: usize = 32;
+const KEEP: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Somebody who was not heard for so long has forgotten the bot.
+const KEEP_MAX: Duration = Duration::from_secs(400 * 24 * 3600);
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// Teams gives up on a bot that is silent for 15 s.
 const TOTAL: Duration = Duration::from_secs(10);
@@ -42,6 +45,10 @@ pub(super) fn bot(file: &File, variables: &Environment, problems: &mut Problems)
     let tenant = tenant.map(|id| problems.entra_id("bot.tenant", id));
     let roots = problems.roots("bot", written.roots.as_deref());
     let services = services(written, problems);
+    let keep = written.keep.unwrap_or(KEEP);
+    if keep > KEEP_MAX || !keep.is_zero() && keep < Duration::from_secs(60) {
+        problems.add("bot.keep", "must be 1m to 400d, or 0s to keep nothing");
+    }
     let timeout = written.timeout.unwrap_or(TIMEOUT);
     let total = written.total.unwrap_or(TOTAL);
     bounds("bot", timeout, total, problems);
@@ -59,6 +66,7 @@ pub(super) fn bot(file: &File, variables: &Environment, problems: &mut Problems)
         app_id: app.id,
         tenant: app.tenant,
         services,
+        keep,
         roots: app.roots,
         timeout,
         total,
@@ -310,6 +318,8 @@ mod tests {
                 vec![APP, SECRET, "service_urls = [\"*.example\"]"],
                 "bot.service_urls.0",
             ),
+            (vec![APP, SECRET, "keep = \"59s\""], "bot.keep"),
+            (vec![APP, SECRET, "keep = \"401d\""], "bot.keep"),
             (vec![APP, SECRET, "roots = \"/no/such\""], "bot.roots"),
             (vec![APP, SECRET, "timeout = \"0s\""], "bot.timeout"),
             (vec![APP, SECRET, "total = \"61s\""], "bot.total"),

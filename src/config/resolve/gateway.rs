@@ -17,6 +17,13 @@ const METHODS: [Method; 6] = [
     Method::PATCH,
     Method::DELETE,
 ];
+
+/// What people write who want to hear nothing, or something again, where nothing else is said.
+const QUIET: &str = "stop notifications";
+const SPEAK: &str = "start notifications";
+const WORDS_MAX: usize = 16;
+const WORD_MAX: usize = 100;
+
 /// A route to a private application; what is wrong with it is told.
 pub(super) fn http(at: &mut At<'_>) -> RouteKind {
     let written = at.written;
@@ -57,7 +64,7 @@ pub(super) fn http(at: &mut At<'_>) -> RouteKind {
 }
 
 /// A route of a bot; what is wrong with it is told.
-pub(super) fn bot(at: &mut At<'_>) -> RouteKind {
+pub(super) fn bot(at: &mut At<'_>, known: &Known<'_>) -> RouteKind {
     let written = at.written;
     RouteKind::Bot(Arc::new(BotRoute {
         pass: inward::pass(at),
@@ -65,7 +72,86 @@ pub(super) fn bot(at: &mut At<'_>) -> RouteKind {
         assert: written.assert.clone(),
         scope: written.scope.unwrap_or(false),
         refusal: written.refusal.clone(),
+        quiet: words(at, ("quiet", QUIET), written.quiet.as_deref(), known),
+        speak: words(at, ("speak", SPEAK), written.speak.as_deref(), known),
     }))
+}
+
+/// What people write about messages that they did not ask for, in lower case. Where there is no
+/// `[bot]`, none are sent.
+fn words(
+    at: &mut At<'_>,
+    (key, usual): (&str, &str),
+    written: Option<&[String]>,
+    known: &Known<'_>,
+) -> Vec<String> {
+    let of_bot = known.file.bot.is_some();
+    let Some(written) = written else {
+        return of_bot.then(|| usual.to_owned()).into_iter().collect();
+    };
+    if !of_bot && !written.is_empty() {
+        at.add(key, "needs [bot], without which nobody is written to");
+    }
+    if written.len() > WORDS_MAX {
+        at.add(key, format!("must be {WORDS_MAX} at the most"));
+    }
+    let fits = |text: &str| {
+        let long = text.is_empty() || text.chars().count() > WORD_MAX;
+        !long
+            && !text
+                .chars()
+                .any(|c| c.is_control() || matches!(c, '<' | '>'))
+    };
+    let mut words = Vec::new();
+    for text in written {
+        if !fits(text.trim()) {
+            let what = format!("{text:?} must have 1 to {WORD_MAX} characters, and no < or >");
+            at.add(key, what);
+        }
+        words.push(text.trim().to_lowercase());
+    }
+    words
+}
+
+/// Who may have the bot write to people: programs of one's own, never the public.
+pub(super) fn notify(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
+    if known.file.bot.is_none() {
+        at.add(
+            "kind",
+            "\"notify\" needs [bot], which says whose messages they are",
+        );
+    }
+    let ways = route.enter.ways();
+    let fits = |way: &Way| match way {
+        Way::Key | Way::Certificate => true,
+        Way::Issuer(name) => {
+            let issuer = known.issuers.iter().find(|issuer| issuer.name == *name);
+            // What is wrong with it has been told.
+            issuer.is_none_or(|issuer| match issuer.kind {
+                IssuerKind::Entra { .. } | IssuerKind::Oidc { .. } => true,
+                IssuerKind::Acs { .. }
+                | IssuerKind::EventGrid { .. }
+                | IssuerKind::Bot { .. }
+                | IssuerKind::BotTenant { .. } => false,
+            })
+        }
+        Way::EasyAuth | Way::Call | Way::Anyone => false,
+    };
+    if !ways.iter().all(fits) {
+        at.add(
+            "admit",
+            "must name \"key\", \"certificate\" or issuers whose tokens name programs: whoever \
+             enters here writes to people",
+        );
+    }
+    // A token is as far away from here as its issuer.
+    let own = |way: &Way| matches!(way, Way::Key | Way::Certificate);
+    if route.allow.is_empty() && !ways.iter().all(own) {
+        at.add(
+            "allow",
+            "missing; list the networks that may ask, or admit \"key\" or \"certificate\" only",
+        );
+    }
 }
 
 /// What has no use, and who may enter.
@@ -91,6 +177,8 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
             bot.is_some(),
             "\"bot\"",
         ),
+        ("quiet", written.quiet.is_some(), bot.is_some(), "\"bot\""),
+        ("speak", written.speak.is_some(), bot.is_some(), "\"bot\""),
         (
             "identity",
             !written.identity.is_empty(),
@@ -146,6 +234,9 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
             "refusal",
             "needs [bot], which says how conversations are answered",
         );
+    }
+    if let Some(word) = bot.and_then(|bot| bot.quiet.iter().find(|word| bot.speak.contains(word))) {
+        at.add("speak", format!("{word:?} stands in quiet, too"));
     }
     issuers(at, route, known);
     useless(at, route);
@@ -210,6 +301,209 @@ fn useless(at: &mut At<'_>, route: &Route) {
         if is_useless {
             let kind = route.kind.word();
             at.add(key, format!("has no use with kind = {kind:?}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Settings;
+
+    const GOOD: &str = r#"
+        [server]
+        listen = "127.0.0.1:0"
+        [[keys]]
+        name = "kiosk"
+        sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        [issuers.connector]
+        kind = "bot"
+        audience = ["33333333-2222-3333-4444-555555555555"]
+        tenants = ["11111111-2222-3333-4444-555555555555"]
+        [issuers.users]
+        kind = "entra"
+        tenants = ["11111111-2222-3333-4444-555555555555"]
+        audience = ["api://notify"]
+        [bot]
+        app_id = "33333333-2222-3333-4444-555555555555"
+        secret = "secret-of-the-bot"
+        [upstreams.app]
+        kind = "http"
+        url = "http://127.0.0.1:8080"
+        credential = { none = true }
+        [[routes]]
+        name = "bot"
+        paths = ["/api/messages"]
+        kind = "bot"
+        admit = ["connector"]
+        upstreams = ["app"]
+        [[routes]]
+        name = "notify"
+        paths = ["/notify"]
+        kind = "notify"
+        admit = ["key"]
+    "#;
+    const BOT: &str = "[bot]\n        app_id = \"33333333-2222-3333-4444-555555555555\"\n        \
+                       secret = \"secret-of-the-bot\"";
+    const ROUTE: &str = "admit = [\"connector\"]";
+    const NOTIFY: &str = "admit = [\"key\"]";
+
+    fn read(from: &str, to: &str) -> Result<Settings, String> {
+        assert!(GOOD.contains(from), "{from}");
+        let text = GOOD.replacen(from, to, 1);
+        Settings::read_text("edge.toml", &text).map_err(|error| error.to_string())
+    }
+
+    fn of_bot(settings: &Settings) -> BotRoute {
+        let bot = settings.live.routes[0].kind.bot();
+        BotRoute::clone(bot.unwrap())
+    }
+
+    #[test]
+    fn c23_people_can_always_say_that_they_want_no_messages_where_there_are_some() {
+        let usual = of_bot(&read(ROUTE, ROUTE).unwrap());
+        assert_eq!(usual.quiet, ["stop notifications"]);
+        assert_eq!(usual.speak, ["start notifications"]);
+        let words = "quiet = [\" Stop it \", \"RUHE\"]\nspeak = []";
+        let own = of_bot(&read(ROUTE, &format!("{ROUTE}\n{words}")).unwrap());
+        assert_eq!(own.quiet, ["stop it", "ruhe"]);
+        assert!(own.speak.is_empty());
+        let told = read(ROUTE, &format!("{ROUTE}\n{words}"))
+            .unwrap()
+            .describe();
+        assert!(
+            told.contains("quiet [\"stop it\", \"ruhe\"], speak none"),
+            "{told}"
+        );
+        assert!(told.contains("keeps references for 30days"), "{told}");
+        // Without a bot of its own the edge writes to nobody.
+        let silent = GOOD
+            .split("[[routes]]\n        name = \"notify\"")
+            .next()
+            .unwrap();
+        let silent = Settings::read_text("edge.toml", &silent.replace(BOT, "")).unwrap();
+        assert!(of_bot(&silent).quiet.is_empty());
+    }
+
+    #[test]
+    fn c22_whoever_has_people_written_to_is_near_or_has_a_key() {
+        let near = "allow = [\"10.0.0.0/8\"]";
+        for admit in [
+            "admit = [\"key\"]".to_owned(),
+            format!("admit = [\"users\", \"key\"]\n{near}"),
+            format!("require = [\"users\", \"key\"]\n{near}"),
+        ] {
+            assert!(read(NOTIFY, &admit).is_ok(), "{admit}");
+        }
+    }
+
+    /// A text of [`GOOD`], what stands there instead, and the key that the message names.
+    const MISTAKES: &[(&str, &str, &str)] = &[
+        (BOT, "", "routes.notify.kind"),
+        (
+            NOTIFY,
+            "admit = [\"anyone\"]\nallow = [\"10.0.0.0/8\"]",
+            "routes.notify.admit",
+        ),
+        (
+            NOTIFY,
+            "admit = [\"connector\"]\nallow = [\"10.0.0.0/8\"]",
+            "routes.notify.admit",
+        ),
+        (NOTIFY, "admit = [\"users\"]", "routes.notify.allow"),
+        (
+            NOTIFY,
+            "admit = [\"users\", \"key\"]",
+            "routes.notify.allow",
+        ),
+        (
+            NOTIFY,
+            "admit = [\"key\"]\norigins = [\"https://a.example\"]",
+            "routes.notify.origins",
+        ),
+        (
+            NOTIFY,
+            "admit = [\"key\"]\naccept = [\"query\"]",
+            "routes.notify.accept",
+        ),
+        (
+            NOTIFY,
+            "admit = [\"key\"]\nupstreams = [\"app\"]",
+            "routes.notify.upstreams",
+        ),
+        (
+            NOTIFY,
+            "admit = [\"key\"]\nquiet = [\"a\"]",
+            "routes.notify.quiet",
+        ),
+        (
+            NOTIFY,
+            "admit = [\"key\"]\nspeak = [\"a\"]",
+            "routes.notify.speak",
+        ),
+        (
+            NOTIFY,
+            "admit = [\"key\"]\nassert = \"a\"",
+            "routes.notify.assert",
+        ),
+        (ROUTE, "admit = [\"key\"]", "routes.bot.admit"),
+        (ROUTE, "admit = [\"users\"]", "routes.bot.admit"),
+        (
+            ROUTE,
+            "admit = [\"connector\"]\nassert = \"api://a\"",
+            "routes.bot.assert",
+        ),
+        (
+            ROUTE,
+            "admit = [\"connector\"]\nquiet = [\"\"]",
+            "routes.bot.quiet",
+        ),
+        (
+            ROUTE,
+            "admit = [\"connector\"]\nquiet = [\"a <at>\"]",
+            "routes.bot.quiet",
+        ),
+        (
+            ROUTE,
+            "admit = [\"connector\"]\nspeak = [\"Stop Notifications\"]",
+            "routes.bot.speak",
+        ),
+        (
+            ROUTE,
+            "admit = [\"connector\"]\nmethods = [\"POST\"]",
+            "routes.bot.methods",
+        ),
+        (
+            ROUTE,
+            "admit = [\"connector\"]\norigins = [\"https://a.example\"]",
+            "routes.bot.origins",
+        ),
+        (
+            ROUTE,
+            "admit = [\"connector\"]\npass_headers = [\"X-Tonegate-User-Id\"]",
+            "routes.bot.pass_headers",
+        ),
+    ];
+
+    #[test]
+    fn c22_c23_what_would_be_without_effect_or_open_is_told() {
+        for (from, to, at) in MISTAKES {
+            let told = read(from, to).map(drop).unwrap_err();
+            assert!(told.contains(&format!("{at}: ")), "{to}: {told}");
+        }
+        let without = GOOD.replace(BOT, "");
+        for (more, at) in [
+            ("quiet = [\"a\"]", "routes.bot.quiet"),
+            ("refusal = \"a\"", "routes.bot.refusal"),
+        ] {
+            let text = without.replace(ROUTE, &format!("{ROUTE}\n{more}"));
+            let told = Settings::read_text("edge.toml", &text)
+                .map(drop)
+                .unwrap_err();
+            assert!(
+                told.to_string().contains(&format!("{at}: ")),
+                "{more}: {told}"
+            );
         }
     }
 }

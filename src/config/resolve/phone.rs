@@ -24,12 +24,13 @@ pub(super) fn kind(at: &mut At<'_>, known: &Known<'_>) -> Option<RouteKind> {
         Some("call-api") => web::call_api(at, known)?,
         Some("session-api") => session_api::session_api(at)?,
         Some("http") => gateway::http(at),
-        Some("bot") => gateway::bot(at),
+        Some("bot") => gateway::bot(at, known),
+        Some("notify") => RouteKind::Notify,
         Some(_) | None => {
             at.add(
                 "kind",
                 "must be \"voice-live\", \"relay\", \"acs-media\", \"event-grid\", \
-                 \"acs-callback\", \"call-api\", \"session-api\", \"http\" or \"bot\"",
+                 \"acs-callback\", \"call-api\", \"session-api\", \"http\", \"bot\" or \"notify\"",
             );
             return None;
         }

@@ -108,6 +108,7 @@ pub(super) fn callers(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
                 | RouteKind::EventGrid(_)
                 | RouteKind::AcsCallback
                 | RouteKind::CallApi(_)
+                | RouteKind::Notify
                 | RouteKind::SessionApi(_) => false,
             }
         })
@@ -138,6 +139,7 @@ pub(super) fn callers(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
                     | RouteKind::EventGrid(_)
                     | RouteKind::AcsCallback
                     | RouteKind::CallApi(_)
+                    | RouteKind::Notify
                     | RouteKind::SessionApi(_) => String::new(),
                     RouteKind::VoiceLive => format!(
                         ", of an issuer whose audience is {} or {}",

@@ -72,6 +72,7 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
                 | RouteKind::EventGrid(_)
                 | RouteKind::AcsCallback
                 | RouteKind::CallApi(_)
+                | RouteKind::Notify
                 | RouteKind::SessionApi(_) => "must all be of kind \"voice-live\", or all of kind \
                      \"relay\""
                     .to_owned(),

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::gateway;
 use super::route::{At, Known};
 use crate::config::{
     CallApi, Dtmf, Enter, EventGrid, IssuerKind, Place, Rate, Refuse, Route, RouteKind, Way,
@@ -205,6 +206,7 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
             passable(at, calls, known);
         }
         RouteKind::SessionApi(_) => {}
+        RouteKind::Notify => gateway::notify(at, route, known),
         RouteKind::VoiceLive
         | RouteKind::Relay
         | RouteKind::Http(_)

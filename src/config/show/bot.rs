@@ -1,11 +1,12 @@
 //! The bot gateway, as `tonegate check` prints it.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use humantime::format_duration;
 
 use super::token;
-use crate::config::{Assertion, Bot, Graph, Live, Roots, ServiceOrigin};
+use crate::config::{Assertion, Bot, BotRoute, Graph, Live, Roots, ServiceOrigin};
 
 pub(super) fn all(live: &Live, out: &mut String) -> std::fmt::Result {
     if let Some(of) = &live.assertion {
@@ -61,7 +62,31 @@ fn bot(bot: &Bot, out: &mut String) -> std::fmt::Result {
         format_duration(bot.total),
     )?;
     let services: Vec<_> = bot.services.iter().map(origin).collect();
-    writeln!(out, "          sends to {}", services.join(", "))
+    let keeps = match bot.keep {
+        Duration::ZERO => "keeps no references".to_owned(),
+        keep => format!("keeps references for {}", format_duration(keep)),
+    };
+    writeln!(out, "          sends to {}, {keeps}", services.join(", "))
+}
+
+/// What a route of a bot has of its own.
+pub(super) fn route(route: &BotRoute, out: &mut String) -> std::fmt::Result {
+    let words = |words: &[String]| match words {
+        [] => "none".to_owned(),
+        some => format!("{some:?}"),
+    };
+    writeln!(
+        out,
+        "          bot, asserts to {}, refusal {}, quiet {}, speak {}",
+        route.assert.as_deref().unwrap_or("nobody"),
+        if route.refusal.is_some() {
+            "yes"
+        } else {
+            "none"
+        },
+        words(&route.quiet),
+        words(&route.speak),
+    )
 }
 
 fn origin(of: &ServiceOrigin) -> String {

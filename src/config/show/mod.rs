@@ -226,6 +226,9 @@ fn route(route: &Route, out: &mut String) -> std::fmt::Result {
     if let RouteKind::SessionApi(api) = &route.kind {
         phone::sessions(api, out)?;
     }
+    if let Some(bot) = route.kind.bot() {
+        bot::route(bot, out)?;
+    }
     let none = || "none".to_owned();
     let origins = match route.origins.as_slice() {
         [] => none(),

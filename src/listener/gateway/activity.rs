@@ -1,7 +1,7 @@
 //! Activities of the Bot Connector: taken, and passed on with the edge's word on who speaks.
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, header, request};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header, request};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
@@ -91,8 +91,11 @@ async fn take(
     let permit = permit(doors)?;
     let most = open.route.limits.over(doors.limits).client_message;
     let body = whole(body, most, BODY_WAIT).await?;
-    let caller = match doors.bot.hear(&grant, &body)? {
-        Heard::Ours(caller) => caller,
+    let caller = match doors.bot.hear(&grant, bot, &body)? {
+        Heard::Ours(caller, kept) => {
+            doors.bot.keep(kept).await?;
+            caller
+        }
         Heard::Outsiders(outsider) => {
             doors.bot.turn_away(&open.route.name, bot, &outsider);
             open.metrics.admitted.increment(1);
@@ -117,9 +120,13 @@ async fn take(
     let audience = bot.assert.as_deref();
     let body = Some(&*passed.body);
     whom.tell(doors, (&open.route, audience), body, &mut passed.headers)?;
+    // It was read as this, whatever charset it came with.
+    let json = HeaderValue::from_static("application/json; charset=utf-8");
+    passed.headers.insert(header::CONTENT_TYPE, json);
     let asking = Asking {
         method: Method::POST,
-        target: passed.target,
+        // An activity says what it says in its body.
+        target: head.uri.path().to_owned(),
         headers: passed.headers,
         body: passed.body,
     };

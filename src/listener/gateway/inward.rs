@@ -124,6 +124,15 @@ fn forwarded(head: &request::Parts, asked: Asked<'_>, headers: &mut HeaderMap) {
     }
 }
 
+/// Path and query as they came, without the credentials that the edge took out of the query.
+pub(in crate::listener) fn target(head: &request::Parts, route: &Route) -> String {
+    let path = head.uri.path();
+    match query(head, route).as_str() {
+        "" => path.to_owned(),
+        query => format!("{path}?{query}"),
+    }
+}
+
 /// The query without the credentials that the edge took out of it.
 fn query(head: &request::Parts, route: &Route) -> String {
     let query = head.uri.query().unwrap_or_default();

@@ -10,6 +10,7 @@
 
 pub(super) mod activity;
 pub mod inward;
+pub(super) mod notify;
 mod path;
 mod told;
 
@@ -34,6 +35,8 @@ use crate::error::Reason;
 use crate::ids::SessionId;
 use crate::upstream::app::{self, Asking, Pace};
 use crate::upstream::{self, Through};
+
+pub(super) use self::inward::target;
 
 /// Whether a request asks for a WebSocket.
 pub(super) fn is_upgrade(headers: &HeaderMap) -> bool {

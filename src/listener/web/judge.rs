@@ -65,6 +65,7 @@ pub(in crate::listener) fn judge(
         | RouteKind::AcsCallback
         | RouteKind::Http(_)
         | RouteKind::Bot(_)
+        | RouteKind::Notify
         | RouteKind::VoiceLive
         | RouteKind::Relay
         | RouteKind::AcsMedia(_) => &TYPES[..],
@@ -96,6 +97,7 @@ fn methods(route: &Route, path: &str) -> &'static str {
             RouteKind::AcsCallback
             | RouteKind::Http(_)
             | RouteKind::Bot(_)
+            | RouteKind::Notify
             | RouteKind::VoiceLive
             | RouteKind::Relay
             | RouteKind::AcsMedia(_),

@@ -32,7 +32,11 @@ impl Activity {
         if json.len() > ACTIVITY_MAX {
             return None;
         }
-        let mut members: Map<String, Value> = serde_json::from_slice(json).ok()?;
+        Activity::of(serde_json::from_slice(json).ok()?)
+    }
+
+    /// The same of its members, whose length is for whoever read them to bound.
+    pub fn of(mut members: Map<String, Value>) -> Option<Activity> {
         let kind = members.entry("type").or_insert_with(|| "message".into());
         kind.is_string().then_some(Activity(members))
     }

@@ -290,6 +290,7 @@ mod tests {
                 scope: "https://api.botframework.com/.default".to_owned(),
             },
             services: vec![origin],
+            keep: Duration::ZERO,
             roots: Roots::System,
             timeout: Duration::from_millis(50),
             total: Duration::from_millis(50),

@@ -44,10 +44,17 @@ pub struct Activity<'a> {
     /// `recipient.id`: the bot, in the words of the channel.
     pub bot: Option<Cow<'a, str>>,
     pub locale: Option<Cow<'a, str>>,
+    /// `action`: what became of an installation.
+    pub action: Option<Cow<'a, str>>,
     text: Option<Raw<'a>>,
 }
 
 impl<'a> Activity<'a> {
+    /// Whether it says that the bot was removed, and not only to make room for another version of it.
+    pub fn is_farewell(&self) -> bool {
+        self.kind == Kind::InstallationUpdate && self.action.as_deref() == Some("remove")
+    }
+
     /// What somebody wrote, for comparison with the few words that the edge itself obeys. `None`:
     /// nothing, or half a surrogate pair.
     pub fn text(&self) -> Option<Cow<'a, str>> {
@@ -182,6 +189,7 @@ fields! {
     Recipient = "recipient",
     RecipientId = "recipient.id",
     Locale = "locale",
+    Action = "action",
     Text = "text",
 }
 

@@ -20,7 +20,7 @@ pub(super) const WORD_MAX: usize = 128;
 /// A name, and what it is the name of.
 type Name = (&'static str, Field);
 
-const ACTIVITY: [Name; 10] = [
+const ACTIVITY: [Name; 11] = [
     ("type", Field::Type),
     ("id", Field::Id),
     ("channelId", Field::Channel),
@@ -30,6 +30,7 @@ const ACTIVITY: [Name; 10] = [
     ("channelData", Field::ChannelData),
     ("recipient", Field::Recipient),
     ("locale", Field::Locale),
+    ("action", Field::Action),
     ("text", Field::Text),
 ];
 const FROM: [Name; 2] = [("id", Field::FromId), ("aadObjectId", Field::User)];
@@ -77,6 +78,7 @@ pub fn read(body: &[u8]) -> Result<Activity<'_>, Wrong> {
         channel_tenant: found.channel_tenant,
         bot: found.bot,
         locale: found.locale,
+        action: found.action,
         text: found.text,
     })
 }
@@ -96,6 +98,7 @@ struct Found<'a> {
     channel_tenant: Option<EntraId>,
     bot: Option<Cow<'a, str>>,
     locale: Option<Cow<'a, str>>,
+    action: Option<Cow<'a, str>>,
     text: Option<Raw<'a>>,
 }
 
@@ -161,6 +164,7 @@ impl<'a> Found<'a> {
             Field::TenantId => self.channel_tenant = id(reader, field)?,
             Field::RecipientId => self.bot = text(reader, field, ID_MAX)?,
             Field::Locale => self.locale = word(reader, field)?,
+            Field::Action => self.action = word(reader, field)?,
             Field::Text => self.text = string(reader, field)?,
         }
         Ok(())

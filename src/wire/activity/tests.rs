@@ -16,7 +16,7 @@ fn message() -> Value {
         "conversation": {"id": "a:1xyz", "conversationType": "personal", "tenantId": TENANT},
         "recipient": {"id": "28:11111111-2222-3333-4444-555555555555", "name": "bot"},
         "channelData": {"tenant": {"id": TENANT}}, "locale": "en-US",
-        "text": "stop \"notifications\"\n\u{e9}", "value": null,
+        "action": "remove", "text": "stop \"notifications\"\n\u{e9}", "value": null,
     })
 }
 
@@ -37,6 +37,7 @@ fn told(activity: &Activity<'_>) -> Vec<String> {
         id(&activity.channel_tenant),
         text(&activity.bot),
         text(&activity.locale),
+        text(&activity.action),
         text(&activity.text()),
     ]
 }
@@ -89,6 +90,7 @@ fn c01_the_fields_are_read_and_nothing_of_it_is_printed() {
             TENANT,
             "28:11111111-2222-3333-4444-555555555555",
             "en-US",
+            "remove",
             "stop \"notifications\"\n\u{e9}",
         ]
     );
@@ -162,6 +164,7 @@ const READ: [(&str, &[(&str, Field)]); 6] = [
             ("channelData", Field::ChannelData),
             ("recipient", Field::Recipient),
             ("locale", Field::Locale),
+            ("action", Field::Action),
             ("text", Field::Text),
         ],
     ),
@@ -244,6 +247,24 @@ fn c14_s34_a_name_that_stands_twice_is_refused_in_every_object_and_spelling() {
     assert!(tried > 300, "{tried}");
     let python = with("", "from_property", json!({"id": "29:2"}));
     assert_eq!(wrong(&python), Wrong::Field(Field::From, Flaw::Twice));
+}
+
+#[test]
+fn c22_only_an_installation_that_is_removed_is_a_farewell() {
+    for (kind, action, is) in [
+        ("installationUpdate", json!("remove"), true),
+        ("installationUpdate", json!("remove-upgrade"), false),
+        ("installationUpdate", json!("add"), false),
+        ("installationUpdate", json!(null), false),
+        ("message", json!("remove"), false),
+    ] {
+        let body = with("", "type", json!(kind)).replace("\"remove\"", &action.to_string());
+        assert_eq!(
+            read(body.as_bytes()).unwrap().is_farewell(),
+            is,
+            "{kind} {action}"
+        );
+    }
 }
 
 #[test]

@@ -3,5 +3,11 @@
 
 mod assertion;
 mod connector;
+mod explained;
 mod graph;
+pub mod notify;
 mod peers;
+mod refused;
+mod route;
+mod sdk;
+pub mod world;

@@ -41,10 +41,15 @@ impl Seen {
     }
 }
 
+/// What `/invoke` answers.
+pub const INVOKED: &[u8] = br#"{"task": {"type":"message","value":"done"}}"#;
+
 /// Answers by path: `/app/echo` says the body back, `/app/status/N` answers N, and so on.
 #[derive(Default)]
 pub struct App {
     seen: Mutex<Vec<Seen>>,
+    /// What is answered whatever is asked, as a path without `/app`.
+    plays: Mutex<Option<&'static str>>,
     /// What is answered under a path, instead of the usual.
     says: Mutex<HashMap<String, (u16, String)>>,
     /// What `/app/pieces` waits for between its pieces.
@@ -76,6 +81,11 @@ impl App {
             }
         });
         (app, address)
+    }
+
+    /// Answers as if this had been asked for, from now on.
+    pub fn plays(&self, path: &'static str) {
+        *self.plays.lock().unwrap() = Some(path);
     }
 
     /// Under this path this is the answer from now on.
@@ -146,11 +156,17 @@ impl App {
             .header("set-cookie", "a=b")
             .header("keep-alive", "timeout=5")
             .header("alt-svc", "h2=\":8443\"");
-        Ok(match path.strip_prefix("/app").unwrap_or_default() {
+        let played = *self.plays.lock().unwrap();
+        let path = played.unwrap_or(path.strip_prefix("/app").unwrap_or_default());
+        Ok(match path {
             "/pieces" => response.body(self.pieces()).unwrap(),
             "/cut" => response.body(self.cut()).unwrap(),
             "/large" => response.body(whole(vec![b'x'; 5 << 20].into())).unwrap(),
             "/hang" => std::future::pending().await,
+            "/invoke" => {
+                let json = response.header("content-type", "application/json");
+                json.body(whole(Bytes::from_static(INVOKED))).unwrap()
+            }
             path => match path.strip_prefix("/status/") {
                 Some(status) => response.status(status).body(whole(Bytes::new())).unwrap(),
                 None => response.body(whole(body)).unwrap(),

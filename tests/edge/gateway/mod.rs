@@ -1,6 +1,6 @@
 //! Requests that go on to a private application, over real sockets.
 
-mod app;
+pub mod app;
 mod certificate;
 mod passes;
 mod refused;

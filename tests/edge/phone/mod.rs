@@ -15,7 +15,7 @@ mod load;
 mod overtaken;
 mod prompts;
 mod puppet;
-mod redis;
+pub mod redis;
 mod redis_faults;
 mod redis_kept;
 mod redis_told;

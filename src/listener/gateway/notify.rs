@@ -1,0 +1,76 @@
+//! Messages that programs of one's own have the bot send: taken, and answered with what became of them.
+
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, header, request};
+use http_body_util::Full;
+use hyper::body::Incoming;
+
+use super::activity::judge;
+use crate::admission::{self, Now};
+use crate::bot::Unsent;
+use crate::error::Reason;
+use crate::listener::body::Body;
+use crate::listener::http::{Asked, Doors, Open};
+use crate::listener::refusal::Refusal;
+use crate::listener::stranger::Stranger;
+use crate::listener::upgrade::count_behind_hop;
+use crate::listener::web::{BODY_WAIT, whole};
+
+impl From<Unsent> for Refusal {
+    fn from(unsent: Unsent) -> Refusal {
+        let refusal = Refusal::new(unsent.reason, unsent.detail);
+        Refusal {
+            status: unsent.status.unwrap_or(refusal.status),
+            retry_after: unsent.retry_after,
+            why: unsent.why,
+            ..refusal
+        }
+    }
+}
+
+/// Answers a request for a message.
+pub(in crate::listener) async fn answer(
+    doors: &Doors,
+    open: &Open,
+    asked: Asked<'_>,
+    stranger: &Stranger,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Refusal> {
+    let (head, body) = request.into_parts();
+    judge(&open.route, doors.limits, &head)?;
+    count_behind_hop(doors, asked, stranger)?;
+    tokio::select! {
+        biased;
+        () = doors.stop.cancelled() => Err(Refusal::new(Reason::Draining, "try another instance")),
+        answered = take(doors, open, asked, stranger, (&head, body)) => answered,
+    }
+}
+
+async fn take(
+    doors: &Doors,
+    open: &Open,
+    asked: Asked<'_>,
+    stranger: &Stranger,
+    (head, body): (&request::Parts, Incoming),
+) -> Result<Response<Body>, Refusal> {
+    let wanted = admission::Request {
+        route: &open.route,
+        head,
+        peer: asked.peer.ip,
+        certificate: asked.certificate,
+        by_hop: asked.by_hop,
+        now: Now::read(),
+    };
+    let grant = asked.decision.admit(doors, wanted).await?;
+    stranger.admitted();
+    let most = open.route.limits.over(doors.limits).client_message;
+    let body = whole(body, most, BODY_WAIT).await?;
+    let sent = doors.bot.notify(&open.route.name, grant.subject(), &body);
+    let sent = sent.await?;
+    open.metrics.admitted.increment(1);
+    let said = serde_json::json!({ "id": sent.id });
+    let mut response = Response::new(Body::from(Full::new(Bytes::from(format!("{said}\n")))));
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    Ok(response)
+}
