@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use http::header::UPGRADE;
 use http::{Request, StatusCode};
 
-use super::http::{Doors, Open};
+use super::doors::{Doors, Open};
 use super::refusal::Refusal;
 use crate::admission::{self, Denied, Grant, Peer, Told};
 use crate::audit::{self, Entry, Event, Known, Place, Verdict};

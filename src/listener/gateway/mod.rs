@@ -24,7 +24,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use self::inward::{Inward, Passed};
 use self::told::Whom;
 use super::body::{Body, Streamed};
-use super::http::{Asked, Doors, Open};
+use super::doors::{Asked, Doors, Open};
 use super::refusal::Refusal;
 use super::stranger::Stranger;
 use super::upgrade::{count_behind_hop, permit};

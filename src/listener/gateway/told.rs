@@ -12,7 +12,7 @@ use crate::bot::roles::{Roles, Standing};
 use crate::config::Route;
 use crate::error::Reason;
 use crate::ids::EntraId;
-use crate::listener::http::Doors;
+use crate::listener::doors::Doors;
 use crate::listener::refusal::Refusal;
 use crate::upstream::assertion::Claims;
 
