@@ -20,6 +20,7 @@ use crate::upstream::{Ask, Caller, Want};
 #[derive(Debug)]
 pub struct Grant {
     pub(super) subject: Subject,
+    pub(super) person: Option<(EntraId, EntraId)>,
     pub(super) ask: Ask,
     /// The token to show upstream, where it is meant for it.
     pub(super) token: Option<Secret>,
@@ -74,22 +75,9 @@ impl Grant {
         }
     }
 
-    /// The tenant and the id in Entra of whom the credential names, if Entra knows them.
-    pub fn person(&self) -> Option<(EntraId, EntraId)> {
-        let (tenant, name) = match &self.subject {
-            Subject::Token {
-                tenant: Some(tenant),
-                name,
-                ..
-            }
-            | Subject::EasyAuth { tenant, name } => (tenant, name),
-            Subject::Token { tenant: None, .. }
-            | Subject::Key(_)
-            | Subject::Certificate(_)
-            | Subject::Call { .. }
-            | Subject::Anyone => return None,
-        };
-        EntraId::new(tenant).zip(EntraId::new(name))
+    /// The tenant and the id in Entra of the person whom the credential names, if it names one.
+    pub fn person(&self) -> Option<&(EntraId, EntraId)> {
+        self.person.as_ref()
     }
 
     /// The call that is to be streamed, on routes of calls; there it is always one.

@@ -296,6 +296,7 @@ impl Admission {
         let token = entered.token.as_ref().filter(meant);
         Ok(Grant {
             subject: entered.subject(),
+            person: entered.person(),
             ask,
             token: token.and(shown.bearer),
             call,

@@ -11,7 +11,7 @@ use crate::admission::{self, Denied, Grant, Peer, Told};
 use crate::audit::{self, Entry, Event, Known, Place, Verdict};
 use crate::config::{BELOW, CALL, Route};
 use crate::error::Reason;
-use crate::ids::{CallId, SessionId};
+use crate::ids::{CallId, EntraId, SessionId};
 
 /// What is to be recorded of a connection's request. It has a place in the audit before anything is
 /// done for it, and is recorded once: whoever has the first word on it has the last. Dropped without a
@@ -83,6 +83,15 @@ impl Decision {
                 connection: None,
                 correlation: None,
             });
+        }
+    }
+
+    /// Whoever was admitted speaks for somebody of this tenant.
+    pub(super) fn speaks_for(&self, tenant: &EntraId, user: Option<&EntraId>) {
+        if let Some(undecided) = self.lock().as_mut() {
+            let who = undecided.known.who.take();
+            let user = user.map_or("", EntraId::as_str);
+            undecided.known.who = who.map(|who| who.of_tenant(tenant.as_str(), user));
         }
     }
 

@@ -70,7 +70,9 @@ impl Doors {
         }
         // Where no route asks the store, nobody misses it.
         let asks = |open: &Open| open.route.kind.phone().is_some() || open.route.kind.is_answered();
-        let missed = !self.store.is_up() && self.routes.iter().any(asks);
+        let asked = self.routes.iter().any(asks)
+            || self.roles.as_ref().is_some_and(Roles::are_in_the_store);
+        let missed = !self.store.is_up() && asked;
         missed.then_some("store")
     }
 }

@@ -15,6 +15,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::body::Body;
@@ -23,6 +24,7 @@ use super::gateway;
 use super::head::{self, Held, Unread};
 use super::hop;
 use super::probe;
+use super::pulse::Pulse;
 use super::refusal::{Refusal, frames, problem, raw};
 use super::stranger::Stranger;
 use super::upgrade::{shake, upgrade};
@@ -38,6 +40,9 @@ use crate::session::{self, Session};
 /// socket that is closed with bytes unread resets the connection and the answer may be lost.
 const LINGER: Duration = Duration::from_millis(500);
 const LINGER_BYTES: usize = 256 * 1024;
+/// At the end an application that was asked has so long to answer, and a client to take it: what was
+/// done is not told as undone. Less than the edge waits for its threads.
+const APP_LINGER: Duration = Duration::from_secs(4);
 
 /// Serves the one request of a connection; if it is an admitted upgrade, the connection is taken
 /// apart by `leg` for the session that begins.
@@ -54,11 +59,16 @@ where
     let (io, read) = tokio::select! {
         read = head::read(io, asked.deadline) => read,
         // Whoever has not asked by then is not waited for.
-        () = stopped(doors) => return None,
+        () = stopped(doors, LINGER) => return None,
     };
+    let mut grace = LINGER;
     let io = match read {
         Ok(read) => {
             let body = web::body(doors, &read);
+            let open = doors.paths.find(read.path()).map(|at| &doors.routes[at]);
+            if open.is_some_and(|open| open.inward.is_some()) {
+                grace = APP_LINGER;
+            }
             Held::new(io, read).with_body(body)
         }
         Err(unread) => {
@@ -67,8 +77,11 @@ where
         }
     };
     let course: Arc<Mutex<Course>> = Arc::default();
+    let (streams, streaming) = oneshot::channel();
+    let streams = Mutex::new(Some(streams));
     let service = service_fn(|request| {
         let (doors, course, stranger) = (doors.clone(), course.clone(), stranger.clone());
+        let streams = lock(&streams).take();
         Box::pin(async move {
             let name = route(&doors, &request).map(|open| open.route.name.clone());
             let hops = doors.hops.as_ref();
@@ -76,6 +89,10 @@ where
             *lock(&course) = Course::Asked(name, peer.unwrap_or(asked.peer));
             let (mut response, become_of) = answer(&doors, asked, peer, &stranger, request).await;
             *lock(&course) = become_of;
+            if let (Some(streams), Some(pulse)) = (streams, response.body().pulse()) {
+                // Whoever waits for it is the connection that this is polled by.
+                let _ = streams.send(pulse);
+            }
             // One request per connection. hyper's own switch for it would also write `close` into
             // the Connection header of a 101, which strict clients refuse.
             if response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -92,8 +109,12 @@ where
         .serve_connection(TokioIo::new(io), service);
     let served = tokio::select! {
         served = std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)) => served,
+        () = untaken(streaming) => {
+            doors.metrics.limit_hit("idle");
+            return None;
+        }
         // A request that is whole is answered; a client that does not take it is not waited for.
-        () = stopped(doors) => {
+        () = stopped(doors, grace) => {
             asked.decision.lost(Reason::Draining, "the edge stopped before its answer was taken");
             return None;
         }
@@ -145,9 +166,18 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// Resolves a moment after the edge was told to stop.
-async fn stopped(doors: &Doors) {
+async fn stopped(doors: &Doors, grace: Duration) {
     doors.stop.cancelled().await;
-    tokio::time::sleep(LINGER).await;
+    tokio::time::sleep(grace).await;
+}
+
+/// Resolves when an application's answer is not taken any more.
+async fn untaken(streaming: oneshot::Receiver<Pulse>) {
+    match streaming.await {
+        Ok(pulse) => pulse.stops().await,
+        // Other answers are short.
+        Err(_) => std::future::pending().await,
+    }
 }
 
 /// There is nothing to parse: the answer, if any, is written here.

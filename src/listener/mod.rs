@@ -15,6 +15,7 @@ pub mod http;
 pub mod paths;
 mod probe;
 mod proxy;
+mod pulse;
 mod refusal;
 mod stranger;
 pub mod tls;

@@ -37,8 +37,8 @@ impl<'a> Whom<'a> {
         let person = grant.person();
         Whom {
             subject: grant.subject().to_string(),
-            tenant: person.as_ref().map(|(tenant, _)| tenant.clone()),
-            user: person.map(|(_, user)| user),
+            tenant: person.map(|(tenant, _)| tenant.clone()),
+            user: person.map(|(_, user)| user.clone()),
             conversation: None,
             channel: None,
             standing: None,
