@@ -411,6 +411,20 @@ async fn a14_a_call_that_nobody_is_told_of_is_taken_back() {
     hung_up(&control, &line).await;
 }
 
+#[tokio::test]
+async fn a14_a_call_that_a_lost_attempt_made_is_hung_up_though_the_next_was_refused() {
+    let acs = "attempts = 2";
+    let control = api(Wish { acs, ..OPEN }, MANY).await;
+    let create = Some(Operation::Create);
+    control.desk.trouble(create, Trouble::Lost, 1);
+    control.desk.trouble(create, Trouble::Status(400), 1);
+    let answer = post(&control, &by_key(KEY)).await;
+    answer.is(502, "upstream_refused");
+    assert_eq!(creates(&control), 2);
+    let line = within("the call", control.desk.nth_line(1)).await;
+    hung_up(&control, &line).await;
+}
+
 /// Its connection is noted by then, and whoever had it made will not ask for its end.
 #[tokio::test]
 async fn a14_a_call_whose_taking_back_failed_is_hung_up_by_its_callbacks() {
