@@ -205,8 +205,8 @@ impl Store {
         self.count("note_begun", work).await
     }
 
-    /// Writes down that its session has ended, unless another one has the call.
-    pub async fn note_over(&self, over: &Over<'_>) -> Result<(), Unavailable> {
+    /// Writes down that its session has ended, unless another one has the call; whether it did.
+    pub async fn note_over(&self, over: &Over<'_>) -> Result<bool, Unavailable> {
         let work = async {
             match &self.engine {
                 Engine::Memory(memory) => memory.note_over(over),

@@ -117,13 +117,14 @@ impl Session {
         }
     }
 
-    async fn over(&self, store: &Store, owner: SessionId) {
+    /// Whether it was written down.
+    async fn over(&self, store: &Store, owner: SessionId) -> bool {
         let over = Over {
             contact: &self.contact,
             owner,
             ended: &self.ended(),
         };
-        store.note_over(&over).await.unwrap();
+        store.note_over(&over).await.unwrap()
     }
 }
 
@@ -287,7 +288,7 @@ async fn a10_what_is_taken_back_opens_nothing_and_what_opened_is_not_taken_back(
     stranger.note(store).await;
     stranger.enter(store, Needs::Dialled).await;
     assert_eq!(tried(store, &stranger, 1).await, Tried::Wrong);
-    session.over(store, call.owner).await;
+    assert!(session.over(store, call.owner).await);
     assert_eq!(take_back().await, Ok(TakenBack::Done));
 }
 
@@ -384,7 +385,9 @@ async fn a11_what_became_of_a_call_is_known_to_whoever_handed_it_over(under: Und
     assert_eq!(opened.connection, call.facts.connection);
     assert_eq!(opened.correlation, call.facts.correlation);
     assert_eq!(opened.at, session.expires);
-    session.over(under.other(), call.owner).await;
+    assert!(session.over(under.other(), call.owner).await);
+    // Asked again after a lost answer it is the same.
+    assert!(session.over(store, call.owner).await);
     let outcome = session.outcome(store).await;
     assert_eq!(outcome, Outcome::Ended(opened, session.ended()));
     // The same contact hands over once more.
@@ -406,9 +409,9 @@ async fn a11_a_call_that_is_taken_over_is_told_once_and_ends_with_its_last_sessi
     let noted = other.note_begun(&session.begun(&second, false)).await;
     assert_eq!(noted, Ok(Noted::Again(route())));
     // The first one goes later than the second came.
-    session.over(store, call.owner).await;
+    assert!(!session.over(store, call.owner).await);
     assert!(matches!(session.outcome(other).await, Outcome::Opened(_)));
-    session.over(other, second.owner).await;
+    assert!(session.over(other, second.owner).await);
     assert!(matches!(session.outcome(store).await, Outcome::Ended(..)));
     // After a while ACS dials once more, and the verdict holds.
     let third = call.again();

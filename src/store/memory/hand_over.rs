@@ -169,11 +169,11 @@ impl Memory {
         })
     }
 
-    pub(in crate::store) fn note_over(&self, over: &Over<'_>) -> Result<(), Unavailable> {
+    pub(in crate::store) fn note_over(&self, over: &Over<'_>) -> Result<bool, Unavailable> {
         let mut state = self.state();
         let known = state.handed.get_mut(over.contact);
         let Some(known) = known.filter(|known| known.owner == Some(over.owner)) else {
-            return Ok(());
+            return Ok(false);
         };
         // Nobody is told the code again.
         known.drawn = None;
@@ -181,6 +181,6 @@ impl Memory {
             known.outcome = Outcome::Ended(opened.clone(), over.ended.clone());
         }
         state.handed.keep(over.contact, self.policy.ttl);
-        Ok(())
+        Ok(true)
     }
 }
