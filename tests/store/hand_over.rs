@@ -20,6 +20,7 @@ use crate::under::{Call, HOUR, Running, Under, at, eventually, random_ani, setti
 on_every_engine!(
     a09_a_session_is_written_once_and_asked_again_it_is_the_same,
     a09_a_key_that_somebody_else_has_is_taken,
+    a09_a_key_that_the_contact_left_itself_is_not_taken,
     a09_thirty_of_one_request_write_one_session,
     a09_a_session_that_waited_in_vain_is_expired_and_may_be_written_anew,
     a10_a_session_is_its_writers_and_nobody_elses,
@@ -193,6 +194,25 @@ async fn a09_a_key_that_somebody_else_has_is_taken(under: Under) {
     };
     let written = other.write(store).await;
     assert!(matches!(written, HandedOver::Taken), "{written:?}");
+}
+
+/// A route that does not consume keys leaves them: the contact's own is not in its own way.
+async fn a09_a_key_that_the_contact_left_itself_is_not_taken(under: Under) {
+    let store = under.store();
+    let call = Call::new();
+    call.note(store).await;
+    let session = Session::of(store.keys().sip(call.sip()));
+    session.is_new(store).await;
+    let needs = Needs::SipKey { consume: false };
+    let entered = call.enter(store, needs).await;
+    assert!(matches!(entered, Entered::Authorised { .. }), "{entered:?}");
+    store.note_begun(&session.begun(&call, true)).await.unwrap();
+    assert!(session.over(store, call.owner).await);
+    let stranger = Session::of(session.key.clone());
+    let written = stranger.write(under.other()).await;
+    assert!(matches!(written, HandedOver::Taken), "{written:?}");
+    session.is_new(under.other()).await;
+    assert_eq!(session.outcome(store).await, Outcome::Waiting);
 }
 
 async fn a09_thirty_of_one_request_write_one_session(under: Under) {

@@ -56,7 +56,9 @@ impl Memory {
             }
         }
         let key = session.key.expose();
-        if state.keys.get(key).is_some() {
+        // That of the same contact is what a session before this one has left, which did not use it up.
+        let is_anothers = |written: &Written| written.contact.as_ref() != Some(session.contact);
+        if state.keys.get(key).is_some_and(is_anothers) {
             return Ok(HandedOver::Taken);
         }
         state.handed.room(session.contact)?;
