@@ -22,7 +22,7 @@ pub struct HandOver<'a> {
     pub contact: &'a ContactId,
     /// The route that it came by, which knows whom to tell what becomes of it.
     pub route: &'a Label,
-    /// Whose it is; to all others it does not exist.
+    /// Whose it is; to all others it does not exist, but its id is taken.
     pub writer: Digest,
     /// Of what was asked for, so that the same request is known when it comes again.
     pub content: Digest,
