@@ -44,6 +44,12 @@ pub(super) fn http(at: &mut At<'_>) -> RouteKind {
     if written.methods.is_none() {
         methods = METHODS.to_vec();
     }
+    if written.web_socket == Some(true) && !methods.contains(&Method::GET) {
+        at.add(
+            "web_socket",
+            "needs \"GET\" in methods: that is how one is asked for",
+        );
+    }
     let rewrite = inward::rewrite(at);
     let names = inward::names(at, &rewrite);
     if names.is_some() && written.scope != Some(true) {
