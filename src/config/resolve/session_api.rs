@@ -260,7 +260,10 @@ mod tests {
         );
         let debug = format!("{settings:?}");
         for secret in ["MfKQ", "y=z"] {
-            assert!(!told.contains(secret) && !debug.contains(secret), "{secret}");
+            assert!(
+                !told.contains(secret) && !debug.contains(secret),
+                "{secret}"
+            );
         }
         let api = api(&settings);
         let hook = api.webhook.as_ref().unwrap();
