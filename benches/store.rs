@@ -93,6 +93,7 @@ impl Caller {
             correlation: None,
             route: &self.route,
             signed: None,
+            binding: None,
             makes: false,
             needs: Needs::Dialled,
         };

@@ -83,6 +83,41 @@ impl fmt::Debug for CallId {
     }
 }
 
+/// What another cloud calls the call that it hands over, such as the ContactId of Amazon Connect: in
+/// the grammar of a [`CallId`], and no call of ours.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct ContactId(CallId);
+
+impl ContactId {
+    /// Takes `text` if it fits the grammar.
+    pub fn new(text: &str) -> Option<ContactId> {
+        CallId::new(text).map(ContactId)
+    }
+
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl From<CallId> for ContactId {
+    /// The id that stands at the end of a path.
+    fn from(id: CallId) -> ContactId {
+        ContactId(id)
+    }
+}
+
+impl fmt::Display for ContactId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Debug for ContactId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 /// A telephone number in the one form that keys are built of: E.164 with its plus, 2 to 15 digits,
 /// the first not 0. A person's, so it is not printed.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -108,6 +143,29 @@ impl PhoneNumber {
 impl fmt::Debug for PhoneNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PhoneNumber(_)")
+    }
+}
+
+/// What telephone numbers begin with: a country, an area, or with the plus alone all of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NumberPrefix(Box<str>);
+
+impl NumberPrefix {
+    /// Takes `text` if a canonical number can begin so: `+`, `+1555`.
+    pub fn new(text: &str) -> Option<NumberPrefix> {
+        let digits = text.strip_prefix('+')?.as_bytes();
+        let fits = digits.len() <= 15
+            && digits.iter().all(u8::is_ascii_digit)
+            && digits.first() != Some(&b'0');
+        fits.then(|| NumberPrefix(text.into()))
+    }
+
+    pub fn begins(&self, number: &PhoneNumber) -> bool {
+        number.expose().starts_with(&*self.0)
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
     }
 }
 
@@ -254,6 +312,28 @@ mod tests {
             &"x".repeat(129),
         ] {
             assert!(ForeignId::new(bad).is_none(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a14_a_prefix_is_one_of_canonical_numbers() {
+        let begins = |prefix: &str, number: &str| {
+            let number = PhoneNumber::new(number).unwrap();
+            NumberPrefix::new(prefix).unwrap().begins(&number)
+        };
+        assert!(begins("+1555", "+15551234567") && begins("+", "+4930123"));
+        assert!(begins("+15551234567", "+15551234567"));
+        assert!(!begins("+1556", "+15551234567") && !begins("+15551234567", "+1555123456"));
+        for bad in [
+            "",
+            "1555",
+            "+0",
+            "+1 555",
+            "+1555*",
+            "00",
+            "+1234567890123456",
+        ] {
+            assert_eq!(NumberPrefix::new(bad), None, "{bad}");
         }
     }
 

@@ -17,7 +17,9 @@
 //! | *hop* | a proxy in front of us, listed in the settings: its word on the client is believed |
 //! | *session* | our object, from a [`Grant`](admission::Grant) to an [`Ending`](relay::Ending) |
 //! | *call* | the telephony fact |
+//! | *contact* | what another cloud calls the call that it hands over |
 //! | *frame*, *block*, *message* | RFC 6455; signal processing; JSON |
+//! | *record* | the one line that a decision has in the [`audit`]; of a call also what the store has |
 //! | *admission* | decides before the upgrade |
 //! | [*gate*](gate) | the second stage, inside a connected call, opened by digits |
 //! | *forward* | moves frames as they are |
@@ -50,10 +52,14 @@
 //! 7. The first ending wins. Its `Reason` and `Side` are the close code, the log line and the
 //!    metric label.
 //!
+//! What is decided on the way, at 2, at a gate and at 7, has one record each in the [`audit`], if there is
+//! one; nothing is decided that could not be recorded.
+//!
 //! # What is different for a phone call
 //!
 //! 0. Unless others do that, [`telephony`] hears from Event Grid that it rings, notes in the store
 //!    what signalling says, and has it answered, with a signed media URL and a place for callbacks.
+//!    Or whoever may ask has a call made, which is bound to who that is before ACS hears of it.
 //! 1. ACS dials the media URL of the call. `listener::calls` asks the [`store`], after [`admission`]
 //!    and before the `101`: is the call known, is ACS' token unspent, and, where the flow needs no
 //!    digits, is its session key there.
@@ -65,7 +71,10 @@
 //! 3. From the end of the last key on the audio goes on, in Voice Live's messages, or to an
 //!    orchestrator as it came. When the socket drops, the verdict holds for a while; a second socket
 //!    of the call takes it over.
-//! 4. ACS does not end a call whose media socket is closed. Where the edge ended the session,
+//! 4. Where another cloud handed the call over ([`telephony`]), the store says with the verdict for which
+//!    contact, and `session::contact` tells that cloud what became of it, by
+//!    [`upstream::webhook`]; nobody in the call waits for that.
+//! 5. ACS does not end a call whose media socket is closed. Where the edge ended the session,
 //!    [`upstream::call_automation`] hangs the call up, when the session has given everything back.
 //!
 //! # Rows
@@ -81,7 +90,7 @@
 //! | 7 | `session` |
 //! | 6 | `relay`, `admission` |
 //! | 5 | `gate`, `store`, `tap` |
-//! | 4 | `upstream` |
+//! | 4 | `upstream`, `audit` |
 //! | 3 | `config`, `metrics`, `log` |
 //! | 2 | `dtmf` |
 //! | 1 | `audio`, `wire`, `ws` |
@@ -136,6 +145,8 @@ pub mod gate;
 pub mod relay;
 pub mod store;
 pub mod tap;
+
+pub mod audit;
 pub mod upstream;
 
 pub mod config;

@@ -31,6 +31,23 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Draws a code of so many decimal digits, each as likely as any other.
+///
+/// # Panics
+/// If the system has no randomness to give; nothing that needs secrets could go on either.
+pub fn random_digits(count: u8) -> Secret {
+    let mut digits = Zeroizing::new(String::with_capacity(usize::from(count)));
+    while digits.len() < usize::from(count) {
+        let mut byte = [0];
+        aws_lc_rs::rand::fill(&mut byte).expect("the system generator never fails after boot");
+        // The rest of 256 would make some digits likelier than others.
+        if byte[0] < 250 {
+            digits.push(char::from(b'0' + byte[0] % 10));
+        }
+    }
+    Secret(digits)
+}
+
 /// The SHA-256 of an API key, or of a certificate.
 ///
 /// A fast hash is right here: keys are random and long, so there is nothing to guess that a slow
@@ -93,6 +110,23 @@ mod tests {
         let secret = Secret::new("hunter2".to_owned());
         assert_eq!(format!("{secret:?}"), "Secret(***)");
         assert!(!format!("{:?}", Digest::of("hunter2")).contains("f52f"));
+    }
+
+    #[test]
+    fn a09_a_code_is_drawn_of_digits_that_are_all_as_likely() {
+        let mut seen = [0_u32; 10];
+        for _ in 0..2000 {
+            let code = random_digits(6);
+            assert_eq!(code.expose().len(), 6);
+            for digit in code.expose().bytes() {
+                seen[usize::from(digit - b'0')] += 1;
+            }
+        }
+        // 1200 each; seven times the deviation of such a count.
+        assert!(
+            seen.iter().all(|count| count.abs_diff(1200) < 230),
+            "{seen:?}"
+        );
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
-use tonegate::config::{Ani, CodeLength, Dialled, Engine, Environment, Flow, Settings};
+use tonegate::audit::FIELDS;
+use tonegate::config::{Ani, CodeLength, Dialled, Engine, Environment, Flow, RouteKind, Settings};
 use tonegate::error::Reason;
 use tonegate::ids::SessionId;
 use tonegate::sim::certificate::Authority;
@@ -43,6 +44,19 @@ fn the_table_of_endings_is_the_one_in_the_code() {
             "{line}\nshould begin with {start}"
         );
     }
+}
+
+#[test]
+fn b13_the_schema_of_the_audit_is_the_one_in_the_code() {
+    let text = readme();
+    let rows: Vec<&str> = text
+        .lines()
+        .skip_while(|line| !line.starts_with("| field |"))
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .collect();
+    let fields = FIELDS.map(|(name, events, says)| format!("| `{name}` | {events} | {says} |"));
+    assert_eq!(rows, fields);
 }
 
 #[test]
@@ -84,6 +98,32 @@ fn example(section: &str, language: &str) -> String {
     let (section, _) = rest.split_once("\n## ").unwrap();
     let (_, rest) = section.split_once(&format!("\n```{language}\n")).unwrap();
     rest.split_once("\n```").unwrap().0.to_owned()
+}
+
+#[test]
+fn a10_the_settings_of_handing_over_are_read_as_they_are_meant() {
+    let text = readme();
+    let (_, rest) = text.split_once("\n### Handing a call over\n").unwrap();
+    let (_, rest) = rest.split_once("\n```toml\n").unwrap();
+    let example = rest.split_once("\n```").unwrap().0;
+    let file = std::env::temp_dir().join(format!("tonegate-{}.toml", SessionId::random()));
+    fs::write(
+        &file,
+        format!("[server]\nlisten = \"127.0.0.1:0\"\n{example}"),
+    )
+    .unwrap();
+    let secret = [("WEBHOOK_SECRET", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")];
+    let settings = Settings::read_in(std::slice::from_ref(&file), &Environment::of(secret));
+    fs::remove_file(&file).unwrap();
+    let settings = settings.unwrap();
+    let RouteKind::SessionApi(api) = &settings.live.routes[0].kind else {
+        panic!("another kind");
+    };
+    // What the text says of defaults.
+    let times = [api.token_life, api.ttl].map(|time| time.as_secs());
+    assert!(api.single_use && times == [300, 300]);
+    assert_eq!((api.digits, api.commas), (6, 3));
+    assert_eq!(api.webhook.as_ref().map(|hook| hook.attempts), Some(5));
 }
 
 #[test]

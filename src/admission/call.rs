@@ -14,6 +14,7 @@ use super::credential::{self, single};
 use super::media_url::{Signed, Signer};
 use super::query::Query;
 use super::{Denied, Entered, Request};
+use crate::audit;
 use crate::config::{Ani, CALL_SECRET, Dialled, Flow, KnownBy, Phone, Route, Spend};
 use crate::error::Reason;
 use crate::ids::{CallId, ForeignId};
@@ -135,6 +136,16 @@ impl Shown {
     }
 }
 
+impl From<&Calling> for audit::Call {
+    fn from(calling: &Calling) -> audit::Call {
+        audit::Call {
+            call: calling.call.clone(),
+            connection: calling.connection.clone(),
+            correlation: calling.correlation.clone(),
+        }
+    }
+}
+
 impl Calling {
     /// The call, if everything that speaks of it says the same. On a route of calls nobody enters
     /// without one, whatever else the route requires.
@@ -174,6 +185,7 @@ impl Calling {
             signed.ani.as_ref().map(|_| "a number"),
             signed.sip.as_ref().map(|_| "a SIP id"),
             signed.connection.as_ref().map(|_| "its connection"),
+            signed.binding.map(|_| "that it was made here"),
         ]
         .into_iter()
         .flatten()

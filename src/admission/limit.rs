@@ -8,13 +8,17 @@ use super::rate::{Rates, SWEEP, Wait};
 use super::slot::{Slot, Slots};
 use super::who::Who;
 use super::{Denied, Request};
-use crate::config::ApiKey;
+use crate::config::{ApiKey, Rate};
 use crate::error::Reason;
+use crate::label::Label;
 use crate::metrics;
 use crate::secret::Digest;
 
 /// Told to whoever finds all sessions taken: when one ends nobody can know.
 const BUSY_RETRY: Duration = Duration::from_secs(5);
+
+/// What there was too much of, mostly.
+const UPGRADES: &str = "too many upgrades";
 
 /// What a session has taken of the limits; dropping it gives it back.
 #[derive(Debug, Default)]
@@ -72,7 +76,7 @@ impl Limits {
             }
             counted => counted,
         };
-        self.judge(counted, "upgrades_per_address")
+        self.judge(counted, ("upgrades_per_address", UPGRADES))
     }
 
     /// Once it is known who asks. What was taken before something was missing comes back at once.
@@ -99,7 +103,7 @@ impl Limits {
         for (who, rate, name) in rates {
             if let (Some(who), Some(rate)) = (who, rate) {
                 let counted = self.rates.ask(who.clone(), rate, asked.now.steady);
-                self.judge(counted, name)?;
+                self.judge(counted, (name, UPGRADES))?;
             }
         }
         let sessions = [
@@ -128,10 +132,27 @@ impl Limits {
         Ok(taken)
     }
 
-    fn judge(&self, counted: Result<(), Wait>, name: &'static str) -> Result<(), Denied> {
+    /// Whether this creator may have another call made.
+    pub(super) fn of_calls(
+        &self,
+        route: &Label,
+        creator: Digest,
+        rate: Rate,
+        now: Instant,
+    ) -> Result<(), Denied> {
+        let who = Who::Creator(route.clone(), creator);
+        let counted = self.rates.ask(who, rate, now);
+        self.judge(counted, ("calls_per_identity", "too many calls"))
+    }
+
+    fn judge(
+        &self,
+        counted: Result<(), Wait>,
+        (name, many): (&'static str, &'static str),
+    ) -> Result<(), Denied> {
         let (name, wait, detail) = match counted {
             Ok(()) => return Ok(()),
-            Err(Wait::For(wait)) => (name, wait, "too many upgrades"),
+            Err(Wait::For(wait)) => (name, wait, many),
             // Places come free all the time, the next one by the next sweep at the latest.
             Err(Wait::Full) => ("rate_table", SWEEP, "too many clients to keep apart"),
         };

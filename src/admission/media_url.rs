@@ -12,6 +12,7 @@
 //! | `ani` | the caller's number, E.164 with `+` | may |
 //! | `sip` | the id in the call's SIP headers | may |
 //! | `connection` | ACS' connection id, which the upgrade must then name | may |
+//! | `binding` | what binds a call that the edge made to whoever had it made, 64 hexadecimal digits | the edge only |
 //!
 //! Other claims are ignored. Signatures are compared in constant time (aws-lc), against the secret
 //! and the previous one.
@@ -28,7 +29,7 @@ use crate::config::{CALL, CALL_SECRET, Calls};
 use crate::error::Reason;
 use crate::ids::{CallId, ForeignId, PhoneNumber};
 use crate::label::Label;
-use crate::secret::Secret;
+use crate::secret::{Digest, Secret};
 
 const AUDIENCE: &str = "tonegate:media-url";
 /// Longest token: a few hundred bytes are used, and other people's claims have room.
@@ -48,6 +49,8 @@ pub struct Signed {
     pub sip: Option<ForeignId>,
     /// ACS' connection id.
     pub connection: Option<ForeignId>,
+    /// What a call that the edge made is bound to.
+    pub binding: Option<Digest>,
 }
 
 impl Signed {
@@ -59,6 +62,7 @@ impl Signed {
             ani: None,
             sip: None,
             connection: None,
+            binding: None,
         }
     }
 }
@@ -100,6 +104,8 @@ struct Claims {
     sip: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     connection: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    binding: Option<String>,
 }
 
 impl Signer {
@@ -167,6 +173,7 @@ impl Signer {
             ani: signed.ani.as_ref().map(|ani| ani.expose().to_owned()),
             sip: signed.sip.as_ref().map(text),
             connection: signed.connection.as_ref().map(text),
+            binding: signed.binding.as_ref().map(Digest::to_hex),
         };
         let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &self.sign);
         token.map(Secret::new).map_err(|_| Unsigned::Claims)
@@ -210,6 +217,10 @@ impl Signer {
             },
             sip: id(claims.sip)?,
             connection: id(claims.connection)?,
+            binding: match claims.binding {
+                Some(text) => Some(Digest::from_hex(&text).ok_or_else(broken)?),
+                None => None,
+            },
         })
     }
 }
@@ -255,6 +266,7 @@ mod tests {
             ani: PhoneNumber::new("+15551234567"),
             sip: ForeignId::new("abc-xyz-123"),
             connection: ForeignId::new("08002580-0000-0000-0000-000000000001"),
+            binding: Some(Digest::of("whoever had it made")),
         }
     }
 

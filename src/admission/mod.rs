@@ -12,8 +12,9 @@
 //!    digest or a name in it, the principal by the hop that brought it, a call's secret by our own
 //!    signature (401, 403, 503)
 //! 7. on routes of calls: whether token, URL and headers speak of one call (400, 403)
-//! 8. what is asked for: the model or the agent, in the route's list and in the key's (403)
-//! 9. how often and how much is in use already, by key and by identity (429, 503)
+//! 8. on routes by which calls are handed over: whether the token is young, and has a name (401)
+//! 9. what is asked for: the model or the agent, in the route's list and in the key's (403)
+//! 10. how often and how much is in use already, by key and by identity (429, 503)
 //!
 //! What a call has in the store ([`Grant::call`]) is asked after that, before anything is dialled, and
 //! an activity is held against the token of the Bot Connector when its body is there ([`Grant::bind`]).
@@ -35,6 +36,7 @@ mod jwt;
 mod limit;
 pub mod media_url;
 mod network;
+mod once;
 mod origin;
 mod query;
 mod rate;
@@ -54,6 +56,7 @@ pub use self::certificate::Certificate;
 pub use self::credential::subprotocol;
 pub use self::jwks::Keys;
 pub use self::network::{Address, Peer};
+pub use self::once::Once;
 pub use self::query::is_credential;
 pub use self::slot::{Slot, Slots};
 pub use self::subject::Subject;
@@ -68,7 +71,7 @@ use self::jwt::{Tokens, Verified};
 use self::limit::{Limits, Taken};
 use self::media_url::Signer;
 use self::query::Query;
-use crate::config::{KnownBy, Live, Model, Route, RouteKind, Spend};
+use crate::config::{CallApi, KnownBy, Live, Model, Route, RouteKind, Spend};
 use crate::error::Reason;
 use crate::ids::{EntraId, SessionId};
 use crate::label::Label;
@@ -120,6 +123,7 @@ pub struct Grant {
     call: Option<Calling>,
     /// What the token of the Bot Connector proves.
     vouched: Option<Arc<bot::Vouched>>,
+    once: Option<Once>,
     /// Models that messages of the client may name; `None`: messages are not looked at.
     locked: Option<Arc<[Model]>>,
     expires: Option<SystemTime>,
@@ -188,6 +192,11 @@ impl Grant {
     /// The call that is to be streamed, on routes of calls; there it is always one.
     pub fn call(&self) -> Option<&Calling> {
         self.call.as_ref()
+    }
+
+    /// What is to be spent, where the token is good for one request.
+    pub fn once(&self) -> Option<Once> {
+        self.once
     }
 
     pub fn locked(&self) -> Option<Arc<[Model]>> {
@@ -318,6 +327,14 @@ impl Admission {
         self.limits.of_address(asked)
     }
 
+    /// Whether whoever was let in may have another call made, which counts it.
+    pub fn may_call(&self, asked: Request<'_>, calls: &CallApi, who: &Grant) -> Result<(), Denied> {
+        let (route, creator) = (&asked.route.name, who.subject.digest());
+        let now = asked.now.steady;
+        self.limits
+            .of_calls(route, creator, calls.calls_per_identity, now)
+    }
+
     /// Decides on a request.
     pub async fn decide(&self, asked: Request<'_>, told: &mut Told) -> Result<Grant, Denied> {
         let Request { route, head, .. } = asked;
@@ -342,13 +359,20 @@ impl Admission {
             ask::in_old_words(denied, route, &query, &shown)
         });
         let entered = told.hear("identity", entered, |entered| entered.subject().to_string())?;
+        told.recognise(|| entered.subject());
         let call = match route.kind.phone() {
             Some(phone) => {
                 let rules = (self.known_by, self.spend);
                 let call = Calling::of(asked, phone, rules, &shown, &entered);
-                Some(told.hear("call", call, Calling::describe)?)
+                let call = told.hear("call", call, Calling::describe)?;
+                told.recognise_call(&call);
+                Some(call)
             }
             None => None,
+        };
+        let once = match once::judge(&route.kind, &entered, asked.now.wall) {
+            Ok(None) => None,
+            once => told.hear("once", once, |_| text("young, and good for one request"))?,
         };
         let ask = ask(route, &entered, &query);
         let ask = told.hear("ask", ask, |ask| format!("{ask}"))?;
@@ -380,6 +404,7 @@ impl Admission {
                 .token
                 .as_ref()
                 .and_then(|token| token.vouched.clone()),
+            once,
             locked: route.lock_models.then(|| allowed(route, entered.key)),
             expires: entered.token.as_ref().map(|token| token.expires),
             dropped_parameters: query.dropped(route),

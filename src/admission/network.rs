@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 
 use super::Denied;
+use crate::audit;
 use crate::error::Reason;
 
 /// Who is at the other end, as logs show it: an address, and its port where that is known.
@@ -27,6 +28,15 @@ impl From<SocketAddr> for Peer {
 impl From<IpAddr> for Peer {
     fn from(ip: IpAddr) -> Peer {
         Peer { ip, port: None }
+    }
+}
+
+impl From<Peer> for audit::Client {
+    fn from(peer: Peer) -> audit::Client {
+        audit::Client {
+            ip: peer.ip,
+            port: peer.port,
+        }
     }
 }
 

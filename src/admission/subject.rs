@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use crate::audit::{Credential, Rule, Who};
 use crate::ids::CallId;
 use crate::label::Label;
+use crate::secret::Digest;
 
 /// Who was admitted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +28,59 @@ pub enum Subject {
     Anyone,
 }
 
+impl Subject {
+    /// One subject, however often it comes and by whatever credential of its kind: no two have one.
+    pub fn digest(&self) -> Digest {
+        // What may hold any character stands last.
+        let text = match self {
+            Subject::Key(name) => format!("key\0{name}"),
+            Subject::Certificate(name) => format!("certificate\0{name}"),
+            Subject::Token {
+                issuer,
+                tenant,
+                name,
+            } => {
+                let tenant = tenant.as_deref().unwrap_or_default();
+                format!("token\0{issuer}\0{tenant}\0{name}")
+            }
+            Subject::EasyAuth { tenant, name } => format!("easyauth\0{tenant}\0{name}"),
+            Subject::Call { issuer, call } => format!("call\0{issuer}\0{call}"),
+            Subject::Anyone => "anyone".to_owned(),
+        };
+        Digest::of(&text)
+    }
+}
+
+impl From<&Subject> for Who {
+    fn from(subject: &Subject) -> Who {
+        match subject {
+            Subject::Key(_) => Who::new(Credential::Key, subject, Rule::Way("key")),
+            Subject::Certificate(_) => {
+                Who::new(Credential::Certificate, subject, Rule::Way("certificate"))
+            }
+            Subject::Token {
+                issuer,
+                tenant,
+                name,
+            } => {
+                let who = Who::new(Credential::Token, subject, Rule::Issuer(issuer.clone()));
+                match tenant {
+                    Some(tenant) => who.of_tenant(tenant, name),
+                    None => who,
+                }
+            }
+            Subject::EasyAuth { tenant, name } => {
+                let who = Who::new(Credential::EasyAuth, subject, Rule::Way("easyauth"));
+                who.of_tenant(tenant, name)
+            }
+            Subject::Call { issuer, .. } => {
+                Who::new(Credential::Call, subject, Rule::Issuer(issuer.clone()))
+            }
+            Subject::Anyone => Who::new(Credential::Anyone, subject, Rule::Way("anyone")),
+        }
+    }
+}
+
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -42,6 +97,46 @@ impl fmt::Display for Subject {
             Subject::EasyAuth { tenant, name } => write!(f, "easyauth:{tenant}/{name}"),
             Subject::Call { issuer, call } => write!(f, "{issuer}:{call}"),
             Subject::Anyone => f.write_str("anyone"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a26_two_subjects_have_two_digests() {
+        let label = |name| Label::new(name).unwrap();
+        let token = |issuer, tenant: Option<&str>, name: &str| Subject::Token {
+            issuer: label(issuer),
+            tenant: tenant.map(str::to_owned),
+            name: name.to_owned(),
+        };
+        let subjects = [
+            Subject::Key(label("a")),
+            Subject::Key(label("b")),
+            token("users", Some("t"), "a"),
+            token("users", Some("t"), "b"),
+            token("users", Some("u"), "a"),
+            token("users", None, "a"),
+            token("users", None, "t\0a"),
+            token("others", Some("t"), "a"),
+            Subject::EasyAuth {
+                tenant: "t".to_owned(),
+                name: "a".to_owned(),
+            },
+            Subject::Call {
+                issuer: label("users"),
+                call: CallId::new("a").unwrap(),
+            },
+            Subject::Anyone,
+        ];
+        for (i, one) in subjects.iter().enumerate() {
+            for (j, other) in subjects.iter().enumerate() {
+                let same = one.digest().is(&other.digest());
+                assert_eq!(same, i == j, "{one} {other}");
+            }
         }
     }
 }

@@ -1,7 +1,8 @@
-//! What each check found, for `tonegate explain`. On the way of a real request nobody listens, and
-//! nothing is written down: the checks are the same.
+//! What each check found, for `tonegate explain`. On the way of a real request nobody listens but the
+//! audit, which keeps whom they have recognised: the checks are the same.
 
-use super::Denied;
+use super::{Calling, Denied, Subject};
+use crate::audit::Known;
 
 /// One check and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,22 +14,53 @@ pub struct Finding {
 
 /// Hears the checks as they are made.
 #[derive(Debug, Default)]
-pub struct Told(Option<Vec<Finding>>);
+pub struct Told {
+    findings: Option<Vec<Finding>>,
+    known: Option<Known>,
+}
 
 impl Told {
     /// Nobody listens.
     pub fn nobody() -> Told {
-        Told(None)
+        Told::default()
+    }
+
+    /// Whom the checks have recognised is kept, also where they refuse.
+    pub fn audit() -> Told {
+        Told {
+            known: Some(Known::default()),
+            ..Told::default()
+        }
     }
 
     /// Everything is kept.
     pub fn somebody() -> Told {
-        Told(Some(Vec::new()))
+        Told {
+            findings: Some(Vec::new()),
+            ..Told::default()
+        }
     }
 
     /// What was heard, in order.
     pub fn findings(self) -> Vec<Finding> {
-        self.0.unwrap_or_default()
+        self.findings.unwrap_or_default()
+    }
+
+    /// Whom the checks have recognised.
+    pub fn known(self) -> Known {
+        self.known.unwrap_or_default()
+    }
+
+    pub(super) fn recognise(&mut self, subject: impl FnOnce() -> Subject) {
+        if let Some(known) = &mut self.known {
+            known.who = Some((&subject()).into());
+        }
+    }
+
+    pub(super) fn recognise_call(&mut self, calling: &Calling) {
+        if let Some(known) = &mut self.known {
+            known.call = Some(calling.into());
+        }
     }
 
     /// Passes on what `check` came to; `say` puts a good result into words, without secrets.
@@ -38,7 +70,7 @@ impl Told {
         result: Result<T, Denied>,
         say: impl FnOnce(&T) -> String,
     ) -> Result<T, Denied> {
-        if let Some(findings) = &mut self.0 {
+        if let Some(findings) = &mut self.findings {
             let (passed, text) = match &result {
                 Ok(value) => (true, say(value)),
                 Err(denied) => (false, format!("{}: {}", denied.reason, denied.detail)),

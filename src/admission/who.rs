@@ -12,4 +12,6 @@ pub(super) enum Who {
     /// On a route.
     Address(Label, Address),
     Identity(Label, Digest),
+    /// Who has calls made on a route.
+    Creator(Label, Digest),
 }

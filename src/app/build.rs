@@ -9,9 +9,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::Failed;
 use crate::admission::Admission;
+use crate::audit::Audit;
 use crate::bot::Bot;
 use crate::bot::roles::Roles;
-use crate::config::{KnownBy, Live, Route, Settings};
+use crate::config::{KnownBy, Settings};
 use crate::listener::calls::RETURNING_MAX;
 use crate::listener::gateway::inward::Inward;
 use crate::listener::http::{Doors, Open};
@@ -20,12 +21,13 @@ use crate::listener::web::Web;
 use crate::metrics::Metrics;
 use crate::session::Registry;
 use crate::store::Store;
-use crate::telephony::{self, Telephony};
+use crate::telephony::Telephony;
 use crate::upstream::Upstream;
 use crate::upstream::assertion::Assertions;
 use crate::upstream::call_automation::CallAutomation;
 use crate::upstream::connector::Connector;
 use crate::upstream::graph::Graph;
+use crate::upstream::webhook::Webhooks;
 
 pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
     let metrics = Arc::new(Metrics::new());
@@ -57,6 +59,7 @@ pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
                 paths.add_items(path, routes.len());
             }
         }
+        metrics.expect_denials(&route.name, route.kind.phone().is_some());
         routes.push(Open {
             metrics: metrics.route(&route.name),
             upstreams: route
@@ -64,7 +67,7 @@ pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
                 .iter()
                 .filter_map(|name| upstreams.get(name).cloned())
                 .collect(),
-            web: web(route, live),
+            web: Web::of(route, live),
             inward: Inward::new(&route.kind),
             route: route.clone(),
             dial_warnings: Arc::default(),
@@ -99,19 +102,9 @@ pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
         bot: Arc::new(bot),
         roles,
         assertions,
+        webhooks: Arc::new(Webhooks::new(live, &metrics)?),
+        audit: Audit::off(),
         metrics,
         stop: CancellationToken::new(),
     })
-}
-
-/// Who answers on a route whose requests begin no session.
-fn web(route: &Route, live: &Live) -> Option<Web> {
-    let events = telephony::event_route(route, live).map(|route| Web::Events(Arc::new(route)));
-    let callbacks = || telephony::callback_route(route, live);
-    let calls = || telephony::call_route(route, live);
-    let sessions = || telephony::session_route(route);
-    events
-        .or_else(|| callbacks().map(|route| Web::Callbacks(Arc::new(route))))
-        .or_else(|| calls().map(|route| Web::Calls(Arc::new(route))))
-        .or_else(|| sessions().map(|route| Web::Sessions(Arc::new(route))))
 }

@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 
 use self::build::doors;
 use crate::admission::{Denied, Examined, Slots};
+use crate::audit::{self, Audit};
 use crate::bot::roles::Roles;
 use crate::config::{Settings, Way};
 use crate::error::Reason;
@@ -38,6 +39,9 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// waits for. Longer than a session takes at the most to shut both legs.
 const STOP_WAIT: Duration = Duration::from_secs(6);
 
+/// Of that time so much is for what other clouds are still told of their calls.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
 /// Why the edge cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum Failed {
@@ -53,6 +57,8 @@ pub enum Failed {
     Upstream(#[from] upstream::Unusable),
     #[error(transparent)]
     Store(#[from] store::Unusable),
+    #[error(transparent)]
+    Audit(#[from] audit::Unusable),
     #[error("a thread cannot start: {0}")]
     Thread(#[from] io::Error),
 }
@@ -82,7 +88,9 @@ impl Edge {
         let admin_socket = bind("server.admin", boot.admin, 1)?.remove(0);
         let (public_address, admin_address) =
             (public_sockets[0].local_addr()?, admin_socket.local_addr()?);
-        let doors = Arc::new(doors(settings)?);
+        let mut doors = doors(settings)?;
+        doors.audit = Audit::open(boot.audit.as_ref(), &doors.metrics)?;
+        let doors = Arc::new(doors);
         let public = Arc::new(Public {
             doors: doors.clone(),
             tls: boot.identity.as_ref().map(tls::Acceptor::new).transpose()?,
@@ -109,17 +117,23 @@ impl Edge {
         }
         let stop = doors.stop.clone();
         let (store, stopping) = (doors.store.clone(), stop.clone());
-        let (registry, bot) = (doors.registry.clone(), doors.bot.clone());
+        let (registry, telephony) = (doors.registry.clone(), doors.telephony.clone());
+        let webhooks = doors.webhooks.clone();
+        let bot = doors.bot.clone();
         edge.spawn("store".to_owned(), move || async move {
             let all_gone = async {
                 stopping.cancelled().await;
-                // Sessions that are ending still have something to say to it.
+                // Sessions that are ending still have something to say to it, and so has whoever
+                // answers a call.
                 registry.empty().await;
+                telephony.settled().await;
                 // So do people who spoke to the bot.
                 bot.settled().await;
+                let _ = tokio::time::timeout(LAST_WORDS, webhooks.settled()).await;
             };
             tokio::select! {
                 () = store.run() => {}
+                () = webhooks.run() => {}
                 () = bot.run() => {}
                 () = all_gone => {}
             }
@@ -231,6 +245,7 @@ impl Edge {
                 let _ = thread.join();
             }
         }
+        self.doors.audit.flush();
         let left = self.sessions();
         tracing::info!(cut = left, "stopped");
     }
@@ -253,6 +268,7 @@ pub fn check(settings: &Settings) -> Result<(), Failed> {
     if let Some(identity) = &settings.boot.identity {
         tls::Acceptor::new(identity)?;
     }
+    audit::check(settings.boot.audit.as_ref())?;
     doors(settings)?;
     Ok(())
 }

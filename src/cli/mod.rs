@@ -3,6 +3,7 @@
 //! Results go to standard output, log lines and mistakes to standard error. Exit codes: 0 done,
 //! 1 it did not work, 2 the command line is wrong.
 
+mod audit;
 mod call;
 mod check;
 mod demo;
@@ -59,6 +60,9 @@ enum Verb {
     /// Verify a token as the edge would, or make one for tests
     #[command(subcommand)]
     Token(token::Verb),
+    /// Look at what was decided
+    #[command(subcommand)]
+    Audit(audit::Verb),
 }
 
 /// Where the settings are.
@@ -116,6 +120,7 @@ pub fn run() -> ExitCode {
         Verb::Tone(flags) => tone::run(&flags),
         Verb::Sim(peer) => sim::run(peer),
         Verb::Token(verb) => token::run(&verb),
+        Verb::Audit(verb) => audit::run(&verb),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

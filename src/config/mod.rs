@@ -6,6 +6,7 @@
 
 mod acs;
 mod assertion;
+mod audit;
 mod bot;
 mod certificate;
 mod connector;
@@ -19,6 +20,7 @@ mod resolve;
 pub mod rewrite;
 mod roles;
 mod route;
+mod session_api;
 mod show;
 mod store;
 mod upstream;
@@ -34,6 +36,7 @@ use jsonwebtoken::Algorithm;
 
 pub use self::acs::{ACS_SCOPE, Acs, AcsAudio, AcsCredential, Channels, Streaming};
 pub use self::assertion::Assertion;
+pub use self::audit::{Audit, AuditFile, AuditSync, AuditTo};
 pub use self::bot::{Bot, ServiceOrigin};
 pub use self::certificate::{Certificate, Mark};
 pub use self::connector::{Connector, ServiceHosts};
@@ -48,8 +51,9 @@ pub use self::phone::{
 pub use self::roles::{Directory, Roles, RolesBy};
 pub use self::route::{
     BELOW, BotRoute, CALL, CALL_SECRET, CallApi, Dtmf, Enter, EventGrid, Http, Parameter, Pass,
-    Place, Refuse, Route, RouteKind, SessionApi, Way,
+    Place, Refuse, Route, RouteKind, Way,
 };
+pub use self::session_api::{CODE_DIGITS, SessionApi, Webhook, WebhookSecret};
 pub use self::store::{
     Engine, KeyForms, Layout, Login, Piece, REDIS_SCOPE, Redis, Store, Template,
 };
@@ -83,6 +87,8 @@ pub struct Boot {
     pub identity: Option<Identity>,
     /// Where session keys and the records of calls are.
     pub store: Store,
+    /// `None`: what is decided is not recorded.
+    pub audit: Option<Audit>,
 }
 
 /// A certificate chain with its key, as PEM.

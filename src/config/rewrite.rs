@@ -283,7 +283,7 @@ pub fn may_pass(name: &str) -> bool {
         name.len() >= known.len() && name.bytes().zip(known.bytes()).all(|(a, b)| same(a, b))
     };
     let never = |known: &&str| name.len() == known.len() && begins(known);
-    !NEVER.iter().any(|known| never(known)) && !NEVER_PREFIXES.iter().any(|known| begins(known))
+    !NEVER.iter().any(never) && !NEVER_PREFIXES.iter().any(|known| begins(known))
 }
 
 #[cfg(test)]

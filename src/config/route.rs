@@ -8,9 +8,10 @@ use ipnet::IpNet;
 use super::phone::{Bridge, Phone};
 use super::pii::Pii;
 use super::rewrite::{Names, Rewrite};
+use super::session_api::SessionApi;
 use super::upstream::Kind;
-use super::{Model, RouteLimits};
-use crate::ids::CallId;
+use super::{Model, Rate, RouteLimits};
+use crate::ids::{CallId, NumberPrefix, PhoneNumber};
 use crate::label::Label;
 
 /// A set of paths with one admission decision.
@@ -150,11 +151,13 @@ pub struct CallApi {
     /// The routes that ACS is told of when a call is made, as [`EventGrid`] has them.
     pub media: Label,
     pub callbacks: Label,
+    /// The number of the resource, which whoever is called sees.
+    pub source: PhoneNumber,
+    /// Whom calls may be made to.
+    pub destinations: Vec<NumberPrefix>,
+    /// Calls that one identity may have made.
+    pub calls_per_identity: Rate,
 }
-
-/// What a route of session keys does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SessionApi {}
 
 /// What a route of Event Grid does with its events.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,6 +8,10 @@
 //! their order, the earliest that it has not reported is the one that it reports now. Near is counted
 //! from the whole press, as some gateways tell of a key when it goes up.
 //!
+//! A new press is the latest, unless its feed lags: the last press that it and another one told of was
+//! the other's first. What others have told since then it may well report yet, so they missed the key,
+//! and it was pressed before that.
+//!
 //! # What ends an entry parts the feeds
 //!
 //! `*`, `#` and the last digit of a code of fixed length are presses too and stay in the row, so that a
@@ -98,7 +102,8 @@ struct Pressed {
     end: Duration,
     /// The audio says that it is down.
     down: bool,
-    /// The feeds that have reported it, as bits.
+    /// The feed that has reported it first, and all that have, as bits.
+    first: Feed,
     feeds: u8,
 }
 
@@ -137,11 +142,20 @@ impl std::fmt::Debug for Key {
     }
 }
 
+/// Where a press is among the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) number: u64,
+    pub(super) at: Duration,
+    /// The press that it came before, where it is not the latest.
+    pub(super) before: Option<u64>,
+}
+
 /// How a digit merged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Merged {
-    /// A press, and its number.
-    New(u64),
+    /// A press.
+    New(Place),
     /// The press with this number.
     Same(u64),
     /// From before the key that ended the entry.
@@ -183,18 +197,40 @@ impl Presses {
         }
         let number = self.next;
         self.next += 1;
-        self.row.push_back(Pressed {
+        let pressed = Pressed {
             number,
             digit,
             at,
             end: at,
             down: in_band,
+            first: feed,
             feeds: feed.bit(),
-        });
+        };
+        // What was told before an end counts no more, so an end is never put before anything.
+        let place = self.lags(feed, at).filter(|_| !digit.parts());
+        let before = place.map(|place| (self.row[place].number, self.row[place].at));
+        self.row.insert(place.unwrap_or(self.row.len()), pressed);
         if digit.parts() {
             self.part(number, at);
         }
-        Merged::New(number)
+        Merged::New(Place {
+            number,
+            // It was told late, and not pressed late.
+            at: before.map_or(at, |(_, later)| at.min(later)),
+            before: before.map(|(number, _)| number),
+        })
+    }
+
+    /// Where the first press is that this feed may still report, behind the last one that it has, if
+    /// it is known to lag.
+    fn lags(&self, feed: Feed, at: Duration) -> Option<usize> {
+        let told = |pressed: &Pressed| pressed.feeds & feed.bit() != 0;
+        let also_by_others = |pressed: &&Pressed| told(pressed) && pressed.feeds != feed.bit();
+        let lately = self.row.iter().rev().find(also_by_others)?;
+        let place = self.row.iter().rposition(told)? + 1;
+        let next = self.row.get(place)?;
+        let lags = lately.first != feed && next.distance(at) <= feed.window();
+        lags.then_some(place)
     }
 
     /// The key that the audio said was down is up.

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use zeroize::{Zeroize as _, Zeroizing};
 
-use super::digits::Key;
+use super::digits::{Key, Place};
 use super::replay::Found;
 use crate::config::{Ani, CodeLength, Dialled};
 use crate::ids::PhoneNumber;
@@ -110,10 +110,11 @@ pub(super) struct Draft {
     last: Duration,
 }
 
-/// Digits, and when each was pressed.
+/// Digits, when each was pressed, and the numbers of these presses.
 struct Part {
     digits: Zeroizing<Vec<u8>>,
     at: Vec<Duration>,
+    numbers: Vec<u64>,
 }
 
 impl std::fmt::Debug for Part {
@@ -140,8 +141,9 @@ impl Draft {
         }
     }
 
-    /// Takes the next key; whether the entry ends with it.
-    pub(super) fn take(&mut self, key: Key, at: Duration) -> bool {
+    /// Takes the next key, or one that came before another of the entry; whether the entry ends with it.
+    pub(super) fn take(&mut self, place: Place, key: Key) -> bool {
+        let at = place.at;
         if key.0 == b'*' {
             self.clear();
             return false;
@@ -154,7 +156,7 @@ impl Draft {
         }
         self.last = self.last.max(at);
         self.wrong |= !key.is_digit();
-        self.part.push(key, at);
+        self.part.insert(place, key);
         self.is_code() && self.is_full()
     }
 
@@ -215,7 +217,10 @@ impl Draft {
                     }
                 }
             };
-            both.push(pressed.0, pressed.1);
+            let (key, at) = pressed;
+            // Nothing is put before another one after this.
+            let (number, before) = (0, None);
+            both.insert(Place { number, at, before }, key);
             (i, j) = (i + steps[0], j + steps[1]);
         }
         self.part = both;
@@ -265,14 +270,19 @@ impl Part {
         Part {
             digits: Zeroizing::new(Vec::with_capacity(room)),
             at: Vec::with_capacity(room),
+            numbers: Vec::with_capacity(room),
         }
     }
 
     /// Takes a key if there is room, which there is for more than a code may have.
-    fn push(&mut self, key: Key, at: Duration) {
-        if self.digits.len() < self.digits.capacity() {
-            self.digits.push(key.0);
-            self.at.push(at);
+    fn insert(&mut self, place: Place, key: Key) {
+        let length = self.digits.len();
+        if length < self.digits.capacity() {
+            let later = |number: &u64| Some(*number) == place.before;
+            let index = self.numbers.iter().position(later).unwrap_or(length);
+            self.digits.insert(index, key.0);
+            self.at.insert(index, place.at);
+            self.numbers.insert(index, place.number);
         }
     }
 
@@ -309,6 +319,7 @@ impl Part {
     fn clear(&mut self) {
         self.digits.zeroize();
         self.at.clear();
+        self.numbers.clear();
     }
 }
 

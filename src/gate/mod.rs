@@ -44,7 +44,7 @@ pub use self::want::{Answer, Prompt, State, Want};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use self::digits::{Key, Merged, Presses};
+use self::digits::{Key, Merged, Place, Presses};
 use self::entry::{Draft, Form};
 use self::last::Last;
 use crate::config;
@@ -97,9 +97,8 @@ enum Doing {
 /// A press that is not part of an entry yet.
 #[derive(Debug)]
 struct Held {
-    number: u64,
+    place: Place,
     key: Key,
-    at: Duration,
 }
 
 impl Gate {
@@ -252,9 +251,9 @@ impl Gate {
 
     fn merge(&mut self, feed: Feed, key: Key, at: Duration) -> Press {
         match self.presses.merge(feed, key, at) {
-            Merged::New(number) => {
-                self.last = Some(Last::new(number, feed, at));
-                self.hold(Held { number, key, at })
+            Merged::New(place) => {
+                self.last = Some(Last::new(place.number, feed, at));
+                self.hold(Held { place, key })
             }
             Merged::Same(number) => {
                 if let Some(last) = self.last.as_mut().filter(|last| last.number == number) {
@@ -274,8 +273,10 @@ impl Gate {
             self.dropped += 1;
             return Press::Ignored;
         }
-        let at = press.at;
-        self.held.push_back(press);
+        let Place { at, before, .. } = press.place;
+        let later = |held: &Held| Some(held.place.number) == before;
+        let place = self.held.iter().position(later);
+        self.held.insert(place.unwrap_or(self.held.len()), press);
         self.settle(at);
         Press::New
     }
@@ -291,7 +292,7 @@ impl Gate {
         }
         while self.state == State::Pending && self.doing == Doing::Listening {
             let pause = self.draft.pause_ends(self.between);
-            let until = self.held.front().map_or(self.now, |press| press.at);
+            let until = self.held.front().map_or(self.now, |press| press.place.at);
             match pause {
                 Some(pause) if until >= pause => self.finish(pause),
                 Some(_) | None => match self.next_held() {
@@ -312,11 +313,12 @@ impl Gate {
 
     /// A key becomes part of the entry.
     fn take(&mut self, press: Held) {
-        if self.draft.take(press.key, press.at) {
-            self.presses.part(press.number, press.at);
-            self.finish(press.at);
-        } else if press.key.parts() {
-            self.since = Some(press.at);
+        let Held { place, key } = press;
+        if self.draft.take(place, key) {
+            self.presses.part(place.number, place.at);
+            self.finish(place.at);
+        } else if key.parts() {
+            self.since = Some(place.at);
         }
     }
 

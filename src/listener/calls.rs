@@ -12,8 +12,8 @@ use crate::admission::{Calling, Grant};
 use crate::config::{Flow, KnownBy, Phone};
 use crate::error::Reason;
 use crate::ids::SessionId;
-use crate::session::Call;
-use crate::store::{Enter, Entered, Facts, GivenBack, Needs, Unavailable};
+use crate::session::{Call, Contact};
+use crate::store::{Enter, Entered, Facts, GivenBack, Needs, SessionKey, Unavailable};
 
 /// How long a socket waits for its call to become known, and a store for being asked again: ACS may
 /// dial before whoever answered the call has written it down.
@@ -49,6 +49,7 @@ pub(super) async fn enter(
         correlation: calling.correlation.as_ref(),
         route: &open.route.name,
         signed: Some(&signed),
+        binding: calling.signed.binding,
         makes: doors.known_by == KnownBy::Url,
         needs: needs(phone),
     };
@@ -61,9 +62,16 @@ pub(super) async fn enter(
             return Err(unavailable());
         }
     };
-    let (facts, authorised) = match entered {
-        Entered::Pending(facts) => (facts, false),
-        Entered::Authorised { facts, .. } => (facts, true),
+    let (facts, authorised, contact) = match entered {
+        Entered::Pending(facts) => (facts, false, Contact::default()),
+        Entered::Authorised {
+            facts,
+            resumed,
+            contact,
+        } => {
+            let key = (!resumed).then(|| key(doors, phone, &facts)).flatten();
+            (facts, true, Contact::of(contact, key))
+        }
         Entered::Spent => {
             let detail = "the token of ACS was used before; each connection has one of its own";
             return Err(Refusal::new(Reason::Unauthenticated, detail));
@@ -80,6 +88,8 @@ pub(super) async fn enter(
         calling: calling.clone(),
         facts,
         authorised,
+        contact,
+        webhooks: doors.webhooks.clone(),
         phone: phone.clone(),
         store: doors.store.clone(),
         upstreams: open.upstreams.clone(),
@@ -174,6 +184,16 @@ fn facts(calling: &Calling) -> Facts {
         sip: calling.signed.sip.clone(),
         connection: calling.signed.connection.clone(),
         correlation: None,
+    }
+}
+
+/// The session key that a call was opened by at the upgrade.
+fn key(doors: &Doors, phone: &Phone, facts: &Facts) -> Option<SessionKey> {
+    let keys = doors.store.keys();
+    match &phone.flow {
+        Flow::SipHeader { .. } => facts.sip.as_ref().map(|id| keys.sip(id)),
+        Flow::Api { .. } => facts.connection.as_ref().map(|id| keys.api(id)),
+        Flow::Open | Flow::Dialled(_) => None,
     }
 }
 

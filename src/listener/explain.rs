@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, header, request};
+use http::{HeaderMap, Method, Request, Response, header, request};
 use http_body_util::Empty;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -26,6 +26,7 @@ use crate::admission::{self, Denied, Finding, Grant, Now, Told};
 use crate::bot::Heard;
 use crate::config::{BotRoute, Refuse, Route, RouteKind, Speak, Way};
 use crate::ids::SessionId;
+use crate::telephony::preflight;
 use crate::upstream::{Through, Want};
 
 /// What was found, and what it comes to.
@@ -103,6 +104,10 @@ async fn judge(
             return Err(Refused::Status(refusal.status.as_u16()));
         }
         note("request", true, format!("well formed, and {what}"));
+        if parts.method == Method::OPTIONS && kind.is_answered() {
+            leave(doors, open, (&parts, client, by_hop), findings)?;
+            return Ok((None, Vec::new()));
+        }
         let (grant, upstreams) = decide(doors, open, (&parts, client, by_hop), findings).await?;
         if let Some(bot) = kind.bot() {
             activity(doors, (&grant, bot), body(head, &parts.headers), findings)?;
@@ -201,21 +206,55 @@ fn activity(
     }
 }
 
+/// A head, the client's address, and whether a hop brought it.
+type Came<'a> = (&'a request::Parts, IpAddr, bool);
+
+fn wanted<'a>(open: &'a Open, (head, peer, by_hop): Came<'a>) -> admission::Request<'a> {
+    admission::Request {
+        route: &open.route,
+        head,
+        peer,
+        by_hop,
+        certificate: None,
+        now: Now::read(),
+    }
+}
+
+/// Whether a publisher would have leave to post, which it asks for without a credential.
+fn leave(
+    doors: &Doors,
+    open: &Open,
+    came: Came<'_>,
+    findings: &mut Vec<Finding>,
+) -> Result<(), Refused> {
+    let RouteKind::EventGrid(events) = &open.route.kind else {
+        // The method was judged before.
+        return Err(Refused::Status(405));
+    };
+    let glanced = doors.admission.glance(wanted(open, came));
+    let allowed = glanced.map_err(Refusal::from);
+    let allowed = allowed.and_then(|()| Ok(preflight(&events.webhook_origins, &came.0.headers)?));
+    findings.push(Finding {
+        check: "leave",
+        passed: allowed.is_ok(),
+        text: match &allowed {
+            Ok(_) => "a publisher whose events are wanted".to_owned(),
+            Err(refusal) => refusal.detail.to_owned(),
+        },
+    });
+    match allowed {
+        Ok(_) => Ok(()),
+        Err(refusal) => Err(Refused::Status(refusal.status.as_u16())),
+    }
+}
+
 /// What admission says, and what would be asked of upstreams.
 async fn decide(
     doors: &Doors,
     open: &Open,
-    (parts, client, by_hop): (&request::Parts, IpAddr, bool),
+    came: Came<'_>,
     findings: &mut Vec<Finding>,
 ) -> Result<(Grant, Vec<String>), Refused> {
-    let asked = admission::Request {
-        route: &open.route,
-        head: parts,
-        peer: client,
-        by_hop,
-        certificate: None,
-        now: Now::read(),
-    };
     if open.route.enter.ways().contains(&Way::Certificate) {
         findings.push(Finding {
             check: "certificate",
@@ -223,6 +262,7 @@ async fn decide(
             text: "none: there is no TLS here to show one in, which this route asks for".to_owned(),
         });
     }
+    let asked = wanted(open, came);
     let mut told = Told::somebody();
     let decided = doors.admission.decide(asked, &mut told).await;
     findings.extend(told.findings());
@@ -230,8 +270,8 @@ async fn decide(
     let headers = HeaderMap::new();
     let target = match open.route.kind.bot() {
         // What an activity's URL says beside its path goes no further.
-        Some(_) => parts.uri.path().to_owned(),
-        None => gateway::target(parts, &open.route),
+        Some(_) => came.0.uri.path().to_owned(),
+        None => gateway::target(came.0, &open.route),
     };
     let through = Through {
         target: &target,

@@ -20,6 +20,7 @@ use tokio::time::{Instant as Deadline, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::body::Body;
+use super::decision::Decision;
 use super::gateway::{self, inward::Inward};
 use super::head::{self, Held, Unread};
 use super::hop;
@@ -28,8 +29,9 @@ use super::probe;
 use super::refusal::{Refusal, frames, problem, raw};
 use super::stranger::Stranger;
 use super::upgrade::{shake, upgrade};
-use super::web::{self, Web};
+use super::web::{self, Web, cors};
 use crate::admission::{Admission, Certificate, Peer};
+use crate::audit::Audit;
 use crate::bot::Bot;
 use crate::bot::roles::Roles;
 use crate::config::{self, Hops, KnownBy, Limits, Refuse, RouteKind};
@@ -44,6 +46,7 @@ use crate::telephony::Telephony;
 use crate::upstream::Upstream;
 use crate::upstream::assertion::Assertions;
 use crate::upstream::call_automation::CallAutomation;
+use crate::upstream::webhook::Webhooks;
 
 /// After a refusal the rest of what the client sends is read and dropped for a moment, because a
 /// socket that is closed with bytes unread resets the connection and the answer may be lost.
@@ -74,6 +77,8 @@ pub struct Doors {
     pub roles: Option<Roles>,
     /// Signs what private applications are told.
     pub assertions: Option<Assertions>,
+    pub webhooks: Arc<Webhooks>,
+    pub audit: Audit,
     pub metrics: metrics::Shared,
     /// Cancelled when no new session is to begin.
     pub stop: CancellationToken,
@@ -84,6 +89,9 @@ impl Doors {
     pub fn not_ready(&self) -> Option<&'static str> {
         if self.stop.is_cancelled() {
             return Some("draining");
+        }
+        if !self.audit.takes() {
+            return Some("audit");
         }
         // Where no route asks the store, nobody misses it.
         let asks = |open: &Open| open.route.kind.phone().is_some() || open.route.kind.is_answered();
@@ -108,6 +116,8 @@ pub struct Open {
 /// The connection that a request came on.
 #[derive(Clone, Copy)]
 pub struct Asked<'a> {
+    /// What the audit will have of it.
+    pub(super) decision: &'a Decision,
     /// The client; until the head is read, where a hop speaks HTTP, that hop.
     pub peer: Peer,
     /// The socket's peer is a hop that speaks HTTP: its headers say who the client is.
@@ -181,12 +191,16 @@ where
     let served = tokio::select! {
         served = std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)) => served,
         // A request that is whole is answered; a client that does not take it is not waited for.
-        () = stopped(doors) => return None,
+        () = stopped(doors) => {
+            asked.decision.lost(Reason::Draining, "the edge stopped before its answer was taken");
+            return None;
+        }
     };
     let (mut io, early) = connection.into_parts().io.into_inner().into_parts();
     let course = std::mem::take(&mut *lock(&course));
     match (served, course) {
         (Ok(()), Course::Opened(parts)) => {
+            asked.decision.opened(parts.entry.id());
             let (session, upstream) = Session::open(*parts);
             return Some(Begun {
                 session,
@@ -268,6 +282,7 @@ fn not_served(doors: &Doors, asked: Asked<'_>, error: &hyper::Error, course: Cou
         (Reason::ClientLost, "the client went before its answer")
     };
     doors.metrics.refused(route.as_ref(), reason);
+    asked.decision.lost(reason, detail);
     tracing::debug!(
         route = route.map(tracing::field::display),
         %peer,
@@ -290,12 +305,21 @@ async fn answer(
         return (response.map(Body::from), Course::Answered);
     }
     let open = route(doors, &request);
-    let asked = match peer {
+    let client = peer.unwrap_or(asked.peer);
+    let begun = open.map_or(Ok(()), |open| {
+        asked.decision.begin(doors, open, &request, client)
+    });
+    let no_peer = |detail| Refusal::new(Reason::BadRequest, detail);
+    let asked = match begun.and_then(|()| peer.map_err(no_peer)) {
         Ok(peer) => Asked { peer, ..asked },
-        Err(detail) => {
-            let refusal = Refusal::new(Reason::BadRequest, detail);
+        Err(refusal) => {
             note_refusal(doors, asked, &refusal, open.map(|open| &open.route.name));
-            return (problem(&refusal).map(Body::from), Course::Answered);
+            let mut response = problem(&refusal);
+            if let Some(open) = open.filter(|open| open.route.kind.is_answered()) {
+                let page = cors::page(&open.route, request.headers());
+                cors::mark(&open.route, page, &mut response);
+            }
+            return (response.map(Body::from), Course::Answered);
         }
     };
     let Some(open) = open else {
@@ -314,11 +338,23 @@ async fn answer(
             gateway::notify::answer(doors, open, asked, stranger, request).await
         }
         None if open.route.kind.is_answered() => {
+            let page = cors::page(&open.route, request.headers());
             let answered = web::answer(doors, open, asked, stranger, request).await;
-            answered.map(|response| response.map(Body::from))
+            if let Ok(response) = &answered {
+                asked.decision.answered(response.status());
+            }
+            let mut response = answered.unwrap_or_else(|refusal| {
+                note_refusal(doors, asked, &refusal, Some(&open.route.name));
+                problem(&refusal)
+            });
+            cors::mark(&open.route, page, &mut response);
+            return (response.map(Body::from), Course::Answered);
         }
         Some(_) | None => return upgraded(doors, open, asked, stranger, request).await,
     };
+    if let Ok(response) = &answered {
+        asked.decision.answered(response.status());
+    }
     let response = answered.unwrap_or_else(|refusal| {
         note_refusal(doors, asked, &refusal, Some(&open.route.name));
         problem(&refusal).map(Body::from)
@@ -365,9 +401,10 @@ fn route<'a, B>(doors: &'a Doors, request: &Request<B>) -> Option<&'a Open> {
     doors.routes.get(index)
 }
 
-/// One counter, one log line.
+/// One counter, one record, one log line.
 fn note_refusal(doors: &Doors, asked: Asked<'_>, refusal: &Refusal, route: Option<&Label>) {
     doors.metrics.refused(route, refusal.reason);
+    asked.decision.refused(refusal);
     tracing::debug!(
         route = route.map(tracing::field::display),
         client = %asked.peer,
@@ -439,10 +476,14 @@ mod tests {
             bot: Arc::new(Bot::new(None, (&store, Duration::ZERO), &metrics)),
             roles: None,
             assertions: None,
+            webhooks: Arc::new(Webhooks::new(&nothing, &metrics).unwrap()),
+            audit: Audit::off(),
             metrics,
             stop: CancellationToken::new(),
         });
+        let decision = Decision::default();
         let asked = Asked {
+            decision: &decision,
             peer: std::net::SocketAddr::from(([127, 0, 0, 1], 1)).into(),
             by_hop: false,
             certificate: None,

@@ -5,6 +5,7 @@
 pub mod admin;
 mod body;
 pub mod calls;
+mod decision;
 pub mod explain;
 pub mod gateway;
 pub mod head;
@@ -30,6 +31,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant as Deadline, timeout_at};
 use tokio_util::task::TaskTracker;
 
+use self::decision::Decision;
 use self::http::{Begun, Doors};
 use self::stranger::Stranger;
 use crate::admission::{Address, Slots};
@@ -140,11 +142,9 @@ pub async fn serve(listener: TcpListener, public: Arc<Public>) {
             let begun = Box::pin(connection(socket, peer, hop, &public, stranger));
             if let Some(begun) = begun.await {
                 let left = begun.session.run(begun.client, begun.upstream).await;
-                // Nobody waits for a place that only a call which is hung up still has.
+                // Nobody waits for a place that only a call which is hung up or told of still has.
                 drop((permit, gauge, public));
-                if let Some(hang_up) = left {
-                    hang_up.run().await;
-                }
+                left.run().await;
             }
         });
     }
@@ -174,7 +174,9 @@ async fn connection(
             return None;
         }
     }
+    let decision = Decision::default();
     let asked = http::Asked {
+        decision: &decision,
         peer: peer.into(),
         by_hop: hop == Some(Speak::Http),
         certificate: None,

@@ -10,7 +10,7 @@ use super::http::{Asked, Doors, Open};
 use super::refusal::Refusal;
 use super::stranger::Stranger;
 use super::{calls, gateway};
-use crate::admission::{self, Address, Now, Told};
+use crate::admission::{self, Address, Now};
 use crate::config;
 use crate::error::Reason;
 use crate::ids::SessionId;
@@ -50,7 +50,7 @@ pub(super) async fn upgrade(
         certificate: asked.certificate,
         now: Now::read(),
     };
-    let grant = doors.admission.decide(wanted, &mut Told::nobody()).await?;
+    let grant = asked.decision.admit(doors, wanted).await?;
     let through = match open.route.kind.http() {
         Some(http) => {
             let to = (open, &**http);
@@ -61,6 +61,10 @@ pub(super) async fn upgrade(
     drop(head);
     stranger.admitted();
     let permit = permit(doors)?;
+    let books = session::Books {
+        gate: open.route.kind.phone().map(|_| doors.place()).transpose()?,
+        end: doors.place()?,
+    };
     open.metrics
         .dropped_parameters
         .increment(grant.dropped_parameters());
@@ -95,6 +99,7 @@ pub(super) async fn upgrade(
         peer: asked.peer,
         accepted: asked.accepted,
         permit,
+        books,
         entry,
         limits: open.route.limits.over(doors.limits),
         dtmf: open.route.dtmf,

@@ -47,6 +47,8 @@ pub(super) const EVENT_DROPS: &str = "tonegate_events_dropped_total";
 pub(super) const MEDIA_FAILURES: &str = "tonegate_media_failures_total";
 pub(super) const APP_ANSWERS: &str = "tonegate_app_answers_total";
 pub(super) const APP_SECONDS: &str = "tonegate_app_answer_seconds";
+pub(super) const CALLS_MADE: &str = "tonegate_calls_made_total";
+pub(super) const WEBHOOKS: &str = "tonegate_webhooks_total";
 pub(super) const KEY_FETCHES: &str = "tonegate_issuer_key_fetches_total";
 pub(super) const IDENTITY_FETCHES: &str = "tonegate_identity_token_fetches_total";
 pub(super) const CALL_CONTROL: &str = "tonegate_call_automation_operations_total";
@@ -60,11 +62,14 @@ pub(super) const STORE_OPERATIONS: &str = "tonegate_store_operations_total";
 pub(super) const STORE_SECONDS: &str = "tonegate_store_seconds";
 pub(super) const STORE_UP: &str = "tonegate_store_up";
 pub(super) const LOG_DROPS: &str = "tonegate_log_lines_dropped_total";
+pub(super) const AUDIT_RECORDS: &str = "tonegate_audit_records_total";
+pub(super) const AUDIT_REFUSED: &str = "tonegate_audit_refused_total";
+pub(super) const AUDIT_ERRORS: &str = "tonegate_audit_errors_total";
 pub(super) const READY: &str = "tonegate_ready";
 pub(super) const BUILD: &str = "tonegate_build_info";
 
 /// Every family that `/metrics` can show.
-pub const FAMILIES: [Family; 43] = [
+pub const FAMILIES: [Family; 48] = [
     family(CONNECTIONS, Kind::Gauge, "Open client sockets."),
     family(CONNECTIONS_TOTAL, Kind::Counter, "Client sockets accepted."),
     family(
@@ -194,6 +199,16 @@ pub const FAMILIES: [Family; 43] = [
         "From a request's admission to the head of the application's answer, by route.",
     ),
     family(
+        CALLS_MADE,
+        Kind::Counter,
+        "Calls that were to be made, by route and result: ok, untold, or the reason why not.",
+    ),
+    family(
+        WEBHOOKS,
+        Kind::Counter,
+        "Webhooks on calls that another cloud handed over, by route and result: sent, failed, dropped.",
+    ),
+    family(
         KEY_FETCHES,
         Kind::Counter,
         "Fetches of the keys of token issuers by result: ok, failed.",
@@ -257,6 +272,21 @@ pub const FAMILIES: [Family; 43] = [
         LOG_DROPS,
         Kind::Counter,
         "Log lines dropped because their reader was too slow.",
+    ),
+    family(
+        AUDIT_RECORDS,
+        Kind::Counter,
+        "Audit records that were written, by event and decision: allow, deny, none.",
+    ),
+    family(
+        AUDIT_REFUSED,
+        Kind::Counter,
+        "Requests and sessions refused because they could not be recorded.",
+    ),
+    family(
+        AUDIT_ERRORS,
+        Kind::Counter,
+        "Attempts to write audit records that failed.",
     ),
     family(READY, Kind::Gauge, "1 while the edge takes new sessions."),
     family(BUILD, Kind::Gauge, "Always 1; the version is a label."),

@@ -125,6 +125,21 @@ impl Metrics {
         });
     }
 
+    /// Shows the counters that alerts on denials go by as zero, from the start: of one that begins
+    /// with its first denials nobody could tell that it has grown.
+    pub fn expect_denials(&self, route: &Label, gated: bool) {
+        metrics::with_local_recorder(&self.recorder, || {
+            for reason in [Reason::Unauthenticated, Reason::Forbidden] {
+                let tags = vec![tag("route", route), word("result", reason.word())];
+                let _ = metrics::counter!(REQUESTS, tags);
+            }
+            if gated {
+                let tags = vec![tag("route", route), word("result", "rejected")];
+                let _ = metrics::counter!(GATES, tags);
+            }
+        });
+    }
+
     /// Counts the end of a session.
     pub fn session_ended(&self, route: &Label, by: Side, reason: Reason) {
         let tags = vec![
@@ -205,6 +220,36 @@ impl Metrics {
     pub fn media_failed(&self, route: &Label, detail: &'static str) {
         let tags = vec![tag("route", route), word("detail", detail)];
         self.add(MEDIA_FAILURES, tags, 1);
+    }
+
+    /// Counts a call that was to be made: `ok`, `untold` (nobody took the answer, and it was taken
+    /// back), or the reason why it was not.
+    pub fn call_made(&self, route: &Label, result: &'static str) {
+        let tags = vec![tag("route", route), word("result", result)];
+        self.add(CALLS_MADE, tags, 1);
+    }
+
+    /// Counts a webhook that was delivered, given up, or had no room.
+    pub fn webhook(&self, route: &Label, result: &'static str) {
+        self.add(
+            WEBHOOKS,
+            vec![tag("route", route), word("result", result)],
+            1,
+        );
+    }
+
+    /// Counts an audit record that was written; `decision` is `allow`, `deny` or `none`.
+    pub fn audited(&self, event: &'static str, decision: &'static str) {
+        let tags = vec![word("event", event), word("decision", decision)];
+        self.add(AUDIT_RECORDS, tags, 1);
+    }
+
+    /// Handles for an audit, which show from its start on that nothing has failed yet.
+    pub fn audit(&self) -> Audit {
+        metrics::with_local_recorder(&self.recorder, || Audit {
+            refused: metrics::counter!(AUDIT_REFUSED),
+            errors: metrics::counter!(AUDIT_ERRORS),
+        })
     }
 
     fn add(&self, name: &'static str, tags: Vec<Tag>, count: u64) {
@@ -317,6 +362,12 @@ fn tag(name: &'static str, value: &Label) -> Tag {
 
 fn word(name: &'static str, value: &'static str) -> Tag {
     Tag::from_static_parts(name, value)
+}
+
+/// Counters of an audit.
+pub struct Audit {
+    pub refused: Counter,
+    pub errors: Counter,
 }
 
 /// Handles for the sessions of one route.
@@ -435,12 +486,18 @@ mod tests {
         metrics.event(&route, "call_connected");
         metrics.event_dropped(&route, "duplicate");
         metrics.media_failed(&route, "forbidden");
+        metrics.call_made(&route, "ok");
+        metrics.webhook(&route, "sent");
         metrics.store_answered("enter", "ok", Duration::from_millis(1));
         metrics.call_controlled("hang_up", "ok", Duration::from_millis(1));
         metrics.graph_asked("ok", Duration::from_millis(1));
         metrics.bot_sent("reply", "throttled", Duration::from_millis(1));
         metrics.bot_noted("reference", "ok");
         metrics.app_answered(&route, 200, Duration::from_millis(1));
+        metrics.audited("request", "deny");
+        let audit = metrics.audit();
+        audit.refused.increment(1);
+        audit.errors.increment(1);
         metrics.upkeep();
         let page = metrics.render();
         for family in &FAMILIES {

@@ -12,6 +12,7 @@ use tokio::io::Empty;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use super::contact::Contact;
 use super::tones::Places;
 use crate::admission::Calling;
 use crate::config::{Ani, Dialled, Flow, Gate, Phone};
@@ -24,6 +25,7 @@ use crate::log::Throttle;
 use crate::relay::{Asked, CallTerms, Relay};
 use crate::store::{Attempt, Facts, SessionKey, Still, Store, Tones, Tried, Unavailable};
 use crate::upstream::call_automation::CallAutomation;
+use crate::upstream::webhook::Webhooks;
 use crate::upstream::{self, Dialled as Upgraded, Upstream, Want};
 
 /// How long to wait before a store that could not be asked is asked again: at first, at the most.
@@ -43,6 +45,10 @@ pub struct Call {
     pub facts: Facts,
     /// It may go through: the store has said so at the upgrade.
     pub authorised: bool,
+    /// For whom another cloud handed it over.
+    pub contact: Contact,
+    /// Who is told what becomes of it then.
+    pub webhooks: Arc<Webhooks>,
     pub phone: Arc<Phone>,
     pub store: Arc<Store>,
     /// Where it goes once it may, tried in this order.
@@ -70,6 +76,8 @@ pub(super) struct Whose<'a> {
     pub(super) session: SessionId,
     pub(super) route: &'a Label,
     pub(super) want: Want<'a>,
+    /// The longest that the session can last.
+    pub(super) longest: Duration,
 }
 
 impl Call {
@@ -126,6 +134,9 @@ impl Call {
                 Some((entry, said)) = &mut trying => match said {
                     Said::Answer(answer) => {
                         trying.set(None.into());
+                        if answer == Answer::Opened {
+                            self.tell_begun(whose.session, whose.longest);
+                        }
                         relay.answer(entry.number(), answer);
                     }
                     Said::Over(by, reason) => {
@@ -197,7 +208,12 @@ impl Call {
         };
         let later = Said::Nothing((2 * wait).clamp(AGAIN[0], AGAIN[1]));
         let said = match self.store.try_code(&attempt).await {
-            Ok(Tried::Opened) => Said::Answer(Answer::Opened),
+            Ok(Tried::Opened(contact)) => {
+                if let Some(contact) = contact {
+                    self.contact.learn(contact, Some(key));
+                }
+                Said::Answer(Answer::Opened)
+            }
             Ok(Tried::Wrong) => Said::Answer(Answer::Wrong),
             Ok(Tried::LockedOut) => Said::Answer(Answer::LockedOut),
             Ok(Tried::NotOurs) => match self.store.look(&self.calling.call, whose.session).await {

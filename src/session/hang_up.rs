@@ -10,7 +10,7 @@ use crate::store::Still;
 use crate::upstream::call_automation::CallAutomation;
 
 /// A call that is to be hung up, when its session has given everything back.
-pub struct HangUp {
+pub(super) struct HangUp {
     automation: Arc<CallAutomation>,
     connection: ForeignId,
     call: CallId,
@@ -19,9 +19,8 @@ pub struct HangUp {
 
 impl HangUp {
     /// Does it, within the bounds of Call Automation, which counts it and warns if it failed.
-    pub async fn run(self) {
-        // Boxed: hardly any session comes here, and all would have room for it.
-        let hung_up = Box::pin(self.automation.hang_up(&self.connection)).await;
+    pub(super) async fn run(self) {
+        let hung_up = self.automation.hang_up(&self.connection).await;
         tracing::info!(
             session = %self.session,
             call = %self.call,

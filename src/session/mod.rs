@@ -5,7 +5,9 @@
 //! the goodbye may take seconds. Its start and its end are one log line each.
 
 mod call;
+mod contact;
 mod hang_up;
+mod left;
 mod registry;
 mod told;
 mod tones;
@@ -17,12 +19,14 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
 pub use self::call::Call;
-pub use self::hang_up::HangUp;
+pub use self::contact::Contact;
+pub use self::left::Left;
 pub use self::registry::{Entry, Registry};
 
 use self::call::Whose;
 
 use crate::admission::{Grant, Peer, Subject};
+use crate::audit::Place;
 use crate::config::{Dtmf, Limits};
 use crate::error::{Reason, Side};
 use crate::ids::SessionId;
@@ -40,6 +44,7 @@ pub struct Parts {
     /// When the client's socket was accepted.
     pub accepted: Instant,
     pub permit: OwnedSemaphorePermit,
+    pub books: Books,
     pub entry: Entry,
     pub limits: Limits,
     pub dtmf: Dtmf,
@@ -48,6 +53,13 @@ pub struct Parts {
     /// `None`: a phone call whose gate is to be opened first.
     pub upstream: Option<Dialled>,
     pub call: Option<Box<Call>>,
+}
+
+/// Places in the audit for what will be decided in a session.
+pub struct Books {
+    /// Of a call, whose gate may have to be opened.
+    pub gate: Option<Place>,
+    pub end: Place,
 }
 
 /// A running session.
@@ -67,6 +79,8 @@ pub struct Session {
     metrics: metrics::Shared,
     route_metrics: metrics::Route,
     entry: Entry,
+    /// What is still to be recorded.
+    books: Option<Books>,
     /// Until the session begins to close.
     share: Option<Share>,
     /// The ending has been told.
@@ -104,6 +118,7 @@ impl Session {
             }),
             route_metrics: parts.route_metrics,
             entry: parts.entry,
+            books: Some(parts.books),
             told: false,
         };
         let upgrade = parts.accepted.elapsed();
@@ -131,25 +146,22 @@ impl Session {
 
     /// Carries the session to its end. Without an upstream it is a phone call with a gate. What is
     /// left to do then holds nothing of the session.
-    pub async fn run(
-        mut self,
-        client: Leg<TcpStream>,
-        upstream: Option<Leg<TcpStream>>,
-    ) -> Option<HangUp> {
-        let mut left = None;
+    pub async fn run(mut self, client: Leg<TcpStream>, upstream: Option<Leg<TcpStream>>) -> Left {
+        let mut left = Left::default();
         client.bound_unsent();
         let terms = self.terms();
         let (ending, duration) = match (self.call.take(), upstream) {
             (None, Some(upstream)) => self.carry(Relay::new(client, upstream, terms)).await,
             (Some(call), upstream) => {
                 let ended = self.run_call(&call, client, upstream, terms).await;
-                left = call.hang_up(self.id, ended.0.reason).await;
+                left.hang_up = call.hang_up(self.id, ended.0.reason).await;
+                left.telling = call.telling(self.id, &ended.0, ended.1);
                 call.leave(self.id).await;
                 self.call = Some(call);
                 ended
             }
             // Nobody opens such a session; it would be told as cut.
-            (None, None) => return None,
+            (None, None) => return left,
         };
         self.route_metrics.session_seconds.record(duration);
         if let Some(told) = &ending.call {
@@ -157,6 +169,7 @@ impl Session {
         }
         self.metrics
             .session_ended(&self.route, ending.by, ending.reason);
+        self.record_end(Some(&ending), duration);
         self.log_end(&ending, duration);
         self.told = true;
         left
@@ -182,6 +195,9 @@ impl Session {
         terms: Terms,
     ) -> (Ending, Duration) {
         let (id, order) = (self.id, terms.order.clone());
+        if call.authorised {
+            call.tell_begun(id, self.limits.session);
+        }
         let watched = async {
             order.end(call.watch(id).await);
             std::future::pending().await
@@ -210,6 +226,7 @@ impl Session {
                     session: self.id,
                     route: &self.route,
                     want: share.grant.want(&self.route, self.id),
+                    longest: self.limits.session,
                 };
                 call.pass_gate(&mut relay, whose).await
             }
@@ -217,6 +234,7 @@ impl Session {
         };
         if let Some(gate) = relay.gate() {
             self.count_gate(&gate);
+            self.record_gate(call, &gate);
         }
         match dialled {
             Some(dialled) => {
@@ -264,6 +282,7 @@ impl Drop for Session {
     /// A session that did not come to its own end was cut: by a panic, or with the runtime.
     fn drop(&mut self) {
         if !self.told {
+            self.record_end(None, self.started.elapsed());
             self.metrics
                 .session_ended(&self.route, Side::Edge, Reason::Internal);
             tracing::error!(
@@ -281,7 +300,8 @@ impl Drop for Session {
 mod tests {
     use super::*;
     use crate::admission::{Admission, Now, Request, Told};
-    use crate::config::Settings;
+    use crate::audit::Audit;
+    use crate::config::{self, AuditFile, AuditSync, AuditTo, Settings};
     use crate::metrics::Metrics;
     use bytes::Bytes;
     use std::sync::Arc;
@@ -323,6 +343,18 @@ mod tests {
     #[tokio::test]
     async fn a_session_that_is_cut_is_told_as_internal_and_gives_everything_back() {
         let metrics = Arc::new(Metrics::new());
+        let file = std::env::temp_dir().join(format!("tonegate-cut-{}", SessionId::random()));
+        let audit = config::Audit {
+            to: AuditTo::File(AuditFile {
+                path: file.clone(),
+                size: 1 << 20,
+                keep: 1,
+            }),
+            sync: AuditSync::Never,
+            chain: false,
+            queue: 16,
+        };
+        let audit = Audit::open(Some(&audit), &metrics).unwrap();
         let (permits, registry) = (Arc::new(Semaphore::new(1)), Registry::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -333,6 +365,10 @@ mod tests {
             accepted: Instant::now(),
             permit: permits.clone().try_acquire_owned().unwrap(),
             entry: registry.enter(SessionId::random()),
+            books: Books {
+                gate: None,
+                end: audit.reserve().unwrap(),
+            },
             limits: Limits::default(),
             dtmf: Dtmf::Off,
             route_metrics: metrics.route(&route),
@@ -355,5 +391,10 @@ mod tests {
         assert_eq!((permits.available_permits(), registry.len()), (1, 0));
         let ended = r#"tonegate_sessions_ended_total{route="open",by="edge",reason="internal"} 1"#;
         assert!(holds(ended.to_owned()));
+        assert!(audit.flush());
+        let told = std::fs::read_to_string(&file).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        let closed = r#""reason":"internal","ended_by":"edge"}"#;
+        assert!(told.lines().count() == 1 && told.contains(closed), "{told}");
     }
 }

@@ -3,9 +3,12 @@
 
 use std::time::Duration;
 
-use super::Session;
 use super::call::Call;
+use super::{Books, Session};
+use crate::audit::{self, Closed, Entry, Known};
+use crate::error::{Reason, Side};
 use crate::gate::State;
+use crate::ids::ContactId;
 use crate::relay::{CallEnding, Ending, GateEnding};
 
 impl Session {
@@ -21,6 +24,7 @@ impl Session {
             call = call.map(|call| tracing::field::display(&call.call)),
             connection = call.and_then(|call| call.connection.as_ref()).map(tracing::field::display),
             correlation = call.and_then(|call| call.correlation.as_ref()).map(tracing::field::display),
+            contact = self.contact().map(tracing::field::display),
             gate = self.call.as_ref().and_then(|call| call.gate_word()),
             upstream = self.upstream_name.as_ref().map(tracing::field::display),
             upgrade_ms = milliseconds(upgrade),
@@ -35,6 +39,7 @@ impl Session {
             session = %self.id,
             route = %self.route,
             call = %call.calling.call,
+            contact = call.contact.id().map(tracing::field::display),
             upstream = self.upstream_name.as_ref().map(tracing::field::display),
             connected_ms = milliseconds(after),
             dial_ms = milliseconds(dial),
@@ -56,6 +61,7 @@ impl Session {
             agent = self.ask.about.agent().map(tracing::field::display),
             client = %self.peer,
             call = call.map(tracing::field::display),
+            contact = self.contact().map(tracing::field::display),
             gate = gate.map(|gate| gate.state.word()),
             gate_ms = gate.map(|gate| milliseconds(gate.after)),
             gate_failed = gate.map(|gate| gate.failed),
@@ -79,6 +85,51 @@ impl Session {
             down_audio_messages = ending.down.audio_messages,
             "session ended"
         );
+    }
+
+    /// For whom another cloud handed the call over.
+    fn contact(&self) -> Option<&ContactId> {
+        self.call.as_ref()?.contact.id()
+    }
+
+    /// Has a gate's verdict recorded; a caller who left before had none.
+    pub(super) fn record_gate(&mut self, call: &Call, gate: &GateEnding) {
+        let Some(place) = self.books.as_mut().and_then(|books| books.gate.take()) else {
+            return;
+        };
+        let refused = match gate.state {
+            State::Pending => return,
+            State::Authorised => None,
+            State::Rejected | State::Expired => Some(gate.reason.unwrap_or(Reason::GateExpired)),
+        };
+        place.record(|| Entry::gate(&self.audited(Some(call)), refused));
+    }
+
+    /// Has the end recorded; `None`: it was cut.
+    pub(super) fn record_end(&mut self, ending: Option<&Ending>, duration: Duration) {
+        let Some(Books { end, .. }) = self.books.take() else {
+            return;
+        };
+        let closed = Closed {
+            reason: ending.map_or(Reason::Internal, |ending| ending.reason),
+            by: ending.map_or(Side::Edge, |ending| ending.by),
+            duration,
+            bytes: ending.map(|ending| [ending.up.bytes, ending.down.bytes]),
+        };
+        end.record(|| Entry::closed(&self.audited(self.call.as_deref()), closed));
+    }
+
+    /// The session, as the audit names it.
+    fn audited(&self, call: Option<&Call>) -> audit::Session {
+        audit::Session {
+            session: self.id,
+            route: self.route.clone(),
+            known: Known {
+                who: Some((&self.subject).into()),
+                call: call.map(|call| (&call.calling).into()),
+            },
+            client: self.peer.into(),
+        }
     }
 
     /// Adds a gate to the counters, as soon as it is decided.

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use super::{Engine, Facts, Store, Unavailable};
+use super::made::{CallEnded, Known};
+use super::{Engine, Store, Unavailable};
 use crate::ids::{CallId, SessionId};
 use crate::secret::Digest;
 
@@ -76,23 +77,23 @@ impl Store {
     }
 
     /// What is known of a call, if it is known.
-    pub async fn facts(&self, call: &CallId) -> Result<Option<Facts>, Unavailable> {
+    pub async fn known(&self, call: &CallId) -> Result<Option<Known>, Unavailable> {
         let work = async {
             match &self.engine {
-                Engine::Memory(memory) => memory.facts(call),
-                Engine::Redis(redis) => Box::pin(redis.facts(call, &self.keys)).await,
+                Engine::Memory(memory) => memory.known(call),
+                Engine::Redis(redis) => Box::pin(redis.known(call, &self.keys)).await,
             }
         };
-        self.count("facts", work).await
+        self.count("known", work).await
     }
 
     /// The call is over: its verdict goes, no session begins for it, and whoever carries it is told.
-    /// Whether it was known.
-    pub async fn end_call(&self, call: &CallId) -> Result<bool, Unavailable> {
+    /// Whether it was known. Of several the first counts that tells numbers.
+    pub async fn end_call(&self, call: &CallId, ended: CallEnded) -> Result<bool, Unavailable> {
         let work = async {
             match &self.engine {
-                Engine::Memory(memory) => memory.end_call(call),
-                Engine::Redis(redis) => Box::pin(redis.end_call(call, &self.keys)).await,
+                Engine::Memory(memory) => memory.end_call(call, ended),
+                Engine::Redis(redis) => Box::pin(redis.end_call(call, ended, &self.keys)).await,
             }
         };
         self.count("end_call", work).await

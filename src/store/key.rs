@@ -8,7 +8,7 @@ use aws_lc_rs::hmac;
 
 use super::people::About;
 use crate::config::{KeyForms, Piece, Template};
-use crate::ids::{CallId, ForeignId, PhoneNumber};
+use crate::ids::{CallId, ContactId, ForeignId, PhoneNumber};
 use crate::label::Label;
 use crate::secret::Digest;
 
@@ -120,6 +120,37 @@ impl Keys {
         format!("{}tones:{{{call}}}", self.prefix)
     }
 
+    /// What is known of a session that another cloud hands over.
+    pub(super) fn handoff(&self, contact: &ContactId) -> String {
+        format!("{}handoff:{{{contact}}}", self.prefix)
+    }
+
+    /// A code as it is kept beside the session key that it is in: where keys are hashed it must not
+    /// be legible there either. `key` is the name of that key, so no two codes are veiled alike.
+    pub(super) fn veil(&self, key: &str, code: &str) -> String {
+        self.turned(key, code, |digit, by| digit + by)
+    }
+
+    /// What was veiled.
+    pub(super) fn unveil(&self, key: &str, veiled: &str) -> String {
+        self.turned(key, veiled, |digit, by| digit + 10 - by)
+    }
+
+    /// Each digit turned by one that only the secret of the keys gives for its place: no code has
+    /// more digits than the pad has bytes.
+    fn turned(&self, key: &str, digits: &str, turn: impl Fn(u8, u8) -> u8) -> String {
+        let Some(secret) = &self.hmac else {
+            return digits.to_owned();
+        };
+        let pad = hmac::sign(secret, format!("code:{key}").as_bytes());
+        let turned = digits.bytes().zip(pad.as_ref());
+        turned
+            .map(|(digit, pad)| {
+                char::from(b'0' + turn(digit.wrapping_sub(b'0') % 10, pad % 10) % 10)
+            })
+            .collect()
+    }
+
     /// What a caller's failures are counted by: the number, or where callers cannot be told apart
     /// by it the key that was tried, which is not legible there.
     pub(super) fn fails(&self, ani: Option<&PhoneNumber>, key: &SessionKey) -> String {
@@ -190,6 +221,20 @@ mod tests {
         ];
         assert_eq!(built.each_ref().map(SessionKey::expose), wanted);
         assert_eq!(format!("{:?}", built[0]), "SessionKey(_)");
+    }
+
+    #[test]
+    fn a16_a_code_that_is_kept_is_legible_where_keys_are() {
+        for (keys, legible) in [(keys(), true), (hashed(), false)] {
+            for code in ["482913", "000000", "823", &"9".repeat(24)] {
+                let veiled = keys.veil("some key", code);
+                assert_eq!(veiled == code, legible, "{code}");
+                assert_eq!(veiled.len(), code.len());
+                assert!(veiled.bytes().all(|digit| digit.is_ascii_digit()));
+                assert_eq!(keys.unveil("some key", &veiled), code);
+                assert_eq!(keys.veil("another", code) == veiled, legible);
+            }
+        }
     }
 
     /// `printf %s pstn:+15551234567:823 | openssl dgst -sha256 -hmac 0123456789abcdef0123456789abcdef`

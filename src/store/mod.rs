@@ -11,13 +11,14 @@
 //!
 //! | key | type | kept | written by | read by |
 //! | --- | --- | --- | --- | --- |
-//! | `pstn:{ani}:{code}`, `sip:{id}`, `acs:call_connection_id:{id}` | any | as its writer says | other clouds, the session API | `try_code`, `enter` |
-//! | `call:{{call}}` | hash: `ani`, `sip`, `sip_key`, `connection`, `correlation`, `route`, `noted`, `owner`, `before`, `opened`, `heard`, `ended` | `ttl`, anew with each write and look | `note_call`, `enter`, `tones`, `end_call` | all |
+//! | `pstn:{ani}:{code}`, `sip:{id}`, `acs:call_connection_id:{id}` | any; a string with the call's binding where the edge made it | as its writer says; `ttl` | other clouds, the session API, `bind_call` | `try_code`, `enter` |
+//! | `call:{{call}}` | hash: `ani`, `sip`, `sip_key`, `connection`, `correlation`, `route`, `noted`, `owner`, `before`, `opened`, `contact`, `heard`, `ended`, `code`, `sub_code`; of one that the edge made `creator`, `binding`, `created`, `connected` | `ttl`, anew with each write and look | `note_call`, `make_call`, `bind_call`, `connect_call`, `enter`, `tones`, `end_call` | all |
 //! | `live:{{call}}` | string: the session that opened the call | `ttl`, anew with each look; after `leave` for the resume window | `enter`, `try_code` | `enter`, `try_code`, `look` |
 //! | `tries:{{call}}` | hash: session and number of a try → `wrong`, `opened`, `reserved` | `ttl` | `try_code` | `try_code` |
 //! | `spent:{sha256 of a token}` | string: the session that spent it | until the token ends | `enter` | `enter` |
 //! | `event:{sha256 of an event's source and id}` | string: who took it | 10 min | `claim` | `claim` |
 //! | `tones:{{call}}` | hash: place of a key that a callback told of → the key | 2 min, anew with each | `add_tones` | `tones` |
+//! | `handoff:{{contact}}` | hash: `writer`, `content`, `route`, `key`, `drawn`, `context`, `expires`, `kept`, `booking`, `state`, and of its call `call`, `owner`, `connection`, `correlation`, `opened`, `ended`, `reason`, `by`, `lasted` | as long as its key, and `ttl`; of a call as long as one lasts, and `ttl` | `hand_over`, `note_begun`, `note_over` | the same, `handed`, `take_back` |
 //! | `fails:ani:{ani}`, `fails:key:{sha256 of a key}`, `fails:route:{route}` | set of failed tries | the window of its rate | `try_code` | `try_code` |
 //! | `reference:{tenant}:{person}`, `quiet:…`, `scope:…` | string: where to write to somebody of Entra, that they want to hear nothing, whom they may see | as their settings say | `put_note` | `note` |
 //! | `person:{tenant}:{person}` | string: JSON of who somebody is to the customer | as its writer says | the customer | `note` |
@@ -31,7 +32,9 @@
 //! When to ask again, and until when: that is whoever asks. What a call's digits are: the gate.
 
 mod events;
+mod hand_over;
 mod key;
+mod made;
 mod memory;
 mod people;
 mod redis;
@@ -39,14 +42,18 @@ mod redis;
 use std::time::{Duration, Instant, SystemTime};
 
 pub use self::events::{Kept, Tones};
+pub use self::hand_over::{
+    Begun, Ended, HandOver, Handed, HandedOver, Noted, Opened, Outcome, Over, TakenBack,
+};
 pub use self::key::{Keys, SessionKey};
+pub use self::made::{Bind, CallEnded, Known, Made};
 pub use self::people::{About, Note};
 pub use self::redis::Unusable;
 
 use self::memory::Memory;
 use self::redis::Redis;
 use crate::config::{self, Rate};
-use crate::ids::{CallId, ForeignId, PhoneNumber, SessionId};
+use crate::ids::{CallId, ContactId, ForeignId, PhoneNumber, SessionId};
 use crate::label::Label;
 use crate::metrics;
 use crate::secret::Digest;
@@ -76,6 +83,8 @@ pub struct Enter<'a> {
     pub route: &'a Label,
     /// What a signed URL says, which the record may not contradict.
     pub signed: Option<&'a Facts>,
+    /// What it says that the call is bound to, where the edge made it; the record must say the same.
+    pub binding: Option<Digest>,
     /// A record that is missing is made from that.
     pub makes: bool,
     pub needs: Needs,
@@ -110,13 +119,18 @@ pub enum Needs {
 pub enum Entered {
     /// The gate decides.
     Pending(Facts),
-    /// `resumed`: by a verdict that still holds.
-    Authorised { facts: Facts, resumed: bool },
+    /// `resumed`: by a verdict that still holds. `contact`: for whom another cloud handed it over.
+    Authorised {
+        facts: Facts,
+        resumed: bool,
+        contact: Option<ContactId>,
+    },
     /// The token was used before.
     Spent,
     /// No record of the call, not yet at least.
     Unknown,
-    /// The record is of another connection or route, or the signed URL says another caller.
+    /// The record is of another connection or route, or the signed URL says another caller, or
+    /// somebody else had the call made, or the session key is of another one that was.
     OtherConnection,
     /// No session key.
     NoKey,
@@ -160,9 +174,10 @@ impl Attempt<'_> {
 }
 
 /// What became of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Tried {
-    Opened,
+    /// The key may say for which contact of another cloud.
+    Opened(Option<ContactId>),
     Wrong,
     /// Too many failures before; nothing was looked up, consumed or counted.
     LockedOut,

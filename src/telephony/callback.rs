@@ -1,8 +1,10 @@
 //! What Call Automation posts of a call: its keys, its end, and what became of its media.
 //!
 //! Callbacks come more than once and in any order, each to whichever replica, also before the media
-//! socket and before the answer that names the connection. Whoever posts is told at once that it is
-//! done: whether and when ACS brings a callback again is not documented, so nothing counts on it.
+//! socket and before the answer that names the connection. What was taken is a success, also if nothing
+//! comes of it. A store that cannot be asked is a failure: a key has its place and an end is an end,
+//! so that nothing happens twice if ACS brings the callback again. Whether and when it does is not
+//! documented, so nothing else counts on it.
 
 use std::sync::Arc;
 
@@ -10,7 +12,7 @@ use super::{Dropped, Refused, Reply, Telephony, incoming};
 use crate::error::Reason;
 use crate::ids::{CallId, ForeignId, PhoneNumber, SessionId};
 use crate::label::Label;
-use crate::store::{Facts, Kept};
+use crate::store::{CallEnded, Facts, Kept, Known};
 use crate::upstream::call_automation::Participant;
 use crate::wire::cloud_event::{self, CallEvent, Event, Kind, What};
 
@@ -31,13 +33,14 @@ impl Telephony {
     ) -> Result<Reply, Refused> {
         let events = cloud_event::read(body)
             .map_err(|_| Refused::new(Reason::BadRequest, "the body holds no events"))?;
-        let facts = match self.store.facts(&call).await {
-            Ok(Some(facts)) => facts,
-            Ok(None) => return self.drop_all(route, &events, Dropped::UnknownCall),
-            Err(_) => return self.drop_all(route, &events, Dropped::Store),
+        let known = match self.store.known(&call).await {
+            Ok(Some(known)) => known,
+            Ok(None) => return self.drop_all(route, &events),
+            Err(_) => return Err(unavailable()),
         };
         let mut tones = Vec::new();
-        let mut connection = facts.connection.clone();
+        let mut connection = known.facts.connection.clone();
+        let mut told = true;
         for event in &events {
             let What::Call(said) = &event.what else {
                 self.metrics.event(&route.name, "other");
@@ -50,59 +53,94 @@ impl Telephony {
                     continue;
                 }
                 (None, Some(named)) => {
-                    self.note_early(&call, said).await;
+                    // A call that was made gets in by its connection: that is noted when its session
+                    // key is there, by whoever made it.
+                    if known.made.is_none() {
+                        self.note_early(&call, said).await;
+                    }
                     connection = Some(named.clone());
                 }
                 (Some(_), _) | (None, None) => {}
             }
-            match said.kind {
-                Kind::Tone => match said.tone {
-                    Some(tone) => tones.push((tone.sequence, tone.key.as_char())),
-                    None => self.drop_event(&route.name, Dropped::Unreadable),
-                },
-                Kind::Disconnected => self.over(route, &call, said).await,
-                Kind::Connected => self.ask_for_tones(route, &call, event, &facts, &connection),
-                Kind::MediaFailed => self.media_failed(route, &call, said),
-                Kind::AnswerFailed | Kind::CreateFailed | Kind::ToneFailed => {
-                    failed(route, &call, said);
-                }
-                Kind::Participants
-                | Kind::MediaStarted
-                | Kind::MediaStopped
-                | Kind::ToneStopped
-                | Kind::Other => {}
+            if said.kind != Kind::Tone {
+                let whose = (&call, &known, &connection);
+                told &= self.became(route, whose, event, said).await;
+            } else if let Some(tone) = said.tone {
+                tones.push((tone.sequence, tone.key.as_char()));
+            } else {
+                self.drop_event(&route.name, Dropped::Unreadable);
             }
         }
-        if !tones.is_empty() {
-            let why = match self.store.add_tones(&call, &tones).await {
-                Ok(Kept::All) => None,
-                Ok(Kept::Full) => {
-                    self.metrics.limit_hit("tones");
-                    Some(Dropped::Full)
-                }
-                Ok(Kept::Unknown) => Some(Dropped::UnknownCall),
-                Err(_) => Some(Dropped::Store),
-            };
-            if let Some(why) = why {
-                self.drop_event(&route.name, why);
-            }
+        told &= self.keep(route, &call, &tones).await;
+        match told {
+            true => Ok(Reply::Done),
+            false => Err(unavailable()),
         }
-        Ok(Reply::Done)
     }
 
-    fn drop_all(
-        &self,
+    /// What became of a call; whether the store could be told.
+    async fn became(
+        self: &Arc<Telephony>,
         route: &CallbackRoute,
-        events: &[Event],
-        why: Dropped,
-    ) -> Result<Reply, Refused> {
+        (call, known, connection): (&CallId, &Known, &Option<ForeignId>),
+        event: &Event,
+        said: &CallEvent,
+    ) -> bool {
+        let made = known.made.is_some();
+        let nobodys = connection.as_ref().filter(|_| is_nobodys(known, said.kind));
+        if let Some(connection) = nobodys {
+            self.end_nobodys(call, event, connection);
+        }
+        match said.kind {
+            Kind::Disconnected => return self.over(route, call, said).await,
+            Kind::Connected if nobodys.is_none() => {
+                self.ask_for_tones(route, call, event, &known.facts, connection);
+                return !made || self.store.connect_call(call).await.is_ok();
+            }
+            Kind::MediaFailed => self.media_failed(route, call, said),
+            Kind::AnswerFailed | Kind::CreateFailed | Kind::ToneFailed => {
+                failed(route, call, said);
+                if made && said.kind == Kind::CreateFailed {
+                    return self.over(route, call, said).await;
+                }
+            }
+            Kind::Connected
+            | Kind::Tone
+            | Kind::Participants
+            | Kind::MediaStarted
+            | Kind::MediaStopped
+            | Kind::ToneStopped
+            | Kind::Other => {}
+        }
+        true
+    }
+
+    /// Keeps keys for the call's session; whether the store could be asked.
+    async fn keep(&self, route: &CallbackRoute, call: &CallId, tones: &[(u32, char)]) -> bool {
+        if tones.is_empty() {
+            return true;
+        }
+        match self.store.add_tones(call, tones).await {
+            Ok(Kept::All) => {}
+            Ok(Kept::Full) => {
+                self.metrics.limit_hit("tones");
+                self.drop_event(&route.name, Dropped::Full);
+            }
+            Ok(Kept::Unknown) => self.drop_event(&route.name, Dropped::UnknownCall),
+            Err(_) => return false,
+        }
+        true
+    }
+
+    /// Events of a call that nobody knows, or knows any more.
+    fn drop_all(&self, route: &CallbackRoute, events: &[Event]) -> Result<Reply, Refused> {
         for event in events {
             let word = match &event.what {
                 What::Call(said) => said.kind.word(),
                 What::Validation(_) | What::Incoming(_) | What::Other => "other",
             };
             self.metrics.event(&route.name, word);
-            self.drop_event(&route.name, why);
+            self.drop_event(&route.name, Dropped::UnknownCall);
         }
         Ok(Reply::Done)
     }
@@ -119,12 +157,14 @@ impl Telephony {
         }
     }
 
-    /// The call is over: its session ends, here or at another replica.
-    async fn over(&self, route: &CallbackRoute, call: &CallId, said: &CallEvent) {
+    /// The call is over: its session ends, here or at another replica. Whether the others will know.
+    async fn over(&self, route: &CallbackRoute, call: &CallId, said: &CallEvent) -> bool {
         let here = self.registry.hang_up(call);
-        if self.store.end_call(call).await.is_err() {
-            self.drop_event(&route.name, Dropped::Store);
-        }
+        let ended = CallEnded {
+            code: said.code,
+            sub_code: said.sub_code,
+        };
+        let told = self.store.end_call(call, ended).await.is_ok();
         tracing::info!(
             route = %route.name,
             %call,
@@ -133,6 +173,7 @@ impl Telephony {
             session_here = here,
             "call over"
         );
+        told
     }
 
     /// The call is connected, and its gate hears what callbacks tell: ACS is asked for them, once.
@@ -153,6 +194,22 @@ impl Telephony {
             // Whoever cannot be asked whether it was taken before has it asked for once more.
             if this.store.claim(&name, SessionId::random()).await != Ok(false) {
                 this.start_tones(&call, &connection, &caller).await;
+            }
+        });
+    }
+
+    /// Whoever had the call made was told that it is not, and nobody is in it but whom it called.
+    fn end_nobodys(self: &Arc<Self>, call: &CallId, event: &Event, connection: &ForeignId) {
+        let Some(acs) = self.acs.clone() else {
+            return;
+        };
+        let (this, name) = (self.clone(), incoming::name(event));
+        let (call, connection) = (call.clone(), connection.clone());
+        self.tasks.spawn(async move {
+            if this.store.claim(&name, SessionId::random()).await != Ok(false) {
+                let hung_up = acs.hang_up(&connection).await;
+                let result = hung_up.err().map_or("ok", |failure| failure.kind.word());
+                tracing::warn!(%call, result, "call of nobody hung up");
             }
         });
     }
@@ -185,6 +242,19 @@ impl Telephony {
             "media streaming failed"
         );
     }
+}
+
+/// Whether a call was made that nobody knows of: its connection was never noted, and it is given up,
+/// or its media was refused for that.
+fn is_nobodys(known: &Known, kind: Kind) -> bool {
+    let unbound = known.made.is_some() && known.facts.connection.is_none();
+    let given_up = kind == Kind::Connected && known.ended.is_some();
+    unbound && (given_up || kind == Kind::MediaFailed)
+}
+
+fn unavailable() -> Refused {
+    let detail = "the session store does not answer";
+    Refused::new(Reason::StoreUnavailable, detail)
 }
 
 fn failed(route: &CallbackRoute, call: &CallId, said: &CallEvent) {

@@ -7,17 +7,16 @@
 //! while the telephone still rings.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use futures_util::{StreamExt as _, stream};
 
-use super::{Dropped, Refused, Reply, Telephony, incoming};
-use crate::admission::media_url::{Signed, Signer};
-use crate::config::{CALL_SECRET, Phone};
+use super::{Dropped, Refused, Reply, Targets, Telephony, incoming};
+use crate::admission::media_url::Signed;
+use crate::config::Phone;
 use crate::error::Reason;
 use crate::ids::{CallId, SessionId};
 use crate::label::Label;
-use crate::secret::Secret;
 use crate::store::Facts;
 use crate::upstream::call_automation::{Answer, Connected, Failure, Kind};
 use crate::wire::cloud_event::{self, Event, Incoming, What};
@@ -29,14 +28,9 @@ const AT_ONCE: usize = 16;
 pub struct EventRoute {
     pub name: Label,
     pub sip_header: Option<String>,
-    /// The route that the calls' media comes to, and what opens them there.
-    pub media: Label,
+    /// What opens the calls on the route of their media.
     pub phone: Arc<Phone>,
-    /// What stands before a call's id in the paths of media and callbacks.
-    pub media_folder: String,
-    pub callback_folder: String,
-    /// How long a media URL is good for: as long as a call.
-    pub life: Duration,
+    pub targets: Targets,
 }
 
 impl Telephony {
@@ -139,13 +133,18 @@ impl Telephony {
         let nothing = Refused::new(Reason::Internal, "nothing is set up to answer");
         let (acs, signer) = self.acs.as_ref().zip(self.signer.as_ref()).ok_or(nothing)?;
         let (callbacks, media) = acs.callbacks().zip(acs.media()).ok_or(nothing)?;
-        let Some(media_url) = media_url(route, media, signer, call, facts) else {
+        let signed = Signed {
+            ani: facts.ani.clone(),
+            sip: facts.sip.clone(),
+            ..Signed::of(call.clone())
+        };
+        let Some(media_url) = route.targets.media_url(media, signer, signed) else {
             return Err(Refused::new(
                 Reason::Internal,
                 "the media URL cannot be signed",
             ));
         };
-        let callback_url = format!("{callbacks}{}/{call}", route.callback_folder);
+        let callback_url = route.targets.callback_url(callbacks, call);
         let answer = Answer {
             context: incoming.context.expose(),
             call,
@@ -217,25 +216,4 @@ fn again(failure: &Failure) -> Reason {
         return Reason::UpstreamRefused;
     }
     reason
-}
-
-fn media_url(
-    route: &EventRoute,
-    base: &str,
-    signer: &Signer,
-    call: &CallId,
-    facts: &Facts,
-) -> Option<Secret> {
-    let signed = Signed {
-        call: call.clone(),
-        route: Some(route.media.clone()),
-        ani: facts.ani.clone(),
-        sip: facts.sip.clone(),
-        connection: None,
-    };
-    let token = signer.token(&signed, SystemTime::now(), route.life).ok()?;
-    let (folder, token) = (&route.media_folder, token.expose());
-    Some(Secret::new(format!(
-        "{base}{folder}/{call}?{CALL_SECRET}={token}"
-    )))
 }

@@ -134,6 +134,7 @@ mod tests {
         };
         assert!(named("a", "b").is(&named("a", "b")));
         assert!(!named("a", "b").is(&named("b", "a")));
+        assert!(!named("a", "b").is(&named("a", "c")));
         assert!(!named("ab", "c").is(&named("a", "bc")));
     }
 }

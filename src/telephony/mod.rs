@@ -1,15 +1,19 @@
-//! The HTTP side of phone calls: what Event Grid says rings is answered, and what Call Automation says
-//! of a call reaches whoever carries it.
+//! The HTTP side of phone calls: what Event Grid says rings is answered, calls are made for whoever may
+//! ask, what Call Automation says of a call reaches whoever carries it, and another cloud writes what
+//! opens the calls that it hands over.
 //!
 //! ```text
 //! Event Grid ── IncomingCall ──▶ event_grid: once, in time, with a number ──▶ store: what is known
 //!                                    └──▶ Call Automation: answer, with our media URL and callback
 //! Call Automation ── callbacks ──▶ callback: keys ──▶ store ──▶ the session's gate, wherever it is
 //!                                            the end ──▶ store, and the session of this process
+//! whoever may ask ── a number ──▶ call_api ──▶ store: whose call it is
+//!                                    └──▶ Call Automation: create, bound to whoever asked
+//! another cloud ── PUT ──▶ session_api: session key and record ──▶ store; what came of it ──▶ GET
 //! ```
 //!
-//! Answering is a task of its own: a client that does not wait for its answer, or an edge that is
-//! told to stop, leaves no call half answered.
+//! Answering and making are tasks of their own: a client that does not wait for its answer, or an edge that is
+//! told to stop, leaves no call half answered or half made.
 //!
 //! Not here: HTTP, and who may post (`listener`, `admission`).
 
@@ -18,10 +22,13 @@ mod callback;
 mod event_grid;
 mod handshake;
 mod incoming;
+mod order;
 mod session_api;
+mod session_body;
+mod target;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use http::StatusCode;
 use serde_json::Value;
@@ -32,10 +39,12 @@ pub use self::call_api::CallRoute;
 pub use self::callback::CallbackRoute;
 pub use self::event_grid::EventRoute;
 pub use self::handshake::preflight;
+pub use self::order::Order;
 pub use self::session_api::SessionRoute;
+pub use self::target::Targets;
 
 use crate::admission::media_url::Signer;
-use crate::config::{CALL, Live, Route, RouteKind};
+use crate::config::{Live, Route, RouteKind};
 use crate::error::Reason;
 use crate::label::Label;
 use crate::log::Throttle;
@@ -118,8 +127,6 @@ enum Dropped {
     OtherConnection,
     /// The call has more keys than are kept.
     Full,
-    /// The store could not be asked.
-    Store,
 }
 
 impl Dropped {
@@ -135,7 +142,6 @@ impl Dropped {
             Dropped::UnknownCall => "unknown_call",
             Dropped::OtherConnection => "other_connection",
             Dropped::Full => "full",
-            Dropped::Store => "store",
         }
     }
 }
@@ -188,40 +194,37 @@ pub fn event_route(route: &Route, live: &Live) -> Option<EventRoute> {
     let RouteKind::EventGrid(events) = &route.kind else {
         return None;
     };
-    let named = |name: &Label| live.routes.iter().find(|route| route.name == *name);
-    let folder = |route: &Route| route.paths.first()?.strip_suffix(CALL).map(str::to_owned);
-    let (media, callbacks) = (named(&events.media)?, named(&events.callbacks)?);
-    let session = media.limits.session.unwrap_or(live.limits.session);
+    let media = live
+        .routes
+        .iter()
+        .find(|media| media.name == events.media)?;
     Some(EventRoute {
         name: route.name.clone(),
         sip_header: events.sip_header.clone(),
-        media: media.name.clone(),
         phone: media.kind.phone()?.clone(),
-        media_folder: folder(media)?,
-        callback_folder: folder(callbacks)?,
-        life: (session + Duration::from_secs(120)).min(crate::admission::media_url::LIFE_MAX),
+        targets: Targets::of(live, &events.media, &events.callbacks)?,
     })
 }
 
 /// What a route of callbacks needs to know of others; `None`: it is another kind of route.
 pub fn callback_route(route: &Route, live: &Live) -> Option<CallbackRoute> {
     matches!(route.kind, RouteKind::AcsCallback).then_some(())?;
-    let hears = live.routes.iter().any(|other| match &other.kind {
-        RouteKind::EventGrid(events) if events.callbacks == route.name => {
-            let media = live.routes.iter().find(|media| media.name == events.media);
-            let phone = media.and_then(|media| media.kind.phone());
-            phone.is_some_and(|phone| phone.flow.hears_callbacks())
-        }
-        RouteKind::EventGrid(_)
-        | RouteKind::VoiceLive
+    let gives = |other: &Route| match &other.kind {
+        RouteKind::EventGrid(events) => Some((events.media.clone(), events.callbacks.clone())),
+        RouteKind::CallApi(calls) => Some((calls.media.clone(), calls.callbacks.clone())),
+        RouteKind::VoiceLive
         | RouteKind::Relay
         | RouteKind::AcsMedia(_)
         | RouteKind::AcsCallback
-        | RouteKind::CallApi(_)
         | RouteKind::SessionApi(_)
         | RouteKind::Notify
         | RouteKind::Http(_)
-        | RouteKind::Bot(_) => false,
+        | RouteKind::Bot(_) => None,
+    };
+    let hears = live.routes.iter().filter_map(gives).any(|(media, to)| {
+        let media = live.routes.iter().find(|route| route.name == media);
+        let phone = media.and_then(|media| media.kind.phone());
+        to == route.name && phone.is_some_and(|phone| phone.flow.hears_callbacks())
     });
     Some(CallbackRoute {
         name: route.name.clone(),
@@ -230,21 +233,13 @@ pub fn callback_route(route: &Route, live: &Live) -> Option<CallbackRoute> {
 }
 
 /// What a route of calls that are made needs to know of others; `None`: it is another kind of route.
-pub fn call_route(route: &Route, _live: &Live) -> Option<CallRoute> {
-    let RouteKind::CallApi(_) = &route.kind else {
+pub fn call_route(route: &Route, live: &Live) -> Option<CallRoute> {
+    let RouteKind::CallApi(calls) = &route.kind else {
         return None;
     };
     Some(CallRoute {
         name: route.name.clone(),
-    })
-}
-
-/// A route of session keys; `None`: it is another kind of route.
-pub fn session_route(route: &Route) -> Option<SessionRoute> {
-    let RouteKind::SessionApi(_) = &route.kind else {
-        return None;
-    };
-    Some(SessionRoute {
-        name: route.name.clone(),
+        targets: Targets::of(live, &calls.media, &calls.callbacks)?,
+        calls: calls.clone(),
     })
 }

@@ -27,7 +27,7 @@ impl Pauses {
 }
 
 /// Half of it for certain, the rest by lot.
-fn by_lot(wait: Duration) -> Duration {
+pub(super) fn by_lot(wait: Duration) -> Duration {
     let mut lot = [0];
     // Without randomness the whole of it is as good.
     if aws_lc_rs::rand::fill(&mut lot).is_err() {

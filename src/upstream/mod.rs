@@ -21,6 +21,7 @@ mod judge;
 mod relay;
 pub mod tls;
 mod voice_live;
+pub mod webhook;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

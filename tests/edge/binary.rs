@@ -507,7 +507,7 @@ async fn help_names_every_verb() {
     let (code, out, _) = run(&["--help"]).await;
     assert_eq!(code, 0);
     for verb in [
-        "demo", "serve", "check", "key", "dtmf", "tone", "sim", "token",
+        "demo", "serve", "check", "key", "dtmf", "tone", "sim", "token", "audit",
     ] {
         assert!(
             out.lines().any(|l| l.trim_start().starts_with(verb)),

@@ -68,10 +68,24 @@ impl Child {
         self.log.lock().unwrap().iter().filter(|l| is(l)).count()
     }
 
+    /// The log lines so far of this kind.
+    pub fn lines(&self, is: impl Fn(&Value) -> bool) -> Vec<Value> {
+        let log = self.log.lock().unwrap();
+        log.iter().filter(|line| is(line)).cloned().collect()
+    }
+
     /// Asks it to end.
     pub fn terminate(&self) {
-        let id = Pid::from_raw(self.process.id().cast_signed()).unwrap();
-        kill_process(id, Signal::TERM).unwrap();
+        kill_process(self.id(), Signal::TERM).unwrap();
+    }
+
+    pub fn id(&self) -> Pid {
+        Pid::from_raw(self.process.id().cast_signed()).unwrap()
+    }
+
+    /// What its operator's listener answers.
+    pub async fn asks_admin(&self, path: &str) -> Option<(u16, String)> {
+        crate::metrics::get(self.admin, path).await
     }
 
     fn proc(&self, file: &str) -> PathBuf {

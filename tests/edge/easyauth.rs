@@ -12,11 +12,11 @@ use crate::hops::{HOP, HTTP, STRANGER, TARGET, ask, status};
 
 type Headers<'a> = &'a [(&'a str, &'a str)];
 
-const OID: &str = "aaaaaaaa-2222-3333-4444-555555555555";
-const OTHER: &str = "bbbbbbbb-2222-3333-4444-555555555555";
+pub const OID: &str = "aaaaaaaa-2222-3333-4444-555555555555";
+pub const OTHER: &str = "bbbbbbbb-2222-3333-4444-555555555555";
 const TENANT: &str = "11111111-2222-3333-4444-555555555555";
 const OBJECT: &str = "http://schemas.microsoft.com/identity/claims/objectidentifier";
-const PRINCIPAL: &str = "X-MS-CLIENT-PRINCIPAL";
+pub const PRINCIPAL: &str = "X-MS-CLIENT-PRINCIPAL";
 const ID: &str = "X-MS-CLIENT-PRINCIPAL-ID";
 
 /// A route that nothing but both opens.
@@ -57,7 +57,7 @@ fn encode(document: &Value) -> String {
     STANDARD.encode(document.to_string())
 }
 
-fn principal(oid: &str) -> String {
+pub fn principal(oid: &str) -> String {
     encode(&document(oid))
 }
 

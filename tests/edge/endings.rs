@@ -20,7 +20,7 @@ use crate::bot::notify;
 use crate::bot::world::Bot;
 use crate::child::Child;
 use crate::harness::{Caller, KEY, Wish, read_answer, request, within};
-use crate::phone::world::{Line, Phone, Ringing, signed};
+use crate::phone::world::{CONNECTION, Line, Phone, Ringing, signed};
 use crate::tokens::{AUDIENCE, Issued};
 
 /// What a request shows.
@@ -315,16 +315,23 @@ struct Calls {
 }
 
 impl Calls {
-    /// One attempt for a call, and one for a caller.
+    /// One attempt for a call, and one for a caller; ACS may say what becomes of calls.
     async fn narrow() -> Calls {
         let gate = "flow = \"pstn\", digits = 3, attempts = 1, attempts_per_ani = \"1/h\", \
                     deadline = \"1500ms\"";
-        let mut phone = Phone::with(Line {
+        let callbacks = "[[routes]]\nname = \"callbacks\"\npaths = [\"/acs/callbacks/{call}\"]\n\
+                         kind = \"acs-callback\"\nadmit = [\"phone\"]\n";
+        Calls::with(Line {
             gate: gate.to_owned(),
             limits: "sessions = 2".to_owned(),
+            more: callbacks.to_owned(),
             ..Line::default()
         })
-        .await;
+        .await
+    }
+
+    async fn with(line: Line) -> Calls {
+        let mut phone = Phone::with(line).await;
         Calls {
             child: phone.child(),
             phone,
@@ -335,6 +342,24 @@ impl Calls {
     async fn rings(&self, call: &str, options: Options) -> Ringing {
         let dial = self.phone.dial(&signed(call));
         self.phone.rings(&dial, options).await
+    }
+
+    /// ACS says that the call is over.
+    async fn is_over(&self, call: &str) {
+        let body = json!([{
+            "id": "1", "source": "calling/callConnections", "specversion": "1.0",
+            "type": "Microsoft.Communication.CallDisconnected",
+            "data": {"callConnectionId": CONNECTION},
+        }])
+        .to_string();
+        let request = format!(
+            "POST /acs/callbacks/{call} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+            self.phone.token(),
+            body.len()
+        );
+        let answer = self.phone.world.refused_bytes(request.as_bytes()).await;
+        assert_eq!(answer.status, 200, "{}", answer.body);
     }
 
     /// The call is closed by this code and word, which is told once everywhere; then all that it
@@ -388,8 +413,9 @@ async fn calls() -> HashSet<Reason> {
     let second = calls.rings("c5", Options::default()).await;
     let superseded = (Side::Edge, Reason::Superseded, 4409);
     calls.ends(first, superseded, 1).await;
-    second.hand.hang_up();
-    second.ended().await;
+    calls.is_over("c5").await;
+    let hung_up = (Side::Client, Reason::HungUp, 1000);
+    calls.ends(second, hung_up, 0).await;
     assert_eq!(calls.phone.world.upstream_total(), 0);
     calls.told
 }
@@ -428,6 +454,28 @@ async fn notices() -> HashSet<Reason> {
     told
 }
 
+/// A store that was never there: no call may begin.
+async fn storeless() -> HashSet<Reason> {
+    let calls = Calls::with(Line {
+        store: "url = \"redis://127.0.0.1:1\"".to_owned(),
+        ..Line::default()
+    })
+    .await;
+    let dial = calls.phone.dial(&signed("c1"));
+    let (reason, word) = (Reason::StoreUnavailable, "store_unavailable");
+    assert_eq!(calls.phone.refused(&dial).await, (503, word.to_owned()));
+    assert_eq!((reason.row().status, reason.word()), (Some(503), word));
+    let series = format!("tonegate_requests_total{{route=\"phone\",result=\"{word}\"}} 1");
+    calls.child.metrics_say(&series).await;
+    let line = |line: &Value| {
+        line["message"] == "request refused" && line["reason"] == word && line["status"] == 503
+    };
+    let told = |child: &Child| child.logged(line) == 1;
+    calls.child.until("a refusal in the log", told).await;
+    calls.child.metrics_say("tonegate_connections 0").await;
+    HashSet::from([reason])
+}
+
 #[tokio::test]
 async fn every_reason_is_told_by_one_word_everywhere_and_gives_back_what_it_took() {
     let mut told = refusals().await;
@@ -439,10 +487,7 @@ async fn every_reason_is_told_by_one_word_everywhere_and_gives_back_what_it_took
     told.extend(draining().await);
     told.extend(calls().await);
     told.extend(notices().await);
-    // Needs a store that can be away: tests/edge/phone/redis_told.rs.
-    told.insert(Reason::StoreUnavailable);
-    // Needs callbacks of ACS: tests/edge/call_control/callbacks.rs.
-    told.insert(Reason::HungUp);
+    told.extend(storeless().await);
     // What only a fault of the edge's own can bring about is tested beside `Session`.
     told.insert(Reason::Internal);
     for reason in Reason::ALL {

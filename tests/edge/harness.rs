@@ -457,7 +457,12 @@ impl Refused {
         assert_eq!(self.header("content-length"), Some(length));
         let later = matches!(
             reason,
-            "busy" | "rate_limited" | "keys_unavailable" | "draining" | "upstream_busy"
+            "busy"
+                | "rate_limited"
+                | "keys_unavailable"
+                | "store_unavailable"
+                | "draining"
+                | "upstream_busy"
         );
         assert_eq!(self.header("retry-after").is_some(), later, "Retry-After");
     }

@@ -14,6 +14,7 @@ mod tape;
 
 mod acs_sdk;
 mod admission;
+mod audited;
 mod autobahn;
 mod beside;
 mod binary;
@@ -31,6 +32,7 @@ mod easyauth;
 mod endings;
 mod explained;
 mod gateway;
+mod hand_over;
 mod heads;
 mod hops;
 mod hostile;

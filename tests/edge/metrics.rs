@@ -112,6 +112,8 @@ async fn names_in_the_readme_are_the_names_on_the_page() {
         &"media_failures_total",
         &"app_answers_total",
         &"app_answer_seconds",
+        &"calls_made_total",
+        &"webhooks_total",
         &"issuer_key_fetches_total",
         &"identity_token_fetches_total",
         &"call_automation_operations_total",
@@ -123,6 +125,9 @@ async fn names_in_the_readme_are_the_names_on_the_page() {
         &"bot_notes_total",
         &"store_operations_total",
         &"store_seconds",
+        &"audit_records_total",
+        &"audit_refused_total",
+        &"audit_errors_total",
     ];
     assert_eq!(unseen, of_others, "{page}");
 }

@@ -55,7 +55,7 @@ async fn s31_a_frozen_server_is_no_answer_and_is_one_again_afterwards() {
     let tried = eventually("an answer", async || {
         store.try_code(&call.attempt(&key, 1)).await.ok()
     });
-    assert_eq!(tried.await, Tried::Opened);
+    assert_eq!(tried.await, Tried::Opened(None));
     assert_eq!(server.tell(&["EXISTS", key.expose()]), "0");
     assert_eq!(
         server.tell(&["HLEN", &format!("tries:{{{}}}", call.id)]),

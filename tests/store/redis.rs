@@ -11,7 +11,7 @@ use tonegate::label::Label;
 use tonegate::metrics::Metrics;
 use tonegate::secret::Secret;
 use tonegate::sim::certificate::Authority;
-use tonegate::store::{Attempt, Entered, Facts, Needs, Store, Tried, Unavailable};
+use tonegate::store::{Attempt, Enter, Entered, Facts, Needs, Store, Tried, Unavailable};
 
 use crate::server::{Cluster, Monitor, Server, acl_line};
 use crate::under::{Call, HOUR, Running, at, eventually, prefixed, secured, settings};
@@ -49,7 +49,7 @@ async fn a15_the_guides_examples_open_as_another_cloud_writes_them() {
             assert_eq!(call.enter(store, needs).await, wanted, "{needs:?}");
         }
     }
-    for wanted in [Tried::Opened, Tried::Wrong] {
+    for wanted in [Tried::Opened(None), Tried::Wrong] {
         let call = call();
         call.note(store).await;
         call.enter(store, Needs::Dialled).await;
@@ -81,7 +81,7 @@ async fn a15_a_key_opens_whatever_the_type_of_its_value_on_one_server_and_in_a_c
             command[1] = key.expose();
             cli.tell(&command);
             let tried = store.try_code(&call.attempt(&key, 1)).await.unwrap();
-            assert_eq!(tried, Tried::Opened, "{}", value[0]);
+            assert_eq!(tried, Tried::Opened(None), "{}", value[0]);
             assert_eq!(cli.tell(&["EXISTS", key.expose()]), "0", "{}", value[0]);
         }
     }
@@ -109,7 +109,7 @@ async fn a16_a_hashed_key_opens_and_says_nothing() {
     call.enter(store, Needs::Dialled).await;
     let key = call.key(store, "823");
     let tried = store.try_code(&call.attempt(&key, 1)).await.unwrap();
-    assert_eq!(tried, Tried::Opened);
+    assert_eq!(tried, Tried::Opened(None));
     let names = server.tell(&["KEYS", "*"]);
     assert!(
         names.lines().all(|name| name.starts_with("env1:")),
@@ -123,8 +123,8 @@ async fn a27_everything_that_is_written_has_an_end() {
     let (server, cluster) = (Server::plain(&[]), Cluster::start());
     let of_cluster = settings(at(Layout::Cluster, &[&cluster.nodes[0]]));
     let cases = [
-        (vec![&server], single(&server), 8),
-        (cluster.nodes.iter().collect(), of_cluster, 9),
+        (vec![&server], single(&server), 9),
+        (cluster.nodes.iter().collect(), of_cluster, 10),
     ];
     for (servers, settings, kinds) in cases {
         let running = Running::up(&prefixed(&settings, "e:")).await;
@@ -150,11 +150,15 @@ async fn a27_everything_that_is_written_has_an_end() {
         for (key, number, shared, wanted) in [
             (&wrong, 1, false, Tried::Wrong),
             (&wrong, 2, true, Tried::Wrong),
-            (&right, 3, false, Tried::Opened),
+            (&right, 3, false, Tried::Opened(None)),
         ] {
             let tried = store.try_code(&attempt(key, number, shared)).await.unwrap();
             assert_eq!(tried, wanted);
         }
+        let by_api = Call::new();
+        let made = by_api.make(store).await;
+        assert!(by_api.bind(store, made.binding).await);
+        store.connect_call(&by_api.id).await.unwrap();
         let mut seen = std::collections::BTreeSet::new();
         for server in servers {
             for name in server.tell(&["KEYS", "*"]).lines() {
@@ -175,7 +179,8 @@ async fn a27_everything_that_is_written_has_an_end() {
                 seen.insert(kind);
             }
         }
-        // call, live, tries, spent, three counters, the SIP key; in a cluster that one was used.
+        // call, live, tries, spent, three counters, the SIP key, that of a call that was made; in a
+        // cluster that one was used.
         assert_eq!(seen.len(), kinds, "{seen:?}");
     }
 }
@@ -206,7 +211,7 @@ async fn a27_a_key_without_an_end_can_be_refused() {
         assert_eq!(tried, Tried::Wrong);
         cli.tell(&["EXPIRE", key.expose(), "60"]);
         let tried = store.try_code(&call.attempt(&key, 2)).await.unwrap();
-        assert_eq!(tried, Tried::Opened);
+        assert_eq!(tried, Tried::Opened(None));
     }
 }
 
@@ -221,7 +226,7 @@ async fn a12_a_key_that_was_consumed_for_a_lost_answer_is_still_found_by_its_try
     let key = call.key(store, "823");
     store.put_key(&key, HOUR).await.unwrap();
     let attempt = call.attempt(&key, 1);
-    assert_eq!(store.try_code(&attempt).await.unwrap(), Tried::Opened);
+    assert_eq!(store.try_code(&attempt).await.unwrap(), Tried::Opened(None));
     let live = format!("live:{{{}}}", call.id);
     cli.tell(&["DEL", &live]);
     let tries = format!("tries:{{{}}}", call.id);
@@ -229,7 +234,7 @@ async fn a12_a_key_that_was_consumed_for_a_lost_answer_is_still_found_by_its_try
     let other = Call::dialled(store).await;
     let tried = store.try_code(&other.attempt(&key, 1)).await.unwrap();
     assert_eq!(tried, Tried::Wrong);
-    assert_eq!(store.try_code(&attempt).await.unwrap(), Tried::Opened);
+    assert_eq!(store.try_code(&attempt).await.unwrap(), Tried::Opened(None));
     assert_eq!(cli.tell(&["EXISTS", &live]), "1");
 }
 
@@ -250,18 +255,27 @@ async fn a18_a_decision_is_one_command_on_one_server() {
     };
     let next = Call::new();
     next.note(store).await;
+    let made = Call::new();
+    let binding = made.make(store).await.binding;
+    assert!(made.bind(store, binding).await);
     let monitor = server.listen();
     {
+        let ask = Enter {
+            binding: Some(binding),
+            ..made.ask(Needs::ApiKey { consume: true })
+        };
+        let entered = store.enter(&ask).await.unwrap();
+        assert!(matches!(entered, Entered::Authorised { .. }));
         assert_eq!(next.enter(store, Needs::Dialled).await, next.pending());
         let attempt = Attempt {
             per_ani: Some(rate),
             per_route: Some((&route, rate)),
             ..next.attempt(&key, 1)
         };
-        assert_eq!(store.try_code(&attempt).await.unwrap(), Tried::Opened);
+        assert_eq!(store.try_code(&attempt).await.unwrap(), Tried::Opened(None));
     }
     let heard = monitor.end();
-    assert_eq!(heard.len(), 2, "{heard:#?}");
+    assert_eq!(heard.len(), 3, "{heard:#?}");
     assert!(
         heard.iter().all(|line| line.contains("\"EVALSHA\"")),
         "{heard:#?}"
@@ -322,6 +336,22 @@ async fn s29_the_user_of_the_readme_is_enough_and_may_nothing_else() {
     store.try_code(&call.attempt(&key, 1)).await.unwrap();
     store.look(&call.id, call.owner).await.unwrap();
     store.leave(&call.id, call.owner, HOUR).await.unwrap();
+    let by_api = Call::new();
+    let made = by_api.make(store).await;
+    assert!(by_api.bind(store, made.binding).await);
+    let ask = Enter {
+        binding: Some(made.binding),
+        ..by_api.ask(Needs::ApiKey { consume: true })
+    };
+    let entered = store.enter(&ask).await.unwrap();
+    assert!(matches!(entered, Entered::Authorised { .. }), "{entered:?}");
+    // What another cloud wrote as another type is no string to be read.
+    let list = Call::new();
+    list.note(store).await;
+    server.tell(&["RPUSH", store.keys().api(list.connection()).expose(), "x"]);
+    let needs = Needs::ApiKey { consume: false };
+    assert_eq!(list.enter(store, needs).await, list.authorised(false));
+    store.unmake_call(&by_api.id, made.binding).await.unwrap();
     store.give_back(&call.given_back(call.owner)).await.unwrap();
     assert_eq!(server.tell(&["ACL", "LOG"]), "", "something was refused");
     for command in [

@@ -6,7 +6,9 @@ use tonegate::config::Rate;
 use tonegate::ids::SessionId;
 use tonegate::label::Label;
 use tonegate::secret::Digest;
-use tonegate::store::{Attempt, Enter, Entered, Facts, Kept, Needs, Still, Tones, Tried};
+use tonegate::store::{
+    Attempt, CallEnded, Enter, Entered, Facts, Kept, Known, Needs, Still, Tones, Tried,
+};
 
 use crate::people::{
     c22_a_note_ends_and_each_writing_renews_it, c22_a_note_has_its_bound,
@@ -33,6 +35,8 @@ macro_rules! on_every_engine {
         }
     };
 }
+
+pub(crate) use on_every_engine;
 
 on_every_engine!(
     a18_an_unknown_call_is_refused_until_it_is_known,
@@ -66,6 +70,10 @@ on_every_engine!(
     c22_a_note_is_found_by_every_edge_until_it_is_dropped,
     c22_a_note_ends_and_each_writing_renews_it,
     c22_a_note_has_its_bound,
+    a26_a_made_call_is_unknown_until_its_connection_is_and_then_that_ones,
+    a26_a_made_call_comes_by_its_own_url_and_is_made_of_none,
+    a26_the_session_key_of_another_made_call_opens_nothing,
+    a26_a_made_call_is_told_as_it_goes_and_may_be_forgotten,
 );
 
 async fn a18_an_unknown_call_is_refused_until_it_is_known(under: Under) {
@@ -360,7 +368,7 @@ async fn a18_a_key_that_is_not_consumed_stays(under: Under) {
             consume: false,
             ..call.attempt(&code, 1)
         };
-        assert_eq!(store.try_code(&attempt).await.unwrap(), Tried::Opened);
+        assert_eq!(store.try_code(&attempt).await.unwrap(), Tried::Opened(None));
     }
 }
 
@@ -381,7 +389,10 @@ async fn a18_of_thirty_callers_for_one_key_one_wins(under: Under) {
     for caller in callers {
         tried.push(caller.await.unwrap());
     }
-    assert_eq!(tried.iter().filter(|t| **t == Tried::Opened).count(), 1);
+    assert_eq!(
+        tried.iter().filter(|t| **t == Tried::Opened(None)).count(),
+        1
+    );
     assert_eq!(tried.iter().filter(|t| **t == Tried::Wrong).count(), 29);
 }
 
@@ -393,10 +404,10 @@ async fn a12_the_right_code_opens_and_a_wrong_one_does_not(under: Under) {
     let tried = store.try_code(&call.attempt(&wrong, 1)).await.unwrap();
     assert_eq!(tried, Tried::Wrong);
     let tried = store.try_code(&call.attempt(&right, 2)).await.unwrap();
-    assert_eq!(tried, Tried::Opened);
+    assert_eq!(tried, Tried::Opened(None));
     // A call that is open stays so, whatever is dialled.
     let tried = store.try_code(&call.attempt(&wrong, 3)).await.unwrap();
-    assert_eq!(tried, Tried::Opened);
+    assert_eq!(tried, Tried::Opened(None));
     // The key went with its use.
     let other = Call::dialled(under.other()).await;
     let tried = store.try_code(&other.attempt(&right, 1)).await.unwrap();
@@ -423,7 +434,7 @@ async fn a12_the_same_try_again_is_the_same_answer_and_counts_once(under: Under)
     }
     // Had it counted twice, neither the call nor the caller had another.
     let tried = under.other().try_code(&attempt(&right, 2)).await.unwrap();
-    assert_eq!(tried, Tried::Opened);
+    assert_eq!(tried, Tried::Opened(None));
     // What succeeded is no failure: the caller has one left, on another call.
     let second = Call::dialled(store).await;
     let of_second = |number| Attempt {
@@ -435,7 +446,7 @@ async fn a12_the_same_try_again_is_the_same_answer_and_counts_once(under: Under)
     let tried = store.try_code(&of_second(2)).await.unwrap();
     assert_eq!(tried, Tried::LockedOut);
     // And what was decided stays so, though the caller is locked out by now.
-    for (key, number, wanted) in [(&wrong, 1, Tried::Wrong), (&right, 2, Tried::Opened)] {
+    for (key, number, wanted) in [(&wrong, 1, Tried::Wrong), (&right, 2, Tried::Opened(None))] {
         let tried = under.other().try_code(&attempt(key, number)).await.unwrap();
         assert_eq!(tried, wanted);
     }
@@ -472,7 +483,7 @@ async fn a29_a_call_has_so_many_tries_in_all_its_sessions(under: Under) {
     // And the key is still there, for another call.
     let other = Call::dialled(store).await;
     let tried = store.try_code(&other.attempt(&right, 1)).await.unwrap();
-    assert_eq!(tried, Tried::Opened);
+    assert_eq!(tried, Tried::Opened(None));
 }
 
 async fn a29_failures_of_a_caller_count_across_calls_and_edges(under: Under) {
@@ -513,7 +524,7 @@ async fn a29_failures_of_a_caller_count_across_calls_and_edges(under: Under) {
             consume: false,
             ..attempt
         };
-        assert_eq!(edge.try_code(&attempt).await.unwrap(), Tried::Opened);
+        assert_eq!(edge.try_code(&attempt).await.unwrap(), Tried::Opened(None));
     }
 }
 
@@ -571,7 +582,7 @@ async fn a29_a_shared_number_locks_nobody_out_but_its_key_does(under: Under) {
     }
     let right = store.keys().pstn(&ani, "823").unwrap();
     store.put_key(&right, HOUR).await.unwrap();
-    assert_eq!(tried("823").await, Tried::Opened);
+    assert_eq!(tried("823").await, Tried::Opened(None));
     // One code, tried over and over from new calls, is locked.
     assert_eq!(tried("901").await, Tried::Wrong);
     assert_eq!(tried("901").await, Tried::LockedOut);
@@ -594,8 +605,8 @@ async fn a29_failures_of_a_route_count_together(under: Under) {
         };
         all.push(store.try_code(&attempt).await.unwrap());
     }
-    assert_eq!(all[..3], [Tried::Wrong; 3]);
-    assert_eq!(all[3..], [Tried::LockedOut; 2]);
+    assert!(all[..3].iter().all(|tried| *tried == Tried::Wrong));
+    assert!(all[3..].iter().all(|tried| *tried == Tried::LockedOut));
 }
 
 async fn a25_a_verdict_holds_for_the_resume_window_and_no_longer(under: Under) {
@@ -647,7 +658,7 @@ async fn a25_a_second_session_takes_the_call_over(under: Under) {
     let tried = store.try_code(&first.attempt(&right, 1)).await.unwrap();
     assert_eq!(tried, Tried::NotOurs);
     let tried = store.try_code(&second.attempt(&right, 1)).await.unwrap();
-    assert_eq!(tried, Tried::Opened);
+    assert_eq!(tried, Tried::Opened(None));
     store
         .leave(&first.id, first.owner, Duration::from_millis(1))
         .await
@@ -668,7 +679,7 @@ async fn a25_a_call_that_is_given_back_is_whose_it_was(under: Under) {
     let key = first.key(store, "823");
     store.put_key(&key, HOUR).await.unwrap();
     let opened = store.try_code(&first.attempt(&key, 1)).await.unwrap();
-    assert_eq!(opened, Tried::Opened);
+    assert_eq!(opened, Tried::Opened(None));
     let second = first.again();
     let entered = second.enter(under.other(), Needs::Dialled).await;
     assert_eq!(entered, first.authorised(true));
@@ -808,8 +819,11 @@ async fn a06_a_call_has_so_many_keys_and_one_that_nobody_knows_has_none(under: U
     let unknown = Call::new();
     let kept = store.add_tones(&unknown.id, &[(1, '1')]).await;
     assert_eq!(kept, Ok(Kept::Unknown));
-    assert_eq!(store.facts(&unknown.id).await, Ok(None));
-    assert_eq!(store.end_call(&unknown.id).await, Ok(false));
+    assert_eq!(store.known(&unknown.id).await, Ok(None));
+    assert_eq!(
+        store.end_call(&unknown.id, CallEnded::default()).await,
+        Ok(false)
+    );
     let call = Call::dialled(store).await;
     let tones: Vec<_> = (1..=128).map(|place| (place, '5')).collect();
     assert_eq!(store.add_tones(&call.id, &tones).await, Ok(Kept::All));
@@ -827,13 +841,196 @@ async fn a06_a_call_that_is_over_opens_for_nobody(under: Under) {
         call.enter(store, Needs::Nothing).await,
         call.authorised(false)
     );
-    let facts = other.facts(&call.id).await.unwrap();
-    assert_eq!(facts.as_ref(), Some(&call.facts));
-    assert_eq!(other.end_call(&call.id).await, Ok(true));
+    let known = other.known(&call.id).await.unwrap().unwrap();
+    assert_eq!((known.facts, known.made), (call.facts.clone(), None));
+    let ended = CallEnded {
+        code: Some(200),
+        sub_code: None,
+    };
+    for said in [
+        CallEnded::default(),
+        ended,
+        CallEnded {
+            code: Some(1),
+            ..ended
+        },
+    ] {
+        assert_eq!(other.end_call(&call.id, said).await, Ok(true));
+    }
+    // The first that tells numbers counts.
+    let known = store.known(&call.id).await.unwrap().unwrap();
+    assert_eq!(known.ended, Some(ended));
     assert_eq!(store.look(&call.id, call.owner).await, Ok(Still::Ended));
     let tones = store.tones(&call.id, call.owner, None).await;
     assert_eq!(tones, Ok(Tones::Ended));
     let again = call.again();
     assert_eq!(again.enter(other, Needs::Nothing).await, Entered::Unknown);
     assert_eq!(again.enter(store, Needs::Dialled).await, Entered::Unknown);
+}
+
+/// Both flows that decide before the `101`, for a call that was made.
+const AT_ONCE: [Needs; 2] = [Needs::Nothing, Needs::ApiKey { consume: false }];
+
+async fn a26_a_made_call_is_unknown_until_its_connection_is_and_then_that_ones(under: Under) {
+    let (store, other) = (under.store(), under.other());
+    for needs in AT_ONCE {
+        // Two callers' calls: each URL with the other's connection, before and after.
+        let (x, y) = (Call::new(), Call::new());
+        let (made, of_y) = (x.make(store).await, y.make(other).await);
+        assert!(y.bind(store, of_y.binding).await);
+        let stolen = x.again();
+        let with = |call, connection| Enter {
+            connection,
+            binding: Some(made.binding),
+            signed: None,
+            makes: false,
+            ..Call::ask(call, needs)
+        };
+        let by_y = with(&stolen, Some(y.connection()));
+        assert_eq!(other.enter(&by_y).await.unwrap(), Entered::Unknown);
+        // Nor is it let in by its own before that is noted.
+        let own = with(&x, Some(x.connection()));
+        assert_eq!(store.enter(&own).await.unwrap(), Entered::Unknown);
+        assert!(
+            !x.bind(other, of_y.binding).await,
+            "bound by another's binding"
+        );
+        assert!(x.bind(other, made.binding).await);
+        assert_eq!(other.enter(&by_y).await.unwrap(), Entered::OtherConnection);
+        let by_none = with(&stolen, None);
+        assert_eq!(
+            store.enter(&by_none).await.unwrap(),
+            Entered::OtherConnection
+        );
+        let facts = Facts {
+            sip: None,
+            ..x.facts.clone()
+        };
+        let authorised = Entered::Authorised {
+            facts: facts.clone(),
+            resumed: false,
+            contact: None,
+        };
+        assert_eq!(store.enter(&own).await.unwrap(), authorised);
+        // It dials again.
+        let again = x.again();
+        let entered = other.enter(&with(&again, Some(x.connection()))).await;
+        let resumed = Entered::Authorised {
+            facts,
+            resumed: true,
+            contact: None,
+        };
+        assert_eq!(entered, Ok(resumed));
+    }
+}
+
+async fn a26_a_made_call_comes_by_its_own_url_and_is_made_of_none(under: Under) {
+    let (store, other) = (under.store(), under.other());
+    let call = Call::new();
+    let made = call.make(store).await;
+    assert!(call.bind(store, made.binding).await);
+    let ask = |binding| Enter {
+        binding,
+        signed: Some(&call.facts),
+        ..call.ask(Needs::Nothing)
+    };
+    let foreign = Some(Digest::of("another binding"));
+    for binding in [None, foreign] {
+        let entered = other.enter(&ask(binding)).await.unwrap();
+        assert_eq!(entered, Entered::OtherConnection);
+    }
+    // One that rang is none that was made, and no record comes of such a URL.
+    let rang = Call::new();
+    rang.note(store).await;
+    let of = |call, binding| Enter {
+        binding,
+        ..Call::ask(call, Needs::Nothing)
+    };
+    let entered = other.enter(&of(&rang, foreign)).await.unwrap();
+    assert_eq!(entered, Entered::OtherConnection);
+    let nobody = Call::new();
+    let signed = Facts::default();
+    let ask = Enter {
+        signed: Some(&signed),
+        ..of(&nobody, foreign)
+    };
+    assert_eq!(store.enter(&ask).await.unwrap(), Entered::Unknown);
+    assert_eq!(store.known(&nobody.id).await, Ok(None));
+}
+
+async fn a26_the_session_key_of_another_made_call_opens_nothing(under: Under) {
+    let (store, other) = (under.store(), under.other());
+    let needs = Needs::ApiKey { consume: true };
+    let made = Call::new();
+    let binding = made.make(store).await.binding;
+    assert!(made.bind(store, binding).await);
+    // A call that rang, whose socket says the connection of the one that was made.
+    let thief = Call {
+        facts: Facts {
+            connection: made.facts.connection.clone(),
+            ..Facts::default()
+        },
+        ..Call::new()
+    };
+    thief.note(store).await;
+    assert_eq!(thief.enter(other, needs).await, Entered::OtherConnection);
+    // The key is there still, and good for its own call, once.
+    let ask = |call| Enter {
+        binding: Some(binding),
+        ..Call::ask(call, needs)
+    };
+    let entered = other.enter(&ask(&made)).await.unwrap();
+    assert!(matches!(
+        entered,
+        Entered::Authorised { resumed: false, .. }
+    ));
+    assert_eq!(thief.enter(store, needs).await, Entered::NoKey);
+    // What another cloud writes opens both.
+    let key = store.keys().api(made.connection());
+    store.put_key(&key, HOUR).await.unwrap();
+    assert_eq!(thief.enter(other, needs).await, thief.authorised(false));
+}
+
+async fn a26_a_made_call_is_told_as_it_goes_and_may_be_forgotten(under: Under) {
+    let (store, other) = (under.store(), under.other());
+    let call = Call::new();
+    let made = call.make(store).await;
+    let facts = Facts {
+        ani: call.facts.ani.clone(),
+        ..Facts::default()
+    };
+    let begun = Known {
+        facts,
+        made: Some(made),
+        ..Known::default()
+    };
+    assert_eq!(other.known(&call.id).await, Ok(Some(begun)));
+    assert!(call.bind(other, made.binding).await);
+    store.connect_call(&call.id).await.unwrap();
+    let ended = CallEnded {
+        code: Some(487),
+        sub_code: Some(5003),
+    };
+    assert_eq!(store.end_call(&call.id, ended).await, Ok(true));
+    let over = Known {
+        facts: Facts {
+            sip: None,
+            ..call.facts.clone()
+        },
+        made: Some(made),
+        connected: true,
+        ended: Some(ended),
+    };
+    assert_eq!(other.known(&call.id).await, Ok(Some(over)));
+    // Only whoever made it forgets it, and one that rang is not connected by that.
+    let foreign = Digest::of("another binding");
+    store.unmake_call(&call.id, foreign).await.unwrap();
+    assert!(store.known(&call.id).await.unwrap().is_some());
+    store.unmake_call(&call.id, made.binding).await.unwrap();
+    assert_eq!(other.known(&call.id).await, Ok(None));
+    let rang = Call::new();
+    rang.note(store).await;
+    store.connect_call(&rang.id).await.unwrap();
+    let known = other.known(&rang.id).await.unwrap().unwrap();
+    assert!(!known.connected && known.made.is_none());
 }

@@ -14,7 +14,9 @@ use tonegate::label::Label;
 use tonegate::metrics::Metrics;
 use tonegate::secret::{Digest, Secret};
 use tonegate::sim::certificate::Authority;
-use tonegate::store::{Attempt, Enter, Entered, Facts, GivenBack, Needs, SessionKey, Store};
+use tonegate::store::{
+    Attempt, Bind, Enter, Entered, Facts, GivenBack, Made, Needs, SessionKey, Store,
+};
 
 use crate::server::{Cluster, PATIENCE, Server, Shared, Watched, acl_line};
 
@@ -264,6 +266,32 @@ impl Call {
         }
     }
 
+    /// What whoever has it made writes down first; the connection is not known yet.
+    pub(crate) async fn make(&self, store: &Store) -> Made {
+        let made = Made {
+            creator: Digest::of("whoever has it made"),
+            binding: Digest::of(&SessionId::random().to_string()),
+            at: SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_667_400_123),
+        };
+        let facts = Facts {
+            ani: self.facts.ani.clone(),
+            ..Facts::default()
+        };
+        store.make_call(&self.id, &facts, &made).await.unwrap();
+        made
+    }
+
+    /// ACS has named the connection of a call that was made.
+    pub(crate) async fn bind(&self, store: &Store, binding: Digest) -> bool {
+        let bind = Bind {
+            call: &self.id,
+            binding,
+            connection: self.connection(),
+            correlation: self.facts.correlation.as_ref(),
+        };
+        store.bind_call(&bind).await.unwrap()
+    }
+
     pub(crate) fn ani(&self) -> &PhoneNumber {
         self.facts.ani.as_ref().unwrap()
     }
@@ -290,6 +318,7 @@ impl Call {
             correlation: self.facts.correlation.as_ref(),
             route: &self.route,
             signed: None,
+            binding: None,
             makes: true,
             needs,
         }
@@ -307,6 +336,7 @@ impl Call {
         Entered::Authorised {
             facts: self.facts.clone(),
             resumed,
+            contact: None,
         }
     }
 

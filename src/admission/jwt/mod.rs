@@ -45,6 +45,11 @@ pub(super) struct Verified {
     pub(super) vouched: Option<Arc<Vouched>>,
     /// Which issuer: its place, for those of one bot have one name.
     at: usize,
+    /// When it was issued, if it says so, and its end, both in seconds since 1970.
+    pub(super) issued: Option<u64>,
+    pub(super) ends: u64,
+    /// Of its name among all tokens, if it has one.
+    pub(super) name: Option<Digest>,
     kid: String,
     key: Key,
 }
@@ -204,6 +209,11 @@ impl Issuer {
                 ),
             vouched: vouched(&settings.kind, claims, &key)?,
             at,
+            issued: claims.issued(),
+            ends: claims.expires(),
+            name: claims
+                .name()
+                .map(|name| Digest::of(&format!("{}\0{name}", claims.issuer()))),
             kid: token.kid.to_owned(),
             key,
         })

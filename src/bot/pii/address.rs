@@ -33,8 +33,8 @@ pub(super) fn find_v4(cells: &[u8], words: &[Word]) -> Option<Found> {
     let (from, to) = (words[0].from, words[3].to);
     // A range of addresses has a dash, too.
     let joined = match (&cells[..from], &cells[to..]) {
-        ([.., b'0'..=b'9' | b']', b'-'], _) => false,
-        (_, [b'-', b'0'..=b'9' | b'[', ..]) => is_joined_before(cells, from),
+        ([.., b'0'..=b'9', b'-'], _) => false,
+        (_, [b'-', b'0'..=b'9', ..]) => is_joined_before(cells, from),
         _ => is_joined_before(cells, from) || is_joined_after(cells, to),
     };
     let version =

@@ -17,9 +17,6 @@ const FILES: [&[u8]; 8] = [
 pub(super) fn find(cells: &[u8], found: &mut Vec<Found>) {
     let mut free = 0;
     for at in memchr::memchr_iter(b'@', cells) {
-        if at < free {
-            continue;
-        }
         let local = &cells[free.max(at.saturating_sub(LOCAL_MAX))..at];
         let Some(from) = local_part(local) else {
             continue;

@@ -78,34 +78,46 @@ const FORMS: [Form; 9] = [
 ];
 
 pub(super) fn find(cells: &[u8], words: &[Word], kinds: Kinds) -> Option<Found> {
-    let forms = FORMS.iter().filter(|form| kinds.has(form.kind));
-    let found = forms.flat_map(|form| form.groups.iter().map(move |groups| (form, *groups)));
-    let found = found.filter_map(|(form, groups)| {
-        let fits = |(word, &length): (&Word, &usize)| word.len() == length;
-        let words = words.get(..groups.len())?;
-        if !words.iter().zip(groups).all(fits) || !parted(form, words) {
-            return None;
+    let length = words.first()?.len();
+    let mut found: Option<Found> = None;
+    for form in FORMS.iter().filter(|form| kinds.has(form.kind)) {
+        for groups in form.groups.iter().filter(|groups| groups[0] == length) {
+            let one = words
+                .get(..groups.len())
+                .and_then(|words| fit(cells, words, form, groups));
+            if let Some(one) = one
+                && found.is_none_or(|found| found.to < one.to)
+            {
+                found = Some(one);
+            }
         }
-        let (from, to) = (words[0].from, words[words.len() - 1].to);
-        let blanks = words.len() > 1 && words[0].gap.sign == Sign::Blank;
-        let apart = !is_joined_before(cells, from)
-            && !is_joined_after(cells, to)
-            && !(blanks && is_among_numbers(cells, from, to));
-        let mut text = [0; LONGEST];
-        let mut length = 0;
-        for word in words {
-            let place = text.get_mut(length..length + word.len())?;
-            place.copy_from_slice(&cells[word.from..word.to]);
-            length += word.len();
-        }
-        text.make_ascii_uppercase();
-        (apart && (form.check)(&text[..length])).then_some(Found {
-            from,
-            to,
-            kind: form.kind,
-        })
-    });
-    found.max_by_key(|found| found.to)
+    }
+    found
+}
+
+fn fit(cells: &[u8], words: &[Word], form: &Form, groups: &[usize]) -> Option<Found> {
+    let fits = |(word, &length): (&Word, &usize)| word.len() == length;
+    if !words.iter().zip(groups).all(fits) || !parted(form, words) {
+        return None;
+    }
+    let (from, to) = (words[0].from, words[words.len() - 1].to);
+    let blanks = words.len() > 1 && words[0].gap.sign == Sign::Blank;
+    let joined = is_joined_before(cells, from)
+        || is_joined_after(cells, to)
+        || blanks && is_among_numbers(cells, from, to);
+    let mut text = [0; LONGEST];
+    let mut length = 0;
+    for word in words {
+        let place = text.get_mut(length..length + word.len())?;
+        place.copy_from_slice(&cells[word.from..word.to]);
+        length += word.len();
+    }
+    text.make_ascii_uppercase();
+    (!joined && (form.check)(&text[..length])).then_some(Found {
+        from,
+        to,
+        kind: form.kind,
+    })
 }
 
 /// Whether the signs between the words are those of the form.

@@ -11,6 +11,9 @@ use crate::config::pii::PiiKind;
 const DIGITS_MIN: usize = 8;
 const DIGITS_MAX: usize = 15;
 const WORDS_MAX: usize = 9;
+/// With the leading 0: Germany's have 12 at the most, and what has 8 may be a date.
+const NATIONAL_MIN: usize = 9;
+const NATIONAL_MAX: usize = 12;
 
 pub(super) fn find(cells: &[u8], words: &[Word]) -> Option<Found> {
     let first = words.first().filter(|word| word.digits)?;
@@ -47,8 +50,9 @@ fn international(cells: &[u8], words: &[Word], first: &Word) -> Option<(usize, u
     }
     let (count, used) = extent(words, DIGITS_MAX + prefix);
     let words = &words[..used];
-    // As one row with zeros in front it might be anything.
-    if count < DIGITS_MIN + prefix || prefix > 0 && used == 1 || is_amount(words) {
+    // Without its country's code apart, a row of digits with zeros in front might be anything.
+    let apart = prefix == 0 || first.len() <= prefix + 3;
+    if count < DIGITS_MIN + prefix || !apart || is_amount(words) {
         return None;
     }
     Some((from, words.last()?.to))
@@ -70,11 +74,11 @@ fn extent(words: &[Word], digits_max: usize) -> (usize, usize) {
     (count, used)
 }
 
-/// `12.345.678`: an amount, in groups of three with dots.
+/// `12.345.678`: an amount, in groups of three with dots, whatever follows.
 fn is_amount(words: &[Word]) -> bool {
-    let gaps = &words[..words.len() - 1];
-    let dots = gaps.iter().all(|word| word.gap.sign == Sign::Dot);
-    !gaps.is_empty() && dots && words[1..].iter().all(|word| word.len() == 3)
+    let dots = words.iter().take_while(|word| word.gap.sign == Sign::Dot);
+    let groups = words.iter().skip(1).take(dots.count());
+    groups.clone().count() > 0 && groups.clone().all(|word| word.len() == 3)
 }
 
 /// `(555) 123-4567`, `1-555-123-4567`: areas and exchanges begin with 2 to 9 (NANP).
@@ -97,25 +101,22 @@ fn north_american(cells: &[u8], words: &[Word]) -> Option<(usize, usize)> {
 /// `030 1234567`, `(0171) 123 45 67`, `020 7946 0958`, `01 23 45 67 89`.
 fn with_trunk(cells: &[u8], words: &[Word]) -> Option<(usize, usize)> {
     let area = &cells[words[0].from..words[0].to];
-    let begins = matches!(area, [b'0', b'1'..=b'9', ..]);
-    if !begins || is_date(words) {
+    if !matches!(area, [b'0', b'1'..=b'9', ..]) {
         return None;
     }
-    let pairs = words
-        .get(..5)
-        .filter(|words| words.iter().all(|word| word.digits && word.len() == 2));
-    if let Some(pairs) = pairs {
+    let of_two = |word: &Word| word.digits && word.len() == 2;
+    if let Some(pairs) = words.get(..5).filter(|words| words.iter().all(of_two))
+        && pairs[..4].iter().all(|word| word.gap == pairs[0].gap)
+    {
         return edges(cells, pairs);
     }
-    const DIGITS_MIN: usize = 9;
-    const DIGITS_MAX: usize = 12;
-    let (count, used) = extent(words, DIGITS_MAX);
+    let (count, used) = extent(words, NATIONAL_MAX);
     let parts = &words[..used];
     let dotted = parts[..used.max(1) - 1]
         .iter()
         .any(|word| word.gap.sign == Sign::Dot);
     let lengths = (3..=6).contains(&area.len()) && parts[1..].iter().all(|word| word.len() > 1);
-    if count < DIGITS_MIN || used < 2 || dotted || !lengths || is_date(&words[1..]) {
+    if count < NATIONAL_MIN || used < 2 || dotted || !lengths || is_date(&words[1..]) {
         return None;
     }
     edges(cells, parts)

@@ -22,6 +22,8 @@ pub(super) struct Word {
     pub(super) to: usize,
     /// It is of ASCII digits only.
     pub(super) digits: bool,
+    /// There is one in it.
+    number: bool,
     /// What stands between it and the next one.
     pub(super) gap: Gap,
 }
@@ -103,10 +105,15 @@ fn words(cells: &[u8], kinds: Kinds, found: &mut Vec<Found>) {
 }
 
 fn longest(cells: &[u8], words: &[Word], kinds: Kinds) -> Option<Found> {
+    // Every kind has a digit in one of its first three words.
+    if !words.iter().take(3).any(|word| word.number) {
+        return None;
+    }
+    let chosen = |kind| kinds.has(kind).then_some(words);
     let all = [
-        card::find(cells, words).filter(|_| kinds.has(PiiKind::Card)),
-        phone::find(cells, words).filter(|_| kinds.has(PiiKind::Phone)),
-        address::find_v4(cells, words).filter(|_| kinds.has(PiiKind::Ip)),
+        chosen(PiiKind::Card).and_then(|words| card::find(cells, words)),
+        chosen(PiiKind::Phone).and_then(|words| phone::find(cells, words)),
+        chosen(PiiKind::Ip).and_then(|words| address::find_v4(cells, words)),
         national::find(cells, words, kinds),
     ];
     // Of two as long the first.
@@ -118,10 +125,15 @@ fn next_word(cells: &[u8], from: usize) -> Option<Word> {
     let from = from + cells[from..].iter().position(|&cell| is_word(cell))?;
     let length = cells[from..].iter().position(|&cell| !is_word(cell));
     let to = length.map_or(cells.len(), |length| from + length);
+    let count = cells[from..to]
+        .iter()
+        .filter(|cell| cell.is_ascii_digit())
+        .count();
     Some(Word {
         from,
         to,
-        digits: cells[from..to].iter().all(u8::is_ascii_digit),
+        digits: count == to - from,
+        number: count > 0,
         gap: gap(&cells[to..]),
     })
 }
@@ -142,7 +154,8 @@ fn gap(cells: &[u8]) -> Gap {
     };
     let sign = match between.trim_ascii() {
         b"" if between.len() <= 2 && between.iter().all(|&b| b == b' ') => Sign::Blank,
-        b"-" => Sign::Dash,
+        // With a blank only before it, it belongs to the number behind it.
+        b"-" if between.starts_with(b"-") || between.ends_with(b" ") => Sign::Dash,
         b"." => Sign::Dot,
         b"/" => Sign::Slash,
         b"(" | b")" | b")-" | b")(" | b") (" | b")/" => Sign::Paren,
@@ -182,10 +195,10 @@ fn join(mut found: Vec<Found>) -> Vec<Found> {
 }
 
 /// Whether what begins at `from` goes on from a word before it, by a dash or a dot: `a716-446655440000`
-/// is no number. What was replaced is a word, too.
+/// is no number.
 pub(super) fn is_joined_before(cells: &[u8], from: usize) -> bool {
     match cells[..from] {
-        [.., before, b'-' | b'.'] => is_word(before) || before == b']',
+        [.., before, b'-' | b'.'] => is_word(before),
         _ => false,
     }
 }
@@ -193,7 +206,7 @@ pub(super) fn is_joined_before(cells: &[u8], from: usize) -> bool {
 /// The same behind it; a dot with a letter behind it is the end of a sentence.
 pub(super) fn is_joined_after(cells: &[u8], to: usize) -> bool {
     match cells[to..] {
-        [b'-', after, ..] => is_word(after) || after == b'[',
+        [b'-', after, ..] => is_word(after),
         [b'.', after, ..] => after.is_ascii_digit(),
         _ => false,
     }

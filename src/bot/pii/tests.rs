@@ -73,7 +73,7 @@ const CORPUS: [(PiiKind, &[(&str, &str)]); 12] = [
             ("0171-1234567, 0171 12345678", "[phone], [phone]"),
             ("020 7946 0958", "[phone]"),
             ("01632 960 123", "[phone]"),
-            ("01 23 45 67 89 01.23.45.67.89", "01 23 45 67 89 [phone]"),
+            ("01.23.45.67.89", "[phone]"),
             ("call 01 23 45 67 89.", "call [phone]."),
             ("+33 1\u{a0}23\u{202f}45 67 89", "[phone]"),
             ("+４９ ３０ １２３４５６７", "[phone]"),
@@ -145,8 +145,8 @@ const CORPUS: [(PiiKind, &[(&str, &str)]); 12] = [
         &[
             ("255081416802538", "[nir]"),
             ("2 55 08 14 168 025 38", "[nir]"),
-            ("1 80 12 2A 001 001 43", "1 80 12 2A 001 001 43"),
-            ("1 80 12 2a 001 001 07", "[nir]"),
+            ("1 80 12 2A 001 001 43", "[nir]"),
+            ("1 80 12 2b 001 001 70.", "[nir]."),
         ],
     ),
     (
@@ -168,7 +168,7 @@ const CORPUS: [(PiiKind, &[(&str, &str)]); 12] = [
         PiiKind::Aadhaar,
         &[
             ("234123412346", "[aadhaar]"),
-            ("2341 2341 2346 2341-2341-2346", "2341 2341 2346 [aadhaar]"),
+            ("2341 2341 2346 2341-2341-2346", "[aadhaar] [aadhaar]"),
             ("२३४१ २३४१ २३४६", "[aadhaar]"),
         ],
     ),
@@ -198,6 +198,12 @@ fn c21_what_looks_like_personal_data_stays() {
         "order 1234567890, 4512345678901 and 4111111111111112",
         "INV-2024-0001234567 ORD-4111111111111111 PO#00123456789",
         "case 2401010050001234 TrackingID#2401010050001234",
+        // With Luhn's digit: milliseconds, a telephone's IMEI, no issuer's.
+        "1700000000004 352099001761481 1234567890123452 9111111111111110",
+        "9 4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1",
+        // With the digit of a Steuer-ID, which repeats none or too many.
+        "12345678903 11223344553 11111111119",
+        "room 0815 01-02-2024 01.02.24 10.30 200 300 4000 5000",
         "SKU 123-456-789 ISBN 978-3-16-148410-0 978 3 16 148410 0",
         "3-2-4 000-12-3456 666-12-3456 900-12-3456 123-00-4567 123-45-0000 123-45-67890",
         "1Z999AA10123456784 AB123456 QQ123456C DA123456A AB123456E",
@@ -372,6 +378,20 @@ fn c21_what_overlaps_goes_as_a_whole() {
     assert_eq!(filter.text("x 4111111111111111@b.de"), "x [email]");
 }
 
+#[test]
+fn c21_no_place_in_a_text_is_overlooked() {
+    let filter = all();
+    for before in 0..600 {
+        let head = "a ".repeat(before);
+        let text = format!("{head}4 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 x a@b.de");
+        assert_eq!(
+            filter.text(&text),
+            format!("{head}[card] x [email]"),
+            "{before}"
+        );
+    }
+}
+
 fn span(text: usize, start: usize, length: usize) -> Span {
     Span {
         text,
@@ -475,9 +495,9 @@ proptest! {
     }
 
     #[test]
-    fn c21_what_has_no_digit_and_no_at_stays(text in "[^0-9@٠-٩۰-۹०-९０-９＠]{0,60}") {
-        let plain = text.chars().all(|c| c.is_ascii() || !c.is_numeric());
-        prop_assume!(plain && !text.contains('\u{fe6b}'));
+    fn c21_what_has_no_digit_and_no_at_stays(text in "\\PC{0,60}") {
+        let sign = |c: &char| !c.is_numeric() && !matches!(c, '@' | '\u{ff20}' | '\u{fe6b}');
+        let text: String = text.chars().filter(sign).collect();
         prop_assert_eq!(all().text(&text), text.as_str());
     }
 }

@@ -119,6 +119,8 @@ fn cell(character: char) -> Option<u8> {
     let code = u32::from(character);
     Some(match character {
         '\0'..='\x7f' => code as u8,
+        // Most letters of Europe.
+        '\u{c0}'..='\u{24f}' | '\u{370}'..='\u{52f}' if character.is_alphanumeric() => LETTER,
         // Full-width forms.
         '\u{ff01}'..='\u{ff5e}' => (code - 0xfee0) as u8,
         // Marks of direction, joiners, the soft hyphen, the byte order mark.

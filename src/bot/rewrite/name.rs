@@ -25,17 +25,25 @@ pub(super) enum Match {
 }
 
 /// A name in a request, taken apart once for all names of the route.
-pub(super) struct Spelling {
-    letters: Vec<u8>,
-    /// Where parts begin, the first one at 0.
-    parts: Vec<usize>,
+pub(super) enum Spelling<'a> {
+    /// Letters and digits of ASCII and what joins them: one part.
+    Plain(&'a str),
+    Parted {
+        letters: Vec<u8>,
+        /// Where parts begin, the first one at 0.
+        parts: Vec<usize>,
+    },
 }
 
 /// A letter or a digit beyond ASCII.
 const ANY: u8 = 0xff;
 
-impl Spelling {
-    pub(super) fn of(name: &str) -> Spelling {
+impl<'a> Spelling<'a> {
+    pub(super) fn of(name: &'a str) -> Spelling<'a> {
+        let joins = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b' ');
+        if name.bytes().all(joins) {
+            return Spelling::Plain(name);
+        }
         let mut letters = Vec::with_capacity(name.len());
         let mut parts = vec![0];
         let mut divided = false;
@@ -56,22 +64,32 @@ impl Spelling {
             divided = false;
             letters.push(letter);
         }
-        Spelling { letters, parts }
+        Spelling::Parted { letters, parts }
     }
 
     pub(super) fn stands_to(&self, name: &FieldName) -> Match {
         let wanted = name.folded();
+        let (letters, parts) = match self {
+            Spelling::Plain(text) => {
+                let letters = text.bytes().filter(u8::is_ascii_alphanumeric);
+                let same = letters
+                    .map(|byte| byte.to_ascii_lowercase())
+                    .eq(wanted.iter().copied());
+                return if same { Match::Whole } else { Match::None };
+            }
+            Spelling::Parted { letters, parts } => (letters, parts),
+        };
         let mut found = Match::None;
-        for &from in &self.parts {
+        for &from in parts {
             let to = from + wanted.len();
-            let part = self.letters.get(from..to);
+            let part = letters.get(from..to);
             if !part.is_some_and(|letters| is_like(letters, wanted)) {
                 continue;
             }
-            if to < self.letters.len() && self.parts.binary_search(&to).is_ok() {
+            if to < letters.len() && parts.binary_search(&to).is_ok() {
                 return Match::Inside;
             }
-            if to == self.letters.len() {
+            if to == letters.len() {
                 found = Match::Whole;
             }
         }

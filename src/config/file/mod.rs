@@ -15,9 +15,9 @@ use serde::Deserialize as _;
 use toml::{Table, Value};
 
 pub(super) use self::bot::{Assertion, Bot};
-pub(super) use self::route::{FieldRule, Gate, Route};
+pub(super) use self::route::{FieldRule, Gate, Route, Webhook};
 pub(super) use self::schema::text as schema;
-pub(super) use self::table::{Acs, Calls, Credential, File, Issuer, Roles, Store, Upstream};
+pub(super) use self::table::{Acs, Audit, Calls, Credential, File, Issuer, Roles, Store, Upstream};
 use super::env::{self, Environment};
 
 /// Why the settings cannot be used. The text is for the operator and holds no secret.
@@ -207,6 +207,7 @@ fn anchor_paths(table: &mut Table, file: &Path) {
         anchor(server.get_mut("tls"), "key");
         anchor(server.get_mut("tls"), "client_roots");
     }
+    anchor(table.get_mut("audit"), "path");
     if let Some(store) = table.get_mut("store") {
         anchor_roots(store);
     }
@@ -231,6 +232,9 @@ fn anchor_paths(table: &mut Table, file: &Path) {
             let mut gate = route.get_mut("gate");
             for key in ["prompt", "retry", "goodbye"] {
                 anchor(gate.as_deref_mut(), key);
+            }
+            if let Some(webhook) = route.get_mut("webhook") {
+                anchor_roots(webhook);
             }
         }
     }

@@ -82,6 +82,27 @@ pub(in crate::config) struct Route {
     pub callbacks: Option<String>,
     pub sip_header: Option<String>,
     pub webhook_origins: Option<Vec<String>>,
+    /// Of a route of calls that are made: from which number, and to which.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::number")]
+    pub source: Option<String>,
+    #[serde(default)]
+    #[schemars(schema_with = "schema::numbers")]
+    pub destinations: Option<Vec<String>>,
+    /// Of a route by which another cloud hands calls over.
+    pub single_use: Option<bool>,
+    #[serde(default, deserialize_with = "duration")]
+    #[schemars(schema_with = "schema::duration")]
+    pub token_life: Option<Duration>,
+    #[serde(default, deserialize_with = "duration")]
+    #[schemars(schema_with = "schema::duration")]
+    pub ttl: Option<Duration>,
+    #[serde(default, deserialize_with = "duration")]
+    #[schemars(schema_with = "schema::duration")]
+    pub ttl_max: Option<Duration>,
+    pub digits: Option<u8>,
+    pub commas: Option<u8>,
+    pub webhook: Option<Webhook>,
     /// Of a route to a private application.
     pub methods: Option<Vec<String>>,
     #[serde(default)]
@@ -128,6 +149,26 @@ pub(in crate::config) struct About {
 pub(in crate::config) struct Pii {
     pub kinds: Vec<String>,
     pub fields: Vec<String>,
+}
+
+/// `webhook = { … }` of a route by which calls are handed over. Its secret signs, so nothing prints
+/// it.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Webhook {
+    pub url: Option<String>,
+    pub secret: Option<String>,
+    #[serde(deserialize_with = "duration")]
+    #[schemars(schema_with = "schema::duration")]
+    pub timeout: Option<Duration>,
+    pub attempts: Option<u32>,
+    pub roots: Option<String>,
+}
+
+impl std::fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Webhook(***)")
+    }
 }
 
 /// `gate = { … }` of a route of calls.
@@ -178,6 +219,9 @@ pub(in crate::config) struct RouteLimits {
     #[serde(deserialize_with = "rate")]
     #[schemars(schema_with = "schema::rate")]
     pub upgrades_per_identity: Option<Rate>,
+    #[serde(deserialize_with = "rate")]
+    #[schemars(schema_with = "schema::rate")]
+    pub calls_per_identity: Option<Rate>,
     #[schemars(schema_with = "schema::size")]
     pub client_message: Option<ByteSize>,
     #[schemars(schema_with = "schema::size")]

@@ -85,6 +85,8 @@ one_of!(key_header, "api-key", "authorization");
 one_of!(audio_format, "pcm24KMono", "pcm16KMono");
 one_of!(channels, "mixed", "unmixed");
 one_of!(speak, "http", "proxy");
+one_of!(audit_to, "stdout", "file");
+one_of!(audit_sync, "batch", "second", "never");
 one_of!(dtmf, "off", "observe");
 one_of!(refuse, "status", "close");
 one_of!(default, "model", "agent");
@@ -107,6 +109,22 @@ pub(super) fn feeds(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",
         "items": { "type": "string", "enum": ["in_band", "messages", "callbacks"] },
+    })
+}
+
+pub(super) fn number(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "description": "A telephone number in E.164 form, such as \"+15551234567\"",
+        "pattern": r"^\+[1-9]\d{1,14}$",
+    })
+}
+
+pub(super) fn numbers(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "description": "What numbers begin with: \"+1555\"; \"+\" are all of them",
+        "items": { "type": "string", "pattern": r"^\+([1-9]\d{0,14})?$" },
     })
 }
 

@@ -25,6 +25,7 @@ pub(in crate::config) struct File {
     pub hops: Hops,
     pub limits: Limits,
     pub store: Store,
+    pub audit: Option<Audit>,
     pub keys: Vec<Key>,
     pub certificates: Vec<Certificate>,
     pub issuers: BTreeMap<String, Issuer>,
@@ -128,6 +129,29 @@ impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Store(***)")
     }
+}
+
+/// `[audit]`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Audit {
+    #[schemars(schema_with = "schema::audit_to")]
+    pub to: Option<String>,
+    pub path: Option<PathBuf>,
+    pub rotate: Option<Rotate>,
+    #[schemars(schema_with = "schema::audit_sync")]
+    pub sync: Option<String>,
+    pub chain: bool,
+    pub queue: Option<usize>,
+}
+
+/// `rotate = { size = "100MB", keep = 10 }`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Rotate {
+    #[schemars(schema_with = "schema::size")]
+    pub size: Option<ByteSize>,
+    pub keep: Option<u32>,
 }
 
 /// `[[keys]]`

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::route::At;
 use crate::audio::wav::Wav;
 use crate::config::file::Gate as Written;
-use crate::config::{Ani, CodeLength, Dialled, Feeds, Flow, Gate, Prompts, Rate};
+use crate::config::{Ani, CODE_DIGITS, CodeLength, Dialled, Feeds, Flow, Gate, Prompts, Rate};
 
 const HOUR: Duration = Duration::from_secs(3600);
 /// Somebody who mistypes calls again once or twice; who guesses has 120 tries a day at a number.
@@ -25,8 +25,6 @@ const PER_ROUTE_SHARED: Rate = Rate {
     count: 60,
     per: HOUR,
 };
-/// Digits of a code: fewer are guessed, more are no code that anybody dials.
-const DIGITS: std::ops::RangeInclusive<u8> = 3..=24;
 const ATTEMPTS: std::ops::RangeInclusive<u32> = 1..=10;
 const DEADLINE: Duration = Duration::from_secs(30);
 /// A caller who has said nothing for so long has gone.
@@ -166,7 +164,7 @@ fn length(at: &mut At<'_>, written: &Written) -> CodeLength {
                 "missing; digits = 6 for codes of one length, or max_digits = 8 for codes that \
                  end with # or a pause",
             );
-            return CodeLength::Fixed(*DIGITS.end());
+            return CodeLength::Fixed(*CODE_DIGITS.end());
         }
         (Some(digits), Some(_)) => {
             at.add(
@@ -176,8 +174,8 @@ fn length(at: &mut At<'_>, written: &Written) -> CodeLength {
             ("gate.digits", digits, CodeLength::Fixed(digits))
         }
     };
-    if !DIGITS.contains(&digits) {
-        let what = format!("must be {} to {}", DIGITS.start(), DIGITS.end());
+    if !CODE_DIGITS.contains(&digits) {
+        let what = format!("must be {} to {}", CODE_DIGITS.start(), CODE_DIGITS.end());
         at.add(key, what);
     }
     length

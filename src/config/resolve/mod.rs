@@ -2,6 +2,7 @@
 
 mod acs;
 mod assertion;
+mod audit;
 mod bot;
 mod calls;
 mod certificate;
@@ -21,6 +22,7 @@ mod reach;
 mod relay;
 mod roles;
 mod route;
+mod session_api;
 mod store;
 mod template;
 mod upstream;
@@ -167,6 +169,7 @@ impl Problems {
 fn boot(file: &File, variables: &Environment, problems: &mut Problems) -> Option<Boot> {
     let server = &file.server;
     let store = store::store(&file.store, variables, problems);
+    let audit = audit::audit(file, problems);
     let Some(listen) = server.listen else {
         problems.add("server.listen", "missing; for example \"0.0.0.0:8443\"");
         return None;
@@ -227,6 +230,7 @@ fn boot(file: &File, variables: &Environment, problems: &mut Problems) -> Option
         workers,
         identity,
         store: store?,
+        audit,
     })
 }
 

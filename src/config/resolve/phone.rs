@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::gate::{flow, rates};
 use super::route::{At, Known};
-use super::{gateway, web};
+use super::{gateway, session_api, web};
 use crate::config::file;
 use crate::config::{
     Bridge, CALL_SECRET, Dtmf, Enter, IssuerKind, Kind, Phone, Place, Refuse, Route, RouteKind,
@@ -22,7 +22,7 @@ pub(super) fn kind(at: &mut At<'_>, known: &Known<'_>) -> Option<RouteKind> {
         Some("event-grid") => web::event_grid(at, known)?,
         Some("acs-callback") => RouteKind::AcsCallback,
         Some("call-api") => web::call_api(at, known)?,
-        Some("session-api") => web::session_api(at)?,
+        Some("session-api") => session_api::session_api(at)?,
         Some("http") => gateway::http(at),
         Some("bot") => gateway::bot(at, known),
         Some("notify") => RouteKind::Notify,

@@ -2,18 +2,26 @@
 //! not.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::gateway;
 use super::route::{At, Known};
 use crate::config::{
-    CallApi, Dtmf, Enter, EventGrid, IssuerKind, Place, Refuse, Route, RouteKind, SessionApi, Way,
+    CallApi, Dtmf, Enter, EventGrid, IssuerKind, Place, Rate, Refuse, Route, RouteKind, Way,
 };
+use crate::ids::{NumberPrefix, PhoneNumber};
 use crate::label::Label;
 
 /// How Event Grid names itself where it asks whether its events are wanted (CloudEvents).
 const EVENT_GRID_ORIGIN: &str = "eventgrid.azure.net";
 /// Longest name of a header (`customContext`: prefix and 64 characters).
 const HEADER_MAX: usize = 128;
+/// Calls that one identity may have made where nothing else is said: a person who tries again some
+/// times, and no machine that calls a town.
+const CALLS_PER_IDENTITY: Rate = Rate {
+    count: 10,
+    per: Duration::from_secs(60),
+};
 
 /// A route of Event Grid; what is wrong with it is told.
 pub(super) fn event_grid(at: &mut At<'_>, known: &Known<'_>) -> Option<RouteKind> {
@@ -66,15 +74,61 @@ pub(super) fn call_api(at: &mut At<'_>, known: &Known<'_>) -> Option<RouteKind> 
         ("callbacks", "acs-callback"),
         written.callbacks.as_ref(),
     );
+    let source = source(at);
+    let destinations = destinations(at);
     Some(RouteKind::CallApi(Arc::new(CallApi {
         media: media?,
         callbacks: callbacks?,
+        source: source?,
+        destinations,
+        calls_per_identity: written
+            .limits
+            .calls_per_identity
+            .unwrap_or(CALLS_PER_IDENTITY),
     })))
 }
 
-/// A route of session keys; what is wrong with it is told.
-pub(super) fn session_api(_at: &mut At<'_>) -> Option<RouteKind> {
-    Some(RouteKind::SessionApi(Arc::new(SessionApi {})))
+fn source(at: &mut At<'_>) -> Option<PhoneNumber> {
+    let source = at.written.source.as_deref();
+    let number = source.and_then(PhoneNumber::new);
+    if number.is_none() {
+        let what = match source {
+            Some(source) => {
+                format!("{source:?} must be a number in E.164 form, such as \"+15550001111\"")
+            }
+            None => "missing; the number of the resource that calls are made from, in E.164 form"
+                .to_owned(),
+        };
+        at.add("source", what);
+    }
+    number
+}
+
+fn destinations(at: &mut At<'_>) -> Vec<NumberPrefix> {
+    let written = at.written.destinations.as_deref().unwrap_or_default();
+    if written.is_empty() {
+        at.add(
+            "destinations",
+            "missing; what the numbers that may be called begin with, such as [\"+1555\"]; [\"+\"] are \
+             all of them",
+        );
+    }
+    let mut destinations = Vec::new();
+    for text in written {
+        match NumberPrefix::new(text) {
+            Some(prefix) if destinations.contains(&prefix) => {
+                at.add("destinations", format!("{text:?} stands twice"));
+            }
+            Some(prefix) => destinations.push(prefix),
+            None => at.add(
+                "destinations",
+                format!(
+                    "{text:?} must be the beginning of a number in E.164 form, such as \"+1555\""
+                ),
+            ),
+        }
+    }
+    destinations
 }
 
 /// The route of a kind that is named; where none is named, the only one there is.
@@ -131,20 +185,7 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
                      may post), \"key\" or \"certificate\": whoever posts here has calls answered",
                 );
             }
-            let acs = known.file.acs.as_ref();
-            if acs.is_none_or(|acs| acs.callbacks.is_none() || acs.media.is_none()) {
-                at.add(
-                    "kind",
-                    "\"event-grid\" needs [acs] with callbacks and media: what ACS is told when a \
-                     call is answered",
-                );
-            }
-            if known.file.calls.is_none() {
-                at.add(
-                    "kind",
-                    "\"event-grid\" needs [calls], which signs media URLs",
-                );
-            }
+            controls_calls(at, route, known);
         }
         RouteKind::AcsCallback => {
             let acs = |way: &Way| match (way, issuer(way)) {
@@ -160,7 +201,11 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
                 );
             }
         }
-        RouteKind::CallApi(_) | RouteKind::SessionApi(_) => {}
+        RouteKind::CallApi(calls) => {
+            controls_calls(at, route, known);
+            passable(at, calls, known);
+        }
+        RouteKind::SessionApi(_) => {}
         RouteKind::Notify => gateway::notify(at, route, known),
         RouteKind::VoiceLive
         | RouteKind::Relay
@@ -171,23 +216,98 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
             for (key, is_written) in [
                 ("media", written.media.is_some()),
                 ("callbacks", written.callbacks.is_some()),
-                ("sip_header", written.sip_header.is_some()),
-                ("webhook_origins", written.webhook_origins.is_some()),
             ] {
                 if is_written {
-                    at.add(key, "has a use with kind = \"event-grid\" only");
+                    let what = "has a use with kind = \"event-grid\" or \"call-api\" only";
+                    at.add(key, what);
                 }
             }
+            of_kind(at, route);
             return;
         }
     }
+    of_kind(at, route);
     useless(at, route);
+}
+
+/// What has a use with one kind of routes only.
+fn of_kind(at: &mut At<'_>, route: &Route) {
+    let written = at.written;
+    let events = matches!(route.kind, RouteKind::EventGrid(_));
+    let calls = matches!(route.kind, RouteKind::CallApi(_));
+    for (key, kind, is_written) in [
+        (
+            "sip_header",
+            "event-grid",
+            !events && written.sip_header.is_some(),
+        ),
+        (
+            "webhook_origins",
+            "event-grid",
+            !events && written.webhook_origins.is_some(),
+        ),
+        ("source", "call-api", !calls && written.source.is_some()),
+        (
+            "destinations",
+            "call-api",
+            !calls && written.destinations.is_some(),
+        ),
+        (
+            "limits.calls_per_identity",
+            "call-api",
+            !calls && written.limits.calls_per_identity.is_some(),
+        ),
+    ] {
+        if is_written {
+            at.add(key, format!("has a use with kind = {kind:?} only"));
+        }
+    }
+}
+
+/// What it takes to answer and make calls.
+fn controls_calls(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
+    let kind = route.kind.word();
+    let acs = known.file.acs.as_ref();
+    if acs.is_none_or(|acs| acs.callbacks.is_none() || acs.media.is_none()) {
+        at.add(
+            "kind",
+            format!(
+                "{kind:?} needs [acs] with callbacks and media: what ACS is told when a call is \
+                 answered or made"
+            ),
+        );
+    }
+    if known.file.calls.is_none() {
+        at.add(
+            "kind",
+            format!("{kind:?} needs [calls], which signs media URLs"),
+        );
+    }
+}
+
+/// Whether a call that is made gets in where its media goes: it has a connection and whom it called,
+/// who may dial a code, but no SIP headers.
+fn passable(at: &mut At<'_>, calls: &CallApi, known: &Known<'_>) {
+    let mut routes = known.file.routes.iter();
+    let media = routes.find(|route| route.name == calls.media.as_str());
+    let gate = media.and_then(|media| media.gate.as_ref());
+    if gate.is_some_and(|gate| gate.flow.as_deref() == Some("sip-header")) {
+        at.add(
+            "media",
+            format!(
+                "calls on {} need the id of a SIP header, which a call that is made has not; its flow \
+                 must be \"api\", \"open\", \"pstn\" or \"sip\"",
+                calls.media
+            ),
+        );
+    }
 }
 
 /// What would have no effect, or another one than meant.
 fn useless(at: &mut At<'_>, route: &Route) {
     let written = at.written;
     let events = matches!(route.kind, RouteKind::EventGrid(_));
+    let calls = matches!(route.kind, RouteKind::CallApi(_));
     let place = |place: &Place| match place {
         Place::Header => true,
         Place::Query => events,
@@ -209,8 +329,8 @@ fn useless(at: &mut At<'_>, route: &Route) {
         ("parameters", !route.parameters.is_empty()),
         ("subprotocols", written.subprotocols.is_some()),
         ("web_rtc", route.web_rtc),
-        ("origins", !route.origins.is_empty()),
-        ("without_origin", !route.without_origin),
+        ("origins", !calls && !route.origins.is_empty()),
+        ("without_origin", !calls && !route.without_origin),
         ("cookie", written.cookie.is_some()),
         ("dtmf", route.dtmf != Dtmf::Off),
         ("refuse", route.refuse == Refuse::Close),
@@ -218,12 +338,10 @@ fn useless(at: &mut At<'_>, route: &Route) {
         ("limits.idle", limits.idle.is_some()),
         ("limits.session", limits.session.is_some()),
         ("limits.upstream_message", limits.upstream_message.is_some()),
-        ("media", !events && written.media.is_some()),
-        ("callbacks", !events && written.callbacks.is_some()),
-        ("sip_header", !events && written.sip_header.is_some()),
+        ("media", !events && !calls && written.media.is_some()),
         (
-            "webhook_origins",
-            !events && written.webhook_origins.is_some(),
+            "callbacks",
+            !events && !calls && written.callbacks.is_some(),
         ),
     ] {
         if is_useless {
@@ -241,6 +359,7 @@ fn useless(at: &mut At<'_>, route: &Route) {
 
 #[cfg(test)]
 mod tests {
+    use super::CALLS_PER_IDENTITY;
     use crate::config::{RouteKind, Settings};
 
     const GOOD: &str = r#"
@@ -291,6 +410,15 @@ mod tests {
         kind = "event-grid"
         admit = ["grid", "key"]
         #events
+        [[routes]]
+        name = "calls"
+        paths = ["/api/call"]
+        kind = "call-api"
+        admit = ["users", "key"]
+        source = "+15550001111"
+        destinations = ["+1555", "+4930"]
+        origins = ["https://app.example.com"]
+        #calls
     "#;
 
     fn read(from: &str, to: &str) -> Result<Settings, String> {
@@ -322,8 +450,35 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a14_calls_are_made_from_one_number_to_those_that_are_listed() {
+        let settings = read("#calls", "limits = { calls_per_identity = \"3/h\" }").unwrap();
+        let RouteKind::CallApi(calls) = &settings.live.routes[3].kind else {
+            panic!("another kind");
+        };
+        assert_eq!(calls.media.as_str(), "phone");
+        assert_eq!(calls.callbacks.as_str(), "callbacks");
+        assert_eq!(calls.source.expose(), "+15550001111");
+        let rate = calls.calls_per_identity;
+        assert_eq!((rate.count, rate.per.as_secs()), (3, 3600));
+        let told = settings.describe();
+        let line = "calls are made from +15550001111 to +1555 or +4930: media to phone, callbacks to \
+                    callbacks; calls per identity 3 in 1h";
+        assert!(told.contains(line), "{told}");
+        let usual = read("#calls", "").unwrap();
+        let RouteKind::CallApi(calls) = &usual.live.routes[3].kind else {
+            panic!("another kind");
+        };
+        assert_eq!(calls.calls_per_identity, CALLS_PER_IDENTITY);
+        // Everywhere must be written out, and every flow that a made call can pass will do.
+        assert!(read("[\"+1555\", \"+4930\"]", "[\"+\"]").is_ok());
+        for flow in ["flow = \"api\"", "flow = \"pstn\", digits = 6"] {
+            assert!(read("flow = \"open\"", flow).is_ok(), "{flow}");
+        }
+    }
+
     /// What is written instead, and where that is told.
-    const WRONG: [(&str, &str, &str); 19] = [
+    const WRONG: [(&str, &str, &str); 43] = [
         ("[\"grid\", \"key\"]", "[\"anyone\"]", "routes.events.admit"),
         ("[\"grid\", \"key\"]", "[\"phone\"]", "routes.events.admit"),
         // Without clients every application of the tenant could post.
@@ -395,6 +550,75 @@ mod tests {
             "gate = { flow = \"open\" }",
             "sip_header = \"X\"",
             "routes.phone.sip_header",
+        ),
+        ("[\"users\", \"key\"]", "[\"anyone\"]", "routes.calls.admit"),
+        ("[\"users\", \"key\"]", "[\"phone\"]", "routes.calls.admit"),
+        ("[\"users\", \"key\"]", "[\"grid\"]", "routes.calls.admit"),
+        ("[\"users\", \"key\"]", "[\"call\"]", "routes.calls.admit"),
+        // Without a hop in front its word is the client's own.
+        (
+            "[\"users\", \"key\"]",
+            "[\"easyauth\"]",
+            "routes.calls.admit",
+        ),
+        ("source = \"+15550001111\"", "", "routes.calls.source"),
+        ("+15550001111", "15550001111", "routes.calls.source"),
+        ("+15550001111", "+1 555 000 1111", "routes.calls.source"),
+        (
+            "destinations = [\"+1555\", \"+4930\"]",
+            "",
+            "routes.calls.destinations",
+        ),
+        ("[\"+1555\", \"+4930\"]", "[]", "routes.calls.destinations"),
+        (
+            "[\"+1555\", \"+4930\"]",
+            "[\"\"]",
+            "routes.calls.destinations",
+        ),
+        (
+            "[\"+1555\", \"+4930\"]",
+            "[\"*\"]",
+            "routes.calls.destinations",
+        ),
+        (
+            "[\"+1555\", \"+4930\"]",
+            "[\"1555\"]",
+            "routes.calls.destinations",
+        ),
+        (
+            "[\"+1555\", \"+4930\"]",
+            "[\"+1\", \"+1\"]",
+            "routes.calls.destinations",
+        ),
+        ("#calls", "media = \"events\"", "routes.calls.media"),
+        ("#calls", "callbacks = \"phone\"", "routes.calls.callbacks"),
+        (
+            "flow = \"open\"",
+            "flow = \"sip-header\"",
+            "routes.calls.media",
+        ),
+        (
+            "media = \"wss://edge.example.com\"",
+            "",
+            "routes.calls.kind",
+        ),
+        ("#calls", "sip_header = \"X\"", "routes.calls.sip_header"),
+        ("#calls", "accept = [\"query\"]", "routes.calls.accept"),
+        ("https://app.example.com", "*", "routes.calls.origins"),
+        (
+            "#events",
+            "source = \"+15550001111\"",
+            "routes.events.source",
+        ),
+        (
+            "#callbacks",
+            "destinations = [\"+\"]",
+            "routes.callbacks.destinations",
+        ),
+        (
+            "models = [\"gpt-realtime\"]",
+            "models = [\"gpt-realtime\"]\nlimits = { calls_per_identity = \"1/s\" }",
+            "routes.phone.limits.calls_per_identity",
         ),
     ];
 

@@ -55,6 +55,9 @@ fn write(settings: &Settings, out: &mut String) -> std::fmt::Result {
         format_duration(limits.session),
     )?;
     boot.store.describe(out)?;
+    if let Some(audit) = &boot.audit {
+        audit.describe(out)?;
+    }
     hops(settings, out)?;
     clients(settings, out)?;
     issuer::issuers(&settings.live.issuers, out)?;
@@ -219,6 +222,12 @@ fn route(route: &Route, out: &mut String) -> std::fmt::Result {
     }
     if let Some(bot) = route.kind.bot() {
         bot::route(bot, out)?;
+    }
+    if let RouteKind::CallApi(calls) = &route.kind {
+        phone::made(calls, out)?;
+    }
+    if let RouteKind::SessionApi(api) = &route.kind {
+        phone::sessions(api, out)?;
     }
     let none = || "none".to_owned();
     let origins = match route.origins.as_slice() {

@@ -7,8 +7,8 @@ use humantime::format_duration;
 use super::{rate, token};
 use crate::audio::wav::Wav;
 use crate::config::{
-    Acs, AcsCredential, Ani, Bridge, Calls, CodeLength, Dialled, EventGrid, Feeds, Flow, Gate,
-    KnownBy, Phone, Roots, Spend,
+    Acs, AcsCredential, Ani, Bridge, CallApi, Calls, CodeLength, Dialled, EventGrid, Feeds, Flow,
+    Gate, KnownBy, Phone, Roots, SessionApi, Spend,
 };
 
 pub(super) fn calls(calls: Option<&Calls>, out: &mut String) -> std::fmt::Result {
@@ -48,6 +48,54 @@ pub(super) fn events(events: &EventGrid, out: &mut String) -> std::fmt::Result {
         events.media,
         events.callbacks,
         events.sip_header.as_deref().unwrap_or("no header"),
+    )
+}
+
+pub(super) fn made(calls: &CallApi, out: &mut String) -> std::fmt::Result {
+    let to: Vec<&str> = calls.destinations.iter().map(|to| to.as_str()).collect();
+    writeln!(
+        out,
+        "          calls are made from {} to {}: media to {}, callbacks to {}; calls per identity {}",
+        calls.source.expose(),
+        to.join(" or "),
+        calls.media,
+        calls.callbacks,
+        rate(calls.calls_per_identity),
+    )
+}
+
+pub(super) fn sessions(api: &SessionApi, out: &mut String) -> std::fmt::Result {
+    writeln!(
+        out,
+        "          calls are handed over: tokens of {} at the most{}, sessions wait {} ({} at the \
+         most), codes of {} digits behind {} pauses",
+        format_duration(api.token_life),
+        if api.single_use { ", once each" } else { "" },
+        format_duration(api.ttl),
+        format_duration(api.ttl_max),
+        api.digits,
+        api.commas,
+    )?;
+    let Some(hook) = &api.webhook else {
+        return writeln!(out, "          nobody is told what becomes of them");
+    };
+    let (scheme, roots) = match &hook.roots {
+        None => ("http", "plain text"),
+        Some(Roots::System) => ("https", "roots of the system"),
+        Some(Roots::Pem(_)) => ("https", "roots from a file"),
+    };
+    // What stands behind the path may be a credential.
+    let (path, query) = match hook.target.split_once('?') {
+        Some((path, _)) => (path, "?***"),
+        None => (hook.target.as_str(), ""),
+    };
+    writeln!(
+        out,
+        "          {scheme}://{}:{}{path}{query} is told, signed with ***, {roots}, timeout {}, attempts {}",
+        hook.host,
+        hook.port,
+        format_duration(hook.timeout),
+        hook.attempts,
     )
 }
 

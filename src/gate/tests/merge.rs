@@ -181,6 +181,97 @@ fn a22_what_comes_late_from_a_tried_entry_does_not_count() {
     assert_eq!(entries, ["82", "824"]);
 }
 
+/// Codes of three digits, of feeds of which one misses a key that another tells of later.
+#[test]
+fn a22_a_key_that_a_faster_feed_missed_stands_where_it_was_pressed() {
+    use Feed::{Callback, InBand, Message};
+    let entries = |reports: &[(Feed, char, u64)]| counted(&pstn(), reports).1;
+    let missed = [
+        (InBand, '8', 1000),
+        (InBand, '3', 1600),
+        (Callback, '8', 3000),
+        (Callback, '2', 3300),
+        (Callback, '3', 3600),
+    ];
+    assert_eq!(entries(&missed), ["823"]);
+    // Two of them, in an entry whose first key the faster feed has heard.
+    let more = [
+        (Message, '8', 1000),
+        (Message, '4', 1300),
+        (InBand, '8', 1350),
+        (InBand, '2', 1400),
+        (InBand, '4', 1500),
+    ];
+    assert_eq!(entries(&more), ["824"]);
+    // The slower feed has told of nothing yet: nobody knows that it lags.
+    let begins = [
+        (InBand, '8', 1000),
+        (InBand, '2', 1300),
+        (Callback, '3', 1900),
+    ];
+    assert_eq!(entries(&begins), ["823"]);
+    // It has, and it will tell no more of what came since then.
+    let overtaken = [
+        (Message, '8', 1000),
+        (Callback, '8', 1100),
+        (Message, '2', 1300),
+        (Callback, '3', 4301),
+    ];
+    assert_eq!(entries(&overtaken), ["823"]);
+    // The first key of the second entry, which is behind the end of the first.
+    let second = [
+        (InBand, '8', 1000),
+        (InBand, '2', 1300),
+        (InBand, '4', 1600),
+        (Callback, '8', 1700),
+        (Callback, '2', 1800),
+        (Callback, '4', 1900),
+        (InBand, '2', 2500),
+        (InBand, '3', 2800),
+        (Callback, '8', 3300),
+        (Callback, '2', 3400),
+        (Callback, '3', 3500),
+    ];
+    assert_eq!(entries(&second), ["824", "823"]);
+}
+
+/// A gate that asks whether 824 is right, and has heard more keys since then.
+fn asking(more: &str) -> Gate {
+    let mut gate = Gate::new(&pstn());
+    let keys = "824".chars().chain(more.chars());
+    for (at, key) in (1000..).step_by(200).zip(keys) {
+        gate.press(Feed::InBand, digit(key), ms(at));
+    }
+    assert_eq!(wants(&mut gate, ms(2300)), ["prompt", "try 1 824"]);
+    gate
+}
+
+/// The same while the first entry is being tried, so that keys are held, those of a third among them.
+#[test]
+fn a22_a_missed_key_stands_where_it_was_pressed_also_among_those_that_are_held() {
+    let mut gate = asking("837");
+    for (at, key) in (2400..).step_by(100).zip("8248237".chars()) {
+        gate.press(Feed::Callback, digit(key), ms(at));
+    }
+    gate.answer(1, Answer::Wrong, ms(3200));
+    assert_eq!(wants(&mut gate, ms(3200)), ["retry", "try 2 823"]);
+    gate.answer(2, Answer::Wrong, ms(3300));
+    dial(&mut gate, Feed::InBand, "46", ms(3400));
+    assert_eq!(wants(&mut gate, ms(3700)), ["retry", "try 3 746"]);
+}
+
+/// An end that was missed ends what was told before it was, whatever of that came after it.
+#[test]
+fn a22_an_end_that_is_told_late_stands_where_it_was_told() {
+    let mut gate = asking("82");
+    for (at, key) in (2400..).step_by(100).zip("8248*".chars()) {
+        gate.press(Feed::Callback, digit(key), ms(at));
+    }
+    gate.answer(1, Answer::Wrong, ms(3000));
+    dial(&mut gate, Feed::InBand, "823", ms(4000));
+    assert_eq!(wants(&mut gate, ms(5000)), ["retry", "try 2 823"]);
+}
+
 #[test]
 fn a22_a_feed_that_is_off_is_not_heard() {
     for off in FEEDS {
@@ -261,8 +352,34 @@ fn line(lossy: bool) -> impl Strategy<Value = Line> {
         })
 }
 
+/// Different keys in some order, which of them but the first the fast feed missed, from key to key,
+/// and how slow the other feed is.
+fn gaps() -> impl Strategy<Value = (Vec<char>, Vec<bool>, u64, u64)> {
+    let keys = Just("0123456789".chars().collect::<Vec<_>>()).prop_shuffle();
+    let missed = proptest::collection::vec(any::<bool>(), 10);
+    (keys, missed, 93u64..250, 0u64..2900)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
+
+    /// Whatever the fast feed misses, and however slow the other is.
+    #[test]
+    fn a22_a_slow_feed_that_tells_all_mends_what_a_fast_one_missed(
+        (keys, missed, pace, lag) in gaps(),
+    ) {
+        let settings = settings(Dialled::SipAlias, CodeLength::Fixed(10));
+        let mut reports = Vec::new();
+        for (n, key) in keys.iter().enumerate() {
+            let at = 1000 + pace * n as u64;
+            if n == 0 || !missed[n] {
+                reports.push((Feed::InBand, *key, at));
+            }
+            reports.push((Feed::Callback, *key, at + lag));
+        }
+        let truth: String = keys.iter().collect();
+        prop_assert_eq!(counted(&settings, &reports).1, vec![truth]);
+    }
 
     /// Whatever the lag of the others, and whatever keys repeat: each press counts once, in order.
     #[test]

@@ -32,7 +32,12 @@ fn printed(code: &str, more: &str) -> Vec<String> {
     printed.push(format!("{found:?}"));
     let mut draft = Draft::new(dialled, CodeLength::Fixed(9));
     code.bytes().for_each(|key| {
-        draft.take(Key(key), ms(7));
+        let place = Place {
+            number: 0,
+            at: ms(7),
+            before: None,
+        };
+        draft.take(place, Key(key));
     });
     printed.push(format!("{draft:?}"));
     let first = digit(code.chars().next().expect("a code"));

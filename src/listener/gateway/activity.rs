@@ -6,7 +6,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 
 use super::told::Whom;
-use crate::admission::{self, Now, Told};
+use crate::admission::{self, Now};
 use crate::bot::{Heard, Refused};
 use crate::config::{BotRoute, Limits, Route};
 use crate::error::Reason;
@@ -15,7 +15,7 @@ use crate::listener::http::{Asked, Doors, Open};
 use crate::listener::refusal::Refusal;
 use crate::listener::stranger::Stranger;
 use crate::listener::upgrade::{count_behind_hop, permit};
-use crate::listener::web::whole;
+use crate::listener::web::{BODY_WAIT, whole};
 use crate::upstream::app::Asking;
 
 impl From<Refused> for Refusal {
@@ -86,17 +86,25 @@ async fn take(
         by_hop: asked.by_hop,
         now: Now::read(),
     };
-    let grant = doors.admission.decide(wanted, &mut Told::nobody()).await?;
+    let grant = asked.decision.admit(doors, wanted).await?;
     stranger.admitted();
     let permit = permit(doors)?;
     let most = open.route.limits.over(doors.limits).client_message;
-    let body = whole(body, most).await?;
+    let body = whole(body, most, BODY_WAIT).await?;
     let caller = match doors.bot.hear(&grant, bot, &body)? {
         Heard::Ours(caller, kept) => {
+            asked.decision.speaks_for(caller.tenant(), caller.user());
             doors.bot.keep(kept).await?;
             caller
         }
         Heard::Outsiders(outsider) => {
+            asked
+                .decision
+                .speaks_for(outsider.tenant(), outsider.user());
+            asked.decision.refused(&Refusal {
+                status: StatusCode::OK,
+                ..Refusal::new(Reason::Forbidden, "the person is of another tenant")
+            });
             doors.bot.turn_away(&open.route.name, bot, &outsider);
             open.metrics.admitted.increment(1);
             doors

@@ -28,8 +28,8 @@ use super::http::{Asked, Doors, Open};
 use super::refusal::Refusal;
 use super::stranger::Stranger;
 use super::upgrade::{count_behind_hop, permit};
-use super::web::whole;
-use crate::admission::{self, Grant, Now, Told};
+use super::web::{BODY_WAIT, whole};
+use crate::admission::{self, Grant, Now};
 use crate::config::{Http, Limits, Route};
 use crate::error::Reason;
 use crate::ids::SessionId;
@@ -123,11 +123,11 @@ async fn pass_on(
         by_hop: asked.by_hop,
         now: Now::read(),
     };
-    let grant = doors.admission.decide(wanted, &mut Told::nobody()).await?;
+    let grant = asked.decision.admit(doors, wanted).await?;
     stranger.admitted();
     let permit = permit(doors)?;
     let limits = open.route.limits.over(doors.limits);
-    let body = whole(body, limits.client_message).await?;
+    let body = whole(body, limits.client_message, BODY_WAIT).await?;
     let mut whom = Whom::of(&grant);
     if http.scope {
         whom.find_scope(doors).await?;

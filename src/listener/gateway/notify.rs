@@ -6,7 +6,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 
 use super::activity::judge;
-use crate::admission::{self, Now, Told};
+use crate::admission::{self, Now};
 use crate::bot::Unsent;
 use crate::error::Reason;
 use crate::listener::body::Body;
@@ -14,7 +14,7 @@ use crate::listener::http::{Asked, Doors, Open};
 use crate::listener::refusal::Refusal;
 use crate::listener::stranger::Stranger;
 use crate::listener::upgrade::count_behind_hop;
-use crate::listener::web::whole;
+use crate::listener::web::{BODY_WAIT, whole};
 
 impl From<Unsent> for Refusal {
     fn from(unsent: Unsent) -> Refusal {
@@ -61,10 +61,10 @@ async fn take(
         by_hop: asked.by_hop,
         now: Now::read(),
     };
-    let grant = doors.admission.decide(wanted, &mut Told::nobody()).await?;
+    let grant = asked.decision.admit(doors, wanted).await?;
     stranger.admitted();
     let most = open.route.limits.over(doors.limits).client_message;
-    let body = whole(body, most).await?;
+    let body = whole(body, most, BODY_WAIT).await?;
     let sent = doors.bot.notify(&open.route.name, grant.subject(), &body);
     let sent = sent.await?;
     open.metrics.admitted.increment(1);

@@ -19,25 +19,7 @@ pub(in crate::listener) fn judge(
     limits: Limits,
     head: &request::Parts,
 ) -> Result<(), Refusal> {
-    let item = route.item(head.uri.path()).is_some();
-    let allow = match (&route.kind, item) {
-        (RouteKind::EventGrid(_), _) => "POST, OPTIONS",
-        (RouteKind::CallApi(_), false) => "POST",
-        (RouteKind::CallApi(_), true) => "GET, DELETE",
-        (RouteKind::SessionApi(_), true) => "PUT, GET, DELETE",
-        // Nobody is told which there are.
-        (RouteKind::SessionApi(_), false) => "",
-        (
-            RouteKind::AcsCallback
-            | RouteKind::VoiceLive
-            | RouteKind::Relay
-            | RouteKind::Http(_)
-            | RouteKind::Bot(_)
-            | RouteKind::Notify
-            | RouteKind::AcsMedia(_),
-            _,
-        ) => "POST",
-    };
+    let allow = methods(route, head.uri.path());
     let asks = allow.split(", ").any(|method| head.method == method);
     if !asks {
         return Err(Refusal {
@@ -77,7 +59,17 @@ pub(in crate::listener) fn judge(
         _ => None,
     };
     let said = said.and_then(|said| said.split(';').next()).map(str::trim);
-    let known = said.is_some_and(|said| TYPES.iter().any(|known| said.eq_ignore_ascii_case(known)));
+    let types = match route.kind {
+        RouteKind::CallApi(_) | RouteKind::SessionApi(_) | RouteKind::Notify => &TYPES[..1],
+        RouteKind::EventGrid(_)
+        | RouteKind::AcsCallback
+        | RouteKind::Http(_)
+        | RouteKind::Bot(_)
+        | RouteKind::VoiceLive
+        | RouteKind::Relay
+        | RouteKind::AcsMedia(_) => &TYPES[..],
+    };
+    let known = said.is_some_and(|said| types.iter().any(|known| said.eq_ignore_ascii_case(known)));
     if !known || head.headers.contains_key(header::CONTENT_ENCODING) {
         return Err(Refusal::with_status(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -85,4 +77,30 @@ pub(in crate::listener) fn judge(
         ));
     }
     Ok(())
+}
+
+/// What may be asked, in the words of `Allow`.
+fn methods(route: &Route, path: &str) -> &'static str {
+    let item = route.item(path).is_some();
+    let pages = !route.origins.is_empty();
+    match (&route.kind, item) {
+        (RouteKind::EventGrid(_), _) => "POST, OPTIONS",
+        (RouteKind::CallApi(_), false) if pages => "POST, OPTIONS",
+        (RouteKind::CallApi(_), true) if pages => "GET, DELETE, OPTIONS",
+        (RouteKind::CallApi(_), false) => "POST",
+        (RouteKind::CallApi(_), true) => "GET, DELETE",
+        (RouteKind::SessionApi(_), true) => "PUT, GET, DELETE",
+        // Nobody is told which there are.
+        (RouteKind::SessionApi(_), false) => "",
+        (
+            RouteKind::AcsCallback
+            | RouteKind::Http(_)
+            | RouteKind::Bot(_)
+            | RouteKind::Notify
+            | RouteKind::VoiceLive
+            | RouteKind::Relay
+            | RouteKind::AcsMedia(_),
+            _,
+        ) => "POST",
+    }
 }

@@ -4,6 +4,7 @@
 //! A body is read after the admission only, and only with a length: hyper gets so many bytes behind
 //! the head and no more, so nothing that follows can be taken for a second request.
 
+pub(super) mod cors;
 mod judge;
 
 use std::sync::Arc;
@@ -22,19 +23,38 @@ use super::http::{Asked, Doors, Open};
 use super::refusal::Refusal;
 use super::stranger::Stranger;
 use super::upgrade::count_behind_hop;
-use crate::admission::{self, Now, Told};
-use crate::config::RouteKind;
+use crate::admission::{self, Grant, Now};
+use crate::config::{Live, Route, RouteKind};
 use crate::error::Reason;
-use crate::telephony::{CallRoute, CallbackRoute, EventRoute, Reply, SessionRoute, preflight};
+use crate::ids::CallId;
+use crate::telephony::{
+    self, CallRoute, CallbackRoute, EventRoute, Reply, SessionRoute, preflight,
+};
 
-/// A body must be whole by then. Event Grid waits for 30 s for its answer.
-const BODY_WAIT: Duration = Duration::from_secs(10);
+/// A body must be whole by then, and in no more time than a head may take. Event Grid waits for 30 s
+/// for its answer.
+pub(super) const BODY_WAIT: Duration = Duration::from_secs(10);
+
 /// Who answers the requests of a route.
 pub enum Web {
     Events(Arc<EventRoute>),
     Callbacks(Arc<CallbackRoute>),
     Calls(Arc<CallRoute>),
     Sessions(Arc<SessionRoute>),
+}
+
+impl Web {
+    /// `None`: on this route sessions begin.
+    pub fn of(route: &Route, live: &Live) -> Option<Web> {
+        let events = telephony::event_route(route, live).map(|route| Web::Events(Arc::new(route)));
+        let callbacks = || telephony::callback_route(route, live);
+        let calls = || telephony::call_route(route, live);
+        let sessions = || SessionRoute::of(route);
+        events
+            .or_else(|| callbacks().map(|route| Web::Callbacks(Arc::new(route))))
+            .or_else(|| calls().map(|route| Web::Calls(Arc::new(route))))
+            .or_else(|| sessions().map(|route| Web::Sessions(Arc::new(route))))
+    }
 }
 
 /// The body that hyper is to be given: as long as it says, on a route that takes one, within its
@@ -92,15 +112,25 @@ async fn admitted(
         response.headers_mut().extend(allowed);
         return Ok(response);
     }
-    let grant = doors.admission.decide(wanted, &mut Told::nobody()).await?;
+    if head.method == Method::OPTIONS {
+        doors.admission.glance(wanted)?;
+        let item = open.route.item(head.uri.path()).is_some();
+        let allow = if item { "GET, DELETE" } else { "POST" };
+        return cors::preflight(&open.route, allow, &head.headers);
+    }
+    let grant = asked.decision.admit(doors, wanted).await?;
     stranger.admitted();
     open.metrics
         .dropped_parameters
         .increment(grant.dropped_parameters());
     let _place = doors.telephony.place()?;
     let most = open.route.limits.over(doors.limits).client_message;
-    let body = whole(body, most).await?;
+    let wait = BODY_WAIT.min(doors.limits.handshake);
+    let body = whole(body, most, wait).await?;
     let item = open.route.item(head.uri.path());
+    if let (Some(Web::Callbacks(_) | Web::Calls(_)), Some(call)) = (&open.web, &item) {
+        asked.decision.is_about(call);
+    }
     let reply = match &open.web {
         Some(Web::Events(route)) => {
             let room = doors.sessions.available_permits() > 0;
@@ -112,17 +142,14 @@ async fn admitted(
             doors.telephony.hear(route, call, &body).await?
         }
         Some(Web::Calls(route)) => {
-            let asks = (&head.method, item);
-            doors
-                .telephony
-                .take_call_order(route, &grant, asks, &body)
-                .await?
+            let asked = (wanted, item, &*body);
+            calls(doors, route, &grant, asked).await?
         }
         Some(Web::Sessions(route)) => {
             let asks = (&head.method, item);
             doors
                 .telephony
-                .take_session(route, &grant, asks, &body)
+                .take_session(route, &grant, asks, body)
                 .await?
         }
         None => return Err(Refusal::new(Reason::Internal, "nobody answers here")),
@@ -131,9 +158,9 @@ async fn admitted(
 }
 
 /// The whole body, within its bound and in time.
-pub(super) async fn whole(body: Incoming, most: u64) -> Result<Bytes, Refusal> {
+pub(super) async fn whole(body: Incoming, most: u64, wait: Duration) -> Result<Bytes, Refusal> {
     let body = Limited::new(body, usize::try_from(most).unwrap_or(usize::MAX));
-    match timeout(BODY_WAIT, body.collect()).await {
+    match timeout(wait, body.collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
         Ok(Err(_)) => Err(Refusal::new(Reason::BadRequest, "the body was cut")),
         Err(_) => {
@@ -141,6 +168,27 @@ pub(super) async fn whole(body: Incoming, most: u64) -> Result<Bytes, Refusal> {
             Err(Refusal::with_status(StatusCode::REQUEST_TIMEOUT, detail))
         }
     }
+}
+
+/// A call that is to be made, looked at or ended.
+async fn calls(
+    doors: &Doors,
+    route: &Arc<CallRoute>,
+    grant: &Grant,
+    (asked, item, body): (admission::Request<'_>, Option<CallId>, &[u8]),
+) -> Result<Reply, Refusal> {
+    let (telephony, subject) = (&doors.telephony, grant.subject());
+    let Some(call) = item else {
+        let order = route.order(body)?;
+        doors.admission.may_call(asked, &route.calls, grant)?;
+        let room = doors.sessions.available_permits() > 0;
+        let at = (asked.head.uri.path(), room);
+        return Ok(telephony.make_call(route, order, subject, at).await?);
+    };
+    if asked.head.method == Method::DELETE {
+        return Ok(telephony.end_made(route, subject, &call).await?);
+    }
+    Ok(telephony.tell_call(route, subject, &call).await?)
 }
 
 fn response(reply: Reply) -> Response<Full<Bytes>> {
@@ -161,11 +209,13 @@ fn response(reply: Reply) -> Response<Full<Bytes>> {
             location,
         } => (status, body, location),
     };
-    let mut response = Response::new(Full::from(format!("{body}\n")));
+    let mut response = Response::new(Full::from(body.to_string()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     let json = HeaderValue::from_static("application/json");
     headers.insert(header::CONTENT_TYPE, json);
+    // Some of what is said is a secret.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(Ok(location)) = location.map(HeaderValue::try_from) {
         headers.insert(header::LOCATION, location);
     }

@@ -37,6 +37,8 @@ pub struct GateEnding {
     pub after: Duration,
     /// Codes that were tried and failed.
     pub failed: u32,
+    /// Why it did not open, if that was decided.
+    pub reason: Option<Reason>,
     pub pressed: Pressed,
 }
 
@@ -111,7 +113,17 @@ impl Gated {
             state: self.gate.state(),
             after: self.decided.unwrap_or(now),
             failed: self.gate.failed(),
+            reason: self.reason(),
             pressed: self.pressed,
+        }
+    }
+
+    /// Why the gate has said no, if it has.
+    fn reason(&self) -> Option<Reason> {
+        match self.gate.reason() {
+            // It was not the caller: nobody could say whether the code was right.
+            Some(Reason::GateExpired) if self.store_failed => Some(Reason::StoreUnavailable),
+            other => other,
         }
     }
 
@@ -268,18 +280,13 @@ impl Call {
         if now < *gated.ends.get_or_insert(now) {
             return;
         }
-        let reason = gated.gate.reason().unwrap_or(Reason::GateExpired);
-        let by = if reason == Reason::GateExpired {
+        let reason = gated.reason().unwrap_or(Reason::GateExpired);
+        let by = if matches!(reason, Reason::GateExpired | Reason::StoreUnavailable) {
             Side::Edge
         } else {
             Side::Client
         };
-        self.fault = Some(if by == Side::Edge && gated.store_failed {
-            // It was not the caller: nobody could say whether the code was right.
-            (by, Reason::StoreUnavailable)
-        } else {
-            (by, reason)
-        });
+        self.fault = Some((by, reason));
     }
 
     /// What the store says to a try.

@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::Memory;
 use crate::ids::{CallId, SessionId};
 use crate::secret::Digest;
+use crate::store::Unavailable;
 use crate::store::events::{CLAIM, Kept, TONES, TONES_MAX, Tones};
-use crate::store::{Facts, Unavailable};
+use crate::store::made::{CallEnded, Known};
 
 impl Memory {
     pub(in crate::store) fn claim(
@@ -34,17 +35,28 @@ impl Memory {
         Ok(())
     }
 
-    pub(in crate::store) fn facts(&self, call: &CallId) -> Result<Option<Facts>, Unavailable> {
+    pub(in crate::store) fn known(&self, call: &CallId) -> Result<Option<Known>, Unavailable> {
         let state = self.state();
-        Ok(state.calls.get(call).map(|call| call.facts.clone()))
+        Ok(state.calls.get(call).map(|call| Known {
+            facts: call.facts.clone(),
+            made: call.made,
+            connected: call.connected,
+            ended: call.ended,
+        }))
     }
 
-    pub(in crate::store) fn end_call(&self, call: &CallId) -> Result<bool, Unavailable> {
+    pub(in crate::store) fn end_call(
+        &self,
+        call: &CallId,
+        ended: CallEnded,
+    ) -> Result<bool, Unavailable> {
         let mut state = self.state();
         let Some(known) = state.calls.get_mut(call) else {
             return Ok(false);
         };
-        known.ended = true;
+        if known.ended.is_none_or(|before| before.code.is_none()) {
+            known.ended = Some(ended);
+        }
         state.live.remove(call);
         state.calls.keep(call, self.policy.ttl);
         Ok(true)
@@ -91,7 +103,7 @@ impl Memory {
         }
         known.heard = known.heard.max(heard.unwrap_or(0));
         let (heard, ended) = (known.heard, known.ended);
-        if ended {
+        if ended.is_some() {
             return Ok(Tones::Ended);
         }
         let tones = state.tones.get(call);

@@ -4,6 +4,8 @@
 //! cleared away when room is wanted.
 
 mod events;
+mod hand_over;
+mod made;
 mod people;
 mod table;
 
@@ -11,13 +13,15 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use self::hand_over::Record;
 use self::table::Table;
+use super::made::{CallEnded, Made};
 use super::{
     Attempt, Enter, Entered, Facts, GivenBack, Keys, Needs, Policy, SessionKey, Still, Tried,
     Unavailable, until,
 };
 use crate::config::Rate;
-use crate::ids::{CallId, ForeignId, SessionId};
+use crate::ids::{CallId, ContactId, ForeignId, SessionId};
 use crate::label::Label;
 use crate::secret::Digest;
 
@@ -37,13 +41,24 @@ struct State {
     tries: Table<CallId, Vec<(Try, Tried)>>,
     spent: Table<Digest, SessionId>,
     fails: Table<String, Vec<Try>>,
-    keys: Table<String, ()>,
+    /// Session keys, and what the edge wrote into them.
+    keys: Table<String, Written>,
+    handed: Table<ContactId, Record>,
     /// By whom an event was claimed.
     claims: Table<Digest, SessionId>,
     /// Keys that callbacks told of, by their place.
     tones: Table<CallId, BTreeMap<u32, char>>,
     /// About people.
     notes: Table<String, String>,
+}
+
+/// What the edge wrote into a session key: nothing, where others wrote it.
+#[derive(Clone, Default)]
+struct Written {
+    /// For which call that was made it is.
+    binding: Option<Digest>,
+    /// For which contact it is.
+    contact: Option<ContactId>,
 }
 
 /// One try of one session.
@@ -57,10 +72,16 @@ struct Call {
     before: Option<SessionId>,
     route: Option<Label>,
     opened: bool,
+    /// For whom it was opened.
+    contact: Option<ContactId>,
     /// The last tone that a session has taken.
     heard: u32,
     /// ACS has said that the call is over.
-    ended: bool,
+    ended: Option<CallEnded>,
+    /// The edge has made it.
+    made: Option<Made>,
+    /// Whom it called is there.
+    connected: bool,
 }
 
 impl Memory {
@@ -75,6 +96,8 @@ impl Memory {
                 spent: Table::new(entries),
                 fails: Table::new(entries),
                 keys: Table::new(entries),
+                // With what another cloud says of them they are larger.
+                handed: Table::new(entries.div_ceil(10)),
                 claims: Table::new(entries),
                 tones: Table::new(entries),
             }),
@@ -88,11 +111,25 @@ impl Memory {
             return Ok(Entered::Spent);
         }
         let known = state.calls.get(enter.call).cloned();
-        let ended = known.as_ref().is_some_and(|call| call.ended);
-        if ended || (known.is_none() && !(enter.makes && enter.signed.is_some())) {
+        let ended = known.as_ref().is_some_and(|call| call.ended.is_some());
+        // Nothing makes a record of a call that was made but whoever made it.
+        let makes = enter.makes && enter.signed.is_some() && enter.binding.is_none();
+        if ended || (known.is_none() && !makes) {
             return Ok(Entered::Unknown);
         }
         let mut call = known.unwrap_or_default();
+        if call.binding() != enter.binding {
+            return Ok(Entered::OtherConnection);
+        }
+        if call.made.is_some() {
+            // Which connection is its own nobody knows yet.
+            if call.facts.connection.is_none() {
+                return Ok(Entered::Unknown);
+            }
+            if enter.connection.is_none() {
+                return Ok(Entered::OtherConnection);
+            }
+        }
         let by_another = call.route.as_ref().is_some_and(|by| by != enter.route);
         if by_another || !agree(&mut call.facts, enter) {
             return Ok(Entered::OtherConnection);
@@ -104,9 +141,14 @@ impl Memory {
             (None, Wanted::Gate) => (false, false),
             (None, Wanted::Nothing) => (true, false),
             (None, Wanted::Key(key, consume)) => {
-                let Some(key) = key.filter(|key| state.has(key)) else {
+                let found = key.and_then(|key| Some((state.contact(&key)?, key)));
+                let Some((contact, key)) = found else {
                     return Ok(Entered::NoKey);
                 };
+                if state.is_anothers(&key, enter.binding) {
+                    return Ok(Entered::OtherConnection);
+                }
+                call.contact = contact;
                 consumed = consume.then_some(key);
                 (true, false)
             }
@@ -123,7 +165,7 @@ impl Memory {
             let opener = opener.unwrap_or(enter.owner);
             state.live.put(enter.call.clone(), opener, ttl)?;
         }
-        let facts = call.facts.clone();
+        let (facts, contact) = (call.facts.clone(), call.contact.clone());
         if let Some(before) = call.owner.filter(|before| *before != enter.owner) {
             call.before = Some(before);
         }
@@ -134,7 +176,11 @@ impl Memory {
         let left = until(enter.token_expires);
         state.spent.put(enter.token, enter.owner, left)?;
         Ok(match opened {
-            true => Entered::Authorised { facts, resumed },
+            true => Entered::Authorised {
+                facts,
+                resumed,
+                contact,
+            },
             false => Entered::Pending(facts),
         })
     }
@@ -154,10 +200,10 @@ impl Memory {
         let this = (attempt.owner, attempt.number);
         let mut tries = state.tries.get(attempt.call).cloned().unwrap_or_default();
         if let Some((_, before)) = tries.iter().find(|(made, _)| *made == this) {
-            return Ok(*before);
+            return Ok(before.clone());
         }
         if state.live.get(attempt.call).is_some() {
-            return Ok(Tried::Opened);
+            return Ok(Tried::Opened(call.contact));
         }
         let counted = Counted::of(attempt, keys);
         let per_call = usize::try_from(attempt.per_call).unwrap_or(usize::MAX);
@@ -165,17 +211,21 @@ impl Memory {
             return Ok(Tried::LockedOut);
         }
         let ttl = self.policy.ttl;
-        let hit = state.has(attempt.key);
-        let tried = if hit { Tried::Opened } else { Tried::Wrong };
+        let hit = state.contact(attempt.key);
+        let tried = match &hit {
+            Some(contact) => Tried::Opened(contact.clone()),
+            None => Tried::Wrong,
+        };
         state.tries.room(attempt.call)?;
         state.live.room(attempt.call)?;
         for counted in &counted {
             state.fails.room(&counted.name)?;
         }
-        tries.push((this, tried));
+        tries.push((this, tried.clone()));
         state.tries.put(attempt.call.clone(), tries, ttl)?;
-        if hit {
+        if let Some(contact) = hit {
             call.opened = true;
+            call.contact = contact;
             state.live.put(attempt.call.clone(), attempt.owner, ttl)?;
             if attempt.consume {
                 state.keys.remove(attempt.key.expose());
@@ -233,7 +283,7 @@ impl Memory {
         if known.owner != Some(owner) {
             return Ok(Still::Superseded);
         }
-        if known.ended {
+        if known.ended.is_some() {
             return Ok(Still::Ended);
         }
         if known.opened && state.live.get(call).is_none() {
@@ -259,12 +309,20 @@ impl Memory {
     }
 
     pub(super) fn put_key(&self, key: &SessionKey, ttl: Duration) -> Result<(), Unavailable> {
-        self.state().keys.put(key.expose().to_owned(), (), ttl)
+        self.state()
+            .keys
+            .put(key.expose().to_owned(), Written::default(), ttl)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Whatever panicked: what is written first makes nobody more than they were.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Call {
+    fn binding(&self) -> Option<Digest> {
+        self.made.map(|made| made.binding)
     }
 }
 
@@ -352,9 +410,18 @@ impl Counted {
 }
 
 impl State {
-    /// Whatever is in here has an end, so `require_ttl` has nothing to refuse.
-    fn has(&self, key: &SessionKey) -> bool {
-        self.keys.get(key.expose()).is_some()
+    /// A session key's contact, if the key is there. Whatever is in here has an end, so `require_ttl`
+    /// has nothing to refuse.
+    fn contact(&self, key: &SessionKey) -> Option<Option<ContactId>> {
+        let written = self.keys.get(key.expose())?;
+        Some(written.contact.clone())
+    }
+
+    /// Whether it was written for a call that was made, and not for the one of this binding.
+    fn is_anothers(&self, key: &SessionKey, binding: Option<Digest>) -> bool {
+        let written = self.keys.get(key.expose());
+        let written = written.and_then(|written| written.binding);
+        written.is_some() && written != binding
     }
 }
 
@@ -392,6 +459,7 @@ mod tests {
             correlation: None,
             route: LazyLock::force(&ROUTE),
             signed: None,
+            binding: None,
             makes: false,
             needs,
         }
@@ -428,7 +496,7 @@ mod tests {
         let ask = enter(&second, &connection, Needs::ApiKey { consume: true });
         assert_eq!(memory.enter(&ask, &keys), Err(Unavailable::Full));
         let state = memory.state();
-        assert!(state.has(&keys.api(&connection)));
+        assert!(state.contact(&keys.api(&connection)).is_some());
         assert!(state.spent.get(&ask.token).is_none());
         let facts = state.calls.get(&second).map(|call| call.facts.clone());
         assert_eq!(facts, Some(Facts::default()));

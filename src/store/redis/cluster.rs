@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 
 use super::one::{counted, tried, which};
 use super::record::{self, Answer};
-use super::{Turn, is, ms};
+use super::{Turn, is, ms, words};
 use crate::store::{Attempt, Enter, Entered, Keys, Needs, Tried, Unavailable, until};
 
 /// For so long a session that lost an answer finds that the key it consumed was its own. No gate
@@ -23,7 +23,7 @@ pub(super) async fn enter(
     let lasts = ms(until(enter.token_expires));
     let spend = [owner.clone(), lasts];
     let spend = turn.ask(&turn.redis.scripts.spend, [keys.spent(&enter.token)], spend);
-    let (spent, asked) = tokio::join!(spend, admit(turn, enter, keys, "ask"));
+    let (spent, asked) = tokio::join!(spend, admit(turn, enter, keys, ("ask", String::new())));
     let spent: String = spent?;
     if spent == "spent" {
         return Ok(Entered::Spent);
@@ -54,6 +54,7 @@ async fn decide(
     keys: &Keys,
     answer: Answer,
 ) -> Result<Entered, Unavailable> {
+    let mut contact = String::new();
     let how = match answer.word.as_str() {
         "unknown" | "other" => return answer.entered(),
         "authorised" | "resumed" | "nothing" => "open",
@@ -68,14 +69,17 @@ async fn decide(
                 return Ok(Entered::NoKey);
             };
             let (_, consume) = record::need(enter.needs);
-            if !take(turn, &key, enter.owner.to_string(), consume, keys).await? {
-                return Ok(Entered::NoKey);
+            let (who, binding) = (enter.owner.to_string(), record::binding(enter));
+            match take(turn, &key, (who, binding), consume, keys).await? {
+                Taken::Hit(of) => contact = of,
+                Taken::Miss => return Ok(Entered::NoKey),
+                Taken::Others => return Ok(Entered::OtherConnection),
             }
             "open"
         }
         _ => return Err(Unavailable::Malformed),
     };
-    admit(turn, enter, keys, how)
+    admit(turn, enter, keys, (how, contact))
         .await
         .and_then(Answer::entered)
 }
@@ -84,35 +88,48 @@ async fn admit(
     turn: &Turn<'_>,
     enter: &Enter<'_>,
     keys: &Keys,
-    how: &str,
+    (how, contact): (&str, String),
 ) -> Result<Answer, Unavailable> {
     let named = [keys.call(enter.call), keys.live(enter.call)];
     let (need, _) = record::need(enter.needs);
     let mut args = record::arguments(turn, enter, keys);
-    args.extend([need.to_owned(), how.to_owned(), enter.route.to_string()]);
+    let route = enter.route.to_string();
+    args.extend([need.to_owned(), how.to_owned(), contact, route]);
     let told: Vec<String> = turn.ask(&turn.redis.scripts.admit, named, args).await?;
     record::answer(told)
+}
+
+/// What became of a session key.
+enum Taken {
+    /// For this contact, or nobody's.
+    Hit(String),
+    Miss,
+    /// It is of a call that was made, and not of this one.
+    Others,
 }
 
 /// Looks a session key up and consumes it.
 async fn take(
     turn: &Turn<'_>,
     key: &str,
-    who: String,
+    (who, binding): (String, String),
     consume: bool,
     keys: &Keys,
-) -> Result<bool, Unavailable> {
+) -> Result<Taken, Unavailable> {
     let named = [key.to_owned(), keys.used(key)];
     let args = [
         who,
         record::flag(consume),
         record::flag(turn.redis.policy.require_ttl),
         ms(USED),
+        binding,
     ];
-    let told: String = turn.ask(&turn.redis.scripts.take, named, args).await?;
-    match told.as_str() {
-        "hit" => Ok(true),
-        "miss" => Ok(false),
+    let told: [String; 2] = words(turn.ask(&turn.redis.scripts.take, named, args).await?)?;
+    let [word, contact] = told;
+    match word.as_str() {
+        "hit" => Ok(Taken::Hit(contact)),
+        "miss" => Ok(Taken::Miss),
+        "other" => Ok(Taken::Others),
         _ => Err(Unavailable::Malformed),
     }
 }
@@ -136,7 +153,7 @@ pub(super) async fn try_code(
     };
     let counted = counted(attempt, keys);
     let reserve = first().into_iter().chain([attempt.per_call.to_string()]);
-    let reserve = turn.ask::<String>(&scripts.reserve, of_call(), reserve);
+    let reserve = turn.ask::<Vec<String>>(&scripts.reserve, of_call(), reserve);
     let counts = counted.iter().map(|(name, rate)| {
         let args = [which(attempt), rate.count.to_string(), ms(rate.per)];
         turn.ask::<String>(&scripts.count, [name.clone()], args)
@@ -144,9 +161,9 @@ pub(super) async fn try_code(
     let (reserved, counts) = tokio::join!(reserve, join_all(counts));
     let reserved = reserved?;
     let counts: Vec<String> = counts.into_iter().collect::<Result<_, _>>()?;
-    let settle = async |word: &str| -> Result<Tried, Unavailable> {
-        let args = first().into_iter().chain([word.to_owned()]);
-        let told: String = turn.ask(&scripts.settle, of_call(), args).await?;
+    let settle = async |word: &str, contact: String| -> Result<Tried, Unavailable> {
+        let args = first().into_iter().chain([word.to_owned(), contact]);
+        let told: Vec<String> = turn.ask(&scripts.settle, of_call(), args).await?;
         tried(&told)
     };
     let uncount = async || -> Result<(), Unavailable> {
@@ -156,29 +173,24 @@ pub(super) async fn try_code(
         let done: Result<Vec<String>, _> = join_all(names).await.into_iter().collect();
         done?.iter().try_for_each(|done| is(done, "ok"))
     };
-    if reserved != "reserved" {
+    if reserved.first().is_none_or(|word| word != "reserved") {
         let decided = tried(&reserved)?;
         uncount().await?;
         return Ok(decided);
     }
     if counts.iter().any(|count| count != "reserved") {
-        let (settled, uncounted) = tokio::join!(settle("locked_out"), uncount());
+        let (settled, uncounted) = tokio::join!(settle("locked_out", String::new()), uncount());
         uncounted?;
         return settled;
     }
-    if !take(
-        turn,
-        attempt.key.expose(),
-        which(attempt),
-        attempt.consume,
-        keys,
-    )
-    .await?
-    {
+    let who = (which(attempt), String::new());
+    let taken = take(turn, attempt.key.expose(), who, attempt.consume, keys);
+    let contact = match taken.await? {
+        Taken::Hit(contact) => contact,
         // The try stays reserved and counted: that is what a wrong one is.
-        return Ok(Tried::Wrong);
-    }
-    let (settled, uncounted) = tokio::join!(settle("opened"), uncount());
+        Taken::Miss | Taken::Others => return Ok(Tried::Wrong),
+    };
+    let (settled, uncounted) = tokio::join!(settle("opened", contact), uncount());
     uncounted?;
     settled
 }

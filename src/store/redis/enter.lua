@@ -1,7 +1,7 @@
--- The whole of `enter`, on one server. Continues `record`.
+-- The whole of `enter`, on one server. Continues `bound`, `contact` and `record`.
 --
 -- KEYS: 1 spent, 2 call, 3 live, 4 the session key of the connection, or '' where none is wanted
--- ARGV: 11 need, 12 consume, 13 require_ttl, 14 ms until the token ends, 15 route
+-- ARGV: 12 need, 13 consume, 14 require_ttl, 15 ms until the token ends, 16 route
 --
 -- The key of a SIP call is not among KEYS: which one it is stands in the record. Servers that are no
 -- cluster allow that; in a cluster `admit` is used instead.
@@ -14,7 +14,8 @@ local record, new = record_of(call)
 if not record then
   return answer(new)
 end
-local need, word, consumed = ARGV[11], 'authorised', nil
+local need, word, consumed = ARGV[12], 'authorised', nil
+local contact = redis.call('HGET', call, 'contact')
 local opener = redis.call('GET', live)
 if opener then
   word = opener == owner and 'authorised' or 'resumed'
@@ -23,14 +24,20 @@ elseif need == 'dialled' then
 elseif need ~= 'nothing' then
   local key = need == 'sip' and record[5] or need == 'api' and KEYS[4]
   local left = key and key ~= '' and redis.call('PTTL', key) or -2
-  if left == -2 or (left == -1 and ARGV[13] == '1') then
+  if left == -2 or (left == -1 and ARGV[14] == '1') then
     return answer('no_key')
   end
-  consumed = ARGV[12] == '1' and key
+  if is_anothers(key, ARGV[11]) then
+    return answer('other')
+  end
+  consumed = ARGV[13] == '1' and key
+  contact = contact_of(key)
+  new[#new + 1] = 'contact'
+  new[#new + 1] = contact
 end
 take_over(call, live, new, word ~= 'pending')
-redis.call('SET', spent, owner, 'PX', ARGV[14])
+redis.call('SET', spent, owner, 'PX', ARGV[15])
 if consumed then
   redis.call('DEL', consumed)
 end
-return answer(word, record)
+return answer(word, record, word ~= 'pending' and contact)

@@ -1,11 +1,12 @@
 //! What events bring, in Redis. Each is about one key or one call, so one script does in a cluster,
 //! too.
 
-use super::{Redis, is, ms, record};
+use super::{Redis, is, made, ms, record};
 use crate::ids::{CallId, SessionId};
 use crate::secret::Digest;
 use crate::store::events::{CLAIM, Kept, TONES, TONES_MAX, Tones};
-use crate::store::{Facts, Keys, Unavailable};
+use crate::store::made::{CallEnded, Known};
+use crate::store::{Keys, Unavailable};
 
 impl Redis {
     pub(in crate::store) async fn claim(
@@ -40,19 +41,23 @@ impl Redis {
         is(&done, "ok")
     }
 
-    pub(in crate::store) async fn facts(
+    pub(in crate::store) async fn known(
         &self,
         call: &CallId,
         keys: &Keys,
-    ) -> Result<Option<Facts>, Unavailable> {
+    ) -> Result<Option<Known>, Unavailable> {
         let turn = self.turn()?;
         let none: [String; 0] = [];
-        let told: Vec<String> = turn
-            .ask(&self.scripts.facts, [keys.call(call)], none)
+        let mut told: Vec<String> = turn
+            .ask(&self.scripts.known, [keys.call(call)], none)
             .await?;
+        let rest = told.split_off(told.len().min(record::ANSWER));
         let answer = record::answer(told)?;
         match answer.word.as_str() {
-            "known" => Ok(Some(answer.facts)),
+            "known" => {
+                let known = made::known(answer.facts, &rest);
+                known.map(Some).ok_or(Unavailable::Malformed)
+            }
             "unknown" => Ok(None),
             _ => Err(Unavailable::Malformed),
         }
@@ -61,13 +66,18 @@ impl Redis {
     pub(in crate::store) async fn end_call(
         &self,
         call: &CallId,
+        ended: CallEnded,
         keys: &Keys,
     ) -> Result<bool, Unavailable> {
         let turn = self.turn()?;
         let named = [keys.call(call), keys.live(call)];
-        let told: String = turn
-            .ask(&self.scripts.end, named, [ms(self.policy.ttl)])
-            .await?;
+        let number = |number: Option<u32>| number.map_or_else(String::new, |n| n.to_string());
+        let args = [
+            ms(self.policy.ttl),
+            number(ended.code),
+            number(ended.sub_code),
+        ];
+        let told: String = turn.ask(&self.scripts.end, named, args).await?;
         match told.as_str() {
             "ok" => Ok(true),
             "unknown" => Ok(false),

@@ -12,6 +12,8 @@
 mod cluster;
 mod connect;
 mod events;
+mod hand_over;
+mod made;
 mod one;
 mod people;
 mod record;
@@ -321,6 +323,11 @@ impl Turn<'_> {
         }
         .map_err(|error| self.redis.unavailable(&error))
     }
+}
+
+/// An answer of so many words.
+fn words<const N: usize>(told: Vec<String>) -> Result<[String; N], Unavailable> {
+    told.try_into().map_err(|_| Unavailable::Malformed)
 }
 
 fn is(said: &str, wanted: &str) -> Result<(), Unavailable> {

@@ -3,6 +3,7 @@
 use super::record::{self, Answer};
 use super::{Turn, ms};
 use crate::config::Rate;
+use crate::ids::ContactId;
 use crate::store::{Attempt, Enter, Entered, Keys, Needs, Tried, Unavailable, until};
 
 pub(super) async fn enter(
@@ -56,7 +57,7 @@ pub(super) async fn try_code(
         named.push(name);
         args.extend([rate.count.to_string(), ms(rate.per)]);
     }
-    let told: String = turn.ask(&turn.redis.scripts.try_code, named, args).await?;
+    let told: Vec<String> = turn.ask(&turn.redis.scripts.try_code, named, args).await?;
     tried(&told)
 }
 
@@ -77,9 +78,13 @@ pub(super) fn counted(attempt: &Attempt<'_>, keys: &Keys) -> Vec<(String, Rate)>
     of_caller.into_iter().chain(of_route).collect()
 }
 
-pub(super) fn tried(told: &str) -> Result<Tried, Unavailable> {
-    match told {
-        "opened" => Ok(Tried::Opened),
+/// A word, and the contact that the call was opened for.
+pub(super) fn tried(told: &[String]) -> Result<Tried, Unavailable> {
+    let [word, contact] = told else {
+        return Err(Unavailable::Malformed);
+    };
+    match word.as_str() {
+        "opened" => Ok(Tried::Opened(ContactId::new(contact))),
         "wrong" => Ok(Tried::Wrong),
         "locked_out" => Ok(Tried::LockedOut),
         "not_ours" => Ok(Tried::NotOurs),

@@ -1,19 +1,34 @@
 -- What is known of a call, and whether what is said now agrees with it. Begins `enter` and `admit`.
 --
 -- ARGV: 1 owner, 2 ttl in ms, 3 connection, 4 correlation, 5 whether a record may be made of what a
--- signed URL says, 6 to 10 what it says, in the order of NAMES; the last is the route. Where nothing
--- is said stands ''.
+-- signed URL says, 6 to 10 what it says, in the order of NAMES, 11 the binding that it says; the
+-- last is the route. Where nothing is said stands ''.
 local NAMES = { 'ani', 'sip', 'connection', 'correlation', 'sip_key' }
 local owner, ttl = ARGV[1], ARGV[2]
 
 local function record_of(call)
   local record = redis.call('HMGET', call, unpack(NAMES))
-  if redis.call('EXISTS', call) == 0 and ARGV[5] == '0' then
+  local exists = redis.call('EXISTS', call) == 1
+  -- Nothing makes a record of a call that was made but whoever made it.
+  if not exists and (ARGV[5] == '0' or ARGV[11] ~= '') then
     return nil, 'unknown'
   end
   -- One that is over begins no session.
   if redis.call('HGET', call, 'ended') then
     return nil, 'unknown'
+  end
+  local binding = redis.call('HGET', call, 'binding')
+  if (binding or '') ~= ARGV[11] then
+    return nil, 'other'
+  end
+  if binding then
+    -- Which connection is its own nobody knows yet.
+    if not record[3] then
+      return nil, 'unknown'
+    end
+    if ARGV[3] == '' then
+      return nil, 'other'
+    end
   end
   local new = {}
   local function agrees(i, said)
@@ -46,11 +61,12 @@ local function record_of(call)
   return record, new
 end
 
-local function answer(word, record)
+local function answer(word, record, contact)
   local all = { word }
   for i = 1, 5 do
     all[i + 1] = record and record[i] or ''
   end
+  all[7] = contact or ''
   return all
 end
 

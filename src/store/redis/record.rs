@@ -1,7 +1,7 @@
 //! A call's record as scripts are told and tell it.
 
 use super::{Turn, ms};
-use crate::ids::{ForeignId, PhoneNumber};
+use crate::ids::{ContactId, ForeignId, PhoneNumber};
 use crate::store::{Enter, Entered, Facts, Keys, Needs, Unavailable};
 
 /// The word for what is needed, and whether the key goes with its use.
@@ -18,7 +18,7 @@ pub(super) fn flag(is_set: bool) -> String {
     if is_set { "1" } else { "0" }.to_owned()
 }
 
-/// The first ten arguments of `enter` and `admit`.
+/// The first eleven arguments of `enter` and `admit`.
 pub(super) fn arguments(turn: &Turn<'_>, enter: &Enter<'_>, keys: &Keys) -> Vec<String> {
     let id = |id: Option<&ForeignId>| id.map_or_else(String::new, ToString::to_string);
     let said = Facts::default();
@@ -36,20 +36,33 @@ pub(super) fn arguments(turn: &Turn<'_>, enter: &Enter<'_>, keys: &Keys) -> Vec<
         id(signed.connection.as_ref()),
         id(signed.correlation.as_ref()),
         sip_key.map_or_else(String::new, |key| key.expose().to_owned()),
+        binding(enter),
     ]
 }
 
-/// What `enter` or `admit` answered: a word, the facts, the name of the SIP key.
+/// What the media URL of a call that was made binds it to; nothing for all others.
+pub(super) fn binding(enter: &Enter<'_>) -> String {
+    enter
+        .binding
+        .map_or_else(String::new, |binding| binding.to_hex())
+}
+
+/// What `enter` or `admit` answered: a word, the facts, the name of the SIP key, and for which contact
+/// the call was opened.
 pub(super) struct Answer {
     pub(super) word: String,
     pub(super) facts: Facts,
     pub(super) sip_key: Option<String>,
+    pub(super) contact: Option<ContactId>,
 }
+
+/// How many texts an answer has.
+pub(super) const ANSWER: usize = 7;
 
 /// Reads an answer; a record that does not fit the grammars is not ours.
 pub(super) fn answer(told: Vec<String>) -> Result<Answer, Unavailable> {
-    let told: [String; 6] = told.try_into().map_err(|_| Unavailable::Malformed)?;
-    let [word, ani, sip, connection, correlation, sip_key] = told;
+    let told: [String; ANSWER] = told.try_into().map_err(|_| Unavailable::Malformed)?;
+    let [word, ani, sip, connection, correlation, sip_key, contact] = told;
     let id = |text: &str| match text {
         "" => Ok(None),
         text => ForeignId::new(text).map(Some).ok_or(Unavailable::Malformed),
@@ -68,21 +81,29 @@ pub(super) fn answer(told: Vec<String>) -> Result<Answer, Unavailable> {
         word,
         facts,
         sip_key: (!sip_key.is_empty()).then_some(sip_key),
+        contact: ContactId::new(&contact),
     })
 }
 
 impl Answer {
     pub(super) fn entered(self) -> Result<Entered, Unavailable> {
-        let Answer { word, facts, .. } = self;
+        let Answer {
+            word,
+            facts,
+            contact,
+            ..
+        } = self;
         match word.as_str() {
             "pending" => Ok(Entered::Pending(facts)),
             "authorised" => Ok(Entered::Authorised {
                 facts,
                 resumed: false,
+                contact,
             }),
             "resumed" => Ok(Entered::Authorised {
                 facts,
                 resumed: true,
+                contact,
             }),
             "spent" => Ok(Entered::Spent),
             "unknown" => Ok(Entered::Unknown),

@@ -35,16 +35,30 @@ pub(super) struct Scripts {
     pub(super) hand_back: Script,
     pub(super) look: Script,
     pub(super) note: Script,
-    pub(super) facts: Script,
+    pub(super) known: Script,
     pub(super) end: Script,
     pub(super) press: Script,
     pub(super) tones: Script,
+    pub(super) bind: Script,
+    pub(super) unmake: Script,
+    pub(super) connect: Script,
+    pub(super) book: Script,
+    pub(super) lay: Script,
+    pub(super) laid: Script,
+    pub(super) unbook: Script,
+    pub(super) withdraw: Script,
+    pub(super) forget: Script,
+    pub(super) handed: Script,
+    pub(super) begun: Script,
+    pub(super) over: Script,
 }
 
 impl Scripts {
     pub(super) fn new() -> Scripts {
         Scripts {
             enter: Script::new(concat!(
+                include_str!("bound.lua"),
+                include_str!("contact.lua"),
                 include_str!("record.lua"),
                 include_str!("enter.lua")
             )),
@@ -54,8 +68,15 @@ impl Scripts {
             )),
             spend: Script::new(include_str!("spend.lua")),
             unspend: Script::new(include_str!("unspend.lua")),
-            take: Script::new(include_str!("take.lua")),
-            try_code: Script::new(include_str!("try.lua")),
+            take: Script::new(concat!(
+                include_str!("bound.lua"),
+                include_str!("contact.lua"),
+                include_str!("take.lua")
+            )),
+            try_code: Script::new(concat!(
+                include_str!("contact.lua"),
+                include_str!("try.lua")
+            )),
             reserve: Script::new(include_str!("reserve.lua")),
             count: Script::new(include_str!("count.lua")),
             uncount: Script::new(include_str!("uncount.lua")),
@@ -64,10 +85,22 @@ impl Scripts {
             hand_back: Script::new(include_str!("hand_back.lua")),
             look: Script::new(include_str!("look.lua")),
             note: Script::new(include_str!("note.lua")),
-            facts: Script::new(include_str!("facts.lua")),
+            known: Script::new(include_str!("known.lua")),
             end: Script::new(include_str!("end.lua")),
             press: Script::new(include_str!("press.lua")),
             tones: Script::new(include_str!("tones.lua")),
+            bind: Script::new(include_str!("bind.lua")),
+            unmake: Script::new(include_str!("unmake.lua")),
+            connect: Script::new(include_str!("connect.lua")),
+            book: Script::new(include_str!("book.lua")),
+            lay: Script::new(include_str!("lay.lua")),
+            laid: Script::new(include_str!("laid.lua")),
+            unbook: Script::new(include_str!("unbook.lua")),
+            withdraw: Script::new(include_str!("withdraw.lua")),
+            forget: Script::new(include_str!("forget.lua")),
+            handed: Script::new(include_str!("handed.lua")),
+            begun: Script::new(include_str!("begun.lua")),
+            over: Script::new(include_str!("over.lua")),
         }
     }
 }

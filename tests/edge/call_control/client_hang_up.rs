@@ -185,6 +185,7 @@ async fn a25_a_call_that_another_replica_took_over_is_not_hung_up() {
         correlation: None,
         route: &Label::new("phone").unwrap(),
         signed: None,
+        binding: None,
         makes: false,
         needs: Needs::Dialled,
     };

@@ -4,12 +4,12 @@
 use std::fs;
 use std::net::TcpListener;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tonegate::app::Edge;
 use tonegate::config::Settings;
+use tonegate::ids::SessionId;
 use tonegate::sim::call_automation::desk::Desk;
 use tonegate::sim::call_automation::grid::delivery::{Credential, Subscription};
 use tonegate::sim::call_automation::grid::{Caller, Schema};
@@ -17,6 +17,7 @@ use tonegate::sim::call_automation::line::Line;
 use tonegate::sim::call_automation::request::Operation;
 use tonegate::sim::call_automation::{CallAutomation, Options};
 
+use crate::child::Child;
 use crate::harness::{Refused, read_answer, within};
 use crate::phone::world::{self, Phone};
 use crate::tokens::TENANT;
@@ -30,12 +31,37 @@ pub const PSTN: &str = "flow = \"pstn\", digits = 3, deadline = \"15s\"";
 pub const BY_CALLBACK: &str =
     "flow = \"pstn\", digits = 3, deadline = \"15s\", feeds = [\"callbacks\"]";
 
+/// What a test wants to be different from the usual.
+#[derive(Default)]
+pub struct Wish<'a> {
+    /// What stands in `gate = { … }`, and lines of the route of calls.
+    pub gate: &'a str,
+    pub route: &'a str,
+    /// Lines of `[store]`.
+    pub store: &'a str,
+    /// Callbacks go to a second edge.
+    pub two: bool,
+    /// The edge is a process, whose log can be read.
+    pub process: bool,
+    /// Lines of `[limits]`, and of `[acs]`.
+    pub limits: &'a str,
+    pub acs: &'a str,
+    /// Lines of the routes of events and of callbacks, and more `limits` of both.
+    pub events: &'a str,
+    pub callbacks: &'a str,
+    pub route_limits: &'a str,
+    /// More tables; `ISSUER` is where tokens are from.
+    pub more: &'a str,
+}
+
 pub struct Control {
     pub phone: Phone,
     pub desk: Arc<Desk>,
     /// The edge of `phone`, and where callbacks go, which is the same but for a second edge.
     pub ports: [u16; 2],
     pub second: Option<Edge>,
+    /// The edge, where it is a process: `phone` has none then.
+    pub process: Option<Child>,
     stop: CancellationToken,
 }
 
@@ -45,9 +71,16 @@ impl Drop for Control {
     }
 }
 
+/// A port below those that the system gives to sockets which want any: until the edge has it nobody
+/// else takes it.
 fn free_port() -> u16 {
-    let socket = TcpListener::bind("127.0.0.1:0").unwrap();
-    socket.local_addr().unwrap().port()
+    loop {
+        let random = SessionId::random().to_string();
+        let port = 20_000 + u16::from_str_radix(&random[..4], 16).unwrap() % 12_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 impl Control {
@@ -58,9 +91,21 @@ impl Control {
 
     /// One edge or two, with this store.
     pub async fn of(gate: &str, store: &str, two: bool) -> Control {
+        Control::wish(Wish {
+            gate,
+            store,
+            two,
+            ..Wish::default()
+        })
+        .await
+    }
+
+    pub async fn wish(wish: Wish<'_>) -> Control {
         let line = world::Line {
-            gate: gate.to_owned(),
+            gate: wish.gate.to_owned(),
+            route: wish.route.to_owned(),
             known_by: "record",
+            limits: wish.limits.to_owned(),
             ..world::Line::default()
         };
         let mut phone = Phone::with(line).await;
@@ -75,28 +120,41 @@ impl Control {
         // What ACS is told begins with where the edges are, so that must be known before they are.
         drop(phone.world.edge.take());
         let first = free_port();
-        let ports = [first, if two { free_port() } else { first }];
-        let more = settings(&phone.provider.base(), &desk.endpoint(), ports);
-        let start = |port: u16| {
+        let ports = [first, if wish.two { free_port() } else { first }];
+        let more = settings(&wish, &phone.provider.base(), &desk.endpoint(), ports);
+        let write = |name: &str, port: u16| {
             let listen = format!("listen = \"127.0.0.1:{port}\"");
             let text = phone
                 .world
                 .settings
                 .replacen("listen = \"127.0.0.1:0\"", &listen, 1);
-            let text = text.replacen("[store]\n", &format!("[store]\n{store}\n"), 1);
-            let path = phone.world.folder.join(format!("edge-{port}.toml"));
+            let text = text.replacen("[store]\n", &format!("[store]\n{}\n", wish.store), 1);
+            let path = phone.world.folder.join(name);
             fs::write(&path, text + &more).unwrap();
+            // A child of a test finds what was written last: the first edge's.
+            fs::copy(&path, phone.world.folder.join("edge.toml")).unwrap();
+            path
+        };
+        let start = |name, port| {
+            let path = write(name, port);
             Edge::start(&Settings::read(&[path]).unwrap()).unwrap()
         };
-        let second = two.then(|| start(ports[1]));
-        let edge = start(ports[0]);
+        let second = wish.two.then(|| start("second.toml", ports[1]));
+        let mut process = None;
         phone.world.port = ports[0];
-        phone.world.edge = Some(edge);
+        if wish.process {
+            write("first.toml", ports[0]);
+            let shell = "export TONEGATE_LOG=tonegate=debug";
+            process = Some(Child::start(&mut phone.world, shell));
+        } else {
+            phone.world.edge = Some(start("first.toml", ports[0]));
+        }
         Control {
             phone,
             desk,
             ports,
             second,
+            process,
             stop,
         }
     }
@@ -151,8 +209,14 @@ impl Control {
 
     /// Any bytes as the request; the answer, which is none to an upgrade.
     pub async fn asks(&self, request: &[u8]) -> Refused {
+        self.asks_from("127.0.0.1", request).await
+    }
+
+    /// The same from another address of loopback.
+    pub async fn asks_from(&self, address: &str, request: &[u8]) -> Refused {
         use tokio::io::AsyncWriteExt as _;
-        let mut io = self.phone.world.connect().await;
+        let world = &self.phone.world;
+        let mut io = world.over(world.tcp(address).await).await;
         io.write_all(request).await.unwrap();
         io.flush().await.unwrap();
         read_answer(io).await.err().unwrap()
@@ -187,19 +251,23 @@ pub fn post(target: &str, headers: &str, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// The gate has been listening for as long as it takes to have heard anything that is there.
-pub const A_WHILE: Duration = Duration::from_millis(700);
-
-fn settings(issuer: &str, endpoint: &str, [media, callbacks]: [u16; 2]) -> String {
+fn settings(wish: &Wish<'_>, issuer: &str, endpoint: &str, [media, callbacks]: [u16; 2]) -> String {
+    let mut limits = vec!["client_message = \"64KiB\""];
+    limits.extend(Some(wish.route_limits).filter(|more| !more.is_empty()));
+    let limits = format!("limits = {{ {} }}", limits.join(", "));
     format!(
         "\n[acs]\nendpoint = \"{endpoint}\"\nkey = \"{ACCESS_KEY}\"\nattempts = 1\n\
-         callbacks = \"https://localhost:{callbacks}\"\nmedia = \"wss://localhost:{media}\"\n\
+         callbacks = \"https://localhost:{callbacks}\"\nmedia = \"wss://localhost:{media}\"\n{}\n\
          [issuers.grid]\nkind = \"event-grid\"\nauthority = \"{issuer}\"\n\
          tenants = [\"{TENANT}\"]\naudience = [\"{AUDIENCE}\"]\nroots = \"ca.pem\"\n\
          [[routes]]\nname = \"events\"\npaths = [\"{EVENTS}\"]\nkind = \"event-grid\"\n\
-         admit = [\"grid\", \"key\"]\naccept = [\"header\", \"query\"]\n\
-         sip_header = \"X-MS-Custom-session\"\nlimits = {{ client_message = \"64KiB\" }}\n\
+         admit = [\"grid\", \"key\"]\naccept = [\"header\", \"query\"]\nmedia = \"phone\"\n\
+         sip_header = \"X-MS-Custom-session\"\n{limits}\n{}\n\
          [[routes]]\nname = \"callbacks\"\npaths = [\"/acs/callbacks/{{call}}\"]\n\
-         kind = \"acs-callback\"\nadmit = [\"phone\"]\n"
+         kind = \"acs-callback\"\nadmit = [\"phone\"]\n{limits}\n{}\n{}\n",
+        wish.acs,
+        wish.events,
+        wish.callbacks,
+        wish.more.replace("ISSUER", issuer)
     )
 }

@@ -3,17 +3,20 @@
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
+use tonegate::ids::{CallId, PhoneNumber};
 use tonegate::sim::acs::line::Keying;
 use tonegate::sim::call_automation::connection::Phase;
 use tonegate::sim::call_automation::grid::delivery::{Credential, Handshake};
 use tonegate::sim::call_automation::grid::{Caller, Schema};
-use tonegate::sim::call_automation::manner::{Begins, First, Manner, Trouble};
+use tonegate::sim::call_automation::manner::{Begins, First, Manner, Outcome, Trouble};
 use tonegate::sim::call_automation::request::Operation;
 use tonegate::sim::issuer::behaviour::Behaviour;
 
-use super::control::{Control, PSTN};
+use super::control::{Control, PSTN, told};
+use super::through::signed;
 use crate::harness::{KEY, within};
-use crate::phone::world::ANI;
+use crate::phone::server::Server;
+use crate::phone::world::{ANI, Phone, id};
 
 const BOTH: [Schema; 2] = [Schema::EventGrid, Schema::CloudEvents];
 
@@ -167,6 +170,11 @@ async fn a13_the_id_of_a_sip_header_opens_its_call() {
     let sip = [("X-MS-Custom-Session", "abc-xyz-123")];
     let (_, attempts) = control.desk.ring(&at, &caller(&sip)).await;
     assert_eq!(attempts, [Some(200)]);
+    // Also where the record is not asked.
+    let record = control.desk.record();
+    let asked = record.asked(Operation::Answer).next().unwrap();
+    let url = &asked.body["mediaStreamingOptions"]["transportUrl"];
+    assert_eq!(signed(url.as_str().unwrap())["sip"], "abc-xyz-123");
     let line = within("the call", control.desk.nth_line(1)).await;
     within("the media", line.streams()).await;
     within("hanging up", line.hang_up()).await;
@@ -242,6 +250,58 @@ async fn a04_keys_out_of_reach_are_503_and_never_401() {
     assert_eq!(control.delivers(Schema::EventGrid, &event).await, 503);
     control.phone.provider.set_keys(Behaviour::Normal);
     assert_eq!(control.answers(), 0);
+}
+
+/// The connection of an answered call is the one that the answer named, whoever posts first.
+#[tokio::test]
+async fn a05_the_answer_says_the_connection_before_anybody_else_can() {
+    let control = Control::with(PSTN).await;
+    control.desk.set(Manner {
+        answering: Outcome::Rings,
+        ..Manner::default()
+    });
+    let line = control.answered().await;
+    let mut foreign = told(&line, "CallDisconnected", json!({}));
+    foreign["data"]["callConnectionId"] = json!("0800-another");
+    assert_eq!(line.callback(&json!([foreign])).await, Some(200));
+    control
+        .event_dropped("callbacks", "other_connection", 1)
+        .await;
+    let call = line.callback_url().rsplit_once('/').unwrap().1;
+    let call = CallId::new(call).unwrap();
+    let known = control.phone.world.edge().store().known(&call).await;
+    let facts = known.unwrap().unwrap().facts;
+    assert_eq!(facts.connection, Some(id(line.id())));
+    assert_eq!(facts.correlation, Some(id(line.correlation())));
+    assert_eq!(facts.ani, PhoneNumber::new(ANI));
+}
+
+/// Nobody may answer an event that might be taken by another edge, too.
+#[tokio::test]
+async fn a03_a19_an_event_that_cannot_be_taken_is_503_and_one_that_cannot_be_noted_is_given_back() {
+    let redis = Server::plain(&[]);
+    let rights = |may: &str| assert_eq!(redis.tell(&["ACL", "SETUSER", "default", may]), "OK");
+    let store = format!("url = \"redis://127.0.0.1:{}\"", redis.port);
+    let control = Control::of(PSTN, &store, false).await;
+    let up = |phone: &Phone| phone.world.edge().store().is_up();
+    control.phone.eventually("the store", up).await;
+    let event = [control
+        .desk
+        .incoming(&Caller::default())
+        .event(Schema::EventGrid)];
+    for (not, again) in [("-set", "+set"), ("-hset", "+hset")] {
+        rights(not);
+        assert_eq!(
+            control.delivers(Schema::EventGrid, &event).await,
+            503,
+            "{not}"
+        );
+        assert_eq!(control.answers(), 0);
+        rights(again);
+    }
+    assert_eq!(control.delivers(Schema::EventGrid, &event).await, 200);
+    assert_eq!(control.answers(), 1);
+    within("the call", control.desk.nth_line(1)).await;
 }
 
 #[tokio::test]

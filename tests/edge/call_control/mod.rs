@@ -2,15 +2,22 @@
 //! clients are served by as well: what Event Grid posts, what ACS calls back with, what is asked of
 //! it.
 
+mod call_api;
 mod callbacks;
 mod client;
 mod client_hang_up;
 mod client_service;
 mod client_simulated;
-mod control;
+pub mod control;
 mod events;
+mod explained;
+mod failures;
+mod made;
+mod publisher;
 mod refused;
 mod replicas;
 mod sdk;
 mod service;
-mod webhook;
+mod statuses;
+mod through;
+pub mod webhook;

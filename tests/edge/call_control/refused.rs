@@ -9,10 +9,10 @@ use crate::harness::{KEY, read_answer};
 use crate::phone::world::RESOURCE;
 use crate::tokens::{OTHER_TENANT, TENANT};
 
-const JSON: &str = "Content-Type: application/json\r\n";
-const CALLBACK: &str = "/acs/callbacks/7f0c";
+pub const JSON: &str = "Content-Type: application/json\r\n";
+pub const CALLBACK: &str = "/acs/callbacks/7f0c";
 
-fn validation() -> String {
+pub fn validation() -> String {
     json!([{
         "id": "1", "topic": "t", "subject": "", "eventTime": "2026-05-04T10:00:00Z",
         "eventType": "Microsoft.EventGrid.SubscriptionValidationEvent",

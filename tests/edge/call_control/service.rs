@@ -8,6 +8,7 @@ use tonegate::sim::call_automation::manner::{Begins, Delivery, First, Manner, Ou
 use tonegate::sim::call_automation::record::Event;
 
 use super::sdk::Service;
+use crate::acs_sdk::sdk_reads_events;
 use crate::harness::{PATIENCE, within};
 
 /// Types of the events that came so far, without what all begin with.
@@ -19,6 +20,19 @@ fn kinds(service: &Service) -> Vec<String> {
             .to_owned()
     };
     service.events().iter().map(kind).collect()
+}
+
+/// The same as Microsoft's parser reads them, which reads all else of them, too.
+async fn read(events: &[Value]) -> Vec<String> {
+    let lines: Vec<String> = events.iter().map(Value::to_string).collect();
+    let read = sdk_reads_events(&lines).await;
+    for (event, read) in events.iter().zip(&read) {
+        for (name, value) in event["data"].as_object().unwrap() {
+            assert_eq!(read[name], *value, "{name} of {event}");
+        }
+    }
+    let kind = |event: &Value| event["kind"].as_str().unwrap().to_owned();
+    read.iter().map(kind).collect()
 }
 
 /// The SDK answers a call.
@@ -93,6 +107,7 @@ async fn a05_an_answer_may_fail_afterwards() {
     let line = answered(&service).await;
     seen(&service, "AnswerFailed").await;
     assert_eq!(kinds(&service), ["AnswerFailed"]);
+    assert_eq!(read(&service.events()).await, ["AnswerFailed"]);
     let data = &service.events()[0]["data"];
     assert_eq!(data["resultInformation"]["code"], 500);
     assert_eq!(line.phase(), Phase::Gone);
@@ -113,6 +128,7 @@ async fn a05_a_call_that_nobody_takes_up_fails_when_it_is_hung_up() {
     sdk.does(json!(["hang_up", made["id"]])).await;
     seen(&service, "CreateCallFailed").await;
     assert_eq!(kinds(&service), ["CreateCallFailed"]);
+    assert_eq!(read(&service.events()).await, ["CreateCallFailed"]);
 }
 
 #[tokio::test]
@@ -128,5 +144,8 @@ async fn a05_a_refused_media_stream_is_told_and_the_call_goes_on() {
     let failed = letters[2].json()[0]["data"].clone();
     let details = &failed["mediaStreamingUpdate"]["mediaStreamingStatusDetails"];
     assert_eq!(details, "authenticationFailure");
+    let events = letters[2].json();
+    let kinds = read(events.as_array().unwrap()).await;
+    assert_eq!(kinds, ["MediaStreamingFailed"]);
     assert_eq!(line.phase(), Phase::Connected);
 }

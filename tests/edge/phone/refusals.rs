@@ -195,6 +195,7 @@ async fn is_there(phone: &Phone, code: &str) {
         correlation: None,
         route: &Label::new("phone").unwrap(),
         signed: Some(&Facts::default()),
+        binding: None,
         makes: true,
         needs: Needs::Dialled,
     };
@@ -211,7 +212,7 @@ async fn is_there(phone: &Phone, code: &str) {
         per_route: None,
         shared_ani: false,
     };
-    assert_eq!(store.try_code(&attempt).await, Ok(Tried::Opened));
+    assert_eq!(store.try_code(&attempt).await, Ok(Tried::Opened(None)));
 }
 
 #[tokio::test]

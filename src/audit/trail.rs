@@ -1,0 +1,190 @@
+//! The file that records are appended to, and the ones before it: `path`, `path.1`, and so on.
+//!
+//! It is opened for appending only, for its owner only, and locked: two writers would break the chain.
+//! What a crash has left behind the last whole record stays where it is; a line feed closes it off.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use super::Unusable;
+use super::line::{self, Place};
+use crate::config::AuditFile;
+
+/// How far from its end a file is searched for the last whole record: a batch that a crash cut, many
+/// times over.
+pub(super) const TAIL: u64 = 1 << 20;
+/// What every record begins with.
+const START: &[u8] = b"{\"seq\":";
+
+pub(super) struct Trail {
+    file: File,
+    path: PathBuf,
+    size: u64,
+    most: u64,
+    keep: u32,
+}
+
+/// What a file held when it was opened.
+#[derive(Default)]
+pub(super) struct Found {
+    /// Number and digest of the last record.
+    pub(super) last: Option<(u64, [u8; 32])>,
+    pub(super) torn: Option<Torn>,
+}
+
+/// Bytes behind the last record that are none.
+pub(super) struct Torn {
+    pub(super) bytes: u64,
+    pub(super) digest: [u8; 32],
+}
+
+/// Whether [`Trail::open`] would succeed.
+pub(super) fn check(settings: &AuditFile) -> Result<(), Unusable> {
+    match File::open(&settings.path) {
+        Ok(mut file) => look(&mut file).map(drop),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            match folder(&settings.path).is_dir() {
+                true => Ok(()),
+                false => Err(Unusable::NoFile),
+            }
+        }
+        Err(error) => Err(Unusable::File(error)),
+    }
+}
+
+impl Trail {
+    pub(super) fn open(settings: &AuditFile) -> Result<(Trail, Found), Unusable> {
+        let path = settings.path.clone();
+        let mut file = append(&path).map_err(Unusable::File)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(Unusable::Taken),
+            Err(TryLockError::Error(error)) => return Err(Unusable::File(error)),
+        }
+        let (mut found, whole) = look(&mut file)?;
+        if !whole {
+            file.write_all(b"\n").map_err(Unusable::File)?;
+        }
+        let size = file.metadata().map_err(Unusable::File)?.len();
+        if size == 0
+            && let Ok(mut before) = File::open(suffixed(&path, "1"))
+        {
+            // The edge ended between the two.
+            (found, _) = look(&mut before)?;
+        }
+        let trail = Trail {
+            file,
+            path,
+            size,
+            most: settings.size,
+            keep: settings.keep,
+        };
+        Ok((trail, found))
+    }
+
+    /// Begins another file if so many bytes would make this one too long; true if it did.
+    pub(super) fn make_room(&mut self, bytes: u64) -> io::Result<bool> {
+        if self.size == 0 || self.size + bytes <= self.most {
+            return Ok(false);
+        }
+        self.file.sync_all()?;
+        // It has its lock before it has its name. One that is there was left by a crash, and is empty.
+        let name = suffixed(&self.path, "next");
+        let next = append(&name)?;
+        next.try_lock()?;
+        // Where the last step has failed before, the others are done.
+        if self.path.try_exists()? {
+            let numbered = |number: u32| suffixed(&self.path, &number.to_string());
+            for number in (1..self.keep).rev() {
+                rename(&numbered(number), &numbered(number + 1))?;
+            }
+            rename(&self.path, &numbered(1))?;
+        }
+        fs::rename(&name, &self.path)?;
+        self.file = next;
+        self.size = 0;
+        File::open(folder(&self.path))?.sync_all()?;
+        Ok(true)
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.size += written as u64;
+        Ok(written)
+    }
+
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+}
+
+fn append(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true).mode(0o600);
+    options.open(path)
+}
+
+fn suffixed(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".{suffix}"));
+    PathBuf::from(name)
+}
+
+/// Moves a file if it is there.
+fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::rename(from, to) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        Some(_) | None => Path::new("."),
+    }
+}
+
+/// The end of a file, and whether its last line is whole.
+fn look(file: &mut File) -> Result<(Found, bool), Unusable> {
+    let about = file.metadata().map_err(Unusable::File)?;
+    if !about.is_file() {
+        return Err(Unusable::NoFile);
+    }
+    let from = about.len().saturating_sub(TAIL);
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(from))
+        .and_then(|_| file.read_to_end(&mut bytes))
+        .map_err(Unusable::File)?;
+    let cut = match from {
+        0 => 0,
+        _ => memchr::memchr(b'\n', &bytes).map_or(bytes.len(), |at| at + 1),
+    };
+    find(&bytes[cut..], from == 0).ok_or(Unusable::Foreign)
+}
+
+/// `None`: there is no record among these bytes, or at their `beginning` of a file.
+fn find(bytes: &[u8], beginning: bool) -> Option<(Found, bool)> {
+    let whole = bytes.last().is_none_or(|&last| last == b'\n');
+    let (mut last, mut end, mut at) = (None, 0, 0);
+    for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+        at += line.len();
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        if let Some(place) = Place::of(line) {
+            last = Some((place.seq, line::digest(line)));
+            end = at;
+        }
+    }
+    let rest = &bytes[end..];
+    let ours = bytes.len().min(START.len());
+    if last.is_none() && !(beginning && bytes[..ours] == START[..ours]) {
+        return None;
+    }
+    let torn = (!rest.is_empty()).then(|| Torn {
+        bytes: rest.len() as u64,
+        digest: line::digest(rest.strip_suffix(b"\n").unwrap_or(rest)),
+    });
+    Some((Found { last, torn }, whole))
+}

@@ -1,7 +1,0 @@
--- What is known of a call. KEYS: 1 call
-local told = redis.call('HMGET', KEYS[1], 'ani', 'sip', 'connection', 'correlation', 'sip_key')
-local all = { redis.call('EXISTS', KEYS[1]) == 1 and 'known' or 'unknown' }
-for i = 1, 5 do
-  all[i + 1] = told[i] or ''
-end
-return all
