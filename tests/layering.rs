@@ -213,7 +213,7 @@ const CONTAINMENT: &[Rule] = &[
     },
     Rule {
         word: "std::thread",
-        allowed: &["app.rs", "audit/", "log.rs", "config/resolve/mod.rs"],
+        allowed: &["app/mod.rs", "audit/", "log.rs", "config/resolve/mod.rs"],
     },
 ];
 

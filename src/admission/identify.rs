@@ -13,6 +13,7 @@ use super::media_url::Signed;
 use super::{Admission, Denied, Request, Subject};
 use crate::config::{ApiKey, Certificate, Enter, Route, Way};
 use crate::error::Reason;
+use crate::ids::EntraId;
 use crate::label::Label;
 use crate::secret::Digest;
 
@@ -162,6 +163,16 @@ impl Entered<'_> {
             (None, None, None, Some(listed)) => Subject::Certificate(listed.name.clone()),
             (None, None, None, None) => Subject::Anyone,
         }
+    }
+
+    /// The person of Entra who asks, if it is one: the tenant, and who it is there.
+    pub(super) fn person(&self) -> Option<(EntraId, EntraId)> {
+        let (tenant, name) = match (&self.token, &self.principal) {
+            (Some(token), _) if token.is_persons => (token.tenant.as_deref()?, &token.subject),
+            (None, Some(principal)) => (principal.tenant.as_str(), &principal.name),
+            (Some(_), _) | (None, None) => return None,
+        };
+        EntraId::new(tenant).zip(EntraId::new(name))
     }
 
     pub(super) fn identity(&self) -> Option<Digest> {

@@ -30,6 +30,7 @@ mod call;
 mod certificate;
 mod credential;
 mod easyauth;
+mod grant;
 mod identify;
 mod jwks;
 mod jwt;
@@ -54,6 +55,7 @@ use http::{StatusCode, request};
 pub use self::call::Calling;
 pub use self::certificate::Certificate;
 pub use self::credential::subprotocol;
+pub use self::grant::Grant;
 pub use self::jwks::Keys;
 pub use self::network::{Address, Peer};
 pub use self::once::Once;
@@ -68,16 +70,15 @@ use self::certificate::Certificates;
 use self::credential::Shown;
 use self::identify::Entered;
 use self::jwt::{Tokens, Verified};
-use self::limit::{Limits, Taken};
+use self::limit::Limits;
 use self::media_url::Signer;
 use self::query::Query;
-use crate::config::{CallApi, KnownBy, Live, Model, Route, RouteKind, Spend};
+use crate::config::{CallApi, KnownBy, Live, Route, RouteKind, Spend};
 use crate::error::Reason;
-use crate::ids::{EntraId, SessionId};
 use crate::label::Label;
 use crate::metrics;
 use crate::secret::Secret;
-use crate::upstream::{Ask, Caller, Unusable, Want};
+use crate::upstream::Unusable;
 
 /// A refusal. The detail is one fixed sentence for the problem document and the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,108 +109,6 @@ impl Denied {
             challenge: Some("error=\"invalid_token\""),
             ..Denied::new(Reason::Unauthenticated, detail)
         }
-    }
-}
-
-/// Leave to open one session. Only [`Admission::decide`] makes one.
-///
-/// It holds the slots that the session takes; dropping it gives them back.
-#[derive(Debug)]
-pub struct Grant {
-    subject: Subject,
-    ask: Ask,
-    /// The token to show upstream, where it is meant for it.
-    token: Option<Secret>,
-    call: Option<Calling>,
-    /// What the token of the Bot Connector proves.
-    vouched: Option<Arc<bot::Vouched>>,
-    once: Option<Once>,
-    /// Models that messages of the client may name; `None`: messages are not looked at.
-    locked: Option<Arc<[Model]>>,
-    expires: Option<SystemTime>,
-    /// Parameters of the query that go no further.
-    dropped_parameters: u64,
-    _slots: Taken,
-}
-
-impl Grant {
-    pub fn subject(&self) -> &Subject {
-        &self.subject
-    }
-
-    pub fn ask(&self) -> &Ask {
-        &self.ask
-    }
-
-    /// What the session wants of an upstream.
-    pub fn want<'a>(&'a self, route: &'a Label, session: SessionId) -> Want<'a> {
-        let (way, tenant, subject) = match &self.subject {
-            Subject::Key(name) => ("key", None, Some(name.as_str())),
-            Subject::Token {
-                issuer,
-                tenant,
-                name,
-            } => (issuer.as_str(), tenant.as_deref(), Some(name.as_str())),
-            Subject::Certificate(name) => ("certificate", None, Some(name.as_str())),
-            Subject::EasyAuth { tenant, name } => {
-                ("easyauth", Some(tenant.as_str()), Some(name.as_str()))
-            }
-            Subject::Call { issuer, call } => (issuer.as_str(), None, Some(call.as_str())),
-            Subject::Anyone => ("anyone", None, None),
-        };
-        Want {
-            ask: &self.ask,
-            token: self.token.as_ref(),
-            caller: Caller {
-                route,
-                session,
-                way,
-                tenant,
-                subject,
-            },
-            through: None,
-        }
-    }
-
-    /// The tenant and the id in Entra of whom the credential names, if Entra knows them.
-    pub fn person(&self) -> Option<(EntraId, EntraId)> {
-        let (tenant, name) = match &self.subject {
-            Subject::Token {
-                tenant: Some(tenant),
-                name,
-                ..
-            }
-            | Subject::EasyAuth { tenant, name } => (tenant, name),
-            Subject::Token { tenant: None, .. }
-            | Subject::Key(_)
-            | Subject::Certificate(_)
-            | Subject::Call { .. }
-            | Subject::Anyone => return None,
-        };
-        EntraId::new(tenant).zip(EntraId::new(name))
-    }
-
-    /// The call that is to be streamed, on routes of calls; there it is always one.
-    pub fn call(&self) -> Option<&Calling> {
-        self.call.as_ref()
-    }
-
-    /// What is to be spent, where the token is good for one request.
-    pub fn once(&self) -> Option<Once> {
-        self.once
-    }
-
-    pub fn locked(&self) -> Option<Arc<[Model]>> {
-        self.locked.clone()
-    }
-
-    /// When what was shown ends, and the session with it.
-    pub fn expires(&self) -> Option<SystemTime> {
-        self.expires
-    }
-
-    pub fn dropped_parameters(&self) -> u64 {
-        self.dropped_parameters
     }
 }
 
@@ -397,6 +296,7 @@ impl Admission {
         let token = entered.token.as_ref().filter(meant);
         Ok(Grant {
             subject: entered.subject(),
+            person: entered.person(),
             ask,
             token: token.and(shown.bearer),
             call,

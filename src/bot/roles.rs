@@ -115,6 +115,11 @@ impl Roles {
         }
     }
 
+    /// Whether the store alone knows them.
+    pub fn are_in_the_store(&self) -> bool {
+        matches!(self.by, By::Store)
+    }
+
     /// Whether ids are those of Entra.
     pub fn is_by_entra(&self) -> bool {
         matches!(self.by, By::Graph(_))

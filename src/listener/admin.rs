@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::http::Doors;
+use super::doors::Doors;
 
 /// Connections at a time; a scraper and some people need few.
 const CONNECTIONS: usize = 64;

@@ -9,6 +9,7 @@ use http_body_util::Full;
 use hyper::body::{Frame, SizeHint};
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::pulse::Pulse;
 use crate::admission::Grant;
 use crate::upstream::app::{Answer, Cut};
 
@@ -21,8 +22,19 @@ pub(super) enum Body {
 /// An application's answer, with what it holds until it has ended.
 pub(super) struct Streamed {
     pub(super) answer: Answer,
+    pub(super) pulse: Pulse,
     pub(super) _grant: Grant,
     pub(super) _permit: OwnedSemaphorePermit,
+}
+
+impl Body {
+    /// Whether its client still takes it, where that may last.
+    pub(super) fn pulse(&self) -> Option<Pulse> {
+        match self {
+            Body::Whole(_) => None,
+            Body::Streamed(streamed) => Some(streamed.pulse.clone()),
+        }
+    }
 }
 
 impl From<Full<Bytes>> for Body {
@@ -43,7 +55,10 @@ impl hyper::body::Body for Body {
             Body::Whole(whole) => Pin::new(whole)
                 .poll_frame(cx)
                 .map_err(|never: Infallible| match never {}),
-            Body::Streamed(streamed) => Pin::new(&mut streamed.answer).poll_frame(cx),
+            Body::Streamed(streamed) => {
+                streamed.pulse.beat();
+                Pin::new(&mut streamed.answer).poll_frame(cx)
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::http::{Doors, Open};
+use super::doors::{Doors, Open};
 use super::refusal::Refusal;
 use crate::admission::{Calling, Grant};
 use crate::config::{Flow, KnownBy, Phone};

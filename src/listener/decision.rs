@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use http::header::UPGRADE;
 use http::{Request, StatusCode};
 
-use super::http::{Doors, Open};
+use super::doors::{Doors, Open};
 use super::refusal::Refusal;
 use crate::admission::{self, Denied, Grant, Peer, Told};
 use crate::audit::{self, Entry, Event, Known, Place, Verdict};
@@ -86,15 +86,12 @@ impl Decision {
         }
     }
 
-    /// Whoever was admitted speaks for somebody.
+    /// Whoever was admitted speaks for somebody of this tenant.
     pub(super) fn speaks_for(&self, tenant: &EntraId, user: Option<&EntraId>) {
-        let mut undecided = self.lock();
-        let known = undecided.as_mut().map(|undecided| &mut undecided.known);
-        if let Some(known) = known
-            && let Some(who) = known.who.take()
-        {
+        if let Some(undecided) = self.lock().as_mut() {
+            let who = undecided.known.who.take();
             let user = user.map_or("", EntraId::as_str);
-            known.who = Some(who.of_tenant(tenant.as_str(), user));
+            undecided.known.who = who.map(|who| who.of_tenant(tenant.as_str(), user));
         }
     }
 

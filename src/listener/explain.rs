@@ -14,10 +14,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::time::Instant as Deadline;
 
+use super::doors::{Doors, Open};
 use super::gateway;
 use super::head::{self, Held, Read, Unread};
 use super::hop;
-use super::http::{Doors, Open};
 use super::probe;
 use super::refusal::Refusal;
 use super::upgrade::shake;

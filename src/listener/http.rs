@@ -5,7 +5,7 @@
 //! every byte that was read beyond the request.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
@@ -15,127 +15,34 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
-use tokio::time::{Instant as Deadline, timeout};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 use super::body::Body;
-use super::decision::Decision;
-use super::gateway::{self, inward::Inward};
+use super::doors::{Asked, Begun, Doors, Open};
+use super::gateway;
 use super::head::{self, Held, Unread};
 use super::hop;
-use super::paths::Paths;
 use super::probe;
+use super::pulse::Pulse;
 use super::refusal::{Refusal, frames, problem, raw};
 use super::stranger::Stranger;
 use super::upgrade::{shake, upgrade};
-use super::web::{self, Web, cors};
-use crate::admission::{Admission, Certificate, Peer};
-use crate::audit::Audit;
-use crate::bot::Bot;
-use crate::bot::roles::Roles;
-use crate::config::{self, Hops, KnownBy, Limits, Refuse, RouteKind};
+use super::web::{self, cors};
+use crate::admission::Peer;
+use crate::config::{Refuse, RouteKind};
 use crate::error::Reason;
 use crate::label::Label;
-use crate::log::Throttle;
-use crate::metrics;
 use crate::relay::Leg;
-use crate::session::{self, Registry, Session};
-use crate::store::Store;
-use crate::telephony::Telephony;
-use crate::upstream::Upstream;
-use crate::upstream::assertion::Assertions;
-use crate::upstream::call_automation::CallAutomation;
-use crate::upstream::webhook::Webhooks;
+use crate::session::{self, Session};
 
 /// After a refusal the rest of what the client sends is read and dropped for a moment, because a
 /// socket that is closed with bytes unread resets the connection and the answer may be lost.
 const LINGER: Duration = Duration::from_millis(500);
 const LINGER_BYTES: usize = 256 * 1024;
-
-/// What every connection needs to decide. Shared by all threads.
-pub struct Doors {
-    pub routes: Vec<Open>,
-    pub paths: Paths,
-    pub admission: Admission,
-    pub hops: Option<Hops>,
-    pub limits: Limits,
-    pub sessions: Arc<Semaphore>,
-    pub registry: Registry,
-    pub store: Arc<Store>,
-    pub telephony: Arc<Telephony>,
-    /// Places for those who tell the store later that a token was not spent.
-    pub returning: Arc<Semaphore>,
-    /// What makes a call one that is known.
-    pub known_by: KnownBy,
-    /// How long a call's verdict holds after its media socket has dropped.
-    pub resume: Duration,
-    /// What controls calls, if the edge does.
-    pub acs: Option<Arc<CallAutomation>>,
-    pub bot: Arc<Bot>,
-    /// Knows whom people may see; `None`: applications do.
-    pub roles: Option<Roles>,
-    /// Signs what private applications are told.
-    pub assertions: Option<Assertions>,
-    pub webhooks: Arc<Webhooks>,
-    pub audit: Audit,
-    pub metrics: metrics::Shared,
-    /// Cancelled when no new session is to begin.
-    pub stop: CancellationToken,
-}
-
-impl Doors {
-    /// Why no new session should be sent here, if that is so, in a word.
-    pub fn not_ready(&self) -> Option<&'static str> {
-        if self.stop.is_cancelled() {
-            return Some("draining");
-        }
-        if !self.audit.takes() {
-            return Some("audit");
-        }
-        // Where no route asks the store, nobody misses it.
-        let asks = |open: &Open| open.route.kind.phone().is_some() || open.route.kind.is_answered();
-        let missed = !self.store.is_up() && self.routes.iter().any(asks);
-        missed.then_some("store")
-    }
-}
-
-/// A route with what serves it.
-pub struct Open {
-    pub route: config::Route,
-    pub upstreams: Vec<Arc<Upstream>>,
-    /// Who answers, where no session begins.
-    pub web: Option<Web>,
-    /// What becomes of requests that go on to a private application.
-    pub inward: Option<Inward>,
-    pub metrics: metrics::Route,
-    /// For warnings that no upstream could serve.
-    pub dial_warnings: Arc<Throttle>,
-}
-
-/// The connection that a request came on.
-#[derive(Clone, Copy)]
-pub struct Asked<'a> {
-    /// What the audit will have of it.
-    pub(super) decision: &'a Decision,
-    /// The client; until the head is read, where a hop speaks HTTP, that hop.
-    pub peer: Peer,
-    /// The socket's peer is a hop that speaks HTTP: its headers say who the client is.
-    pub by_hop: bool,
-    /// What the socket's peer has proved in the TLS handshake.
-    pub certificate: Option<&'a Certificate>,
-    pub accepted: Instant,
-    /// The head must be whole by then.
-    pub deadline: Deadline,
-}
-
-/// A session that may begin: its `101` has been sent.
-pub struct Begun {
-    pub session: Session,
-    pub client: Leg<TcpStream>,
-    /// `None`: a phone call whose gate is to be opened first.
-    pub upstream: Option<Leg<TcpStream>>,
-}
+/// At the end an application that was asked has so long to answer, and a client to take it: what was
+/// done is not told as undone. Less than the edge waits for its threads.
+const APP_LINGER: Duration = Duration::from_secs(4);
 
 /// Serves the one request of a connection; if it is an admitted upgrade, the connection is taken
 /// apart by `leg` for the session that begins.
@@ -152,11 +59,16 @@ where
     let (io, read) = tokio::select! {
         read = head::read(io, asked.deadline) => read,
         // Whoever has not asked by then is not waited for.
-        () = stopped(doors) => return None,
+        () = stopped(doors, LINGER) => return None,
     };
+    let mut grace = LINGER;
     let io = match read {
         Ok(read) => {
             let body = web::body(doors, &read);
+            let open = doors.paths.find(read.path()).map(|at| &doors.routes[at]);
+            if open.is_some_and(|open| open.inward.is_some()) {
+                grace = APP_LINGER;
+            }
             Held::new(io, read).with_body(body)
         }
         Err(unread) => {
@@ -165,8 +77,11 @@ where
         }
     };
     let course: Arc<Mutex<Course>> = Arc::default();
+    let (streams, streaming) = oneshot::channel();
+    let streams = Mutex::new(Some(streams));
     let service = service_fn(|request| {
         let (doors, course, stranger) = (doors.clone(), course.clone(), stranger.clone());
+        let streams = lock(&streams).take();
         Box::pin(async move {
             let name = route(&doors, &request).map(|open| open.route.name.clone());
             let hops = doors.hops.as_ref();
@@ -174,6 +89,10 @@ where
             *lock(&course) = Course::Asked(name, peer.unwrap_or(asked.peer));
             let (mut response, become_of) = answer(&doors, asked, peer, &stranger, request).await;
             *lock(&course) = become_of;
+            if let (Some(streams), Some(pulse)) = (streams, response.body().pulse()) {
+                // Whoever waits for it is the connection that this is polled by.
+                let _ = streams.send(pulse);
+            }
             // One request per connection. hyper's own switch for it would also write `close` into
             // the Connection header of a 101, which strict clients refuse.
             if response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -190,8 +109,12 @@ where
         .serve_connection(TokioIo::new(io), service);
     let served = tokio::select! {
         served = std::future::poll_fn(|cx| connection.poll_without_shutdown(cx)) => served,
+        () = untaken(streaming) => {
+            doors.metrics.limit_hit("idle");
+            return None;
+        }
         // A request that is whole is answered; a client that does not take it is not waited for.
-        () = stopped(doors) => {
+        () = stopped(doors, grace) => {
             asked.decision.lost(Reason::Draining, "the edge stopped before its answer was taken");
             return None;
         }
@@ -243,9 +166,18 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// Resolves a moment after the edge was told to stop.
-async fn stopped(doors: &Doors) {
+async fn stopped(doors: &Doors, grace: Duration) {
     doors.stop.cancelled().await;
-    tokio::time::sleep(LINGER).await;
+    tokio::time::sleep(grace).await;
+}
+
+/// Resolves when an application's answer is not taken any more.
+async fn untaken(streaming: oneshot::Receiver<Pulse>) {
+    match streaming.await {
+        Ok(pulse) => pulse.stops().await,
+        // Other answers are short.
+        Err(_) => std::future::pending().await,
+    }
 }
 
 /// There is nothing to parse: the answer, if any, is written here.
@@ -436,8 +368,22 @@ async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut io: S) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admission::Admission;
+    use crate::audit::Audit;
+    use crate::bot::Bot;
+    use crate::config::{self, KnownBy, Limits};
+    use crate::listener::decision::Decision;
+    use crate::listener::paths::Paths;
     use crate::metrics::Metrics;
+    use crate::session::Registry;
+    use crate::store::Store;
+    use crate::telephony::Telephony;
+    use crate::upstream::webhook::Webhooks;
+    use std::time::Instant;
     use tokio::io::duplex;
+    use tokio::sync::Semaphore;
+    use tokio::time::Instant as Deadline;
+    use tokio_util::sync::CancellationToken;
 
     #[tokio::test]
     async fn a_refusal_that_cannot_be_written_is_counted_once() {

@@ -6,6 +6,7 @@ pub mod admin;
 mod body;
 pub mod calls;
 mod decision;
+pub mod doors;
 pub mod explain;
 pub mod gateway;
 pub mod head;
@@ -14,6 +15,7 @@ pub mod http;
 pub mod paths;
 mod probe;
 mod proxy;
+mod pulse;
 mod refusal;
 mod stranger;
 pub mod tls;
@@ -32,7 +34,7 @@ use tokio::time::{Instant as Deadline, timeout_at};
 use tokio_util::task::TaskTracker;
 
 use self::decision::Decision;
-use self::http::{Begun, Doors};
+use self::doors::{Begun, Doors};
 use self::stranger::Stranger;
 use crate::admission::{Address, Slots};
 use crate::config::Speak;
@@ -175,7 +177,7 @@ async fn connection(
         }
     }
     let decision = Decision::default();
-    let asked = http::Asked {
+    let asked = doors::Asked {
         decision: &decision,
         peer: peer.into(),
         by_hop: hop == Some(Speak::Http),
@@ -193,7 +195,7 @@ async fn connection(
     match accepted {
         Ok(Ok((stream, certificate))) => {
             let certificate = certificate.as_ref();
-            let asked = http::Asked {
+            let asked = doors::Asked {
                 certificate,
                 ..asked
             };

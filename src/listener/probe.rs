@@ -13,7 +13,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use serde_json::json;
 
-use super::http::Doors;
+use super::doors::Doors;
 
 /// The answer, if the request is for one of these.
 pub(super) fn answer<B>(doors: &Doors, request: &Request<B>) -> Option<Response<Full<Bytes>>> {

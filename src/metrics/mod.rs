@@ -4,6 +4,7 @@
 //! `tonegate_<noun>_<unit>_<total?>`; labels are closed words or names from the settings, never
 //! anything that a peer sent. [`FAMILIES`] is the whole list, and the README prints the same one.
 
+mod count;
 mod family;
 
 use std::sync::Arc;
@@ -185,73 +186,6 @@ impl Metrics {
         });
     }
 
-    /// Counts the end of a gate: `authorised`, `rejected`, `expired`, `left`.
-    pub fn gate_ended(&self, route: &Label, result: &'static str, after: Duration) {
-        let tags = vec![tag("route", route), word("result", result)];
-        metrics::with_local_recorder(&self.recorder, || {
-            metrics::counter!(GATES, tags).increment(1);
-            metrics::histogram!(GATE_SECONDS, vec![tag("route", route)]).record(after);
-        });
-    }
-
-    /// Counts digits that a gate was given by a feed.
-    pub fn gate_digits(&self, route: &Label, feed: &'static str, count: u64) {
-        let tags = vec![tag("route", route), word("feed", feed)];
-        self.add(GATE_DIGITS, tags, count);
-    }
-
-    /// Counts messages of a phone call that went no further.
-    pub fn call_drops(&self, route: &Label, kind: &'static str, count: u64) {
-        let tags = vec![tag("route", route), word("kind", kind)];
-        self.add(CALL_DROPS, tags, count);
-    }
-
-    /// Counts an event that Event Grid or Call Automation posted.
-    pub fn event(&self, route: &Label, event: &'static str) {
-        self.add(EVENTS, vec![tag("route", route), word("event", event)], 1);
-    }
-
-    /// Counts an event of which nothing came, and why.
-    pub fn event_dropped(&self, route: &Label, why: &'static str) {
-        self.add(EVENT_DROPS, vec![tag("route", route), word("why", why)], 1);
-    }
-
-    /// Counts a call whose media ACS could not stream, with ACS' own word for why.
-    pub fn media_failed(&self, route: &Label, detail: &'static str) {
-        let tags = vec![tag("route", route), word("detail", detail)];
-        self.add(MEDIA_FAILURES, tags, 1);
-    }
-
-    /// Counts a call that was to be made: `ok`, `untold` (nobody took the answer, and it was taken
-    /// back), or the reason why it was not.
-    pub fn call_made(&self, route: &Label, result: &'static str) {
-        let tags = vec![tag("route", route), word("result", result)];
-        self.add(CALLS_MADE, tags, 1);
-    }
-
-    /// Counts a webhook that was delivered, given up, or had no room.
-    pub fn webhook(&self, route: &Label, result: &'static str) {
-        self.add(
-            WEBHOOKS,
-            vec![tag("route", route), word("result", result)],
-            1,
-        );
-    }
-
-    /// Counts an audit record that was written; `decision` is `allow`, `deny` or `none`.
-    pub fn audited(&self, event: &'static str, decision: &'static str) {
-        let tags = vec![word("event", event), word("decision", decision)];
-        self.add(AUDIT_RECORDS, tags, 1);
-    }
-
-    /// Handles for an audit, which show from its start on that nothing has failed yet.
-    pub fn audit(&self) -> Audit {
-        metrics::with_local_recorder(&self.recorder, || Audit {
-            refused: metrics::counter!(AUDIT_REFUSED),
-            errors: metrics::counter!(AUDIT_ERRORS),
-        })
-    }
-
     fn add(&self, name: &'static str, tags: Vec<Tag>, count: u64) {
         if count > 0 {
             metrics::with_local_recorder(&self.recorder, || {
@@ -288,48 +222,6 @@ impl Metrics {
             let tags = vec![word("operation", operation)];
             metrics::histogram!(CALL_CONTROL_SECONDS, tags).record(duration);
         });
-    }
-
-    /// Counts what an application answered, and how long it took to the head of that.
-    pub fn app_answered(&self, route: &Label, status: u16, duration: Duration) {
-        let class = match status {
-            200..=299 => "2xx",
-            300..=399 => "3xx",
-            400..=499 => "4xx",
-            _ => "5xx",
-        };
-        metrics::with_local_recorder(&self.recorder, || {
-            let tags = vec![tag("route", route), word("status", class)];
-            metrics::counter!(APP_ANSWERS, tags).increment(1);
-            metrics::histogram!(APP_SECONDS, vec![tag("route", route)]).record(duration);
-        });
-    }
-
-    /// Counts a list of reports that was asked of Graph; `result` is `ok`, or why it is not known.
-    pub fn graph_asked(&self, result: &'static str, duration: Duration) {
-        metrics::with_local_recorder(&self.recorder, || {
-            metrics::counter!(GRAPH_LOOKUPS, vec![word("result", result)]).increment(1);
-            metrics::histogram!(GRAPH_SECONDS).record(duration);
-        });
-    }
-
-    /// Counts a message of the bot's with all its attempts; `result` is `ok`, or why it was not sent.
-    pub fn bot_sent(&self, operation: &'static str, result: &'static str, duration: Duration) {
-        let tags = vec![word("operation", operation), word("result", result)];
-        metrics::with_local_recorder(&self.recorder, || {
-            metrics::counter!(BOT_MESSAGES, tags).increment(1);
-            let tags = vec![word("operation", operation)];
-            metrics::histogram!(BOT_SECONDS, tags).record(duration);
-        });
-    }
-
-    /// Counts what was to be kept of somebody who spoke to the bot; `result` is `ok`, `lost` or `full`.
-    pub fn bot_noted(&self, note: &'static str, result: &'static str) {
-        self.add(
-            BOT_NOTES,
-            vec![word("note", note), word("result", result)],
-            1,
-        );
     }
 
     /// Counts that a limit was hit; `limit` is its name in the settings.
@@ -492,12 +384,12 @@ mod tests {
         metrics.call_controlled("hang_up", "ok", Duration::from_millis(1));
         metrics.graph_asked("ok", Duration::from_millis(1));
         metrics.bot_sent("reply", "throttled", Duration::from_millis(1));
-        metrics.bot_noted("reference", "ok");
-        metrics.app_answered(&route, 200, Duration::from_millis(1));
         metrics.audited("request", "deny");
         let audit = metrics.audit();
         audit.refused.increment(1);
         audit.errors.increment(1);
+        metrics.bot_noted("reference", "ok");
+        metrics.app_answered(&route, 200, Duration::from_millis(1));
         metrics.upkeep();
         let page = metrics.render();
         for family in &FAMILIES {

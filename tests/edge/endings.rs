@@ -420,6 +420,28 @@ async fn calls() -> HashSet<Reason> {
     calls.told
 }
 
+/// A store that was never there: no call may begin.
+async fn storeless() -> HashSet<Reason> {
+    let calls = Calls::with(Line {
+        store: "url = \"redis://127.0.0.1:1\"".to_owned(),
+        ..Line::default()
+    })
+    .await;
+    let dial = calls.phone.dial(&signed("c1"));
+    let (reason, word) = (Reason::StoreUnavailable, "store_unavailable");
+    assert_eq!(calls.phone.refused(&dial).await, (503, word.to_owned()));
+    assert_eq!((reason.row().status, reason.word()), (Some(503), word));
+    let series = format!("tonegate_requests_total{{route=\"phone\",result=\"{word}\"}} 1");
+    calls.child.metrics_say(&series).await;
+    let line = |line: &Value| {
+        line["message"] == "request refused" && line["reason"] == word && line["status"] == 503
+    };
+    let told = |child: &Child| child.logged(line) == 1;
+    calls.child.until("a refusal in the log", told).await;
+    calls.child.metrics_say("tonegate_connections 0").await;
+    HashSet::from([reason])
+}
+
 /// People whom a bot may not write to.
 async fn notices() -> HashSet<Reason> {
     let mut bot = notify::usual().await;
@@ -454,28 +476,6 @@ async fn notices() -> HashSet<Reason> {
     told
 }
 
-/// A store that was never there: no call may begin.
-async fn storeless() -> HashSet<Reason> {
-    let calls = Calls::with(Line {
-        store: "url = \"redis://127.0.0.1:1\"".to_owned(),
-        ..Line::default()
-    })
-    .await;
-    let dial = calls.phone.dial(&signed("c1"));
-    let (reason, word) = (Reason::StoreUnavailable, "store_unavailable");
-    assert_eq!(calls.phone.refused(&dial).await, (503, word.to_owned()));
-    assert_eq!((reason.row().status, reason.word()), (Some(503), word));
-    let series = format!("tonegate_requests_total{{route=\"phone\",result=\"{word}\"}} 1");
-    calls.child.metrics_say(&series).await;
-    let line = |line: &Value| {
-        line["message"] == "request refused" && line["reason"] == word && line["status"] == 503
-    };
-    let told = |child: &Child| child.logged(line) == 1;
-    calls.child.until("a refusal in the log", told).await;
-    calls.child.metrics_say("tonegate_connections 0").await;
-    HashSet::from([reason])
-}
-
 #[tokio::test]
 async fn every_reason_is_told_by_one_word_everywhere_and_gives_back_what_it_took() {
     let mut told = refusals().await;
@@ -486,8 +486,8 @@ async fn every_reason_is_told_by_one_word_everywhere_and_gives_back_what_it_took
     told.extend(leased().await);
     told.extend(draining().await);
     told.extend(calls().await);
-    told.extend(notices().await);
     told.extend(storeless().await);
+    told.extend(notices().await);
     // What only a fault of the edge's own can bring about is tested beside `Session`.
     told.insert(Reason::Internal);
     for reason in Reason::ALL {

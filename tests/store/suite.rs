@@ -67,13 +67,13 @@ on_every_engine!(
     a06_keys_of_callbacks_reach_the_session_that_has_the_call,
     a06_a_call_has_so_many_keys_and_one_that_nobody_knows_has_none,
     a06_a_call_that_is_over_opens_for_nobody,
-    c22_a_note_is_found_by_every_edge_until_it_is_dropped,
-    c22_a_note_ends_and_each_writing_renews_it,
-    c22_a_note_has_its_bound,
     a26_a_made_call_is_unknown_until_its_connection_is_and_then_that_ones,
     a26_a_made_call_comes_by_its_own_url_and_is_made_of_none,
     a26_the_session_key_of_another_made_call_opens_nothing,
     a26_a_made_call_is_told_as_it_goes_and_may_be_forgotten,
+    c22_a_note_is_found_by_every_edge_until_it_is_dropped,
+    c22_a_note_ends_and_each_writing_renews_it,
+    c22_a_note_has_its_bound,
 );
 
 async fn a18_an_unknown_call_is_refused_until_it_is_known(under: Under) {

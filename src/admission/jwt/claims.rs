@@ -42,6 +42,8 @@ pub(super) struct Claims {
     scp: Option<Value>,
     scope: Option<Value>,
     roles: Option<Value>,
+    /// Whether an application speaks for itself; not all tokens say it.
+    idtyp: Option<Value>,
     /// The Bot Connector: where the activity comes from and its answer goes. Tokens write the first
     /// one, the documentation the second.
     serviceurl: Option<Value>,
@@ -100,6 +102,13 @@ impl Claims {
             IssuerKind::Oidc { .. } => sub,
             IssuerKind::Acs { .. } | IssuerKind::Bot { .. } => &self.iss,
         }
+    }
+
+    /// Whether it names a person of Entra, and no application that speaks for itself: those have what
+    /// they may in `roles` only.
+    pub(super) fn is_persons(&self, kind: &IssuerKind) -> bool {
+        let app = self.idtyp.as_ref().is_some_and(|word| word == "app");
+        matches!(kind, IssuerKind::Entra { .. }) && self.scp.is_some() && !app
     }
 
     /// Which service sends it, as far as the token says; both spellings must say the same.

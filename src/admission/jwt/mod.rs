@@ -37,6 +37,8 @@ pub(super) struct Verified {
     /// The issuer's tenant and subject; together they name one identity.
     pub(super) tenant: Option<String>,
     pub(super) subject: String,
+    /// Whether that is a person, whom Entra knows.
+    pub(super) is_persons: bool,
     /// When it ends, the leeway included.
     pub(super) expires: SystemTime,
     /// It is for Voice Live, too, and may be passed on.
@@ -201,6 +203,7 @@ impl Issuer {
             issuer: settings.name.clone(),
             tenant: tenant.map(str::to_owned),
             subject: claims.subject(&settings.kind).to_owned(),
+            is_persons: claims.is_persons(&settings.kind),
             expires: UNIX_EPOCH + Duration::from_secs(claims.expires()) + settings.leeway,
             for_voice_live: claims.is_for(&VOICE_LIVE_AUDIENCES)
                 && matches!(

@@ -220,14 +220,14 @@ fn route(route: &Route, out: &mut String) -> std::fmt::Result {
     if let RouteKind::EventGrid(events) = &route.kind {
         phone::events(events, out)?;
     }
-    if let Some(bot) = route.kind.bot() {
-        bot::route(bot, out)?;
-    }
     if let RouteKind::CallApi(calls) = &route.kind {
         phone::made(calls, out)?;
     }
     if let RouteKind::SessionApi(api) = &route.kind {
         phone::sessions(api, out)?;
+    }
+    if let Some(bot) = route.kind.bot() {
+        bot::route(bot, out)?;
     }
     let none = || "none".to_owned();
     let origins = match route.origins.as_slice() {

@@ -5,13 +5,14 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header, request};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
+use super::Ready;
 use super::told::Whom;
 use crate::admission::{self, Now};
 use crate::bot::{Heard, Refused};
 use crate::config::{BotRoute, Limits, Route};
 use crate::error::Reason;
 use crate::listener::body::Body;
-use crate::listener::http::{Asked, Doors, Open};
+use crate::listener::doors::{Asked, Doors, Open};
 use crate::listener::refusal::Refusal;
 use crate::listener::stranger::Stranger;
 use crate::listener::upgrade::{count_behind_hop, permit};
@@ -64,20 +65,25 @@ pub(in crate::listener) async fn answer(
     let (head, body) = request.into_parts();
     judge(&open.route, doors.limits, &head)?;
     count_behind_hop(doors, asked, stranger)?;
-    tokio::select! {
+    let ready = tokio::select! {
         biased;
         () = doors.stop.cancelled() => Err(Refusal::new(Reason::Draining, "try another instance")),
-        answered = take(doors, (open, bot), asked, stranger, (&head, body)) => answered,
+        ready = take(doors, (open, bot), asked, stranger, (&head, body)) => ready,
+    }?;
+    match ready {
+        Some(ready) => super::ask(doors, open, ready, asked).await,
+        None => Ok(Response::new(Body::from(Full::<Bytes>::default()))),
     }
 }
 
+/// `None`: nobody is to hear it, and that is all that the connector is told.
 async fn take(
     doors: &Doors,
     (open, bot): (&Open, &BotRoute),
     asked: Asked<'_>,
     stranger: &Stranger,
     (head, body): (&request::Parts, Incoming),
-) -> Result<Response<Body>, Refusal> {
+) -> Result<Option<Ready>, Refusal> {
     let wanted = admission::Request {
         route: &open.route,
         head,
@@ -116,9 +122,10 @@ async fn take(
                 activity = outsider.kind().word(),
                 "somebody of another tenant was turned away"
             );
-            return Ok(Response::new(Body::from(Full::<Bytes>::default())));
+            return Ok(None);
         }
     };
+    asked.decision.speaks_for(caller.tenant(), caller.user());
     let mut whom = Whom::of_activity(&grant, &caller);
     // What happens by itself is nobody's doing, and shows nobody anything.
     if bot.scope && caller.user().is_some() {
@@ -138,5 +145,9 @@ async fn take(
         headers: passed.headers,
         body: passed.body,
     };
-    super::ask(doors, open, (grant, permit), asked, asking).await
+    Ok(Some(Ready {
+        grant,
+        permit,
+        asking,
+    }))
 }

@@ -12,7 +12,7 @@ use crate::bot::rewrite::{Names, Request, Rewrite};
 use crate::config::rewrite as config;
 use crate::config::{BotRoute, Http, Place, Route, RouteKind};
 use crate::error::Reason;
-use crate::listener::http::Asked;
+use crate::listener::doors::Asked;
 use crate::listener::refusal::Refusal;
 
 impl From<Denied> for Refusal {

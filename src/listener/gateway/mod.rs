@@ -24,7 +24,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use self::inward::{Inward, Passed};
 use self::told::Whom;
 use super::body::{Body, Streamed};
-use super::http::{Asked, Doors, Open};
+use super::doors::{Asked, Doors, Open};
+use super::pulse::Pulse;
 use super::refusal::Refusal;
 use super::stranger::Stranger;
 use super::upgrade::{count_behind_hop, permit};
@@ -101,11 +102,20 @@ pub(super) async fn answer(
     let (head, body) = request.into_parts();
     judge(&open.route, http, doors.limits, &head)?;
     count_behind_hop(doors, asked, stranger)?;
-    tokio::select! {
+    // What the application has heard is not answered as if it had not.
+    let ready = tokio::select! {
         biased;
         () = doors.stop.cancelled() => Err(Refusal::new(Reason::Draining, "try another instance")),
-        answered = pass_on(doors, (open, http), asked, stranger, (&head, body)) => answered,
-    }
+        ready = pass_on(doors, (open, http), asked, stranger, (&head, body)) => ready,
+    }?;
+    ask(doors, open, ready, asked).await
+}
+
+/// What an application is to be asked, and for whom.
+struct Ready {
+    grant: Grant,
+    permit: OwnedSemaphorePermit,
+    asking: Asking,
 }
 
 async fn pass_on(
@@ -114,7 +124,7 @@ async fn pass_on(
     asked: Asked<'_>,
     stranger: &Stranger,
     (head, body): (&request::Parts, Incoming),
-) -> Result<Response<Body>, Refusal> {
+) -> Result<Ready, Refusal> {
     let wanted = admission::Request {
         route: &open.route,
         head,
@@ -143,7 +153,11 @@ async fn pass_on(
         headers: passed.headers,
         body: passed.body,
     };
-    ask(doors, open, (grant, permit), asked, asking).await
+    Ok(Ready {
+        grant,
+        permit,
+        asking,
+    })
 }
 
 fn inward(open: &Open) -> Result<&Inward, Refusal> {
@@ -155,10 +169,14 @@ fn inward(open: &Open) -> Result<&Inward, Refusal> {
 async fn ask(
     doors: &Doors,
     open: &Open,
-    (grant, permit): (Grant, OwnedSemaphorePermit),
+    ready: Ready,
     asked: Asked<'_>,
-    asking: Asking,
 ) -> Result<Response<Body>, Refusal> {
+    let Ready {
+        grant,
+        permit,
+        asking,
+    } = ready;
     let (begun, request) = (Instant::now(), SessionId::random());
     let limits = open.route.limits.over(doors.limits);
     let want = grant.want(&open.route.name, request);
@@ -186,6 +204,7 @@ async fn ask(
     Ok(response.map(|answer| {
         Body::Streamed(Box::new(Streamed {
             answer,
+            pulse: Pulse::new(pace.idle),
             _grant: grant,
             _permit: permit,
         }))

@@ -10,7 +10,7 @@ use crate::admission::{self, Now};
 use crate::bot::Unsent;
 use crate::error::Reason;
 use crate::listener::body::Body;
-use crate::listener::http::{Asked, Doors, Open};
+use crate::listener::doors::{Asked, Doors, Open};
 use crate::listener::refusal::Refusal;
 use crate::listener::stranger::Stranger;
 use crate::listener::upgrade::count_behind_hop;

@@ -12,7 +12,7 @@ use crate::bot::roles::{Roles, Standing};
 use crate::config::Route;
 use crate::error::Reason;
 use crate::ids::EntraId;
-use crate::listener::http::Doors;
+use crate::listener::doors::Doors;
 use crate::listener::refusal::Refusal;
 use crate::upstream::assertion::Claims;
 
@@ -37,8 +37,8 @@ impl<'a> Whom<'a> {
         let person = grant.person();
         Whom {
             subject: grant.subject().to_string(),
-            tenant: person.as_ref().map(|(tenant, _)| tenant.clone()),
-            user: person.map(|(_, user)| user),
+            tenant: person.map(|(tenant, _)| tenant.clone()),
+            user: person.map(|(_, user)| user.clone()),
             conversation: None,
             channel: None,
             standing: None,

@@ -18,8 +18,8 @@ use tokio::time::timeout;
 
 pub(super) use self::judge::judge;
 
+use super::doors::{Asked, Doors, Open};
 use super::head::Read;
-use super::http::{Asked, Doors, Open};
 use super::refusal::Refusal;
 use super::stranger::Stranger;
 use super::upgrade::count_behind_hop;

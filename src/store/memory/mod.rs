@@ -3,6 +3,7 @@
 //! Nothing runs in the background. What has ended is not there any more to whoever asks, and is
 //! cleared away when room is wanted.
 
+mod counted;
 mod events;
 mod hand_over;
 mod made;
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use self::counted::Counted;
 use self::hand_over::Record;
 use self::table::Table;
 use super::made::{CallEnded, Made};
@@ -20,7 +22,6 @@ use super::{
     Attempt, Enter, Entered, Facts, GivenBack, Keys, Needs, Policy, SessionKey, Still, Tried,
     Unavailable, until,
 };
-use crate::config::Rate;
 use crate::ids::{CallId, ContactId, ForeignId, SessionId};
 use crate::label::Label;
 use crate::secret::Digest;
@@ -371,42 +372,6 @@ fn agree(facts: &mut Facts, enter: &Enter<'_>) -> bool {
     let same = ids(enter.connection, &mut facts.connection);
     ids(enter.correlation, &mut facts.correlation);
     same
-}
-
-/// Failures of one kind.
-struct Counted {
-    name: String,
-    rate: Rate,
-}
-
-impl Counted {
-    fn of(attempt: &Attempt<'_>, keys: &Keys) -> Vec<Counted> {
-        let of_caller = attempt.per_ani.map(|rate| Counted {
-            name: keys.fails(attempt.counted_ani(), attempt.key),
-            rate,
-        });
-        let of_route = attempt.per_route.map(|(route, rate)| Counted {
-            name: keys.fails_of_route(route),
-            rate,
-        });
-        of_caller.into_iter().chain(of_route).collect()
-    }
-
-    fn is_over(&self, state: &State) -> bool {
-        let failed = state.fails.get(&self.name).map_or(0, Vec::len);
-        failed >= usize::try_from(self.rate.count).unwrap_or(usize::MAX)
-    }
-
-    /// The window begins with the first failure.
-    fn add(self, state: &mut State, failed: Try) -> Result<(), Unavailable> {
-        match state.fails.get_mut(&self.name) {
-            Some(fails) => {
-                fails.push(failed);
-                Ok(())
-            }
-            None => state.fails.put(self.name, vec![failed], self.rate.per),
-        }
-    }
 }
 
 impl State {

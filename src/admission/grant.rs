@@ -1,0 +1,105 @@
+//! What an admission comes to.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::bot::Vouched;
+use super::call::Calling;
+use super::limit::Taken;
+use super::once::Once;
+use super::subject::Subject;
+use crate::config::Model;
+use crate::ids::{EntraId, SessionId};
+use crate::label::Label;
+use crate::secret::Secret;
+use crate::upstream::{Ask, Caller, Want};
+
+/// Leave to open one session. Only [`Admission::decide`](super::Admission::decide) makes one.
+///
+/// It holds the slots that the session takes; dropping it gives them back.
+#[derive(Debug)]
+pub struct Grant {
+    pub(super) subject: Subject,
+    pub(super) person: Option<(EntraId, EntraId)>,
+    pub(super) ask: Ask,
+    /// The token to show upstream, where it is meant for it.
+    pub(super) token: Option<Secret>,
+    pub(super) call: Option<Calling>,
+    /// What the token of the Bot Connector proves.
+    pub(super) vouched: Option<Arc<Vouched>>,
+    pub(super) once: Option<Once>,
+    /// Models that messages of the client may name; `None`: messages are not looked at.
+    pub(super) locked: Option<Arc<[Model]>>,
+    pub(super) expires: Option<SystemTime>,
+    /// Parameters of the query that go no further.
+    pub(super) dropped_parameters: u64,
+    pub(super) _slots: Taken,
+}
+
+impl Grant {
+    pub fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    pub fn ask(&self) -> &Ask {
+        &self.ask
+    }
+
+    /// What the session wants of an upstream.
+    pub fn want<'a>(&'a self, route: &'a Label, session: SessionId) -> Want<'a> {
+        let (way, tenant, subject) = match &self.subject {
+            Subject::Key(name) => ("key", None, Some(name.as_str())),
+            Subject::Token {
+                issuer,
+                tenant,
+                name,
+            } => (issuer.as_str(), tenant.as_deref(), Some(name.as_str())),
+            Subject::Certificate(name) => ("certificate", None, Some(name.as_str())),
+            Subject::EasyAuth { tenant, name } => {
+                ("easyauth", Some(tenant.as_str()), Some(name.as_str()))
+            }
+            Subject::Call { issuer, call } => (issuer.as_str(), None, Some(call.as_str())),
+            Subject::Anyone => ("anyone", None, None),
+        };
+        Want {
+            ask: &self.ask,
+            token: self.token.as_ref(),
+            caller: Caller {
+                route,
+                session,
+                way,
+                tenant,
+                subject,
+            },
+            through: None,
+        }
+    }
+
+    /// The tenant and the id in Entra of the person whom the credential names, if it names one.
+    pub fn person(&self) -> Option<&(EntraId, EntraId)> {
+        self.person.as_ref()
+    }
+
+    /// The call that is to be streamed, on routes of calls; there it is always one.
+    pub fn call(&self) -> Option<&Calling> {
+        self.call.as_ref()
+    }
+
+    /// What is to be spent, where the token is good for one request.
+    pub fn once(&self) -> Option<Once> {
+        self.once
+    }
+
+    pub fn locked(&self) -> Option<Arc<[Model]>> {
+        self.locked.clone()
+    }
+
+    /// When what was shown ends, and the session with it.
+    pub fn expires(&self) -> Option<SystemTime> {
+        self.expires
+    }
+
+    pub fn dropped_parameters(&self) -> u64 {
+        self.dropped_parameters
+    }
+}

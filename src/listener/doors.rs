@@ -1,0 +1,115 @@
+//! What all connections share, and what one of them is.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
+use tokio::time::Instant as Deadline;
+use tokio_util::sync::CancellationToken;
+
+use super::decision::Decision;
+use super::gateway::inward::Inward;
+use super::paths::Paths;
+use super::web::Web;
+use crate::admission::{Admission, Certificate, Peer};
+use crate::audit::Audit;
+use crate::bot::Bot;
+use crate::bot::roles::Roles;
+use crate::config::{self, Hops, KnownBy, Limits};
+use crate::log::Throttle;
+use crate::metrics;
+use crate::relay::Leg;
+use crate::session::{Registry, Session};
+use crate::store::Store;
+use crate::telephony::Telephony;
+use crate::upstream::Upstream;
+use crate::upstream::assertion::Assertions;
+use crate::upstream::call_automation::CallAutomation;
+use crate::upstream::webhook::Webhooks;
+
+/// What every connection needs to decide. Shared by all threads.
+pub struct Doors {
+    pub routes: Vec<Open>,
+    pub paths: Paths,
+    pub admission: Admission,
+    pub hops: Option<Hops>,
+    pub limits: Limits,
+    pub sessions: Arc<Semaphore>,
+    pub registry: Registry,
+    pub store: Arc<Store>,
+    pub telephony: Arc<Telephony>,
+    /// Places for those who tell the store later that a token was not spent.
+    pub returning: Arc<Semaphore>,
+    /// What makes a call one that is known.
+    pub known_by: KnownBy,
+    /// How long a call's verdict holds after its media socket has dropped.
+    pub resume: Duration,
+    /// What controls calls, if the edge does.
+    pub acs: Option<Arc<CallAutomation>>,
+    pub bot: Arc<Bot>,
+    /// Knows whom people may see; `None`: applications do.
+    pub roles: Option<Roles>,
+    /// Signs what private applications are told.
+    pub assertions: Option<Assertions>,
+    pub webhooks: Arc<Webhooks>,
+    pub audit: Audit,
+    pub metrics: metrics::Shared,
+    /// Cancelled when no new session is to begin.
+    pub stop: CancellationToken,
+}
+
+impl Doors {
+    /// Why no new session should be sent here, if that is so, in a word.
+    pub fn not_ready(&self) -> Option<&'static str> {
+        if self.stop.is_cancelled() {
+            return Some("draining");
+        }
+        if !self.audit.takes() {
+            return Some("audit");
+        }
+        // Where no route asks the store, nobody misses it.
+        let asks = |open: &Open| open.route.kind.phone().is_some() || open.route.kind.is_answered();
+        let asked = self.routes.iter().any(asks)
+            || self.roles.as_ref().is_some_and(Roles::are_in_the_store);
+        let missed = !self.store.is_up() && asked;
+        missed.then_some("store")
+    }
+}
+
+/// A route with what serves it.
+pub struct Open {
+    pub route: config::Route,
+    pub upstreams: Vec<Arc<Upstream>>,
+    /// Who answers, where no session begins.
+    pub web: Option<Web>,
+    /// What becomes of requests that go on to a private application.
+    pub inward: Option<Inward>,
+    pub metrics: metrics::Route,
+    /// For warnings that no upstream could serve.
+    pub dial_warnings: Arc<Throttle>,
+}
+
+/// The connection that a request came on.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// What the audit will have of it.
+    pub(super) decision: &'a Decision,
+    /// The client; until the head is read, where a hop speaks HTTP, that hop.
+    pub peer: Peer,
+    /// The socket's peer is a hop that speaks HTTP: its headers say who the client is.
+    pub by_hop: bool,
+    /// What the socket's peer has proved in the TLS handshake.
+    pub certificate: Option<&'a Certificate>,
+    pub accepted: Instant,
+    /// The head must be whole by then.
+    pub deadline: Deadline,
+}
+
+/// A session that may begin: its `101` has been sent.
+pub struct Begun {
+    pub session: Session,
+    pub client: Leg<TcpStream>,
+    /// `None`: a phone call whose gate is to be opened first.
+    pub upstream: Option<Leg<TcpStream>>,
+}
