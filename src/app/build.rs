@@ -12,13 +12,13 @@ use crate::admission::Admission;
 use crate::audit::Audit;
 use crate::bot::Bot;
 use crate::bot::roles::Roles;
-use crate::config::{KnownBy, Settings};
+use crate::config::{KnownBy, Live, Settings};
 use crate::listener::calls::RETURNING_MAX;
 use crate::listener::doors::{Doors, Open};
 use crate::listener::gateway::inward::Inward;
 use crate::listener::paths::Paths;
 use crate::listener::web::Web;
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::session::Registry;
 use crate::store::Store;
 use crate::telephony::Telephony;
@@ -29,6 +29,15 @@ use crate::upstream::connector::Connector;
 use crate::upstream::graph::Graph;
 use crate::upstream::webhook::Webhooks;
 
+/// The bot, and its own word in conversations if it has one here.
+fn bot(live: &Live, store: &Arc<Store>, metrics: &metrics::Shared) -> Result<Bot, Failed> {
+    let Some(settings) = &live.bot else {
+        return Ok(Bot::new(None, (store, Duration::ZERO), metrics));
+    };
+    let connector = Arc::new(Connector::new(settings.clone(), metrics.clone())?);
+    Ok(Bot::new(Some(connector), (store, settings.keep), metrics))
+}
+
 pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
     let metrics = Arc::new(Metrics::new());
     let live = &settings.live;
@@ -37,14 +46,9 @@ pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
         let built = Upstream::new(upstream.clone(), metrics.clone())?;
         upstreams.insert(upstream.name.clone(), Arc::new(built));
     }
-    let acs = match &live.acs {
-        Some(acs) => Some(Arc::new(CallAutomation::new(acs.clone(), metrics.clone())?)),
-        None => None,
-    };
-    let connector = match &live.bot {
-        Some(bot) => Some(Arc::new(Connector::new(bot.clone(), metrics.clone())?)),
-        None => None,
-    };
+    let acs = live.acs.clone();
+    let acs = acs.map(|acs| CallAutomation::new(acs, metrics.clone()));
+    let acs = acs.transpose()?.map(Arc::new);
     let assertions = live.assertion.clone().map(Assertions::new).transpose()?;
     let graph = match &live.graph {
         Some(graph) => Some(Arc::new(Graph::new(graph.clone(), metrics.clone())?)),
@@ -76,8 +80,6 @@ pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
     let store = Arc::new(Store::new(&settings.boot.store, metrics.clone())?);
     let registry = Registry::default();
     let telephony = Telephony::new(live, acs.as_ref(), &store, &registry, &metrics);
-    let keep = live.bot.as_ref().map_or(Duration::ZERO, |bot| bot.keep);
-    let bot = Bot::new(connector, (&store, keep), &metrics);
     let roles = Roles::new(live.roles.as_ref(), graph.as_ref(), &store)?;
     Ok(Doors {
         routes,
@@ -87,6 +89,7 @@ pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
         limits: live.limits,
         sessions: Arc::new(Semaphore::new(live.limits.sessions)),
         registry,
+        bot: Arc::new(bot(live, &store, &metrics)?),
         store,
         telephony: Arc::new(telephony),
         returning: Arc::new(Semaphore::new(RETURNING_MAX)),
@@ -99,7 +102,6 @@ pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
             .as_ref()
             .map_or(Duration::ZERO, |calls| calls.resume),
         acs,
-        bot: Arc::new(bot),
         roles,
         assertions,
         webhooks: Arc::new(Webhooks::new(live, &metrics)?),

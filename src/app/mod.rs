@@ -116,26 +116,13 @@ impl Edge {
             })?;
         }
         let stop = doors.stop.clone();
-        let (store, stopping) = (doors.store.clone(), stop.clone());
-        let (registry, telephony) = (doors.registry.clone(), doors.telephony.clone());
-        let bot = doors.bot.clone();
-        let webhooks = doors.webhooks.clone();
+        let of_store = doors.clone();
         edge.spawn("store".to_owned(), move || async move {
-            let all_gone = async {
-                stopping.cancelled().await;
-                // Sessions that are ending still have something to say to it, and so has whoever
-                // answers a call.
-                registry.empty().await;
-                telephony.settled().await;
-                // So do people who spoke to the bot.
-                bot.settled().await;
-                let _ = tokio::time::timeout(LAST_WORDS, webhooks.settled()).await;
-            };
             tokio::select! {
-                () = store.run() => {}
-                () = webhooks.run() => {}
-                () = bot.run() => {}
-                () = all_gone => {}
+                () = of_store.store.run() => {}
+                () = of_store.webhooks.run() => {}
+                () = of_store.bot.run() => {}
+                () = all_said(&of_store) => {}
             }
         })?;
         edge.spawn("admin".to_owned(), move || async move {
@@ -304,6 +291,17 @@ fn alone<T>(doors: &Doors, work: impl Future<Output = T>) -> Result<T, Failed> {
     });
     runtime.shutdown_background();
     Ok(done)
+}
+
+/// Resolves after a stop, when nobody has anything to say to the store any more.
+async fn all_said(doors: &Doors) {
+    doors.stop.cancelled().await;
+    // Sessions that are ending still have, and so has whoever answers a call or has heard somebody
+    // speak to the bot.
+    doors.registry.empty().await;
+    doors.telephony.settled().await;
+    doors.bot.settled().await;
+    let _ = tokio::time::timeout(LAST_WORDS, doors.webhooks.settled()).await;
 }
 
 async fn upkeep(doors: &Doors) {

@@ -17,7 +17,7 @@ impl Wish {
     /// space and mentions around it, which channels put before what is said to a bot among others.
     pub(super) fn of(route: &BotRoute, text: &str) -> Option<Wish> {
         let said = without_mentions(text).trim().to_lowercase();
-        let is = |words: &[String]| words.iter().any(|word| *word == said);
+        let is = |words: &[String]| words.contains(&said);
         if is(&route.quiet) {
             return Some(Wish::Quiet);
         }

@@ -48,7 +48,6 @@ pub enum Refused {
 pub async fn explain(doors: &Doors, head: &[u8], peer: IpAddr) -> Explained {
     let mut findings = Vec::new();
     let outcome = judge(doors, head, peer, &mut findings).await;
-    let outcome = outcome.map(|(_, upstreams)| upstreams);
     Explained { findings, outcome }
 }
 
@@ -57,7 +56,7 @@ async fn judge(
     head: &[u8],
     peer: IpAddr,
     findings: &mut Vec<Finding>,
-) -> Result<(Option<Grant>, Vec<String>), Refused> {
+) -> Result<Vec<String>, Refused> {
     let mut note = |check, passed, text: String| {
         findings.push(Finding {
             check,
@@ -76,7 +75,7 @@ async fn judge(
     let path = request.uri().path();
     if probe::answer(doors, &request).is_some() {
         note("route", true, "a probe of the edge, for anybody".to_owned());
-        return Ok((None, Vec::new()));
+        return Ok(Vec::new());
     }
     let (client, by_hop) = match client(doors, peer, request.headers()) {
         Ok((client, by_hop, text)) => {
@@ -98,21 +97,8 @@ async fn judge(
     let through = kind.http().is_some_and(|http| http.web_socket);
     if kind.has_bodies() && !(through && gateway::is_upgrade(request.headers())) {
         let (parts, ()) = request.into_parts();
-        let (judged, what) = of_request(doors, open, &parts);
-        if let Err(refusal) = judged {
-            note("request", false, refusal.detail.to_owned());
-            return Err(Refused::Status(refusal.status.as_u16()));
-        }
-        note("request", true, format!("well formed, and {what}"));
-        if parts.method == Method::OPTIONS {
-            let left = leave(doors, open, (&parts, client, by_hop), findings)?;
-            return Ok((None, left));
-        }
-        let (grant, upstreams) = decide(doors, open, (&parts, client, by_hop), findings).await?;
-        if let Some(bot) = kind.bot() {
-            activity(doors, (&grant, bot), body(head, &parts.headers), findings)?;
-        }
-        return Ok((Some(grant), upstreams));
+        let came = (&parts, client, by_hop);
+        return plain(doors, open, (came, head), findings).await;
     }
     let upgrade = shake(&open.route, &request);
     match upgrade {
@@ -128,8 +114,40 @@ async fn judge(
         }
     }
     let (parts, ()) = request.into_parts();
-    let decided = decide(doors, open, (&parts, client, by_hop), findings).await?;
-    Ok((Some(decided.0), decided.1))
+    let (_, upstreams) = decide(doors, open, (&parts, client, by_hop), findings).await?;
+    Ok(upstreams)
+}
+
+/// A request that is no upgrade; `whole` is all of it, a body too if there is one.
+async fn plain(
+    doors: &Doors,
+    open: &Open,
+    (came, whole): (Came<'_>, &[u8]),
+    findings: &mut Vec<Finding>,
+) -> Result<Vec<String>, Refused> {
+    let (head, kind) = (came.0, &open.route.kind);
+    let mut note = |passed, text: String| {
+        findings.push(Finding {
+            check: "request",
+            passed,
+            text,
+        });
+    };
+    let (judged, what) = of_request(doors, open, head);
+    if let Err(refusal) = judged {
+        note(false, refusal.detail.to_owned());
+        return Err(Refused::Status(refusal.status.as_u16()));
+    }
+    note(true, format!("well formed, and {what}"));
+    if head.method == Method::OPTIONS && kind.is_answered() {
+        leave(doors, open, came, findings)?;
+        return Ok(Vec::new());
+    }
+    let (grant, upstreams) = decide(doors, open, came, findings).await?;
+    if let Some(bot) = kind.bot() {
+        activity(doors, (&grant, bot), body(whole, &head.headers), findings)?;
+    }
+    Ok(upstreams)
 }
 
 /// Whether the head is one that the route takes, and what becomes of such requests.
@@ -227,7 +245,7 @@ fn leave(
     open: &Open,
     came: Came<'_>,
     findings: &mut Vec<Finding>,
-) -> Result<Vec<String>, Refused> {
+) -> Result<(), Refused> {
     let headers = &came.0.headers;
     let given = || match &open.route.kind {
         RouteKind::EventGrid(events) => {
@@ -258,7 +276,7 @@ fn leave(
         },
     });
     match allowed {
-        Ok(_) => Ok(Vec::new()),
+        Ok(_) => Ok(()),
         Err(refusal) => Err(Refused::Status(refusal.status.as_u16())),
     }
 }

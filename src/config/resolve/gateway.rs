@@ -164,60 +164,33 @@ pub(super) fn notify(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
 pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
     let written = at.written;
     let (http, bot) = (route.kind.http(), route.kind.bot());
-    for (key, is_written, fits, kinds) in [
+    let of_http: &[(&str, bool)] = &[
+        ("methods", written.methods.is_some()),
+        ("web_socket", written.web_socket.is_some()),
+        ("identity", !written.identity.is_empty()),
+        ("about", written.about.is_some()),
+    ];
+    let of_bot: &[(&str, bool)] = &[
+        ("refusal", written.refusal.is_some()),
+        ("quiet", written.quiet.is_some()),
+        ("speak", written.speak.is_some()),
+    ];
+    let of_both: &[(&str, bool)] = &[
+        ("pii", written.pii.is_some()),
+        ("pass_headers", !written.pass_headers.is_empty()),
+        ("scope", written.scope.is_some()),
+        ("assert", written.assert.is_some()),
+    ];
+    for (keys, fits, kinds) in [
+        (of_http, http.is_some(), "\"http\""),
+        (of_bot, bot.is_some(), "\"bot\""),
         (
-            "methods",
-            written.methods.is_some(),
-            http.is_some(),
-            "\"http\"",
-        ),
-        (
-            "web_socket",
-            written.web_socket.is_some(),
-            http.is_some(),
-            "\"http\"",
-        ),
-        (
-            "refusal",
-            written.refusal.is_some(),
-            bot.is_some(),
-            "\"bot\"",
-        ),
-        ("quiet", written.quiet.is_some(), bot.is_some(), "\"bot\""),
-        ("speak", written.speak.is_some(), bot.is_some(), "\"bot\""),
-        (
-            "identity",
-            !written.identity.is_empty(),
-            http.is_some(),
-            "\"http\"",
-        ),
-        ("about", written.about.is_some(), http.is_some(), "\"http\""),
-        (
-            "pii",
-            written.pii.is_some(),
-            http.is_some() || bot.is_some(),
-            "\"http\" or \"bot\"",
-        ),
-        (
-            "pass_headers",
-            !written.pass_headers.is_empty(),
-            http.is_some() || bot.is_some(),
-            "\"http\" or \"bot\"",
-        ),
-        (
-            "scope",
-            written.scope.is_some(),
-            http.is_some() || bot.is_some(),
-            "\"http\" or \"bot\"",
-        ),
-        (
-            "assert",
-            written.assert.is_some(),
+            of_both,
             http.is_some() || bot.is_some(),
             "\"http\" or \"bot\"",
         ),
     ] {
-        if is_written && !fits {
+        for (key, _) in keys.iter().filter(|(_, is_written)| *is_written && !fits) {
             at.add(key, format!("has a use with kind = {kinds} only"));
         }
     }

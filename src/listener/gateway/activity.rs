@@ -99,10 +99,18 @@ async fn take(
     let body = whole(body, most, BODY_WAIT).await?;
     let caller = match doors.bot.hear(&grant, bot, &body)? {
         Heard::Ours(caller, kept) => {
+            asked.decision.speaks_for(caller.tenant(), caller.user());
             doors.bot.keep(kept).await?;
             caller
         }
         Heard::Outsiders(outsider) => {
+            asked
+                .decision
+                .speaks_for(outsider.tenant(), outsider.user());
+            asked.decision.refused(&Refusal {
+                status: StatusCode::OK,
+                ..Refusal::new(Reason::Forbidden, "the person is of another tenant")
+            });
             doors.bot.turn_away(&open.route.name, bot, &outsider);
             open.metrics.admitted.increment(1);
             doors

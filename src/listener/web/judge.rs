@@ -60,12 +60,11 @@ pub(in crate::listener) fn judge(
     };
     let said = said.and_then(|said| said.split(';').next()).map(str::trim);
     let types = match route.kind {
-        RouteKind::CallApi(_) | RouteKind::SessionApi(_) => &TYPES[..1],
+        RouteKind::CallApi(_) | RouteKind::SessionApi(_) | RouteKind::Notify => &TYPES[..1],
         RouteKind::EventGrid(_)
         | RouteKind::AcsCallback
         | RouteKind::Http(_)
         | RouteKind::Bot(_)
-        | RouteKind::Notify
         | RouteKind::VoiceLive
         | RouteKind::Relay
         | RouteKind::AcsMedia(_) => &TYPES[..],
