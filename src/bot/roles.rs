@@ -5,6 +5,7 @@
 //! is not known is guessed: without an answer nobody sees anybody.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,13 +40,22 @@ impl Role {
 }
 
 /// Who somebody is, and whom they may see.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
     pub role: Role,
     /// Who they are where ids are compared: to Entra, or to the customer.
     pub id: String,
     /// Themselves among them.
     pub sees: BTreeSet<String>,
+}
+
+/// It says who somebody is, and who reports to them.
+impl fmt::Debug for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Standing")
+            .field("role", &self.role)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Standing {
@@ -220,6 +230,7 @@ mod tests {
         ] {
             assert_eq!(manager.may_see(id), sees, "{id}");
         }
+        assert_eq!(format!("{manager:?}"), "Standing { role: Manager, .. }");
         // Whoever reports to themselves is nobody's manager.
         assert_eq!(
             Standing::of("me".to_owned(), names(&["me"])).role,
