@@ -18,7 +18,7 @@ use crate::ids::EntraId;
 use crate::store::{About, Note, Store};
 use crate::upstream::Unusable;
 use crate::upstream::directory::{Directory, Entry};
-use crate::upstream::graph::Graph;
+use crate::upstream::graph::{Failure, Graph, Kind};
 use crate::upstream::identity::Identity;
 
 /// What somebody is.
@@ -147,18 +147,12 @@ impl Roles {
             let entry = Entry::read(entry.as_bytes()).ok_or(UNREADABLE)?;
             return Ok(Standing::of_entry(entry));
         }
-        if let Some(kept) = self.kept(about(Note::Scope)).await? {
+        if let Some(kept) = self.kept(about(Note::Scope)).await {
             return Ok(kept);
         }
         let standing = match &self.by {
             By::Graph(graph) => {
-                let reports = graph
-                    .direct_reports(person)
-                    .await
-                    .map_err(|failure| Refused {
-                        reason: failure.reason(),
-                        detail: "who reports to whom cannot be asked of Graph",
-                    })?;
+                let reports = graph.direct_reports(person).await.map_err(of_graph)?;
                 Standing::of(person.to_string(), reports.iter().map(EntraId::to_string))
             }
             By::Directory(directory) => {
@@ -175,13 +169,18 @@ impl Roles {
         Ok(standing)
     }
 
-    /// What was found a short while ago. What cannot be read is found anew.
-    async fn kept(&self, about: About<'_>) -> Result<Option<Standing>, Refused> {
+    /// What was found a short while ago. What cannot be read, or not now, is found anew.
+    async fn kept(&self, about: About<'_>) -> Option<Standing> {
         if self.cache.is_zero() {
-            return Ok(None);
+            return None;
         }
-        let kept = self.store.note(about).await.map_err(|_| STORE)?;
-        Ok(kept.and_then(|text| serde_json::from_str(&text).ok()))
+        match self.store.note(about).await {
+            Ok(kept) => serde_json::from_str(&kept?).ok(),
+            Err(error) => {
+                tracing::debug!(%error, "whom somebody may see was asked for anew");
+                None
+            }
+        }
     }
 
     async fn keep(&self, about: About<'_>, standing: &Standing) {
@@ -193,6 +192,25 @@ impl Roles {
         if let Err(error) = self.store.put_note(about, &text, self.cache).await {
             tracing::debug!(%error, "whom somebody may see was not kept");
         }
+    }
+}
+
+/// Whom Graph does not know is nobody; of others it is not known.
+fn of_graph(failure: Failure) -> Refused {
+    match failure.kind {
+        Kind::NotFound => NOBODY,
+        Kind::Unreachable
+        | Kind::Timeout
+        | Kind::Unauthorized
+        | Kind::Forbidden
+        | Kind::Busy
+        | Kind::Failed
+        | Kind::Refused
+        | Kind::Malformed
+        | Kind::TooMany => Refused {
+            reason: failure.reason(),
+            detail: "who reports to whom cannot be asked of Graph",
+        },
     }
 }
 
