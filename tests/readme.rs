@@ -187,6 +187,26 @@ fn c01_the_settings_of_a_bot_are_read_as_they_are_meant() {
 }
 
 #[test]
+fn c14_the_settings_of_a_private_application_are_read_as_they_are_meant() {
+    let file = std::env::temp_dir().join(format!("tonegate-{}.toml", SessionId::random()));
+    let text = example("Private applications", "toml");
+    fs::write(&file, format!("[server]\nlisten = \"127.0.0.1:0\"\n{text}")).unwrap();
+    let settings = Settings::read(std::slice::from_ref(&file));
+    fs::remove_file(&file).unwrap();
+    let live = settings.unwrap().live;
+    // What the text says of defaults.
+    assert_eq!(live.roles.unwrap().cache.as_secs(), 120);
+    let http = live.routes[0].kind.http().unwrap();
+    assert_eq!(http.rewrite.fields.len(), 2);
+    let names = http.names.as_ref().unwrap();
+    assert_eq!((names.fields.len(), names.paths.len()), (1, 1));
+    assert!(http.scope && !names.required && !http.web_socket);
+    let kinds: Vec<_> = http.pii.as_ref().unwrap().kinds.iter().collect();
+    let kinds: Vec<_> = kinds.into_iter().map(|kind| kind.word()).collect();
+    assert_eq!(kinds, ["email", "phone", "card", "ip"]);
+}
+
+#[test]
 fn s36_the_log_line_of_a_call_is_of_this_program_and_tells_no_digit() {
     let line: Value = serde_json::from_str(&example("Phone calls", "json")).unwrap();
     let told = fs::read_to_string(root().join("src/session/told.rs")).unwrap();

@@ -72,7 +72,7 @@ pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
                 .filter_map(|name| upstreams.get(name).cloned())
                 .collect(),
             web: Web::of(route, live),
-            inward: Inward::new(&route.kind),
+            inward: Inward::new(&route.kind, settings.boot.identity.is_some()),
             route: route.clone(),
             dial_warnings: Arc::default(),
         });

@@ -5,6 +5,7 @@
 //! is not known is guessed: without an answer nobody sees anybody.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use crate::ids::EntraId;
 use crate::store::{About, Note, Store};
 use crate::upstream::Unusable;
 use crate::upstream::directory::{Directory, Entry};
-use crate::upstream::graph::Graph;
+use crate::upstream::graph::{Failure, Graph, Kind};
 use crate::upstream::identity::Identity;
 
 /// What somebody is.
@@ -39,13 +40,22 @@ impl Role {
 }
 
 /// Who somebody is, and whom they may see.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
     pub role: Role,
     /// Who they are where ids are compared: to Entra, or to the customer.
     pub id: String,
     /// Themselves among them.
     pub sees: BTreeSet<String>,
+}
+
+/// It says who somebody is, and who reports to them.
+impl fmt::Debug for Standing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Standing")
+            .field("role", &self.role)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Standing {
@@ -142,18 +152,12 @@ impl Roles {
             let entry = Entry::read(entry.as_bytes()).ok_or(UNREADABLE)?;
             return Ok(Standing::of_entry(entry));
         }
-        if let Some(kept) = self.kept(about(Note::Scope)).await? {
+        if let Some(kept) = self.kept(about(Note::Scope)).await {
             return Ok(kept);
         }
         let standing = match &self.by {
             By::Graph(graph) => {
-                let reports = graph
-                    .direct_reports(person)
-                    .await
-                    .map_err(|failure| Refused {
-                        reason: failure.reason(),
-                        detail: "who reports to whom cannot be asked of Graph",
-                    })?;
+                let reports = graph.direct_reports(person).await.map_err(of_graph)?;
                 Standing::of(person.to_string(), reports.iter().map(EntraId::to_string))
             }
             By::Directory(directory) => {
@@ -170,13 +174,18 @@ impl Roles {
         Ok(standing)
     }
 
-    /// What was found a short while ago. What cannot be read is found anew.
-    async fn kept(&self, about: About<'_>) -> Result<Option<Standing>, Refused> {
+    /// What was found a short while ago. What cannot be read, or not now, is found anew.
+    async fn kept(&self, about: About<'_>) -> Option<Standing> {
         if self.cache.is_zero() {
-            return Ok(None);
+            return None;
         }
-        let kept = self.store.note(about).await.map_err(|_| STORE)?;
-        Ok(kept.and_then(|text| serde_json::from_str(&text).ok()))
+        match self.store.note(about).await {
+            Ok(kept) => serde_json::from_str(&kept?).ok(),
+            Err(error) => {
+                tracing::debug!(%error, "whom somebody may see was asked for anew");
+                None
+            }
+        }
     }
 
     async fn keep(&self, about: About<'_>, standing: &Standing) {
@@ -188,6 +197,25 @@ impl Roles {
         if let Err(error) = self.store.put_note(about, &text, self.cache).await {
             tracing::debug!(%error, "whom somebody may see was not kept");
         }
+    }
+}
+
+/// Whom Graph does not know is nobody; of others it is not known.
+fn of_graph(failure: Failure) -> Refused {
+    match failure.kind {
+        Kind::NotFound => NOBODY,
+        Kind::Unreachable
+        | Kind::Timeout
+        | Kind::Unauthorized
+        | Kind::Forbidden
+        | Kind::Busy
+        | Kind::Failed
+        | Kind::Refused
+        | Kind::Malformed
+        | Kind::TooMany => Refused {
+            reason: failure.reason(),
+            detail: "who reports to whom cannot be asked of Graph",
+        },
     }
 }
 
@@ -225,6 +253,7 @@ mod tests {
         ] {
             assert_eq!(manager.may_see(id), sees, "{id}");
         }
+        assert_eq!(format!("{manager:?}"), "Standing { role: Manager, .. }");
         // Whoever reports to themselves is nobody's manager.
         assert_eq!(
             Standing::of("me".to_owned(), names(&["me"])).role,

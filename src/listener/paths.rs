@@ -76,8 +76,9 @@ fn fold(path: &str) -> String {
     let mut folded = String::with_capacity(path.len());
     for segment in path.split('/') {
         let mut name = segment.split(';').next().unwrap_or_default();
-        while let Some(shorter) = name.strip_suffix('.').or_else(|| name.strip_suffix("%20")) {
-            name = shorter;
+        // Those that walk are left, for whoever refuses them by name.
+        if !matches!(name, "." | "..") {
+            name = trim(name);
         }
         if !name.is_empty() {
             folded.push('/');
@@ -85,6 +86,17 @@ fn fold(path: &str) -> String {
         }
     }
     folded
+}
+
+/// Without dots and blanks at its end, as Windows has it.
+pub(super) fn trim(mut segment: &str) -> &str {
+    while let Some(shorter) = segment
+        .strip_suffix('.')
+        .or_else(|| segment.strip_suffix("%20"))
+    {
+        segment = shorter;
+    }
+    segment
 }
 
 #[cfg(test)]
@@ -153,6 +165,8 @@ mod tests {
             ("/api/SEED%20.;x/", None),
             ("/api/;x/seed", None),
             ("/api/%20/seed", None),
+            ("/api/.../seed", None),
+            ("/api/./seed", Some(0)),
             ("/api/admin;x/users", None),
             ("/api/admin./users", None),
             ("/api/Admin%20/users", None),

@@ -47,7 +47,7 @@ use crate::label::Label;
 use crate::secret::Secret;
 
 /// What is asserted of one request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Claims<'a> {
     /// The app that it is for.
     pub audience: &'a str,
@@ -65,6 +65,16 @@ pub struct Claims<'a> {
     pub channel: Option<&'a str>,
     /// All of it, as it goes to the app; `None` where there is none or it is not known beforehand.
     pub body: Option<&'a [u8]>,
+}
+
+/// Who it is, whom they may see and what they send is for the app alone.
+impl fmt::Debug for Claims<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claims")
+            .field("audience", &self.audience)
+            .field("route", &self.route)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why nothing is asserted.
@@ -508,6 +518,20 @@ mod tests {
             "bsh": "HNBNgJJHquC5ozJpmg91v3WrEewTA5vTkxom9Y_JqAU",
         });
         assert_eq!(said, expected);
+    }
+
+    #[test]
+    fn c16_what_is_asserted_of_whom_is_not_shown() {
+        let own = Said::new(3);
+        let claims = own.claims();
+        let shown = format!("{claims:?}");
+        assert_eq!(
+            shown,
+            format!(
+                "Claims {{ audience: {APP:?}, route: {:?}, .. }}",
+                claims.route
+            )
+        );
     }
 
     /// An empty list is nobody; no list is for the app to decide.

@@ -30,6 +30,8 @@ pub struct Inward {
     rewrite: Rewrite,
     names: Option<Names>,
     filter: Option<Filter>,
+    /// Whether the edge itself speaks TLS with who connects.
+    tls: bool,
 }
 
 /// A request as it goes on.
@@ -42,22 +44,23 @@ pub(super) struct Passed {
 
 impl Inward {
     /// `None`: nothing of the route's requests goes on.
-    pub fn new(kind: &RouteKind) -> Option<Inward> {
+    pub fn new(kind: &RouteKind, tls: bool) -> Option<Inward> {
         if let Some(http) = kind.http() {
-            return Some(Inward::of_http(http));
+            return Some(Inward::of_http(http, tls));
         }
-        kind.bot().map(|bot| Inward::of_bot(bot))
+        kind.bot().map(|bot| Inward::of_bot(bot, tls))
     }
 
-    fn of_http(http: &Http) -> Inward {
+    fn of_http(http: &Http, tls: bool) -> Inward {
         Inward {
             rewrite: Rewrite::new(&http.rewrite),
             names: http.names.as_ref().map(Names::new),
             filter: http.pii.as_ref().map(Filter::new),
+            tls,
         }
     }
 
-    fn of_bot(bot: &BotRoute) -> Inward {
+    fn of_bot(bot: &BotRoute, tls: bool) -> Inward {
         Inward {
             rewrite: Rewrite::new(&config::Rewrite {
                 fields: Vec::new(),
@@ -65,6 +68,7 @@ impl Inward {
             }),
             names: None,
             filter: bot.pii.as_ref().map(Filter::new),
+            tls,
         }
     }
 
@@ -98,7 +102,7 @@ impl Inward {
             Some(filter) if !body.is_empty() => filter.body(&head.headers, body)?.body,
             Some(_) | None => body,
         };
-        forwarded(head, asked, &mut headers);
+        self.forwarded(head, asked, &mut headers);
         let target = match query.as_str() {
             "" => path.to_owned(),
             query => format!("{path}?{query}"),
@@ -109,19 +113,24 @@ impl Inward {
             body,
         })
     }
-}
 
-/// Where the request came from: whoever is behind the edge has no other way to know.
-fn forwarded(head: &request::Parts, asked: Asked<'_>, headers: &mut HeaderMap) {
-    let client = asked.peer.ip.to_canonical().to_string();
-    let told = [
-        ("x-forwarded-for", HeaderValue::try_from(client).ok()),
-        ("x-forwarded-proto", Some(HeaderValue::from_static("https"))),
-        ("x-forwarded-host", head.headers.get(header::HOST).cloned()),
-    ];
-    for (name, value) in told {
-        if let Some(value) = value {
-            headers.insert(HeaderName::from_static(name), value);
+    /// Where the request came from: whoever is behind the edge has no other way to know. A proxy in
+    /// front that speaks HTTP is where TLS ends.
+    fn forwarded(&self, head: &request::Parts, asked: Asked<'_>, headers: &mut HeaderMap) {
+        let client = asked.peer.ip.to_canonical().to_string();
+        let proto = match self.tls || asked.by_hop {
+            true => HeaderValue::from_static("https"),
+            false => HeaderValue::from_static("http"),
+        };
+        let told = [
+            ("x-forwarded-for", HeaderValue::try_from(client).ok()),
+            ("x-forwarded-proto", Some(proto)),
+            ("x-forwarded-host", head.headers.get(header::HOST).cloned()),
+        ];
+        for (name, value) in told {
+            if let Some(value) = value {
+                headers.insert(HeaderName::from_static(name), value);
+            }
         }
     }
 }

@@ -4,6 +4,8 @@
 //! up its dots could take it for one of another route, with another admission. What can be read in
 //! two ways is refused; nothing is mended.
 
+use crate::listener::paths::trim;
+
 /// Why a path may not go on.
 pub(super) fn judge(path: &str) -> Result<(), &'static str> {
     if path.contains('\\') {
@@ -17,9 +19,12 @@ pub(super) fn judge(path: &str) -> Result<(), &'static str> {
         if segment.is_empty() && segments.peek().is_some() {
             return Err("the path holds an empty segment");
         }
-        // Some servers cut parameters off before they walk.
+        // Some servers cut parameters off before they walk, and others dots and blanks.
         let name = segment.split(';').next().unwrap_or_default();
-        if matches!(name, "." | "..") {
+        if name.is_empty() && !segment.is_empty() {
+            return Err("the path holds an empty segment");
+        }
+        if !name.is_empty() && trim(name).is_empty() {
             return Err("the path walks");
         }
     }
@@ -77,6 +82,12 @@ mod tests {
             "/api/..",
             "/api/..;/admin",
             "/api/.;a=b/admin",
+            "/api/.../admin",
+            "/api/..%20/admin",
+            "/api/..%20.;x/admin",
+            "/api/%20/admin",
+            "/api/;x/admin",
+            "/api/;x",
             "/api/%2e%2e/admin",
             "/api/%2E./admin",
             "/api%2fadmin",

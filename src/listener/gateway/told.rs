@@ -14,7 +14,7 @@ use crate::error::Reason;
 use crate::ids::EntraId;
 use crate::listener::doors::Doors;
 use crate::listener::refusal::Refusal;
-use crate::upstream::assertion::Claims;
+use crate::upstream::assertion::{Claims, Unsigned};
 
 const ASSERTION: HeaderName = HeaderName::from_static("x-tonegate-assertion");
 const TENANT: HeaderName = HeaderName::from_static("x-tonegate-tenant-id");
@@ -118,7 +118,14 @@ impl<'a> Whom<'a> {
             channel: self.channel,
             body: body.filter(|body| !body.is_empty()),
         };
-        let unsigned = |_| Refusal::new(Reason::Internal, "what the edge says cannot be signed");
+        let unsigned = |unsigned| match unsigned {
+            Unsigned::TooLong => {
+                doors.metrics.limit_hit("assertion");
+                let detail = "the caller may see more people than an assertion can name";
+                Refusal::new(Reason::Internal, detail)
+            }
+            Unsigned::Key => Refusal::new(Reason::Internal, "what the edge says cannot be signed"),
+        };
         let assertion = assertions
             .sign(&claims, SystemTime::now())
             .map_err(unsigned)?;

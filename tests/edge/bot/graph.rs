@@ -3,12 +3,16 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tonegate::bot::roles::{Role, Roles};
+use tonegate::config::{self, RolesBy};
+use tonegate::error::Reason;
 use tonegate::ids::EntraId;
 use tonegate::metrics::Metrics;
 use tonegate::sim::graph::{
     AUDIENCE, Desk, Graph as Simulated, Options, PERMISSION, Report, Trouble,
 };
 use tonegate::sim::platform;
+use tonegate::store::Store;
 use tonegate::upstream::graph::{Failure, Graph, Kind, Reports};
 
 use super::peers::{CANARY, Peers, Trap, counted};
@@ -228,6 +232,25 @@ async fn c13_an_engineer_has_no_reports_and_a_stranger_is_not_found() {
     assert_eq!(stranger.unwrap_err().kind, Kind::NotFound);
     assert_eq!(world.asked(), 2);
     world.was_sound();
+}
+
+#[tokio::test]
+async fn c13_whom_graph_does_not_know_is_nobody() {
+    let world = World::usual().await;
+    let settings = world.peers.settings("", &[]);
+    let store = Store::new(&settings.boot.store, world.metrics.clone()).unwrap();
+    let roles = config::Roles {
+        by: RolesBy::Graph,
+        cache: Duration::ZERO,
+    };
+    let graph = Arc::new(world.graph);
+    let roles = Roles::new(Some(&roles), Some(&graph), &Arc::new(store)).unwrap();
+    let (roles, tenant) = (roles.unwrap(), person(1));
+    let of = async |number| within("a standing", roles.standing(&tenant, &person(number))).await;
+    assert_eq!(of(8).await.unwrap_err().reason, Reason::Forbidden);
+    assert_eq!(of(MANAGER).await.unwrap().role, Role::Manager);
+    world.desk.then([Trouble::Status(403)]);
+    assert_ne!(of(MANAGER).await.unwrap_err().reason, Reason::Forbidden);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use http::Method;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::app::{App, ask, before};
-use crate::harness::{KEY, within};
+use crate::harness::{KEY, Wish, World, within};
 
 #[tokio::test]
 async fn c07_a_request_goes_on_with_what_it_asks_and_nothing_that_says_who_asks() {
@@ -196,4 +196,35 @@ async fn c07_what_the_application_has_heard_is_answered_although_the_edge_stops(
     let answer = within("an answer", super::app::read(&mut io, false)).await;
     assert_eq!((answer.status, &*answer.body), (200, &b"done"[..]));
     stopped.await.unwrap();
+}
+
+#[tokio::test]
+async fn c07_an_application_is_told_tls_only_where_there_was_some() {
+    let (app, address) = App::start(None).await;
+    let port = address.port();
+    let lines = format!(
+        "[upstreams.app]\nkind = \"http\"\nurl = \"http://127.0.0.1:{port}/app\"\n\
+         credential = {{ none = true }}\n[[routes]]\nname = \"api\"\npaths = [\"/api/*\"]\n\
+         kind = \"http\"\nadmit = [\"key\"]\nupstreams = [\"app\"]\n"
+    );
+    for (hops, headers, proto) in [
+        ("", "", "http"),
+        ("", "X-Forwarded-Proto: https\r\n", "http"),
+        // Whoever it is that a proxy brings, TLS ended there.
+        (
+            "[hops]\nnetworks = [\"127.0.0.0/8\"]\nspeak = \"http\"\n",
+            "X-Forwarded-For: 203.0.113.9\r\n",
+            "https",
+        ),
+    ] {
+        let world = World::with(Wish {
+            tls: false,
+            more: format!("{hops}{lines}"),
+            ..Wish::default()
+        })
+        .await;
+        assert_eq!(ask(&world, "GET /api/x", headers, b"").await.status, 200);
+        let seen = app.seen().pop().unwrap();
+        assert_eq!(seen.header("x-forwarded-proto"), Some(proto), "{hops}");
+    }
 }

@@ -9,6 +9,7 @@ use tonegate::store::{About, Note};
 
 use super::app::{Answer, App, send};
 use crate::harness::Wish;
+use crate::phone::redis::Redis;
 use crate::tokens::{AUDIENCE, Issued, TENANT};
 
 /// People of Entra.
@@ -262,6 +263,48 @@ async fn c12_what_was_found_is_believed_for_a_while_and_no_longer() {
         .directory
         .says(&format!("/people/{TENANT}/{MANAGER}"), 200, &alone);
     assert_eq!(office.sees(MANAGER, "eng-002").await, (403, false));
+}
+
+/// What is kept is there to save a question; whoever is asked answers without it.
+#[tokio::test]
+async fn c12_a_store_that_is_away_keeps_nobody_from_what_the_directory_says() {
+    let redis = Redis::own();
+    let lines = redis.lines();
+    let roles = format!("{BY_DIRECTORY}[store]\n{lines}\ntimeout = \"300ms\"\n");
+    let office = Office::with(&roles, ROUTE).await;
+    office.issued.world.metrics_say("tonegate_store_up 1").await;
+    redis.server().signal("-STOP");
+    assert_eq!(office.sees(MANAGER, "eng-002").await, (200, true));
+    assert_eq!(office.sees(MANAGER, "eng-003").await, (403, false));
+    assert_eq!(office.directory.seen().len(), 2);
+    redis.server().signal("-CONT");
+}
+
+#[tokio::test]
+async fn c25_whoever_may_see_more_people_than_are_named_is_told_so() {
+    let folder = crate::harness::folder();
+    let key = folder.join("first.pem");
+    std::fs::write(&key, crate::bot::world::key()).unwrap();
+    let signs = format!(
+        "[assertion]\nkeys = [{:?}]\nissuer = \"https://edge.example.com\"\n",
+        key.to_str().unwrap()
+    );
+    let route = format!("{ROUTE}assert = \"api://app\"\n");
+    let office = Office::with(&format!("{BY_DIRECTORY}{signs}"), &route).await;
+    assert_eq!(office.sees(MANAGER, "eng-002").await, (200, true));
+    let all: Vec<String> = (0..1000).map(|number| format!("eng-{number:03}")).collect();
+    let boss = json!({"id": "eng-001", "reports": all}).to_string();
+    let person = format!("/people/{TENANT}/{ENGINEER}");
+    office.directory.says(&person, 200, &boss);
+    let line = "GET /api/engineer/eng-001/cases";
+    let answer = office.asks(ENGINEER, line, "").await;
+    assert_eq!((answer.status, answer.reason().as_str()), (500, "internal"));
+    let told: Value = serde_json::from_slice(&answer.body).unwrap();
+    let detail = "the caller may see more people than an assertion can name";
+    assert_eq!(told["detail"], detail);
+    assert_eq!(office.app.seen().len(), 1);
+    let hit = "tonegate_limit_hits_total{limit=\"assertion\"} 1";
+    office.issued.world.metrics_say(hit).await;
 }
 
 #[tokio::test]
