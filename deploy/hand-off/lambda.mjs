@@ -14,9 +14,9 @@
 import { createHash, createPrivateKey, createPublicKey, randomUUID, sign } from "node:crypto";
 import { fileURLToPath } from "node:url";
 
-// Connect waits for 8 s at the most; two attempts must find room in them.
+// Connect waits for 8 s at the most; the key and two attempts must find room in them.
 const ATTEMPTS = 2;
-const ATTEMPT_MS = 3000;
+const ATTEMPT_MS = 2500;
 // A token is made for one request.
 const TOKEN_S = 60;
 

@@ -3,6 +3,7 @@
 use super::*;
 use crate::config::{self, ApiKey, Dtmf, Enter, Place, Rate, Refuse, RouteLimits, Way};
 use crate::secret::Digest;
+use crate::upstream::Ask;
 
 fn label(name: &str) -> Label {
     Label::new(name).unwrap()

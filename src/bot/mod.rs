@@ -32,7 +32,7 @@ use tokio_util::task::TaskTracker;
 
 use self::keep::{Keeper, Kept};
 use self::notify::Notifier;
-pub use self::notify::Unsent;
+pub use self::notify::{Sending, Unsent};
 use crate::admission::Grant;
 use crate::admission::bot::{BotCaller, Outsider, Unbound};
 use crate::config::BotRoute;

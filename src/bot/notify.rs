@@ -11,6 +11,9 @@ use std::time::Duration;
 
 use http::StatusCode;
 use tokio::join;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinHandle;
+use tokio_util::task::TaskTracker;
 
 use super::Bot;
 use crate::admission::Subject;
@@ -26,14 +29,15 @@ const NOTICES: usize = 256;
 /// What a message to somebody needs.
 pub(super) struct Notifier {
     pub(super) store: Arc<Store>,
-    pub(super) places: tokio::sync::Semaphore,
+    /// Held by the work itself: whoever asked may be gone before its end.
+    places: Arc<Semaphore>,
 }
 
 impl Notifier {
     pub(super) fn new(store: &Arc<Store>) -> Notifier {
         Notifier {
             store: store.clone(),
-            places: tokio::sync::Semaphore::new(NOTICES),
+            places: Arc::new(Semaphore::new(NOTICES)),
         }
     }
 }
@@ -109,37 +113,54 @@ impl From<Failure> for Unsent {
 }
 
 impl Bot {
-    /// Sends what a body says to whom it says. Sending is a task of its own: whoever does not wait for
-    /// its end leaves no message half sent.
-    pub async fn notify(
-        self: &Arc<Bot>,
-        route: &Label,
-        subject: &Subject,
-        body: &[u8],
-    ) -> Result<Sent, Unsent> {
+    /// Begins to send what a body says to whom it says. From then on it is a task of its own, that
+    /// [`settled`](Bot::settled) waits for: whoever does not wait for its end leaves no message half
+    /// sent.
+    pub fn notify(&self, route: &Label, subject: &Subject, body: &[u8]) -> Result<Sending, Unsent> {
         let nobody = Unsent::new(Reason::Internal, "there is no bot");
         let (Some(connector), Some(notifier)) = (&self.connector, &self.notifier) else {
             return Err(nobody);
         };
-        let place = notifier.places.try_acquire().map_err(|_| {
+        let place = notifier.places.clone().try_acquire_owned().map_err(|_| {
             self.metrics.limit_hit("notices");
             Unsent::new(Reason::Busy, "too many other messages are under way")
         })?;
         let notice = notice::read(body)?;
-        let (tenant, person) = (notice.tenant.clone(), notice.person.clone());
-        let work = {
-            let (connector, store) = (connector.clone(), notifier.store.clone());
-            async move { send(&connector, &store, notice).await }
-        };
+        let (connector, store) = (connector.clone(), notifier.store.clone());
+        let (route, subject) = (route.clone(), subject.to_string());
+        Ok(Sending::begin(&self.tasks, place, async move {
+            let (tenant, person) = (notice.tenant.clone(), notice.person.clone());
+            let sent = send(&connector, &store, notice).await;
+            let result = match &sent {
+                Ok(_) => "ok",
+                Err(unsent) => unsent.why.unwrap_or(unsent.reason.word()),
+            };
+            tracing::info!(%route, %subject, %tenant, %person, result, "somebody was written to");
+            sent
+        }))
+    }
+}
+
+/// A message that is being sent, whether or not anybody waits for what becomes of it.
+pub struct Sending(JoinHandle<Result<Sent, Unsent>>);
+
+impl Sending {
+    /// Begins work that has its place to its own end.
+    fn begin(
+        tasks: &TaskTracker,
+        place: OwnedSemaphorePermit,
+        work: impl Future<Output = Result<Sent, Unsent>> + Send + 'static,
+    ) -> Sending {
+        Sending(tasks.spawn(async move {
+            let _place = place;
+            work.await
+        }))
+    }
+
+    /// What became of it.
+    pub async fn end(self) -> Result<Sent, Unsent> {
         let lost = Unsent::new(Reason::Internal, "the work on the message was lost");
-        let sent = self.tasks.spawn(work).await.unwrap_or(Err(lost));
-        drop(place);
-        let result = match &sent {
-            Ok(_) => "ok",
-            Err(unsent) => unsent.why.unwrap_or(unsent.reason.word()),
-        };
-        tracing::info!(%route, %subject, %tenant, %person, result, "somebody was written to");
-        sent
+        self.0.await.unwrap_or(Err(lost))
     }
 }
 
@@ -206,6 +227,24 @@ fn unavailable(error: Unavailable) -> Unsent {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn c24_whoever_leaves_leaves_the_place_to_the_work() {
+        let (tasks, places) = (TaskTracker::new(), Arc::new(Semaphore::new(1)));
+        let (ends, end) = tokio::sync::oneshot::channel();
+        let place = places.clone().try_acquire_owned().unwrap();
+        let sending = Sending::begin(&tasks, place, async move {
+            end.await.unwrap();
+            Err(Unsent::from(Wrong::Kind))
+        });
+        drop(sending);
+        tokio::task::yield_now().await;
+        assert_eq!((places.available_permits(), tasks.len()), (0, 1));
+        ends.send(()).unwrap();
+        tasks.close();
+        tasks.wait().await;
+        assert_eq!(places.available_permits(), 1);
+    }
 
     #[test]
     fn c24_whoever_asked_is_told_what_it_means_for_them() {

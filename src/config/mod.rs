@@ -50,8 +50,8 @@ pub use self::phone::{
 };
 pub use self::roles::{Directory, Roles, RolesBy};
 pub use self::route::{
-    BELOW, BotRoute, CALL, CALL_SECRET, CallApi, Dtmf, Enter, EventGrid, Http, Parameter, Pass,
-    Place, Refuse, Route, RouteKind, Way,
+    BELOW, BotRoute, CALL, CALL_SECRET, CallApi, Dtmf, Enter, EventGrid, Http, JWKS, Parameter,
+    Pass, Place, Refuse, Route, RouteKind, Way,
 };
 pub use self::session_api::{CODE_DIGITS, SessionApi, Webhook, WebhookSecret};
 pub use self::store::{

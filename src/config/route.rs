@@ -80,6 +80,8 @@ impl Route {
 pub const CALL: &str = "/{call}";
 /// How the paths end that lead to all below them.
 pub const BELOW: &str = "/*";
+/// Where the public keys of assertions are, if the edge signs some: no route has this path.
+pub const JWKS: &str = "/.well-known/jwks.json";
 /// The parameter of the query that holds a call's secret.
 pub const CALL_SECRET: &str = "s";
 

@@ -30,7 +30,7 @@ pub struct SessionApi {
 }
 
 /// A receiver of webhooks.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Webhook {
     pub host: String,
     pub port: u16,
@@ -43,6 +43,21 @@ pub struct Webhook {
     pub timeout: Duration,
     /// Requests that one delivery may take, 1 at the least.
     pub attempts: u32,
+}
+
+/// Without its path and query, which may be a credential.
+impl std::fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Webhook")
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("target", &"***")
+            .field("roots", &self.roots)
+            .field("secret", &self.secret)
+            .field("timeout", &self.timeout)
+            .field("attempts", &self.attempts)
+            .finish()
+    }
 }
 
 /// What webhooks are signed with.

@@ -21,7 +21,7 @@ use super::hop;
 use super::probe;
 use super::refusal::Refusal;
 use super::upgrade::shake;
-use super::web;
+use super::web::{self, cors};
 use crate::admission::{self, Denied, Finding, Grant, Now, Told};
 use crate::bot::Heard;
 use crate::config::{BotRoute, Refuse, Route, RouteKind, Speak, Way};
@@ -238,25 +238,40 @@ fn wanted<'a>(open: &'a Open, (head, peer, by_hop): Came<'a>) -> admission::Requ
     }
 }
 
-/// Whether a publisher would have leave to post, which it asks for without a credential.
+/// Whether a publisher would have leave to post, or a page to ask; both ask without a credential.
+/// Where neither is known the method was judged before.
 fn leave(
     doors: &Doors,
     open: &Open,
     came: Came<'_>,
     findings: &mut Vec<Finding>,
 ) -> Result<(), Refused> {
-    let RouteKind::EventGrid(events) = &open.route.kind else {
-        // The method was judged before.
-        return Err(Refused::Status(405));
+    let headers = &came.0.headers;
+    let given = || match &open.route.kind {
+        RouteKind::EventGrid(events) => {
+            preflight(&events.webhook_origins, headers)?;
+            Ok("a publisher whose events are wanted")
+        }
+        RouteKind::VoiceLive
+        | RouteKind::Relay
+        | RouteKind::AcsMedia(_)
+        | RouteKind::AcsCallback
+        | RouteKind::CallApi(_)
+        | RouteKind::SessionApi(_)
+        | RouteKind::Http(_)
+        | RouteKind::Bot(_)
+        | RouteKind::Notify => {
+            cors::preflight::<()>(&open.route, came.0.uri.path(), headers)?;
+            Ok("a page that may ask")
+        }
     };
     let glanced = doors.admission.glance(wanted(open, came));
-    let allowed = glanced.map_err(Refusal::from);
-    let allowed = allowed.and_then(|()| Ok(preflight(&events.webhook_origins, &came.0.headers)?));
+    let allowed = glanced.map_err(Refusal::from).and_then(|()| given());
     findings.push(Finding {
         check: "leave",
         passed: allowed.is_ok(),
         text: match &allowed {
-            Ok(_) => "a publisher whose events are wanted".to_owned(),
+            Ok(text) => (*text).to_owned(),
             Err(refusal) => refusal.detail.to_owned(),
         },
     });

@@ -14,7 +14,7 @@ pub struct Paths {
     calls: HashMap<String, usize>,
     /// Of all paths below, by what stands before the slash.
     below: HashMap<String, usize>,
-    /// All of them as an application may read them that folds case and drops a last slash.
+    /// All of them as a lax application may read them (`fold`).
     folded: HashMap<String, usize>,
 }
 
@@ -64,14 +64,27 @@ impl Paths {
         let route = nearest(&self.below, path, "")?;
         let folded = fold(path);
         let likely = self.folded.get(&folded).copied();
-        let likely = likely.or_else(|| nearest(&self.folded, &folded, BELOW));
+        // What stands for a folder, some take for the folder itself.
+        let likely = likely.or_else(|| nearest(&self.folded, &format!("{folded}/"), BELOW));
         (likely == Some(route)).then_some(route)
     }
 }
 
-/// As an application may read a path that folds case and drops a last slash.
+/// As an application may read a path: case is folded, parameters of a segment are cut off, so are dots
+/// and blanks at its end, and segments that are empty then are none.
 fn fold(path: &str) -> String {
-    path.trim_end_matches('/').to_ascii_lowercase()
+    let mut folded = String::with_capacity(path.len());
+    for segment in path.split('/') {
+        let mut name = segment.split(';').next().unwrap_or_default();
+        while let Some(shorter) = name.strip_suffix('.').or_else(|| name.strip_suffix("%20")) {
+            name = shorter;
+        }
+        if !name.is_empty() {
+            folded.push('/');
+            folded.push_str(&name.to_ascii_lowercase());
+        }
+    }
+    folded
 }
 
 #[cfg(test)]
@@ -130,6 +143,23 @@ mod tests {
             ("/api/seed/", None),
             ("/api/seed/x", Some(0)),
             ("/api/administrators", Some(0)),
+            ("/api/chat;v=1/x.", Some(0)),
+            ("/api/;x", Some(0)),
+            ("/api/seed;x", None),
+            ("/api/seed;x=1;y", None),
+            ("/api/seed.", None),
+            ("/api/seed..", None),
+            ("/api/seed%20", None),
+            ("/api/SEED%20.;x/", None),
+            ("/api/;x/seed", None),
+            ("/api/%20/seed", None),
+            ("/api/admin;x/users", None),
+            ("/api/admin./users", None),
+            ("/api/Admin%20/users", None),
+            ("/api/;x/admin/users", None),
+            ("/api/admin", None),
+            ("/api/admin;x", None),
+            ("/api/admin/", Some(1)),
         ] {
             assert_eq!(paths.find(path), route, "{path}");
         }

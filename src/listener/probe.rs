@@ -14,6 +14,7 @@ use http_body_util::Full;
 use serde_json::json;
 
 use super::doors::Doors;
+use crate::config::JWKS;
 
 /// The answer, if the request is for one of these.
 pub(super) fn answer<B>(doors: &Doors, request: &Request<B>) -> Option<Response<Full<Bytes>>> {
@@ -35,10 +36,11 @@ pub(super) fn answer<B>(doors: &Doors, request: &Request<B>) -> Option<Response<
         "/readyz" => (TEXT, format!("{}\n", not_ready.unwrap_or("ready"))),
         // Whoever wants a WebSocket here has the wrong path.
         _ if request.headers().contains_key(header::UPGRADE) => return None,
-        _ if doors.paths.find(path).is_some() => return None,
+        // Before any route: one that has all paths would have applications name the keys.
         JWKS if let Some(assertions) = &doors.assertions => {
             return Some(keys(assertions.jwks()));
         }
+        _ if doors.paths.find(path).is_some() => return None,
         "/health" => (JSON, health(doors, not_ready)),
         "/" => {
             let name = json!({ "name": "tonegate", "status": "running", "health": "/health" });
@@ -54,8 +56,6 @@ pub(super) fn answer<B>(doors: &Doors, request: &Request<B>) -> Option<Response<
     Some(response)
 }
 
-/// Where the public keys of assertions are.
-const JWKS: &str = "/.well-known/jwks.json";
 /// How long whoever verifies may keep them: keys that are new are published before they sign.
 const JWKS_AGE: &str = "public, max-age=300";
 

@@ -160,8 +160,13 @@ impl Telling {
             owner: session,
             ended,
         };
-        if let Err(error) = insist(|| self.store.note_over(&over)).await {
-            tracing::warn!(%session, %contact, %error, "the end was not written down");
+        match insist(|| self.store.note_over(&over)).await {
+            Ok(true) => {}
+            // Another session has the call, at another edge it may be, and tells its end.
+            Ok(false) => return,
+            Err(error) => {
+                tracing::warn!(%session, %contact, %error, "the end was not written down");
+            }
         }
         let mut body = self.said.body("ended", ended.at);
         body["reason"] = ended.reason.word().into();

@@ -20,7 +20,7 @@ pub(super) const TONES_MAX: usize = 128;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kept {
     All,
-    /// Not all of them: there are [`TONES_MAX`].
+    /// Not all of them: a call has 128 at the most.
     Full,
     /// Nobody knows the call.
     Unknown,

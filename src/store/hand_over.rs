@@ -22,7 +22,7 @@ pub struct HandOver<'a> {
     pub contact: &'a ContactId,
     /// The route that it came by, which knows whom to tell what becomes of it.
     pub route: &'a Label,
-    /// Whose it is; to all others it does not exist.
+    /// Whose it is; to all others it does not exist, but its id is taken.
     pub writer: Digest,
     /// Of what was asked for, so that the same request is known when it comes again.
     pub content: Digest,
@@ -205,8 +205,8 @@ impl Store {
         self.count("note_begun", work).await
     }
 
-    /// Writes down that its session has ended, unless another one has the call.
-    pub async fn note_over(&self, over: &Over<'_>) -> Result<(), Unavailable> {
+    /// Writes down that its session has ended, unless another one has the call; whether it did.
+    pub async fn note_over(&self, over: &Over<'_>) -> Result<bool, Unavailable> {
         let work = async {
             match &self.engine {
                 Engine::Memory(memory) => memory.note_over(over),

@@ -316,7 +316,7 @@ mod tests {
                 let safe = !one.contains(['{', '}', '*', '?', '[', '\r', '\n', ' ']);
                 prop_assert!(safe, "it has what Redis reads as more than a name");
                 let own = ["call:", "live:", "tries:", "spent:", "fails:", "used:", "event:", "tones:",
-                    "reference:", "quiet:", "scope:", "person:"];
+                    "handoff:", "reference:", "quiet:", "scope:", "person:"];
                 let foreign = !own.iter().any(|own| one.starts_with(own));
                 prop_assert!(foreign, "it is one of our own");
             }

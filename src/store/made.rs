@@ -84,19 +84,6 @@ impl Store {
         self.count("bind_call", work).await
     }
 
-    /// Forgets a call that was not made after all.
-    pub async fn unmake_call(&self, call: &CallId, binding: Digest) -> Result<(), Unavailable> {
-        let work = async {
-            match &self.engine {
-                Engine::Memory(memory) => memory.unmake_call(call, binding),
-                Engine::Redis(redis) => {
-                    Box::pin(redis.unmake_call(call, binding, &self.keys)).await
-                }
-            }
-        };
-        self.count("unmake_call", work).await
-    }
-
     /// Notes of a call that was made that whom it called is there.
     pub async fn connect_call(&self, call: &CallId) -> Result<(), Unavailable> {
         let work = async {

@@ -23,7 +23,7 @@ use crate::ids::{CallId, SessionId};
 use crate::label::Label;
 use crate::secret::Digest;
 use crate::store::{Bind, CallEnded, Facts, Known, Made, Unavailable};
-use crate::upstream::call_automation::{Connected, Create, Failure, Kind};
+use crate::upstream::call_automation::{Connected, Create};
 
 /// How long a store is asked again that does not answer while a telephone rings already.
 const BIND: Duration = Duration::from_secs(2);
@@ -232,7 +232,7 @@ impl Telephony {
         let connected = match acs.create(&create).await {
             Ok(connected) => connected,
             Err(failure) => {
-                self.give_up(&call, binding, &failure).await;
+                self.give_up(&call).await;
                 return Err(Refused::new(failure.reason(), "the call could not be made"));
             }
         };
@@ -268,21 +268,12 @@ impl Telephony {
         }
     }
 
-    /// The call was not made, as far as is known. Where the service may have made it all the same its
-    /// record stays, as one that is over: see `callback`.
-    async fn give_up(&self, call: &CallId, binding: Digest, failure: &Failure) {
-        let given_up = match failure.kind {
-            Kind::Unauthorized | Kind::NotFound | Kind::Busy | Kind::Refused => {
-                self.store.unmake_call(call, binding).await
-            }
-            Kind::Unreachable | Kind::Timeout | Kind::Failed | Kind::Malformed => {
-                let ended = self.store.end_call(call, CallEnded::default()).await;
-                ended.map(drop)
-            }
-        };
-        if let Err(error) = given_up {
+    /// The call was not made, as far as is known. Its record stays, as one that is over, whatever the
+    /// service said at last: an attempt before that may have had its effect, see `callback`.
+    async fn give_up(&self, call: &CallId) {
+        if let Err(error) = self.store.end_call(call, CallEnded::default()).await {
             // Without a connection it opens nothing, and it ends by its own time.
-            tracing::debug!(%call, %error, "the record of a call that was not made stays");
+            tracing::debug!(%call, %error, "the record of a call that was not made is not over");
         }
     }
 

@@ -244,12 +244,25 @@ impl Telephony {
     }
 }
 
-/// Whether a call was made that nobody knows of: its connection was never noted, and it is given up,
-/// or its media was refused for that.
+/// Whether a call was made that is nobody's: it is over for the edge, which gave it up or took it
+/// back, and lives all the same; or its media was refused because its connection was never noted.
 fn is_nobodys(known: &Known, kind: Kind) -> bool {
-    let unbound = known.made.is_some() && known.facts.connection.is_none();
-    let given_up = kind == Kind::Connected && known.ended.is_some();
-    unbound && (given_up || kind == Kind::MediaFailed)
+    let unbound = known.facts.connection.is_none();
+    let lives = match kind {
+        Kind::Connected => known.ended.is_some(),
+        Kind::MediaFailed => known.ended.is_some() || unbound,
+        Kind::Disconnected
+        | Kind::AnswerFailed
+        | Kind::CreateFailed
+        | Kind::ToneFailed
+        | Kind::Tone
+        | Kind::Participants
+        | Kind::MediaStarted
+        | Kind::MediaStopped
+        | Kind::ToneStopped
+        | Kind::Other => false,
+    };
+    known.made.is_some() && lives
 }
 
 fn unavailable() -> Refused {

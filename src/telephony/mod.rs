@@ -54,9 +54,19 @@ use crate::session::Registry;
 use crate::store::Store;
 use crate::upstream::call_automation::CallAutomation;
 
-/// Bodies that are read and worked on at a time. Each may have a MiB; telephones ring far more
-/// seldom than that.
+/// Bodies that are read and worked on at a time, of what platforms tell and of what whoever may asks.
+/// Each may have a MiB; telephones ring far more seldom than that.
 const BODIES: usize = 64;
+
+/// Whose a body is. Those who ask cannot hold the places of what is told of calls that go on, however
+/// slowly they send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// Event Grid, and Call Automation.
+    Platform,
+    /// Whoever has calls made, or hands them over.
+    Asker,
+}
 
 /// Everything that events are about.
 pub struct Telephony {
@@ -66,7 +76,8 @@ pub struct Telephony {
     acs: Option<Arc<CallAutomation>>,
     signer: Option<Signer>,
     metrics: metrics::Shared,
-    bodies: Semaphore,
+    told: Semaphore,
+    asked: Semaphore,
     tasks: TaskTracker,
     /// For warnings that something came of no event.
     warnings: Throttle,
@@ -160,17 +171,22 @@ impl Telephony {
             acs: acs.cloned(),
             signer: live.calls.as_ref().and_then(Signer::new),
             metrics: metrics.clone(),
-            bodies: Semaphore::new(BODIES),
+            told: Semaphore::new(BODIES),
+            asked: Semaphore::new(BODIES),
             tasks: TaskTracker::new(),
             warnings: Throttle::default(),
         }
     }
 
-    /// A place for one body.
-    pub fn place(&self) -> Result<SemaphorePermit<'_>, Refused> {
-        self.bodies.try_acquire().map_err(|_| {
+    /// A place for one body of those who say so.
+    pub fn place(&self, whose: Whose) -> Result<SemaphorePermit<'_>, Refused> {
+        let (places, detail) = match whose {
+            Whose::Platform => (&self.told, "too many events are being worked on"),
+            Whose::Asker => (&self.asked, "too many requests are being worked on"),
+        };
+        places.try_acquire().map_err(|_| {
             self.metrics.limit_hit("bodies");
-            Refused::new(Reason::Busy, "too many events are being worked on")
+            Refused::new(Reason::Busy, detail)
         })
     }
 

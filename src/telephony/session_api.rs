@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A token is spent by the request that shows it, whatever comes of that. Whose a session is the
-//! record says; to all others it does not exist.
+//! record says; to all others it does not exist, but its id is taken.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};

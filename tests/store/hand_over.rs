@@ -20,6 +20,7 @@ use crate::under::{Call, HOUR, Running, Under, at, eventually, random_ani, setti
 on_every_engine!(
     a09_a_session_is_written_once_and_asked_again_it_is_the_same,
     a09_a_key_that_somebody_else_has_is_taken,
+    a09_a_key_that_the_contact_left_itself_is_not_taken,
     a09_thirty_of_one_request_write_one_session,
     a09_a_session_that_waited_in_vain_is_expired_and_may_be_written_anew,
     a10_a_session_is_its_writers_and_nobody_elses,
@@ -117,13 +118,14 @@ impl Session {
         }
     }
 
-    async fn over(&self, store: &Store, owner: SessionId) {
+    /// Whether it was written down.
+    async fn over(&self, store: &Store, owner: SessionId) -> bool {
         let over = Over {
             contact: &self.contact,
             owner,
             ended: &self.ended(),
         };
-        store.note_over(&over).await.unwrap();
+        store.note_over(&over).await.unwrap()
     }
 }
 
@@ -192,6 +194,25 @@ async fn a09_a_key_that_somebody_else_has_is_taken(under: Under) {
     };
     let written = other.write(store).await;
     assert!(matches!(written, HandedOver::Taken), "{written:?}");
+}
+
+/// A route that does not consume keys leaves them: the contact's own is not in its own way.
+async fn a09_a_key_that_the_contact_left_itself_is_not_taken(under: Under) {
+    let store = under.store();
+    let call = Call::new();
+    call.note(store).await;
+    let session = Session::of(store.keys().sip(call.sip()));
+    session.is_new(store).await;
+    let needs = Needs::SipKey { consume: false };
+    let entered = call.enter(store, needs).await;
+    assert!(matches!(entered, Entered::Authorised { .. }), "{entered:?}");
+    store.note_begun(&session.begun(&call, true)).await.unwrap();
+    assert!(session.over(store, call.owner).await);
+    let stranger = Session::of(session.key.clone());
+    let written = stranger.write(under.other()).await;
+    assert!(matches!(written, HandedOver::Taken), "{written:?}");
+    session.is_new(under.other()).await;
+    assert_eq!(session.outcome(store).await, Outcome::Waiting);
 }
 
 async fn a09_thirty_of_one_request_write_one_session(under: Under) {
@@ -287,7 +308,7 @@ async fn a10_what_is_taken_back_opens_nothing_and_what_opened_is_not_taken_back(
     stranger.note(store).await;
     stranger.enter(store, Needs::Dialled).await;
     assert_eq!(tried(store, &stranger, 1).await, Tried::Wrong);
-    session.over(store, call.owner).await;
+    assert!(session.over(store, call.owner).await);
     assert_eq!(take_back().await, Ok(TakenBack::Done));
 }
 
@@ -384,7 +405,9 @@ async fn a11_what_became_of_a_call_is_known_to_whoever_handed_it_over(under: Und
     assert_eq!(opened.connection, call.facts.connection);
     assert_eq!(opened.correlation, call.facts.correlation);
     assert_eq!(opened.at, session.expires);
-    session.over(under.other(), call.owner).await;
+    assert!(session.over(under.other(), call.owner).await);
+    // Asked again after a lost answer it is the same.
+    assert!(session.over(store, call.owner).await);
     let outcome = session.outcome(store).await;
     assert_eq!(outcome, Outcome::Ended(opened, session.ended()));
     // The same contact hands over once more.
@@ -406,9 +429,9 @@ async fn a11_a_call_that_is_taken_over_is_told_once_and_ends_with_its_last_sessi
     let noted = other.note_begun(&session.begun(&second, false)).await;
     assert_eq!(noted, Ok(Noted::Again(route())));
     // The first one goes later than the second came.
-    session.over(store, call.owner).await;
+    assert!(!session.over(store, call.owner).await);
     assert!(matches!(session.outcome(other).await, Outcome::Opened(_)));
-    session.over(other, second.owner).await;
+    assert!(session.over(other, second.owner).await);
     assert!(matches!(session.outcome(store).await, Outcome::Ended(..)));
     // After a while ACS dials once more, and the verdict holds.
     let third = call.again();

@@ -351,7 +351,6 @@ async fn s29_the_user_of_the_readme_is_enough_and_may_nothing_else() {
     server.tell(&["RPUSH", store.keys().api(list.connection()).expose(), "x"]);
     let needs = Needs::ApiKey { consume: false };
     assert_eq!(list.enter(store, needs).await, list.authorised(false));
-    store.unmake_call(&by_api.id, made.binding).await.unwrap();
     store.give_back(&call.given_back(call.owner)).await.unwrap();
     assert_eq!(server.tell(&["ACL", "LOG"]), "", "something was refused");
     for command in [

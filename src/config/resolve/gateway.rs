@@ -44,6 +44,12 @@ pub(super) fn http(at: &mut At<'_>) -> RouteKind {
     if written.methods.is_none() {
         methods = METHODS.to_vec();
     }
+    if written.web_socket == Some(true) && !methods.contains(&Method::GET) {
+        at.add(
+            "web_socket",
+            "needs \"GET\" in methods: that is how one is asked for",
+        );
+    }
     let rewrite = inward::rewrite(at);
     let names = inward::names(at, &rewrite);
     if names.is_some() && written.scope != Some(true) {
@@ -457,6 +463,25 @@ mod tests {
             "routes.bot.pass_headers",
         ),
     ];
+
+    #[test]
+    fn c25_no_route_has_the_path_of_the_keys() {
+        const PATH: &str = "paths = [\"/api/messages\"]";
+        const KEYS: &str = "paths = [\"/.well-known/jwks.json\"]";
+        assert!(read(PATH, KEYS).is_ok());
+        let signs = "[assertion]\nkeys = [\"Cargo.toml\"]\nissuer = \"https://edge.example.com\"\n\
+                     [bot]";
+        assert!(read("[bot]", signs).is_ok());
+        let text = GOOD.replace("[bot]", signs).replace(PATH, KEYS);
+        let told = Settings::read_text("edge.toml", &text)
+            .map(drop)
+            .unwrap_err();
+        let told = told.to_string();
+        assert!(
+            told.contains("routes.bot.paths: /.well-known/jwks.json has the keys"),
+            "{told}"
+        );
+    }
 
     #[test]
     fn c22_c23_what_would_be_without_effect_or_open_is_told() {

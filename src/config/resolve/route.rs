@@ -14,7 +14,7 @@ use crate::config::file::{self, File};
 use crate::config::{
     ApiKey, Dtmf, Hops, Issuer, Kind, Pass, Refuse, Route, RouteKind, RouteLimits, Upstream,
 };
-use crate::config::{BELOW, CALL};
+use crate::config::{BELOW, CALL, JWKS};
 use crate::label::Label;
 
 /// What routes may refer to.
@@ -70,7 +70,7 @@ pub(super) fn routes(file: &File, known: &Known<'_>, problems: &mut Problems) ->
         let Some(kind) = phone::kind(&mut at, known) else {
             continue;
         };
-        paths(&mut at, &kind, &mut taken);
+        paths(&mut at, &kind, &mut taken, known);
         let route = route(&mut at, label, kind, known);
         relay::check(&mut at, &route, known);
         phone::check(&mut at, &route, known);
@@ -179,7 +179,7 @@ impl Taken {
     }
 }
 
-fn paths(at: &mut At<'_>, kind: &RouteKind, taken: &mut Taken) {
+fn paths(at: &mut At<'_>, kind: &RouteKind, taken: &mut Taken, known: &Known<'_>) {
     let written = at.written;
     for path in &written.paths {
         let calls = kind.is_by_call();
@@ -202,6 +202,8 @@ fn paths(at: &mut At<'_>, kind: &RouteKind, taken: &mut Taken) {
             );
         } else if matches!(path.as_str(), "/healthz" | "/readyz") {
             at.add("paths", format!("{path} is a probe of the edge"));
+        } else if path == JWKS && known.file.assertion.is_some() {
+            at.add("paths", format!("{path} has the keys of [assertion]"));
         } else if !match folder {
             Some(folder) => taken.calls(folder),
             None => taken.whole(path) && (!kind.has_items() || taken.calls(path)),

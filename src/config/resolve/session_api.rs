@@ -258,7 +258,13 @@ mod tests {
             told.contains("https://h.example:443/x?*** is told"),
             "{told}"
         );
-        assert!(!told.contains("MfKQ") && !format!("{settings:?}").contains("MfKQ"));
+        let debug = format!("{settings:?}");
+        for secret in ["MfKQ", "y=z"] {
+            assert!(
+                !told.contains(secret) && !debug.contains(secret),
+                "{secret}"
+            );
+        }
         let api = api(&settings);
         let hook = api.webhook.as_ref().unwrap();
         assert_eq!((hook.host.as_str(), hook.port), ("h.example", 443));

@@ -425,6 +425,11 @@ mod tests {
         ("sip = \"sip:{id\"", "store.sip"),
         ("sip = \"pstn:x:{id}\"", "store.sip"),
         ("api = \"live:{id}\"", "store.api"),
+        ("api = \"handoff:{id}\"", "store.api"),
+        ("sip = \"reference:{id}\"", "store.sip"),
+        ("sip = \"quiet:{id}\"", "store.sip"),
+        ("sip = \"scope:{id}\"", "store.sip"),
+        ("sip = \"person:{id}\"", "store.sip"),
         ("api = \"c{id}\"", "store.api"),
         ("ttk = \"1h\"", "ttk"),
     ];

@@ -6,8 +6,20 @@ use crate::config::{KeyForms, Piece, Template};
 use crate::secret::Secret;
 
 /// Names of the edge's own keys begin so; see the README.
-const OWN: [&str; 8] = [
-    "call:", "live:", "tries:", "spent:", "fails:", "used:", "event:", "tones:",
+const OWN: [&str; 13] = [
+    "call:",
+    "live:",
+    "tries:",
+    "spent:",
+    "fails:",
+    "used:",
+    "event:",
+    "tones:",
+    "handoff:",
+    "reference:",
+    "quiet:",
+    "scope:",
+    "person:",
 ];
 
 pub(super) fn key_forms(

@@ -120,7 +120,9 @@ fn forwarded(head: &request::Parts, asked: Asked<'_>, headers: &mut HeaderMap) {
         ("x-forwarded-host", head.headers.get(header::HOST).cloned()),
     ];
     for (name, value) in told {
-        headers.extend(value.map(|value| (HeaderName::from_static(name), value)));
+        if let Some(value) = value {
+            headers.insert(HeaderName::from_static(name), value);
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use hyper::body::Incoming;
 
 use super::activity::judge;
 use crate::admission::{self, Now};
-use crate::bot::Unsent;
+use crate::bot::{Sending, Unsent};
 use crate::error::Reason;
 use crate::listener::body::Body;
 use crate::listener::doors::{Asked, Doors, Open};
@@ -39,20 +39,29 @@ pub(in crate::listener) async fn answer(
     let (head, body) = request.into_parts();
     judge(&open.route, doors.limits, &head)?;
     count_behind_hop(doors, asked, stranger)?;
-    tokio::select! {
+    let sending = tokio::select! {
         biased;
         () = doors.stop.cancelled() => Err(Refusal::new(Reason::Draining, "try another instance")),
-        answered = take(doors, open, asked, stranger, (&head, body)) => answered,
-    }
+        taken = take(doors, open, asked, stranger, (&head, body)) => taken,
+    };
+    // It is on its way now: that it was not sent would be a lie, and make somebody send it twice.
+    let sent = sending?.end().await?;
+    open.metrics.admitted.increment(1);
+    let said = serde_json::json!({ "id": sent.id });
+    let mut response = Response::new(Body::from(Full::new(Bytes::from(format!("{said}\n")))));
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, json);
+    Ok(response)
 }
 
+/// Takes a request for a message, up to its being on its way.
 async fn take(
     doors: &Doors,
     open: &Open,
     asked: Asked<'_>,
     stranger: &Stranger,
     (head, body): (&request::Parts, Incoming),
-) -> Result<Response<Body>, Refusal> {
+) -> Result<Sending, Refusal> {
     let wanted = admission::Request {
         route: &open.route,
         head,
@@ -65,12 +74,6 @@ async fn take(
     stranger.admitted();
     let most = open.route.limits.over(doors.limits).client_message;
     let body = whole(body, most, BODY_WAIT).await?;
-    let sent = doors.bot.notify(&open.route.name, grant.subject(), &body);
-    let sent = sent.await?;
-    open.metrics.admitted.increment(1);
-    let said = serde_json::json!({ "id": sent.id });
-    let mut response = Response::new(Body::from(Full::new(Bytes::from(format!("{said}\n")))));
-    let json = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(header::CONTENT_TYPE, json);
-    Ok(response)
+    let sending = doors.bot.notify(&open.route.name, grant.subject(), &body)?;
+    Ok(sending)
 }

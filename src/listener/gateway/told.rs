@@ -95,7 +95,9 @@ impl<'a> Whom<'a> {
     ) -> Result<(), Refusal> {
         for (name, id) in [(TENANT, &self.tenant), (USER, &self.user)] {
             let value = id.as_ref().map(|id| HeaderValue::try_from(id.as_str()));
-            headers.extend(value.and_then(Result::ok).map(|value| (name, value)));
+            if let Some(Ok(value)) = value {
+                headers.insert(name, value);
+            }
         }
         let (Some(audience), Some(assertions)) = (audience, &doors.assertions) else {
             return Ok(());

@@ -61,11 +61,11 @@ pub(in crate::listener) fn mark<T>(
     }
 }
 
-/// The leave that a browser asks for before a request; `allow`: the methods that there are. Which page
-/// it is for says [`mark`], as with all answers.
-pub(super) fn preflight<T: Default>(
+/// The leave that a browser asks for before a request to `path`. Which page it is for says [`mark`],
+/// as with all answers.
+pub(in crate::listener) fn preflight<T: Default>(
     route: &Route,
-    allow: &'static str,
+    path: &str,
     asked: &HeaderMap,
 ) -> Result<Response<T>, Refusal> {
     if !asked.contains_key(ORIGIN) || !asked.contains_key(ACCESS_CONTROL_REQUEST_METHOD) {
@@ -79,7 +79,10 @@ pub(super) fn preflight<T: Default>(
     let mut response = Response::new(T::default());
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
-    let allow = HeaderValue::from_static(allow);
+    let allow = match route.item(path) {
+        Some(_) => HeaderValue::from_static("GET, DELETE"),
+        None => HeaderValue::from_static("POST"),
+    };
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, allow);
     headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HEADERS);
     headers.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE);

@@ -28,7 +28,7 @@ use crate::config::{Live, Route, RouteKind};
 use crate::error::Reason;
 use crate::ids::CallId;
 use crate::telephony::{
-    self, CallRoute, CallbackRoute, EventRoute, Reply, SessionRoute, preflight,
+    self, CallRoute, CallbackRoute, EventRoute, Reply, SessionRoute, Whose, preflight,
 };
 
 /// A body must be whole by then, and in no more time than a head may take. Event Grid waits for 30 s
@@ -54,6 +54,13 @@ impl Web {
             .or_else(|| callbacks().map(|route| Web::Callbacks(Arc::new(route))))
             .or_else(|| calls().map(|route| Web::Calls(Arc::new(route))))
             .or_else(|| sessions().map(|route| Web::Sessions(Arc::new(route))))
+    }
+
+    fn whose(&self) -> Whose {
+        match self {
+            Web::Events(_) | Web::Callbacks(_) => Whose::Platform,
+            Web::Calls(_) | Web::Sessions(_) => Whose::Asker,
+        }
     }
 }
 
@@ -114,16 +121,15 @@ async fn admitted(
     }
     if head.method == Method::OPTIONS {
         doors.admission.glance(wanted)?;
-        let item = open.route.item(head.uri.path()).is_some();
-        let allow = if item { "GET, DELETE" } else { "POST" };
-        return cors::preflight(&open.route, allow, &head.headers);
+        return cors::preflight(&open.route, head.uri.path(), &head.headers);
     }
     let grant = asked.decision.admit(doors, wanted).await?;
     stranger.admitted();
     open.metrics
         .dropped_parameters
         .increment(grant.dropped_parameters());
-    let _place = doors.telephony.place()?;
+    let whose = open.web.as_ref().map_or(Whose::Asker, Web::whose);
+    let _place = doors.telephony.place(whose)?;
     let most = open.route.limits.over(doors.limits).client_message;
     let wait = BODY_WAIT.min(doors.limits.handshake);
     let body = whole(body, most, wait).await?;

@@ -56,7 +56,9 @@ impl Memory {
             }
         }
         let key = session.key.expose();
-        if state.keys.get(key).is_some() {
+        // That of the same contact is what a session before this one has left, which did not use it up.
+        let is_anothers = |written: &Written| written.contact.as_ref() != Some(session.contact);
+        if state.keys.get(key).is_some_and(is_anothers) {
             return Ok(HandedOver::Taken);
         }
         state.handed.room(session.contact)?;
@@ -169,11 +171,11 @@ impl Memory {
         })
     }
 
-    pub(in crate::store) fn note_over(&self, over: &Over<'_>) -> Result<(), Unavailable> {
+    pub(in crate::store) fn note_over(&self, over: &Over<'_>) -> Result<bool, Unavailable> {
         let mut state = self.state();
         let known = state.handed.get_mut(over.contact);
         let Some(known) = known.filter(|known| known.owner == Some(over.owner)) else {
-            return Ok(());
+            return Ok(false);
         };
         // Nobody is told the code again.
         known.drawn = None;
@@ -181,6 +183,6 @@ impl Memory {
             known.outcome = Outcome::Ended(opened.clone(), over.ended.clone());
         }
         state.handed.keep(over.contact, self.policy.ttl);
-        Ok(())
+        Ok(true)
     }
 }

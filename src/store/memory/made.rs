@@ -2,7 +2,6 @@
 
 use super::{Memory, Written};
 use crate::ids::CallId;
-use crate::secret::Digest;
 use crate::store::made::{Bind, Made};
 use crate::store::{Facts, Keys, Unavailable};
 
@@ -47,19 +46,6 @@ impl Memory {
         state.keys.put(key, written, ttl)?;
         state.calls.put(bind.call.clone(), record, ttl)?;
         Ok(true)
-    }
-
-    pub(in crate::store) fn unmake_call(
-        &self,
-        call: &CallId,
-        binding: Digest,
-    ) -> Result<(), Unavailable> {
-        let mut state = self.state();
-        let known = state.calls.get(call);
-        if known.is_some_and(|known| known.binding() == Some(binding)) {
-            state.calls.remove(call);
-        }
-        Ok(())
     }
 
     pub(in crate::store) fn connect_call(&self, call: &CallId) -> Result<(), Unavailable> {

@@ -149,7 +149,7 @@ impl Redis {
         &self,
         over: &Over<'_>,
         keys: &Keys,
-    ) -> Result<(), Unavailable> {
+    ) -> Result<bool, Unavailable> {
         let turn = self.turn()?;
         let ended = over.ended;
         let args = [
@@ -167,7 +167,8 @@ impl Redis {
         let named = [keys.handoff(over.contact)];
         let told: String = turn.ask(&self.scripts.over, named, args).await?;
         match told.as_str() {
-            "ok" | "none" => Ok(()),
+            "ok" => Ok(true),
+            "none" => Ok(false),
             _ => Err(Unavailable::Malformed),
         }
     }

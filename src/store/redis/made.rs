@@ -65,20 +65,6 @@ impl Redis {
         }
     }
 
-    pub(in crate::store) async fn unmake_call(
-        &self,
-        call: &CallId,
-        binding: Digest,
-        keys: &Keys,
-    ) -> Result<(), Unavailable> {
-        let turn = self.turn()?;
-        let args = [binding.to_hex()];
-        let done: String = turn
-            .ask(&self.scripts.unmake, [keys.call(call)], args)
-            .await?;
-        is(&done, "ok")
-    }
-
     pub(in crate::store) async fn connect_call(
         &self,
         call: &CallId,

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonegate::ids::EntraId;
 use tonegate::sim::connector::Trouble;
+use tonegate::sim::stream::Stream;
 use tonegate::store::{About, Note};
 
 use super::world::*;
@@ -106,7 +108,6 @@ async fn c22_nobody_but_programs_of_ones_own_has_anybody_written_to() {
         "POST /notify HTTP/1.1\r\nHost: x\r\n{good}Content-Length: {}\r\n\r\n{body}",
         body.len()
     );
-    use tokio::io::AsyncWriteExt as _;
     io.write_all(request.as_bytes()).await.unwrap();
     io.flush().await.unwrap();
     let answer = within("an answer", crate::gateway::app::read(&mut io, false)).await;
@@ -578,4 +579,59 @@ async fn c16_c24_who_had_whom_written_to_is_logged_and_what_was_said_is_not() {
         let tells = |line: &Value| line.to_string().contains(secret);
         assert_eq!(child.logged(tells), 0, "{secret}");
     }
+}
+
+/// Asks for a message and does not wait; returns when the connector has it.
+async fn begun(bot: &Bot) -> Stream {
+    let (asked, body) = (bot.desk.asked(), text("hello").to_string());
+    let mut io = bot.world.connect().await;
+    let request = format!(
+        "POST /notify HTTP/1.1\r\nHost: x\r\napi-key: {KEY}\r\n{JSON}Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    io.write_all(request.as_bytes()).await.unwrap();
+    io.flush().await.unwrap();
+    within("the connector", async {
+        while bot.desk.asked() == asked {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    io
+}
+
+#[tokio::test]
+async fn c24_nobody_is_told_that_a_message_on_its_way_was_not_sent() {
+    let mut bot = usual().await;
+    bot.is_met().await;
+    bot.desk.then([Trouble::Held(Duration::from_millis(300))]);
+    let mut io = begun(&bot).await;
+    let edge = bot.world.edge.take().unwrap();
+    let stopping = tokio::task::spawn_blocking(move || edge.stop());
+    let mut answer = Vec::new();
+    let _ = within("the end", io.read_to_end(&mut answer)).await;
+    stopping.await.unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    // Where the edge cannot wait for the end, it says nothing.
+    assert!(
+        answer.is_empty() || answer.starts_with("HTTP/1.1 200 "),
+        "{answer}"
+    );
+    assert_eq!(bot.desk.taken().len(), 1);
+}
+
+#[tokio::test]
+async fn c16_c24_what_became_of_a_message_is_logged_though_nobody_waits_for_it() {
+    let mut bot = usual().await;
+    let child = Child::start(&mut bot.world, "true");
+    assert_eq!(bot.post(&bot.message()).await.status, 200);
+    let line = "tonegate_bot_notes_total{note=\"reference\",result=\"ok\"} 1";
+    child.metrics_say(line).await;
+    bot.desk.then([Trouble::Held(Duration::from_millis(500))]);
+    drop(begun(&bot).await);
+    let written =
+        |line: &Value| line["message"] == "somebody was written to" && line["result"] == "ok";
+    child
+        .until("a line", |child| child.logged(written) == 1)
+        .await;
 }

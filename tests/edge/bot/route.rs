@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use tonegate::sim::issuer::mint::Mint;
 
 use super::world::*;
-use crate::gateway::app::{App, INVOKED, Seen};
+use crate::gateway::app::{App, INVOKED, Seen, send};
 
 /// What the edge says of a request, verified as an application would; `None`: no published key.
 fn verified(jwks: &Value, seen: &Seen) -> Option<Value> {
@@ -101,6 +101,26 @@ async fn c01_an_activity_goes_on_as_it_came_with_the_edges_word_on_who_speaks() 
     assert!(subject.starts_with("connector:"), "{subject}");
     bot.was_sound();
     assert_eq!(bot.desk.asked(), 0);
+}
+
+#[tokio::test]
+async fn c25_a_route_for_all_paths_does_not_name_the_keys() {
+    let bot = Bot::with(Bots {
+        more:
+            "[[routes]]\nname = \"rest\"\npaths = [\"/*\"]\nkind = \"http\"\nadmit = [\"anyone\"]\n\
+               upstreams = [\"app\"]\n"
+                .to_owned(),
+        ..Bots::default()
+    })
+    .await;
+    assert!(bot.jwks().await["keys"][0]["kid"].is_string());
+    let jwks = "/.well-known/jwks.json";
+    let head = send(&bot.world, &format!("HEAD {jwks}"), "", b"").await;
+    let kind = head.header("content-type");
+    assert_eq!(kind.as_deref(), Some("application/jwk-set+json"));
+    assert_eq!(bot.app.seen().len(), 0);
+    assert_eq!(send(&bot.world, "GET /other", "", b"").await.status, 200);
+    assert_eq!(bot.app.seen().len(), 1);
 }
 
 #[tokio::test]

@@ -1,15 +1,16 @@
 //! Whoever asks for calls: what is refused with which status, who is who, which pages may ask.
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonegate::secret::Digest;
 use tonegate::sim::call_automation::line::Line;
 use tonegate::sim::call_automation::manner::{Manner, Outcome};
 use tonegate::sim::call_automation::request::Operation;
 use tonegate::sim::issuer::mint::Mint;
 
-use super::control::{Control, Wish};
+use super::control::{Control, Wish, told};
 use crate::easyauth::{OID, OTHER, PRINCIPAL, principal};
-use crate::harness::{KEY, Refused, within};
+use crate::harness::{KEY, Refused, read_answer, within};
 use crate::hops::{HOP, STRANGER};
 use crate::tokens::{AUDIENCE, TENANT};
 
@@ -465,4 +466,36 @@ async fn s07_every_answer_says_which_page_it_is_for() {
     let answer = ask(&control, "GET", "7f0c", &asked).await;
     assert_eq!(of_pages(&answer)[1].as_deref(), Some(PAGE));
     answer.is(404, "not_found");
+}
+
+/// Whoever has calls made holds up others like them, and not what ACS tells of calls.
+#[tokio::test]
+async fn a36_slow_bodies_of_those_who_ask_leave_room_for_callbacks() {
+    let control = api(OPEN, MANY).await;
+    rings(&control);
+    let (_, line) = made(&control).await;
+    let body = json!({ "to": TO }).to_string();
+    let headers = format!("{}{JSON}Expect: 100-continue\r\n", by_key(KEY));
+    let order = request("POST", CALLS, &headers, Some(&body));
+    let (begin, rest) = order.split_at(order.len() - 5);
+    let mut held = Vec::new();
+    for _ in 0..64 {
+        let mut io = control.phone.world.connect().await;
+        io.write_all(begin).await.unwrap();
+        io.flush().await.unwrap();
+        let mut goes_on = *b"HTTP/1.1 100 Continue\r\n\r\n";
+        let read = within("leave to go on", io.read_exact(&mut goes_on)).await;
+        read.unwrap();
+        held.push(io);
+    }
+    post(&control, &by_key(KEY)).await.is(503, "busy");
+    let event = json!([told(&line, "CallConnected", json!({}))]);
+    assert_eq!(line.callback(&event).await, Some(200));
+    let hit = "tonegate_limit_hits_total{limit=\"bodies\"} 1";
+    control.phone.world.metrics_say(hit).await;
+    let mut last = held.pop().unwrap();
+    drop(held);
+    last.write_all(rest).await.unwrap();
+    last.flush().await.unwrap();
+    assert_eq!(read_answer(last).await.err().unwrap().status, 201);
 }

@@ -255,8 +255,12 @@ fn settings(wish: &Wish<'_>, issuer: &str, endpoint: &str, [media, callbacks]: [
     let mut limits = vec!["client_message = \"64KiB\""];
     limits.extend(Some(wish.route_limits).filter(|more| !more.is_empty()));
     let limits = format!("limits = {{ {} }}", limits.join(", "));
+    let attempts = match wish.acs.contains("attempts") {
+        true => "",
+        false => "attempts = 1\n",
+    };
     format!(
-        "\n[acs]\nendpoint = \"{endpoint}\"\nkey = \"{ACCESS_KEY}\"\nattempts = 1\n\
+        "\n[acs]\nendpoint = \"{endpoint}\"\nkey = \"{ACCESS_KEY}\"\n{attempts}\
          callbacks = \"https://localhost:{callbacks}\"\nmedia = \"wss://localhost:{media}\"\n{}\n\
          [issuers.grid]\nkind = \"event-grid\"\nauthority = \"{issuer}\"\n\
          tenants = [\"{TENANT}\"]\naudience = [\"{AUDIENCE}\"]\nroots = \"ca.pem\"\n\

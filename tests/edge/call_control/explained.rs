@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use super::call_api::{CALLS, MANY, OPEN, PAGE, api, request};
 use super::control::{Control, EVENTS, PSTN, post};
 use super::refused::{CALLBACK, JSON, validation};
 use crate::binary::run;
@@ -121,5 +122,32 @@ async fn a36_explain_ends_at_the_check_that_refuses_with_the_status_that_the_edg
         assert_eq!(code, 1, "{check} {status}");
         assert_eq!(failed.map(|one| one["check"].clone()), Some(json!(check)));
         assert!(err.contains(&format!("status {status}")), "{check}: {err}");
+    }
+}
+
+#[tokio::test]
+async fn a36_explain_tells_a_page_what_the_edge_tells_it() {
+    let control = api(OPEN, MANY).await;
+    let wants = "Access-Control-Request-Method: POST\r\n";
+    let page = format!("Origin: {PAGE}\r\n");
+    let item = format!("{CALLS}/7f0c");
+    for (target, headers, status) in [
+        (CALLS, format!("{page}{wants}"), 204),
+        (&item, format!("{page}{wants}"), 204),
+        (CALLS, page.clone(), 400),
+        (CALLS, format!("Origin: https://x.example\r\n{wants}"), 403),
+    ] {
+        let options = request("OPTIONS", target, &headers, None);
+        assert_eq!(control.asks(&options).await.status, status, "{headers}");
+        let head = String::from_utf8(options).unwrap();
+        let (code, passed, failed, err) = explained(&control, &head).await;
+        if status == 204 {
+            assert_eq!((code, failed, err.as_str()), (0, None, ""));
+            assert_eq!(passed.last().unwrap(), "leave");
+        } else {
+            assert_eq!(code, 1, "{headers}");
+            assert_eq!(failed.map(|one| one["check"].clone()), Some(json!("leave")));
+            assert!(err.contains(&format!("status {status}")), "{err}");
+        }
     }
 }

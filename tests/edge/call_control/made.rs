@@ -412,6 +412,47 @@ async fn a14_a_call_that_nobody_is_told_of_is_taken_back() {
 }
 
 #[tokio::test]
+async fn a14_a_call_that_a_lost_attempt_made_is_hung_up_though_the_next_was_refused() {
+    let acs = "attempts = 2";
+    let control = api(Wish { acs, ..OPEN }, MANY).await;
+    let create = Some(Operation::Create);
+    control.desk.trouble(create, Trouble::Lost, 1);
+    control.desk.trouble(create, Trouble::Status(400), 1);
+    let answer = post(&control, &by_key(KEY)).await;
+    answer.is(502, "upstream_refused");
+    assert_eq!(creates(&control), 2);
+    let line = within("the call", control.desk.nth_line(1)).await;
+    hung_up(&control, &line).await;
+}
+
+/// Its connection is noted by then, and whoever had it made will not ask for its end.
+#[tokio::test]
+async fn a14_a_call_whose_taking_back_failed_is_hung_up_by_its_callbacks() {
+    let control = api(OPEN, MANY).await;
+    control.desk.set(Manner {
+        slow: Duration::from_millis(400),
+        begins: Begins::After(Duration::from_millis(500)),
+        ..Manner::default()
+    });
+    let terminate = Some(Operation::Terminate);
+    control.desk.trouble(terminate, Trouble::Status(500), 1);
+    let headers = format!("{}Content-Type: application/json\r\n", by_key(KEY));
+    let body = json!({ "to": TO }).to_string();
+    let order = request("POST", CALLS, &headers, Some(&body));
+    let mut io = control.phone.world.connect().await;
+    io.write_all(&order).await.unwrap();
+    io.flush().await.unwrap();
+    let line = within("the call", control.desk.nth_line(1)).await;
+    drop(io);
+    counted(&control, "untold", 1).await;
+    hung_up(&control, &line).await;
+    let record = control.desk.record();
+    let accepted = |event: &Event| matches!(event, Event::MediaAccepted(_));
+    assert!(!record.events().any(accepted));
+    assert!(record.asked(Operation::Terminate).count() > 1);
+}
+
+#[tokio::test]
 async fn a14_a_hang_up_that_fails_is_told_and_may_be_tried_again() {
     let control = api(OPEN, MANY).await;
     let (call, line) = made(&control).await;

@@ -162,6 +162,11 @@ impl App {
             "/pieces" => response.body(self.pieces()).unwrap(),
             "/cut" => response.body(self.cut()).unwrap(),
             "/large" => response.body(whole(vec![b'x'; 5 << 20].into())).unwrap(),
+            "/endless" => response.body(self.endless()).unwrap(),
+            "/slow" => {
+                self.next.notified().await;
+                response.body(whole(Bytes::from_static(b"done"))).unwrap()
+            }
             "/hang" => std::future::pending().await,
             "/invoke" => {
                 let json = response.header("content-type", "application/json");
@@ -190,14 +195,18 @@ impl App {
         BodyExt::boxed(StreamBody::new(pieces))
     }
 
+    /// More than anybody takes.
+    fn endless(self: &Arc<App>) -> BoxBody<Bytes, std::io::Error> {
+        let told = Told(self.dropped.clone());
+        let pieces = stream::repeat_with(move || {
+            let _ = &told;
+            Ok(Frame::data(Bytes::from(vec![b'x'; 64 * 1024])))
+        });
+        BodyExt::boxed(StreamBody::new(pieces))
+    }
+
     /// Three pieces, each when it is asked for.
     fn pieces(self: &Arc<App>) -> BoxBody<Bytes, std::io::Error> {
-        struct Told(Arc<Notify>);
-        impl Drop for Told {
-            fn drop(&mut self) {
-                self.0.notify_one();
-            }
-        }
         let (app, told) = (self.clone(), Told(self.dropped.clone()));
         let pieces = stream::iter(["one", "two", "three"]).then(move |piece| {
             let app = app.clone();
@@ -208,6 +217,14 @@ impl App {
             }
         });
         BodyExt::boxed(StreamBody::new(pieces))
+    }
+}
+
+/// Tells that an answer was dropped.
+struct Told(Arc<Notify>);
+impl Drop for Told {
+    fn drop(&mut self) {
+        self.0.notify_one();
     }
 }
 

@@ -156,3 +156,44 @@ async fn c07_an_answer_that_is_cut_is_not_made_to_look_whole() {
     // A whole answer would end with an empty chunk.
     assert_eq!(rest, b"");
 }
+
+#[tokio::test]
+async fn c07_who_takes_nothing_of_an_answer_does_not_hold_it() {
+    let (app, address) = App::start(None).await;
+    let world = before(address, "limits = { idle = \"1s\" }", "").await;
+    let mut io = world.connect().await;
+    let head = format!("GET /endless HTTP/1.1\r\nHost: x\r\napi-key: {KEY}\r\n\r\n");
+    io.write_all(head.as_bytes()).await.unwrap();
+    io.flush().await.unwrap();
+    // It is there, and then nobody takes it any more.
+    let mut bytes = [0; 16];
+    io.read_exact(&mut bytes).await.unwrap();
+    within("the end of the answer", app.dropped.notified()).await;
+    world
+        .metrics_say("tonegate_limit_hits_total{limit=\"idle\"} 1")
+        .await;
+}
+
+#[tokio::test]
+async fn c07_what_the_application_has_heard_is_answered_although_the_edge_stops() {
+    let (app, address) = App::start(None).await;
+    let mut world = before(address, "", "").await;
+    let mut io = world.connect().await;
+    let head = format!(
+        "POST /slow HTTP/1.1\r\nHost: x\r\napi-key: {KEY}\r\nContent-Length: 2\r\n\r\n{{}}"
+    );
+    io.write_all(head.as_bytes()).await.unwrap();
+    io.flush().await.unwrap();
+    let seen = async {
+        while app.seen().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    within("the request", seen).await;
+    let edge = world.edge.take().unwrap();
+    let stopped = tokio::task::spawn_blocking(move || edge.stop());
+    app.next.notify_one();
+    let answer = within("an answer", super::app::read(&mut io, false)).await;
+    assert_eq!((answer.status, &*answer.body), (200, &b"done"[..]));
+    stopped.await.unwrap();
+}

@@ -210,6 +210,17 @@ async fn c14_nobody_says_who_they_are_but_the_edge() {
 async fn c20_whoever_is_not_known_or_cannot_be_asked_for_sees_nobody() {
     let office = Office::usual().await;
     assert_eq!(office.sees(STRANGER, "eng-001").await, (403, false));
+    // An application that speaks for itself is no person either.
+    let token = office.issued.token(|mint| {
+        let claims = mint.claims.as_object_mut().unwrap();
+        claims.remove("scp");
+        claims.insert("oid".to_owned(), json!(ENGINEER));
+        claims.insert("roles".to_owned(), json!(["Calls.All"]));
+    });
+    let bearer = format!("Authorization: Bearer {token}\r\n");
+    let line = "GET /api/engineer/eng-001/cases";
+    let status = send(&office.issued.world, line, &bearer, b"").await.status;
+    assert!(matches!(status, 401 | 403), "{status}");
     // A key is no person.
     let key = format!("api-key: {}\r\n", crate::harness::KEY);
     let line = "GET /api/engineer/eng-001/cases";

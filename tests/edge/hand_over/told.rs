@@ -126,6 +126,38 @@ async fn a10_s31_the_end_is_told_although_the_store_is_away() {
     );
 }
 
+/// The call has moved to another edge, and this one has not found that out when its socket ends.
+#[tokio::test]
+async fn a10_a25_the_end_is_told_by_whoever_has_the_call_and_by_nobody_else() {
+    let redis = crate::phone::server::Server::plain(&[]);
+    let line = crate::phone::world::Line {
+        gate: SIX.to_owned(),
+        store: format!("url = \"redis://127.0.0.1:{}\"", redis.port),
+        ..Default::default()
+    };
+    let centre = Centre::of(line, "").await;
+    centre.phone.world.metrics_say("tonegate_store_up 1").await;
+    let written = centre.hands_over(CONTACT).await;
+    let call = centre.arrives("c1").await;
+    call.dials(written["code"].as_str().unwrap(), &Keying::messages());
+    centre.hears(1).await;
+    let record = format!("handoff:{{{CONTACT}}}");
+    let other = tonegate::ids::SessionId::random().to_string();
+    redis.tell(&["HSET", &record, "owner", &other]);
+    call.hand.hang_up();
+    call.ended().await;
+    centre.phone.ended("client", "client_closed", 1).await;
+    let noted = "tonegate_store_operations_total{operation=\"note_over\",result=\"ok\"} 1";
+    centre.phone.world.metrics_say(noted).await;
+    assert_eq!(centre.looks(CONTACT).await["state"], "opened");
+    one(&centre, "another").await;
+    let told = centre.hears(3).await;
+    let ended = |told: &&serde_json::Value| told["outcome"] == "ended";
+    let ended: Vec<_> = told.iter().filter(ended).collect();
+    assert_eq!(ended.len(), 1, "{told:?}");
+    assert_eq!(ended[0]["session"], "another");
+}
+
 /// What other clouds write plainly opens calls as before, and is told to nobody; and what they say in
 /// it is believed as far as the log goes, not further.
 #[tokio::test]
