@@ -2,6 +2,7 @@
 //! nothing which Microsoft's documentation does not know.
 
 mod assertion;
+mod audited;
 mod connector;
 mod explained;
 mod graph;
