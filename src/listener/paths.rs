@@ -74,13 +74,13 @@ impl Paths {
 /// and blanks at its end, and segments that are empty then are none.
 fn fold(path: &str) -> String {
     let mut folded = String::with_capacity(path.len());
-    for segment in path.split('/') {
+    for segment in path.trim_end_matches('/').split('/').skip(1) {
         let mut name = segment.split(';').next().unwrap_or_default();
-        // Those that walk are left, for whoever refuses them by name.
+        // Those that walk or are empty are left, for whoever refuses them by name.
         if !matches!(name, "." | "..") {
             name = trim(name);
         }
-        if !name.is_empty() {
+        if segment.is_empty() || !name.is_empty() {
             folded.push('/');
             folded.push_str(&name.to_ascii_lowercase());
         }
@@ -167,6 +167,7 @@ mod tests {
             ("/api/%20/seed", None),
             ("/api/.../seed", None),
             ("/api/./seed", Some(0)),
+            ("/api//seed", Some(0)),
             ("/api/admin;x/users", None),
             ("/api/admin./users", None),
             ("/api/Admin%20/users", None),
