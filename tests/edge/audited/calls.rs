@@ -177,7 +177,7 @@ async fn world() -> Control {
     let before = control.phone.world.edge.take().unwrap();
     let stopped = tokio::task::spawn_blocking(|| before.stop());
     within("the end of the first edge", stopped).await.unwrap();
-    let file = folder.join(format!("edge-{}.toml", control.ports[0]));
+    let file = folder.join("first.toml");
     let settings = fs::read_to_string(&file).unwrap();
     fs::write(&file, settings + AUDIT).unwrap();
     let edge = Edge::start(&Settings::read(&[file]).unwrap()).unwrap();
