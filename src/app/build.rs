@@ -12,7 +12,7 @@ use crate::admission::Admission;
 use crate::audit::Audit;
 use crate::bot::Bot;
 use crate::bot::roles::Roles;
-use crate::config::{KnownBy, Live, Settings};
+use crate::config::{Flow, KnownBy, Live, Phone, Settings};
 use crate::listener::calls::RETURNING_MAX;
 use crate::listener::doors::{Doors, Open};
 use crate::listener::gateway::inward::Inward;
@@ -63,7 +63,8 @@ pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
                 paths.add_items(path, routes.len());
             }
         }
-        metrics.expect_denials(&route.name, route.kind.phone().is_some());
+        let gated = |phone: &Arc<Phone>| matches!(phone.flow, Flow::Dialled(_));
+        metrics.expect_denials(&route.name, route.kind.phone().is_some_and(gated));
         routes.push(Open {
             metrics: metrics.route(&route.name),
             upstreams: route
