@@ -67,49 +67,59 @@ impl Admission {
                     return Err(missing(ways, "or"));
                 }
             }
-            Enter::All(ways) => {
-                let (tokens, keys) = if shown.bearer.as_ref().is_some_and(jwt::is_token) {
-                    (shown.bearer.as_ref(), shown.key.as_ref())
-                } else {
-                    (None, shown.key.as_ref().or(shown.bearer.as_ref()))
-                };
-                if ways.is_empty() {
-                    return Err(missing(ways, "and"));
-                }
-                if ways.contains(&Way::EasyAuth) {
-                    let no_principal = Denied::new(Reason::Unauthenticated, NO_PRINCIPAL);
-                    let principal = shown.principal.as_ref().ok_or(no_principal)?;
-                    entered.principal = Some(principal.judge(&self.tenants)?);
-                }
-                if ways.contains(&Way::Certificate) {
-                    entered.certificate = Some(self.listed(asked, shown)?.ok_or_else(uncertified)?);
-                }
-                if ways.contains(&Way::Key) {
-                    let key = keys.ok_or(missing(ways, "and"))?;
-                    entered.key = Some(self.keys.find(key, &asked.route.name)?);
-                }
-                if ways.contains(&Way::Call) {
-                    let no_call = Denied::new(Reason::Forbidden, "no calls are streamed here");
-                    let (call, signer) = shown
-                        .call
-                        .as_ref()
-                        .zip(self.signer.as_ref())
-                        .ok_or(no_call)?;
-                    entered.signed = Some(call.verify(signer, asked.now.wall)?);
-                }
-                let issuers = issuers(ways);
-                if !issuers.is_empty() {
-                    let bare = shown.bearer.is_some() && !ways.contains(&Way::Key);
-                    let token = tokens.ok_or(match bare {
-                        true => Denied::invalid_token(NO_TOKEN),
-                        false => missing(ways, "and"),
-                    })?;
-                    let verified = self.tokens.verify(token, &issuers, asked.now.wall);
-                    entered.token = Some(verified.await?);
-                }
-            }
+            Enter::All(ways) => self.all(asked, shown, ways, &mut entered).await?,
         }
         Ok(entered)
+    }
+
+    /// Whether all of these ways are met.
+    async fn all<'a>(
+        &'a self,
+        asked: Request<'_>,
+        shown: &Shown<'_>,
+        ways: &[Way],
+        entered: &mut Entered<'a>,
+    ) -> Result<(), Denied> {
+        let (tokens, keys) = if shown.bearer.as_ref().is_some_and(jwt::is_token) {
+            (shown.bearer.as_ref(), shown.key.as_ref())
+        } else {
+            (None, shown.key.as_ref().or(shown.bearer.as_ref()))
+        };
+        if ways.is_empty() {
+            return Err(missing(ways, "and"));
+        }
+        if ways.contains(&Way::EasyAuth) {
+            let no_principal = Denied::new(Reason::Unauthenticated, NO_PRINCIPAL);
+            let principal = shown.principal.as_ref().ok_or(no_principal)?;
+            entered.principal = Some(principal.judge(&self.tenants)?);
+        }
+        if ways.contains(&Way::Certificate) {
+            entered.certificate = Some(self.listed(asked, shown)?.ok_or_else(uncertified)?);
+        }
+        if ways.contains(&Way::Key) {
+            let key = keys.ok_or(missing(ways, "and"))?;
+            entered.key = Some(self.keys.find(key, &asked.route.name)?);
+        }
+        if ways.contains(&Way::Call) {
+            let no_call = Denied::new(Reason::Forbidden, "no calls are streamed here");
+            let (call, signer) = shown
+                .call
+                .as_ref()
+                .zip(self.signer.as_ref())
+                .ok_or(no_call)?;
+            entered.signed = Some(call.verify(signer, asked.now.wall)?);
+        }
+        let issuers = issuers(ways);
+        if !issuers.is_empty() {
+            let bare = shown.bearer.is_some() && !ways.contains(&Way::Key);
+            let token = tokens.ok_or(match bare {
+                true => Denied::invalid_token(NO_TOKEN),
+                false => missing(ways, "and"),
+            })?;
+            let verified = self.tokens.verify(token, &issuers, asked.now.wall);
+            entered.token = Some(verified.await?);
+        }
+        Ok(())
     }
 
     /// The Bot Connector is documented to be answered 403 where its token is not good. Without any it

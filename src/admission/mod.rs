@@ -281,19 +281,8 @@ impl Admission {
         let slots = told.hear("limits", slots, |slots| {
             format!("{} slots taken", slots.len())
         })?;
-        let meant = |token: &&Arc<Verified>| match route.kind {
-            RouteKind::VoiceLive => token.for_voice_live,
-            // Whom a relay's upstream takes tokens of is for whoever named it to know.
-            RouteKind::Relay | RouteKind::Http(_) | RouteKind::Bot(_) => true,
-            // What ACS shows us is for us: with it anybody could stream any call.
-            RouteKind::AcsMedia(_)
-            | RouteKind::EventGrid(_)
-            | RouteKind::AcsCallback
-            | RouteKind::CallApi(_)
-            | RouteKind::Notify
-            | RouteKind::SessionApi(_) => false,
-        };
-        let token = entered.token.as_ref().filter(meant);
+        let token = entered.token.as_ref();
+        let token = token.filter(|token| goes_on(&route.kind, token));
         Ok(Grant {
             subject: entered.subject(),
             person: entered.person(),
@@ -310,6 +299,22 @@ impl Admission {
             dropped_parameters: query.dropped(route),
             _slots: slots,
         })
+    }
+}
+
+/// Whether a caller's token is shown upstream, where upstreams are shown callers' tokens.
+fn goes_on(kind: &RouteKind, token: &Verified) -> bool {
+    match kind {
+        RouteKind::VoiceLive => token.for_voice_live,
+        // Whom a relay's upstream takes tokens of is for whoever named it to know.
+        RouteKind::Relay | RouteKind::Http(_) | RouteKind::Bot(_) => true,
+        // What ACS shows us is for us: with it anybody could stream any call.
+        RouteKind::AcsMedia(_)
+        | RouteKind::EventGrid(_)
+        | RouteKind::AcsCallback
+        | RouteKind::CallApi(_)
+        | RouteKind::Notify
+        | RouteKind::SessionApi(_) => false,
     }
 }
 

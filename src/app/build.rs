@@ -13,6 +13,7 @@ use crate::audit::Audit;
 use crate::bot::Bot;
 use crate::bot::roles::Roles;
 use crate::config::{Flow, KnownBy, Live, Phone, Settings};
+use crate::label::Label;
 use crate::listener::calls::RETURNING_MAX;
 use crate::listener::doors::{Doors, Open};
 use crate::listener::gateway::inward::Inward;
@@ -38,24 +39,14 @@ fn bot(live: &Live, store: &Arc<Store>, metrics: &metrics::Shared) -> Result<Bot
     Ok(Bot::new(Some(connector), (store, settings.keep), metrics))
 }
 
-pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
-    let metrics = Arc::new(Metrics::new());
+/// All routes with what serves them, and their paths.
+fn routes(
+    settings: &Settings,
+    upstreams: &HashMap<Label, Arc<Upstream>>,
+    metrics: &Arc<Metrics>,
+) -> (Paths, Vec<Open>) {
     let live = &settings.live;
-    let mut upstreams = HashMap::new();
-    for upstream in &live.upstreams {
-        let built = Upstream::new(upstream.clone(), metrics.clone())?;
-        upstreams.insert(upstream.name.clone(), Arc::new(built));
-    }
-    let acs = live.acs.clone();
-    let acs = acs.map(|acs| CallAutomation::new(acs, metrics.clone()));
-    let acs = acs.transpose()?.map(Arc::new);
-    let assertions = live.assertion.clone().map(Assertions::new).transpose()?;
-    let graph = match &live.graph {
-        Some(graph) => Some(Arc::new(Graph::new(graph.clone(), metrics.clone())?)),
-        None => None,
-    };
-    let mut paths = Paths::default();
-    let mut routes = Vec::new();
+    let (mut paths, mut routes) = (Paths::default(), Vec::new());
     for route in &live.routes {
         for path in &route.paths {
             paths.add(path, routes.len());
@@ -78,6 +69,26 @@ pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
             dial_warnings: Arc::default(),
         });
     }
+    (paths, routes)
+}
+
+pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
+    let metrics = Arc::new(Metrics::new());
+    let live = &settings.live;
+    let mut upstreams = HashMap::new();
+    for upstream in &live.upstreams {
+        let built = Upstream::new(upstream.clone(), metrics.clone())?;
+        upstreams.insert(upstream.name.clone(), Arc::new(built));
+    }
+    let acs = live.acs.clone();
+    let acs = acs.map(|acs| CallAutomation::new(acs, metrics.clone()));
+    let acs = acs.transpose()?.map(Arc::new);
+    let assertions = live.assertion.clone().map(Assertions::new).transpose()?;
+    let graph = match &live.graph {
+        Some(graph) => Some(Arc::new(Graph::new(graph.clone(), metrics.clone())?)),
+        None => None,
+    };
+    let (paths, routes) = routes(settings, &upstreams, &metrics);
     let store = Arc::new(Store::new(&settings.boot.store, metrics.clone())?);
     let registry = Registry::default();
     let telephony = Telephony::new(live, acs.as_ref(), &store, &registry, &metrics);

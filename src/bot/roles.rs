@@ -82,7 +82,7 @@ impl Standing {
 /// Who is asked.
 enum By {
     Graph(Arc<Graph>),
-    Directory(Directory),
+    Directory(Box<Directory>),
     Store,
 }
 
@@ -107,7 +107,9 @@ impl Roles {
             (RolesBy::Graph, Some(graph)) => By::Graph(graph.clone()),
             // The settings were judged: with this there is a Graph.
             (RolesBy::Graph, None) => return Ok(None),
-            (RolesBy::Directory(directory), _) => By::Directory(Directory::new(directory.clone())?),
+            (RolesBy::Directory(directory), _) => {
+                By::Directory(Box::new(Directory::new(directory.clone())?))
+            }
             (RolesBy::Store, _) => By::Store,
         };
         Ok(Some(Roles {

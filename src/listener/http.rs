@@ -61,15 +61,10 @@ where
         // Whoever has not asked by then is not waited for.
         () = stopped(doors, LINGER) => return None,
     };
-    let mut grace = LINGER;
-    let io = match read {
+    let (io, grace) = match read {
         Ok(read) => {
-            let body = web::body(doors, &read);
-            let open = doors.paths.find(read.path()).map(|at| &doors.routes[at]);
-            if open.is_some_and(|open| open.inward.is_some()) {
-                grace = APP_LINGER;
-            }
-            Held::new(io, read).with_body(body)
+            let (body, grace) = (web::body(doors, &read), grace(doors, &read));
+            (Held::new(io, read).with_body(body), grace)
         }
         Err(unread) => {
             not_asked(io, unread, asked, doors).await;
@@ -83,21 +78,10 @@ where
         let (doors, course, stranger) = (doors.clone(), course.clone(), stranger.clone());
         let streams = lock(&streams).take();
         Box::pin(async move {
-            let name = route(&doors, &request).map(|open| open.route.name.clone());
-            let hops = doors.hops.as_ref();
-            let peer = hop::resolve(hops, asked.peer, asked.by_hop, request.headers());
-            *lock(&course) = Course::Asked(name, peer.unwrap_or(asked.peer));
-            let (mut response, become_of) = answer(&doors, asked, peer, &stranger, request).await;
-            *lock(&course) = become_of;
+            let response = only(&doors, asked, &stranger, &course, request).await;
             if let (Some(streams), Some(pulse)) = (streams, response.body().pulse()) {
                 // Whoever waits for it is the connection that this is polled by.
                 let _ = streams.send(pulse);
-            }
-            // One request per connection. hyper's own switch for it would also write `close` into
-            // the Connection header of a 101, which strict clients refuse.
-            if response.status() != StatusCode::SWITCHING_PROTOCOLS {
-                let close = HeaderValue::from_static("close");
-                response.headers_mut().insert(header::CONNECTION, close);
             }
             Ok::<_, std::convert::Infallible>(response)
         })
@@ -142,6 +126,29 @@ where
     None
 }
 
+/// Answers the one request of a connection, and notes how far it has come.
+async fn only(
+    doors: &Doors,
+    asked: Asked<'_>,
+    stranger: &Stranger,
+    course: &Mutex<Course>,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let name = route(doors, &request).map(|open| open.route.name.clone());
+    let hops = doors.hops.as_ref();
+    let peer = hop::resolve(hops, asked.peer, asked.by_hop, request.headers());
+    *lock(course) = Course::Asked(name, peer.unwrap_or(asked.peer));
+    let (mut response, become_of) = answer(doors, asked, peer, stranger, request).await;
+    *lock(course) = become_of;
+    // hyper's own switch for this would also write `close` into the Connection header of a 101, which
+    // strict clients refuse.
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(header::CONNECTION, close);
+    }
+    response
+}
+
 /// How far the one request of a connection has come.
 #[derive(Default)]
 enum Course {
@@ -163,6 +170,13 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// How long what is asked is waited for when the edge is told to stop.
+fn grace(doors: &Doors, read: &head::Read) -> Duration {
+    let open = doors.paths.find(read.path()).map(|at| &doors.routes[at]);
+    let of_app = open.is_some_and(|open| open.inward.is_some());
+    if of_app { APP_LINGER } else { LINGER }
 }
 
 /// Resolves a moment after the edge was told to stop.

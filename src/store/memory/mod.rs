@@ -85,6 +85,22 @@ struct Call {
     connected: bool,
 }
 
+impl Call {
+    /// Why a session is not this call's, as far as the edge made it.
+    fn refuses(&self, enter: &Enter<'_>) -> Option<Entered> {
+        if self.binding() != enter.binding {
+            return Some(Entered::OtherConnection);
+        }
+        self.made?;
+        match (&self.facts.connection, enter.connection) {
+            // Which connection is its own nobody knows yet.
+            (None, _) => Some(Entered::Unknown),
+            (Some(_), None) => Some(Entered::OtherConnection),
+            (Some(_), Some(_)) => None,
+        }
+    }
+}
+
 impl Memory {
     pub(super) fn new(policy: Policy, entries: usize) -> Memory {
         Memory {
@@ -119,17 +135,8 @@ impl Memory {
             return Ok(Entered::Unknown);
         }
         let mut call = known.unwrap_or_default();
-        if call.binding() != enter.binding {
-            return Ok(Entered::OtherConnection);
-        }
-        if call.made.is_some() {
-            // Which connection is its own nobody knows yet.
-            if call.facts.connection.is_none() {
-                return Ok(Entered::Unknown);
-            }
-            if enter.connection.is_none() {
-                return Ok(Entered::OtherConnection);
-            }
+        if let Some(refused) = call.refuses(enter) {
+            return Ok(refused);
         }
         let by_another = call.route.as_ref().is_some_and(|by| by != enter.route);
         if by_another || !agree(&mut call.facts, enter) {

@@ -266,7 +266,10 @@ async fn c22_a_person_is_met_by_what_they_do_with_the_bot_alone() {
     assert_eq!(bot.post(&farewell).await.status, 200);
     bot.noted("farewell", 2).await;
     assert_eq!(notify(&bot, &text("hello")).await.status, 404);
+}
 
+#[tokio::test]
+async fn c22_a_bot_that_keeps_nothing_meets_nobody_and_still_hears_who_wants_quiet() {
     let silent = notifies(Bots {
         bot: "keep = \"0s\"".to_owned(),
         ..Bots::default()
@@ -357,16 +360,11 @@ async fn c23_a_route_has_its_own_words_or_none() {
     assert_eq!(notify(&bot, &text("hello")).await.status, 409);
 }
 
-#[tokio::test]
-async fn c24_what_the_connector_says_is_told_in_one_word_each() {
-    let bot = notifies(Bots {
-        bot: "timeout = \"700ms\"".to_owned(),
-        ..Bots::default()
-    })
-    .await;
-    bot.is_met().await;
+/// What the connector may do to a message: the trouble, and the status, the reason and the word
+/// that the caller is told.
+fn troubles() -> Vec<(Trouble, u16, &'static str, &'static str)> {
     let code = |code| Trouble::Code(403, code);
-    for (trouble, status, reason, why) in [
+    vec![
         (
             code("MessageWritesBlocked"),
             410,
@@ -432,7 +430,18 @@ async fn c24_what_the_connector_says_is_told_in_one_word_each() {
             "timeout",
         ),
         (Trouble::Later(429, 3600), 429, "upstream_busy", "throttled"),
-    ] {
+    ]
+}
+
+#[tokio::test]
+async fn c24_what_the_connector_says_is_told_in_one_word_each() {
+    let bot = notifies(Bots {
+        bot: "timeout = \"700ms\"".to_owned(),
+        ..Bots::default()
+    })
+    .await;
+    bot.is_met().await;
+    for (trouble, status, reason, why) in troubles() {
         bot.desk.then([trouble.clone()]);
         let asked = bot.desk.asked();
         let answer = notify(&bot, &text("hello")).await;
