@@ -426,7 +426,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "kind = \"relay\"\npaths",
         "kind = \"http\"\npaths",
-        "routes.r.kind",
+        "routes.r.upstreams",
     ),
     (
         "kind = \"voice-live\"",
