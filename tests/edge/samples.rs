@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 use tonegate::admission::media_url::{Signed, Signer};
@@ -21,6 +23,9 @@ use tonegate::sim::issuer::mint::Mint;
 use tonegate::sim::voice_live::Service;
 
 use crate::binary::run;
+use crate::bot::world::{self as bot, JSON, key};
+use crate::connector::{SERVICE, USER, message};
+use crate::gateway::app::{App, send};
 use crate::harness::{KEY, UPSTREAM_KEY, Wish, within};
 use crate::program::tool;
 use crate::tokens::{Issued, TENANT, VOICE_LIVE};
@@ -32,6 +37,8 @@ enum Shows {
     Token,
     /// A call's secret and the token of ACS, and then a code.
     Call,
+    /// The token of the Bot Connector, and then a person's own, to an application.
+    Word,
 }
 
 /// Files, what is asked and shown, and what the upstream is asked then.
@@ -50,7 +57,7 @@ const CALL_SECRET: &str = "what signs the media URLs of the samples";
 const STANDARD: &str = "/ws?mode=standard&model=gpt-realtime";
 
 /// B29: the four example apps of the old proxy's guide, and more.
-const SAMPLES: [Sample; 11] = [
+const SAMPLES: [Sample; 12] = [
     Sample {
         files: &["config/voice-key.toml"],
         target: STANDARD,
@@ -92,6 +99,13 @@ const SAMPLES: [Sample; 11] = [
         target: "/acs/media/7f0c",
         shows: Shows::Call,
         upstream: VOICE,
+        service: Service::VoiceLive,
+    },
+    Sample {
+        files: &["config/bot.toml"],
+        target: "/api/messages",
+        shows: Shows::Word,
+        upstream: "/api/messages",
         service: Service::VoiceLive,
     },
     Sample {
@@ -155,7 +169,7 @@ fn b29_no_sample_lies_about_that_is_not_served() {
 }
 
 /// A copy of a sample with this world's peers and secrets in the place of the real ones.
-fn adapt(issued: &Issued, file: &str, path: &str) -> PathBuf {
+fn adapt(issued: &Issued, app: SocketAddr, file: &str, path: &str) -> PathBuf {
     let world = &issued.world;
     let peer = format!(
         "url = \"wss://localhost:{}{path}\"\nroots = \"ca.pem\"",
@@ -169,8 +183,9 @@ fn adapt(issued: &Issued, file: &str, path: &str) -> PathBuf {
         let key = line.split('=').next().unwrap().trim();
         let (uncommented, _) = line.split_once('#').unwrap_or((line, ""));
         match key {
-            // Nobody asks the application, so it may be where it is.
-            "url" if table == "[upstreams.app]" => text.push_str(line),
+            "url" if table == "[upstreams.app]" => {
+                text.push_str(&format!("url = \"http://{app}\""))
+            }
             "resource" | "url" if table.starts_with("[upstreams.") => text.push_str(&peer),
             "roots" if !line.starts_with('#') => {}
             "sha256" => text.push_str(&format!("sha256 = \"{}\"", Digest::of(KEY).to_hex())),
@@ -207,7 +222,7 @@ fn adapt(issued: &Issued, file: &str, path: &str) -> PathBuf {
     copy
 }
 
-async fn serve(sample: &Sample) -> Issued {
+async fn serve(sample: &Sample) -> (Issued, Arc<App>) {
     let wish = Wish {
         upstream_takes_any: true,
         service: sample.service,
@@ -218,7 +233,10 @@ async fn serve(sample: &Sample) -> Issued {
         Service::VoiceLive => "",
         Service::OpenAi | Service::AzureOpenAi => "/v1/realtime",
     };
-    let files = sample.files.iter().map(|file| adapt(&issued, file, path));
+    let (app, address) = App::start(None).await;
+    fs::write(issued.world.folder.join("assertion.pem"), key()).unwrap();
+    let files = sample.files.iter();
+    let files = files.map(|file| adapt(&issued, address, file, path));
     let files: Vec<PathBuf> = files.collect();
     let variables = Environment::of([
         ("AZURE_SPEECH_KEY", UPSTREAM_KEY),
@@ -242,17 +260,21 @@ async fn serve(sample: &Sample) -> Issued {
         issued.world.speak_plainly();
     }
     issued.world.edge = Some(edge);
-    issued
+    (issued, app)
 }
 
 #[tokio::test]
 async fn b29_b25_every_sample_serves_what_it_is_for_and_nobody_else() {
     for sample in &SAMPLES {
         let files = sample.files;
-        let issued = serve(sample).await;
+        let (issued, app) = serve(sample).await;
         let world = &issued.world;
         let nobody = world.ask(sample.target, &[]).await;
         match nobody {
+            // A bot's route is none for WebSockets.
+            Err(refused) if sample.shows == Shows::Word => {
+                assert_eq!(refused.status, 405, "{files:?}")
+            }
             Err(refused) => assert_eq!(refused.status, 401, "{files:?}"),
             Ok(mut caller) => assert_eq!(caller.closed().await.0, Some(1008), "{files:?}"),
         }
@@ -267,6 +289,10 @@ async fn b29_b25_every_sample_serves_what_it_is_for_and_nobody_else() {
             Shows::Token => (token.as_str(), "authorization", format!("Bearer {token}")),
             Shows::Call => {
                 a_call(sample, &issued).await;
+                continue;
+            }
+            Shows::Word => {
+                words(sample, &issued, &app).await;
                 continue;
             }
         };
@@ -335,6 +361,57 @@ async fn a_call(sample: &Sample, issued: &Issued) {
     let record = within("the end", running).await.unwrap();
     assert_eq!((record.keys(), record.violations.len()), (code.len(), 0));
     assert_eq!(record.ending, Some(Ending::HungUp), "{files:?}");
+}
+
+/// C01, C14: the application hears who speaks from the edge alone, in Teams and on a page, and nobody is
+/// written to who never spoke to the bot.
+async fn words(sample: &Sample, issued: &Issued, app: &App) {
+    let (files, world) = (sample.files, &issued.world);
+    let chat = json!({"question": "mine?", "engineer_id": "somebody else"});
+    let note = json!({"tenant": TENANT, "person": USER, "text": "late"});
+    let mut activity = message();
+    activity["recipient"]["id"] = json!(format!("28:{}", bot::APP));
+    let connector = Mint::connector(bot::APP, SERVICE);
+    let connector = issued.provider.mint(&connector);
+    let mint = Mint::entra_v2(&issued.provider.base(), TENANT, "api://my-app");
+    let person = issued.provider.mint(&mint.with("oid", USER));
+    let bearer = |token: &str| format!("Authorization: Bearer {token}\r\n{JSON}");
+    for (line, shown, body, status) in [
+        ("POST /notify", JSON.to_owned(), &note, 401),
+        ("POST /notify", bearer(&person), &note, 401),
+        (
+            "POST /notify",
+            format!("api-key: {KEY}\r\n{JSON}"),
+            &note,
+            404,
+        ),
+        ("POST /api/messages", JSON.to_owned(), &activity, 401),
+        ("POST /api/messages", bearer(&person), &activity, 403),
+        ("POST /api/chat", JSON.to_owned(), &chat, 401),
+        ("POST /api/chat", bearer(&connector), &chat, 401),
+    ] {
+        let answer = send(world, line, &shown, body.to_string().as_bytes()).await;
+        assert_eq!(answer.status, status, "{files:?}: {line}");
+    }
+    assert!(app.seen().is_empty(), "{files:?}");
+    for (line, token, body) in [
+        ("POST /api/messages", &connector, &activity),
+        ("POST /api/chat", &person, &chat),
+    ] {
+        let answer = send(world, line, &bearer(token), body.to_string().as_bytes()).await;
+        assert_eq!(answer.status, 200, "{files:?}: {line}");
+        let seen = app.seen().pop().unwrap();
+        assert!(line.ends_with(&seen.target), "{files:?}: {}", seen.target);
+        assert_eq!(seen.header("x-tonegate-user-id"), Some(USER), "{line}");
+        assert!(seen.header("x-tonegate-assertion").is_some(), "{line}");
+    }
+    let said: Vec<Value> = app
+        .seen()
+        .iter()
+        .map(|seen| serde_json::from_slice(&seen.body).unwrap())
+        .collect();
+    let own = json!({"question": "mine?", "engineer_id": USER});
+    assert_eq!(said, [activity, own], "{files:?}");
 }
 
 #[tokio::test]
