@@ -207,6 +207,28 @@ fn c14_the_settings_of_a_private_application_are_read_as_they_are_meant() {
 }
 
 #[test]
+fn c21_the_settings_of_personal_data_are_read_as_they_are_meant() {
+    let text = readme();
+    let (_, rest) = text.split_once("\n### Personal data\n").unwrap();
+    let (_, rest) = rest.split_once("\n```toml\n").unwrap();
+    let detector = rest.split_once("\n```").unwrap().0;
+    let text = example("Private applications", "toml");
+    let named = text.replace("pii       = {}", "pii = { detector = \"names\" }");
+    assert_ne!(named, text);
+    let text = format!("[server]\nlisten = \"127.0.0.1:0\"\n{named}\n{detector}\n");
+    let file = std::env::temp_dir().join(format!("tonegate-{}.toml", SessionId::random()));
+    fs::write(&file, text).unwrap();
+    let settings = Settings::read_in(std::slice::from_ref(&file), &Environment::of([]));
+    fs::remove_file(&file).unwrap();
+    let settings = settings.unwrap();
+    assert_eq!(settings.boot.log_pii.len(), 3);
+    // What the text says of defaults.
+    let names = &settings.live.pii_detectors[0];
+    assert_eq!((names.total.as_secs(), names.at_once), (5, 32));
+    assert_eq!(names.language, "en");
+}
+
+#[test]
 fn s36_the_log_line_of_a_call_is_of_this_program_and_tells_no_digit() {
     let line: Value = serde_json::from_str(&example("Phone calls", "json")).unwrap();
     let told = fs::read_to_string(root().join("src/session/told.rs")).unwrap();

@@ -48,6 +48,7 @@ fn with_keys(keys: Vec<ApiKey>) -> Admission {
         assertion: None,
         graph: None,
         roles: None,
+        pii_detectors: Vec::new(),
         bot: None,
         upstreams: Vec::new(),
         routes: Vec::new(),

@@ -28,6 +28,7 @@ use crate::upstream::assertion::Assertions;
 use crate::upstream::call_automation::CallAutomation;
 use crate::upstream::connector::Connector;
 use crate::upstream::graph::Graph;
+use crate::upstream::pii_detector::Detector;
 use crate::upstream::webhook::Webhooks;
 
 /// The bot, and its own word in conversations if it has one here.
@@ -42,7 +43,7 @@ fn bot(live: &Live, store: &Arc<Store>, metrics: &metrics::Shared) -> Result<Bot
 /// All routes with what serves them, and their paths.
 fn routes(
     settings: &Settings,
-    upstreams: &HashMap<Label, Arc<Upstream>>,
+    (upstreams, detectors): (&HashMap<Label, Arc<Upstream>>, &[Arc<Detector>]),
     metrics: &Arc<Metrics>,
 ) -> (Paths, Vec<Open>) {
     let live = &settings.live;
@@ -64,7 +65,7 @@ fn routes(
                 .filter_map(|name| upstreams.get(name).cloned())
                 .collect(),
             web: Web::of(route, live),
-            inward: Inward::new(&route.kind, settings.boot.identity.is_some()),
+            inward: Inward::new(&route.kind, detectors, settings.boot.identity.is_some()),
             route: route.clone(),
             dial_warnings: Arc::default(),
         });
@@ -88,7 +89,12 @@ pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
         Some(graph) => Some(Arc::new(Graph::new(graph.clone(), metrics.clone())?)),
         None => None,
     };
-    let (paths, routes) = routes(settings, &upstreams, &metrics);
+    let pii_detectors = live.pii_detectors.iter();
+    let pii_detectors: Result<Vec<_>, _> = pii_detectors
+        .map(|of| Detector::new(of.clone(), metrics.clone()).map(Arc::new))
+        .collect();
+    let pii_detectors = pii_detectors?;
+    let (paths, routes) = routes(settings, (&upstreams, &pii_detectors), &metrics);
     let store = Arc::new(Store::new(&settings.boot.store, metrics.clone())?);
     let registry = Registry::default();
     let telephony = Telephony::new(live, acs.as_ref(), &store, &registry, &metrics);
@@ -115,6 +121,7 @@ pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
             .map_or(Duration::ZERO, |calls| calls.resume),
         acs,
         roles,
+        pii_detectors,
         assertions,
         webhooks: Arc::new(Webhooks::new(live, &metrics)?),
         audit: Audit::off(),

@@ -336,6 +336,7 @@ async fn identities(doors: &Doors) {
         .chain(of_acs)
         .chain(of_bot)
         .chain(of_roles)
+        .chain(doors.pii_detectors.iter().filter_map(|of| of.identity()))
         .collect();
     join_all(identities.iter().map(|identity| identity.run())).await;
     // There are none.

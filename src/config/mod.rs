@@ -62,6 +62,7 @@ pub use self::upstream::{
     Target, Upstream, VOICE_LIVE_AUDIENCES,
 };
 
+use self::pii::{PiiDetector, PiiKind};
 use crate::label::Label;
 use crate::secret::{Digest, Secret};
 
@@ -89,6 +90,8 @@ pub struct Boot {
     pub store: Store,
     /// `None`: what is decided is not recorded.
     pub audit: Option<Audit>,
+    /// What is taken out of each line of the log; empty: nothing.
+    pub log_pii: Vec<PiiKind>,
 }
 
 /// A certificate chain with its key, as PEM.
@@ -120,6 +123,8 @@ pub struct Live {
     pub graph: Option<Graph>,
     /// `None`: whom somebody may see is for applications to decide.
     pub roles: Option<Roles>,
+    /// Who finds what is personal by its sense.
+    pub pii_detectors: Vec<PiiDetector>,
     /// `None`: the edge is no bot.
     pub bot: Option<Bot>,
     pub upstreams: Vec<Upstream>,

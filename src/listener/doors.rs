@@ -26,6 +26,7 @@ use crate::telephony::Telephony;
 use crate::upstream::Upstream;
 use crate::upstream::assertion::Assertions;
 use crate::upstream::call_automation::CallAutomation;
+use crate::upstream::pii_detector::Detector;
 use crate::upstream::webhook::Webhooks;
 
 /// What every connection needs to decide. Shared by all threads.
@@ -50,6 +51,8 @@ pub struct Doors {
     pub bot: Arc<Bot>,
     /// Knows whom people may see; `None`: applications do.
     pub roles: Option<Roles>,
+    /// Find what is personal by its sense, for routes that name them.
+    pub pii_detectors: Vec<Arc<Detector>>,
     /// Signs what private applications are told.
     pub assertions: Option<Assertions>,
     pub webhooks: Arc<Webhooks>,

@@ -97,6 +97,16 @@ impl Metrics {
         });
     }
 
+    /// Counts a body that a detector of personal data was asked about; `result` is `ok`, or why it
+    /// did not say.
+    pub fn pii_looked(&self, detector: &Label, result: &'static str, duration: Duration) {
+        let tags = vec![tag("detector", detector), word("result", result)];
+        metrics::with_local_recorder(&self.recorder, || {
+            metrics::counter!(PII_LOOKS, tags).increment(1);
+            metrics::histogram!(PII_SECONDS, vec![tag("detector", detector)]).record(duration);
+        });
+    }
+
     /// Counts a message of the bot's with all its attempts; `result` is `ok`, or why it was not sent.
     pub fn bot_sent(&self, operation: &'static str, result: &'static str, duration: Duration) {
         let tags = vec![word("operation", operation), word("result", result)];

@@ -55,6 +55,8 @@ pub(super) const CALL_CONTROL: &str = "tonegate_call_automation_operations_total
 pub(super) const CALL_CONTROL_SECONDS: &str = "tonegate_call_automation_seconds";
 pub(super) const GRAPH_LOOKUPS: &str = "tonegate_graph_lookups_total";
 pub(super) const GRAPH_SECONDS: &str = "tonegate_graph_lookup_seconds";
+pub(super) const PII_LOOKS: &str = "tonegate_pii_detections_total";
+pub(super) const PII_SECONDS: &str = "tonegate_pii_detection_seconds";
 pub(super) const BOT_MESSAGES: &str = "tonegate_bot_messages_total";
 pub(super) const BOT_SECONDS: &str = "tonegate_bot_message_seconds";
 pub(super) const BOT_NOTES: &str = "tonegate_bot_notes_total";
@@ -62,6 +64,7 @@ pub(super) const STORE_OPERATIONS: &str = "tonegate_store_operations_total";
 pub(super) const STORE_SECONDS: &str = "tonegate_store_seconds";
 pub(super) const STORE_UP: &str = "tonegate_store_up";
 pub(super) const LOG_DROPS: &str = "tonegate_log_lines_dropped_total";
+pub(super) const LOG_UNFILTERED: &str = "tonegate_log_lines_unfiltered_total";
 pub(super) const AUDIT_RECORDS: &str = "tonegate_audit_records_total";
 pub(super) const AUDIT_REFUSED: &str = "tonegate_audit_refused_total";
 pub(super) const AUDIT_ERRORS: &str = "tonegate_audit_errors_total";
@@ -69,7 +72,7 @@ pub(super) const READY: &str = "tonegate_ready";
 pub(super) const BUILD: &str = "tonegate_build_info";
 
 /// Every family that `/metrics` can show.
-pub const FAMILIES: [Family; 48] = [
+pub const FAMILIES: [Family; 51] = [
     family(CONNECTIONS, Kind::Gauge, "Open client sockets."),
     family(CONNECTIONS_TOTAL, Kind::Counter, "Client sockets accepted."),
     family(
@@ -239,6 +242,16 @@ pub const FAMILIES: [Family; 48] = [
         "Duration of what was asked of Graph, with all pages and attempts.",
     ),
     family(
+        PII_LOOKS,
+        Kind::Counter,
+        "Bodies that a detector of personal data was asked about, by detector and result: ok, or why it did not say.",
+    ),
+    family(
+        PII_SECONDS,
+        Kind::Histogram,
+        "Duration of that, with all questions about one body, by detector.",
+    ),
+    family(
         BOT_MESSAGES,
         Kind::Counter,
         "Messages of the bot's, by operation (reply, send) and result: ok, or why they were not sent.",
@@ -272,6 +285,11 @@ pub const FAMILIES: [Family; 48] = [
         LOG_DROPS,
         Kind::Counter,
         "Log lines dropped because their reader was too slow.",
+    ),
+    family(
+        LOG_UNFILTERED,
+        Kind::Counter,
+        "Log lines not written because personal data could not be taken out of them.",
     ),
     family(
         AUDIT_RECORDS,

@@ -42,6 +42,7 @@ pub struct Metrics {
     pub proxy_failures: Counter,
     pub tls_failures: Counter,
     pub log_drops: Counter,
+    pub log_unfiltered: Counter,
     pub store_up: Gauge,
     pub ready: Gauge,
 }
@@ -71,6 +72,7 @@ impl Metrics {
             proxy_failures: counter(PROXY_FAILURES),
             tls_failures: counter(TLS_FAILURES),
             log_drops: counter(LOG_DROPS),
+            log_unfiltered: counter(LOG_UNFILTERED),
             store_up: gauge(STORE_UP),
             ready: gauge(READY),
             recorder,
@@ -383,6 +385,7 @@ mod tests {
         metrics.store_answered("enter", "ok", Duration::from_millis(1));
         metrics.call_controlled("hang_up", "ok", Duration::from_millis(1));
         metrics.graph_asked("ok", Duration::from_millis(1));
+        metrics.pii_looked(&upstream, "timeout", Duration::from_millis(1));
         metrics.bot_sent("reply", "throttled", Duration::from_millis(1));
         metrics.audited("request", "deny");
         let audit = metrics.audit();

@@ -14,7 +14,7 @@
 //! calls it, [`issuer`] is where callers' tokens come from, and [`platform`] those for the edge
 //! itself. [`acs`] is who calls by telephone: the media stream of a call. [`call_automation`] is the
 //! service that is asked to answer and to make calls, and through which they ring. [`connector`] is
-//! where bots write to, and [`graph`] knows who reports to whom.
+//! where bots write to, [`graph`] knows who reports to whom, and [`pii`] finds names in texts.
 
 mod accept;
 pub mod acs;
@@ -27,6 +27,7 @@ pub mod frame;
 pub mod graph;
 pub mod head;
 pub mod issuer;
+pub mod pii;
 pub mod platform;
 mod service;
 pub mod signal;

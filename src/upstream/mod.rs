@@ -18,6 +18,7 @@ pub mod graph;
 mod host;
 pub mod identity;
 mod judge;
+pub mod pii_detector;
 mod relay;
 pub mod tls;
 mod voice_live;

@@ -120,6 +120,8 @@ async fn names_in_the_readme_are_the_names_on_the_page() {
         &"call_automation_seconds",
         &"graph_lookups_total",
         &"graph_lookup_seconds",
+        &"pii_detections_total",
+        &"pii_detection_seconds",
         &"bot_messages_total",
         &"bot_message_seconds",
         &"bot_notes_total",

@@ -10,6 +10,7 @@ fn all() -> Filter {
     Filter::new(&Pii {
         kinds: PiiKind::ALL.to_vec(),
         fields: Vec::new(),
+        ..Pii::default()
     })
 }
 
@@ -17,6 +18,7 @@ fn only(kind: PiiKind) -> Filter {
     Filter::new(&Pii {
         kinds: vec![kind],
         fields: Vec::new(),
+        ..Pii::default()
     })
 }
 
@@ -284,6 +286,7 @@ fn c21_only_fields_that_are_named_are_looked_at() {
             FieldName::new("message").unwrap(),
             FieldName::new("note_text").unwrap(),
         ],
+        ..Pii::default()
     });
     for (text, wanted) in [
         (
@@ -362,6 +365,7 @@ fn c21_only_kinds_that_are_chosen_go() {
         Filter::new(&Pii {
             kinds: kinds.to_vec(),
             fields: Vec::new(),
+            ..Pii::default()
         })
     };
     assert_eq!(filter(&[]).text(text), text);

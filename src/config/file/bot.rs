@@ -1,4 +1,4 @@
-//! The tables of the bot gateway: what it signs, whom it asks, who it is.
+//! The tables of the bot gateway: what it signs, whom it asks, who it is, what of people it hides.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -65,4 +65,62 @@ impl std::fmt::Debug for Bot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Bot(***)")
     }
+}
+
+/// `[roles]`. Its key opens a directory of people, so nothing prints it.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Roles {
+    #[schemars(schema_with = "schema::roles_by")]
+    pub by: Option<String>,
+    #[serde(deserialize_with = "duration")]
+    #[schemars(schema_with = "schema::duration")]
+    pub cache: Option<Duration>,
+    pub url: Option<String>,
+    pub key: Option<String>,
+    pub roots: Option<String>,
+    #[serde(deserialize_with = "duration")]
+    #[schemars(schema_with = "schema::duration")]
+    pub timeout: Option<Duration>,
+}
+
+impl std::fmt::Debug for Roles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Roles(***)")
+    }
+}
+
+/// `[pii_detectors.NAME]`. Its key asks in the customer's name, so nothing prints it.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct PiiDetector {
+    #[schemars(schema_with = "schema::detector_kind")]
+    pub kind: Option<String>,
+    pub url: Option<String>,
+    pub key: Option<String>,
+    pub key_file: Option<PathBuf>,
+    pub managed_identity: bool,
+    pub client_id: Option<String>,
+    pub scope: Option<String>,
+    pub roots: Option<String>,
+    pub language: Option<String>,
+    pub categories: Vec<String>,
+    #[serde(deserialize_with = "duration")]
+    #[schemars(schema_with = "schema::duration")]
+    pub total: Option<Duration>,
+    pub at_once: Option<usize>,
+}
+
+impl std::fmt::Debug for PiiDetector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("PiiDetector(***)")
+    }
+}
+
+/// `[log]`
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Log {
+    #[schemars(schema_with = "schema::pii_kinds")]
+    pub pii: Vec<String>,
 }

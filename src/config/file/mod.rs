@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize as _;
 use toml::{Table, Value};
 
-pub(super) use self::bot::{Assertion, Bot};
+pub(super) use self::bot::{Assertion, Bot, PiiDetector, Roles};
 pub(super) use self::route::{FieldRule, Gate, Route, Webhook};
 pub(super) use self::schema::text as schema;
-pub(super) use self::table::{Acs, Audit, Calls, Credential, File, Issuer, Roles, Store, Upstream};
+pub(super) use self::table::{Acs, Audit, Calls, Credential, File, Issuer, Store, Upstream};
 use super::env::{self, Environment};
 
 /// Why the settings cannot be used. The text is for the operator and holds no secret.
@@ -182,6 +182,13 @@ fn similarity(a: &str, b: &str) -> f64 {
     strsim::jaro_winkler(a, b)
 }
 
+/// Tables of peers by name, and which of their keys are paths.
+const PEERS: [(&str, &[&str]); 3] = [
+    ("upstreams", &["certificate", "key"]),
+    ("issuers", &[]),
+    ("pii_detectors", &["key_file"]),
+];
+
 /// Makes the paths in a file relative to its folder, as whoever wrote it means them.
 fn anchor_paths(table: &mut Table, file: &Path) {
     let folder = file.parent().unwrap_or(Path::new(""));
@@ -238,15 +245,14 @@ fn anchor_paths(table: &mut Table, file: &Path) {
             }
         }
     }
-    for kind in ["upstreams", "issuers"] {
+    for (kind, files) in PEERS {
         let Some(Value::Table(peers)) = table.get_mut(kind) else {
             continue;
         };
         for (_, peer) in peers.iter_mut() {
             anchor_roots(peer);
-            if kind == "upstreams" {
-                anchor(Some(&mut *peer), "certificate");
-                anchor(Some(&mut *peer), "key");
+            for key in files {
+                anchor(Some(&mut *peer), key);
             }
             if let Some(credential) = peer.get_mut("credential") {
                 anchor(Some(credential), "key_file");

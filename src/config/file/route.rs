@@ -147,8 +147,10 @@ pub(in crate::config) struct About {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct Pii {
+    #[schemars(schema_with = "schema::pii_kinds")]
     pub kinds: Vec<String>,
     pub fields: Vec<String>,
+    pub detector: Option<String>,
 }
 
 /// `webhook = { … }` of a route by which calls are handed over. Its secret signs, so nothing prints

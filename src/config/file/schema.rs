@@ -7,6 +7,7 @@
 use schemars::{Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
 
 use super::table::File;
+use crate::config::pii::PiiKind;
 
 /// The schema as text, JSON Schema draft 2020-12.
 pub(in crate::config) fn text() -> String {
@@ -77,6 +78,7 @@ one_of!(
 one_of!(issuer_kind, "entra", "oidc", "acs", "event-grid", "bot");
 one_of!(cloud, "public", "us-gov", "china");
 one_of!(roles_by, "graph", "http", "store");
+one_of!(detector_kind, "azure-language", "presidio");
 one_of!(known_by, "record", "url");
 one_of!(spend, "token", "call");
 one_of!(flow, "pstn", "sip", "sip-header", "api", "open");
@@ -103,6 +105,11 @@ pub(super) fn pass(_: &mut SchemaGenerator) -> Schema {
         "type": "array",
         "items": { "type": "string", "enum": ["conversation-id", "agent-version"] },
     })
+}
+
+pub(super) fn pii_kinds(_: &mut SchemaGenerator) -> Schema {
+    let words = PiiKind::ALL.map(PiiKind::word);
+    json_schema!({ "type": "array", "items": { "type": "string", "enum": words } })
 }
 
 pub(super) fn feeds(_: &mut SchemaGenerator) -> Schema {

@@ -12,7 +12,7 @@ use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
-use super::bot::{Assertion, Bot, Graph};
+use super::bot::{Assertion, Bot, Graph, Log, PiiDetector, Roles};
 use super::route::Route;
 use super::schema;
 use crate::config::Rate;
@@ -26,6 +26,7 @@ pub(in crate::config) struct File {
     pub limits: Limits,
     pub store: Store,
     pub audit: Option<Audit>,
+    pub log: Option<Log>,
     pub keys: Vec<Key>,
     pub certificates: Vec<Certificate>,
     pub issuers: BTreeMap<String, Issuer>,
@@ -35,6 +36,7 @@ pub(in crate::config) struct File {
     pub graph: Option<Graph>,
     pub bot: Option<Bot>,
     pub roles: Option<Roles>,
+    pub pii_detectors: BTreeMap<String, PiiDetector>,
     pub upstreams: BTreeMap<String, Upstream>,
     pub routes: Vec<Route>,
 }
@@ -277,29 +279,6 @@ pub(in crate::config) struct Acs {
 impl std::fmt::Debug for Acs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Acs(***)")
-    }
-}
-
-/// `[roles]`. Its key opens a directory of people, so nothing prints it.
-#[derive(Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(in crate::config) struct Roles {
-    #[schemars(schema_with = "schema::roles_by")]
-    pub by: Option<String>,
-    #[serde(deserialize_with = "duration")]
-    #[schemars(schema_with = "schema::duration")]
-    pub cache: Option<Duration>,
-    pub url: Option<String>,
-    pub key: Option<String>,
-    pub roots: Option<String>,
-    #[serde(deserialize_with = "duration")]
-    #[schemars(schema_with = "schema::duration")]
-    pub timeout: Option<Duration>,
-}
-
-impl std::fmt::Debug for Roles {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Roles(***)")
     }
 }
 

@@ -82,7 +82,11 @@ pub(super) fn credential(
 }
 
 /// The key, from the settings or from a file; the outer `None` is a problem that has been told.
-fn key(at: &str, written: &file::Credential, problems: &mut Problems) -> Option<Option<Secret>> {
+pub(super) fn key(
+    at: &str,
+    written: &file::Credential,
+    problems: &mut Problems,
+) -> Option<Option<Secret>> {
     let text = match (&written.key, &written.key_file) {
         (Some(key), None) => key.clone(),
         (None, Some(path)) => {

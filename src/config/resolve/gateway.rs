@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::Method;
 
 use super::inward;
+use super::pii;
 use super::route::{At, Known};
 use crate::config::{BotRoute, Dtmf, Http, IssuerKind, Place, Refuse, Route, RouteKind, Way};
 
@@ -25,7 +26,7 @@ const WORDS_MAX: usize = 16;
 const WORD_MAX: usize = 100;
 
 /// A route to a private application; what is wrong with it is told.
-pub(super) fn http(at: &mut At<'_>) -> RouteKind {
+pub(super) fn http(at: &mut At<'_>, known: &Known<'_>) -> RouteKind {
     let written = at.written;
     let mut methods = Vec::new();
     for name in written.methods.iter().flatten() {
@@ -62,7 +63,7 @@ pub(super) fn http(at: &mut At<'_>) -> RouteKind {
         methods,
         names,
         rewrite,
-        pii: inward::pii(at),
+        pii: pii::of_route(at, known),
         web_socket: written.web_socket.unwrap_or(false),
         scope: written.scope.unwrap_or(false),
         assert: written.assert.clone(),
@@ -74,7 +75,7 @@ pub(super) fn bot(at: &mut At<'_>, known: &Known<'_>) -> RouteKind {
     let written = at.written;
     RouteKind::Bot(Arc::new(BotRoute {
         pass: inward::pass(at),
-        pii: inward::pii(at),
+        pii: pii::of_route(at, known),
         assert: written.assert.clone(),
         scope: written.scope.unwrap_or(false),
         refusal: written.refusal.clone(),

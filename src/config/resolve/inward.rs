@@ -1,10 +1,9 @@
 //! What becomes of a request on its way to a private application: who it says that asks, whom it is
-//! about, what is taken out of it.
+//! about, what is taken out of it but for personal data.
 
 use http::HeaderName;
 
 use super::route::At;
-use crate::config::pii::{Pii, PiiKind};
 use crate::config::rewrite::{
     Becomes, FIELDS_MAX, Field, FieldName, Known, Names, Part, PathShape, Rewrite, Segment,
     may_pass,
@@ -54,7 +53,7 @@ pub(super) fn rewrite(at: &mut At<'_>) -> Rewrite {
     }
 }
 
-fn field(at: &mut At<'_>, place: &str, name: &str) -> Option<FieldName> {
+pub(super) fn field(at: &mut At<'_>, place: &str, name: &str) -> Option<FieldName> {
     let field = FieldName::new(name);
     if field.is_none() {
         at.add(
@@ -187,29 +186,6 @@ fn lies_in(shape: &PathShape, own: &str) -> bool {
         false => !shape.below && shape.segments.len() == folder.len(),
     };
     fits && same.all(|same| same)
-}
-
-/// What is taken out.
-pub(super) fn pii(at: &mut At<'_>) -> Option<Pii> {
-    let written = at.written.pii.as_ref()?;
-    let mut pii = Pii::default();
-    for word in &written.kinds {
-        match PiiKind::ALL.into_iter().find(|kind| kind.word() == word) {
-            Some(kind) => pii.kinds.push(kind),
-            None => {
-                let known: Vec<_> = PiiKind::ALL.iter().map(|kind| kind.word()).collect();
-                let what = format!("{word:?} must be one of {}", known.join(", "));
-                at.add("pii.kinds", what);
-            }
-        }
-    }
-    if written.kinds.is_empty() {
-        pii.kinds = PiiKind::DEFAULT.to_vec();
-    }
-    for name in &written.fields {
-        pii.fields.extend(field(at, "pii.fields", name));
-    }
-    Some(pii)
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ mod issuer;
 mod network;
 mod origin;
 mod phone;
+mod pii;
 mod reach;
 mod relay;
 mod roles;
@@ -54,6 +55,7 @@ pub(super) fn resolve(file: File, variables: &Environment) -> Result<Settings, U
     let assertion = assertion::assertion(&file, &mut problems);
     let graph = graph::graph(&file, variables, &mut problems);
     let roles = roles::roles(&file, &mut problems);
+    let pii_detectors = pii::detectors(&file, variables, &mut problems);
     let bot = bot::bot(&file, variables, &mut problems);
     let upstreams = upstream::upstreams(&file, variables, &mut problems);
     let known = route::Known {
@@ -82,6 +84,7 @@ pub(super) fn resolve(file: File, variables: &Environment) -> Result<Settings, U
                 assertion,
                 graph,
                 roles,
+                pii_detectors,
                 bot,
                 upstreams,
                 routes,
@@ -170,6 +173,7 @@ fn boot(file: &File, variables: &Environment, problems: &mut Problems) -> Option
     let server = &file.server;
     let store = store::store(&file.store, variables, problems);
     let audit = audit::audit(file, problems);
+    let log_pii = pii::log(file, problems);
     let Some(listen) = server.listen else {
         problems.add("server.listen", "missing; for example \"0.0.0.0:8443\"");
         return None;
@@ -231,6 +235,7 @@ fn boot(file: &File, variables: &Environment, problems: &mut Problems) -> Option
         identity,
         store: store?,
         audit,
+        log_pii,
     })
 }
 

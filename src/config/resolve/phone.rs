@@ -23,7 +23,7 @@ pub(super) fn kind(at: &mut At<'_>, known: &Known<'_>) -> Option<RouteKind> {
         Some("acs-callback") => RouteKind::AcsCallback,
         Some("call-api") => web::call_api(at, known)?,
         Some("session-api") => session_api::session_api(at)?,
-        Some("http") => gateway::http(at),
+        Some("http") => gateway::http(at, known),
         Some("bot") => gateway::bot(at, known),
         Some("notify") => RouteKind::Notify,
         Some(_) | None => {

@@ -3,6 +3,7 @@
 mod bot;
 mod issuer;
 mod phone;
+mod pii;
 
 use std::fmt::Write as _;
 
@@ -58,12 +59,14 @@ fn write(settings: &Settings, out: &mut String) -> std::fmt::Result {
     if let Some(audit) = &boot.audit {
         audit.describe(out)?;
     }
+    pii::log(&boot.log_pii, out)?;
     hops(settings, out)?;
     clients(settings, out)?;
     issuer::issuers(&settings.live.issuers, out)?;
     phone::calls(settings.live.calls.as_ref(), out)?;
     phone::acs(settings.live.acs.as_ref(), out)?;
     bot::all(&settings.live, out)?;
+    pii::detectors(&settings.live.pii_detectors, out)?;
     upstreams(settings, out)?;
     settings
         .live
@@ -229,6 +232,7 @@ fn route(route: &Route, out: &mut String) -> std::fmt::Result {
     if let Some(bot) = route.kind.bot() {
         bot::route(bot, out)?;
     }
+    pii::route(&route.kind, out)?;
     let none = || "none".to_owned();
     let origins = match route.origins.as_slice() {
         [] => none(),

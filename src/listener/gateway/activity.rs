@@ -131,7 +131,9 @@ async fn take(
     if bot.scope && caller.user().is_some() {
         whom.find_scope(doors).await?;
     }
-    let mut passed = super::inward(open)?.pass((head, body), &open.route, &whom, asked)?;
+    let mut passed = super::inward(open)?
+        .pass((head, body), &open.route, &whom, asked)
+        .await?;
     let audience = bot.assert.as_deref();
     let body = Some(&*passed.body);
     whom.tell(doors, (&open.route, audience), body, &mut passed.headers)?;

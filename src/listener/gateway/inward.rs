@@ -1,19 +1,22 @@
 //! What of a client's request goes on: what it asks for and in which form, and nothing that says who
 //! it is. That the edge says.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header, request};
 
+use super::scrub::Scrub;
 use super::told::Whom;
 use crate::admission;
 use crate::bot::body::Denied;
-use crate::bot::pii::Filter;
 use crate::bot::rewrite::{Names, Request, Rewrite};
 use crate::config::rewrite as config;
 use crate::config::{BotRoute, Http, Place, Route, RouteKind};
 use crate::error::Reason;
 use crate::listener::doors::Asked;
 use crate::listener::refusal::Refusal;
+use crate::upstream::pii_detector::Detector;
 
 impl From<Denied> for Refusal {
     fn from(denied: Denied) -> Refusal {
@@ -29,7 +32,7 @@ impl From<Denied> for Refusal {
 pub struct Inward {
     rewrite: Rewrite,
     names: Option<Names>,
-    filter: Option<Filter>,
+    scrub: Option<Scrub>,
     /// Whether the edge itself speaks TLS with who connects.
     tls: bool,
 }
@@ -44,18 +47,25 @@ pub(super) struct Passed {
 
 impl Inward {
     /// `None`: nothing of the route's requests goes on.
-    pub fn new(kind: &RouteKind, tls: bool) -> Option<Inward> {
-        if let Some(http) = kind.http() {
-            return Some(Inward::of_http(http, tls));
-        }
-        kind.bot().map(|bot| Inward::of_bot(bot, tls))
+    pub fn new(kind: &RouteKind, detectors: &[Arc<Detector>], tls: bool) -> Option<Inward> {
+        let (inward, pii) = match (kind.http(), kind.bot()) {
+            (Some(http), _) => (Inward::of_http(http, tls), &http.pii),
+            (None, Some(bot)) => (Inward::of_bot(bot, tls), &bot.pii),
+            (None, None) => return None,
+        };
+        let scrub = match pii {
+            // Without its detector, nothing goes on.
+            Some(pii) => Some(Scrub::new(pii, detectors)?),
+            None => None,
+        };
+        Some(Inward { scrub, ..inward })
     }
 
     fn of_http(http: &Http, tls: bool) -> Inward {
         Inward {
             rewrite: Rewrite::new(&http.rewrite),
             names: http.names.as_ref().map(Names::new),
-            filter: http.pii.as_ref().map(Filter::new),
+            scrub: None,
             tls,
         }
     }
@@ -67,14 +77,14 @@ impl Inward {
                 pass: bot.pass.clone(),
             }),
             names: None,
-            filter: bot.pii.as_ref().map(Filter::new),
+            scrub: None,
             tls,
         }
     }
 
     /// Rewrites a request by what is known of who asks, and refuses one that is about somebody whom
     /// they may not see.
-    pub(super) fn pass(
+    pub(super) async fn pass(
         &self,
         (head, body): (&request::Parts, Bytes),
         route: &Route,
@@ -98,8 +108,8 @@ impl Inward {
                 return Err(Refusal::new(Reason::Forbidden, detail));
             }
         }
-        let body = match &self.filter {
-            Some(filter) if !body.is_empty() => filter.body(&head.headers, body)?.body,
+        let body = match &self.scrub {
+            Some(scrub) if !body.is_empty() => scrub.body(&head.headers, body).await?,
             Some(_) | None => body,
         };
         self.forwarded(head, asked, &mut headers);

@@ -12,6 +12,7 @@ pub(super) mod activity;
 pub mod inward;
 pub(super) mod notify;
 mod path;
+mod scrub;
 mod told;
 
 use std::time::Instant;
@@ -143,7 +144,7 @@ async fn pass_on(
         whom.find_scope(doors).await?;
     }
     let inward = inward(open)?;
-    let mut passed = inward.pass((head, body), &open.route, &whom, asked)?;
+    let mut passed = inward.pass((head, body), &open.route, &whom, asked).await?;
     let audience = http.assert.as_deref();
     let body = Some(&*passed.body);
     whom.tell(doors, (&open.route, audience), body, &mut passed.headers)?;
@@ -241,7 +242,9 @@ pub(super) async fn through(
         whom.find_scope(doors).await?;
     }
     let route = &open.route;
-    let mut passed = inward(open)?.pass((head, Bytes::new()), route, &whom, asked)?;
+    let mut passed = inward(open)?
+        .pass((head, Bytes::new()), route, &whom, asked)
+        .await?;
     let audience = http.assert.as_deref();
     whom.tell(doors, (route, audience), None, &mut passed.headers)?;
     Ok(Upgrading {

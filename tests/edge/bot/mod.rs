@@ -8,6 +8,7 @@ mod explained;
 mod graph;
 pub mod notify;
 mod peers;
+mod pii;
 mod refused;
 mod route;
 mod sdk;

@@ -2,6 +2,7 @@
 
 pub mod app;
 mod certificate;
+pub mod detector;
 mod passes;
 mod refused;
 mod scope;
