@@ -121,6 +121,8 @@
 //!   unfinished headers, 131 bytes at the most, are held until they can be judged. On a route with
 //!   a lock on models a message of the client is held until it is whole and looked at
 //!   (`relay/policy`, the only thing that may stop a message).
+//! * [`log`] knows nothing of personal data: `cli` hands it a filter of [`bot::pii`], which the log's own
+//!   thread runs over each line. The [`audit`] is not filtered: it says who.
 //! * rcgen serves only in `sim`.
 //!
 //! # Tour

@@ -3,7 +3,11 @@
 //! A session must not wait for whoever reads the log, so lines go through a bounded queue, and
 //! what does not fit is dropped and counted. Fields have the names of the lexicon; secrets cannot
 //! be formatted, and nothing logs what a peer sent.
+//!
+//! Whoever starts the log may give it a [`Scrub`], which takes personal data out of each line on the
+//! log's own thread: no session waits for that either.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -35,6 +39,17 @@ pub fn dropped() -> u64 {
     DROPPED.load(Ordering::Relaxed)
 }
 
+/// Lines that were not written as personal data could not be taken out of them.
+static UNFILTERED: AtomicU64 = AtomicU64::new(0);
+
+/// Lines not written so far because they could not be filtered.
+pub fn unfiltered() -> u64 {
+    UNFILTERED.load(Ordering::Relaxed)
+}
+
+/// A line, with its end, without personal data; `None`: it cannot be told, so nothing is written.
+pub type Scrub = Box<dyn for<'a> Fn(&'a str) -> Option<Cow<'a, str>> + Send>;
+
 enum Line {
     Text(Vec<u8>),
     /// Everything before this has been written when it is dropped.
@@ -42,12 +57,19 @@ enum Line {
 }
 
 impl Log {
-    /// Starts logging to standard error for the whole process.
-    pub fn start(filter: EnvFilter) -> Result<Log, String> {
+    /// Starts logging to standard error for the whole process; all lines go through `scrub`, if
+    /// there is one.
+    pub fn start(filter: EnvFilter, scrub: Option<Scrub>) -> Result<Log, String> {
         let (lines, queue) = sync_channel(QUEUE);
         std::thread::Builder::new()
             .name("log".to_owned())
-            .spawn(move || write_lines(&queue, io::stderr()))
+            .spawn(move || {
+                let scrubbed = Scrubbed {
+                    scrub,
+                    unfiltered: &UNFILTERED,
+                };
+                write_lines(&queue, io::stderr(), &scrubbed);
+            })
             .map_err(|error| format!("the log thread cannot start: {error}"))?;
         let queue = Queue {
             lines,
@@ -88,11 +110,35 @@ pub fn filter(text: Option<&str>) -> Result<EnvFilter, String> {
     filter.ok_or_else(|| wrong.to_owned())
 }
 
-fn write_lines(queue: &Receiver<Line>, mut out: impl Write) {
+/// What lines go through on their way out.
+struct Scrubbed {
+    scrub: Option<Scrub>,
+    unfiltered: &'static AtomicU64,
+}
+
+impl Scrubbed {
+    /// What of a line is written; what is not is counted.
+    fn of<'a>(&self, line: &'a [u8]) -> Cow<'a, [u8]> {
+        let Some(scrub) = &self.scrub else {
+            return Cow::Borrowed(line);
+        };
+        let left = std::str::from_utf8(line).ok().and_then(scrub);
+        match left {
+            Some(Cow::Borrowed(left)) => Cow::Borrowed(left.as_bytes()),
+            Some(Cow::Owned(left)) => Cow::Owned(left.into_bytes()),
+            None => {
+                self.unfiltered.fetch_add(1, Ordering::Relaxed);
+                Cow::Borrowed(&[])
+            }
+        }
+    }
+}
+
+fn write_lines(queue: &Receiver<Line>, mut out: impl Write, scrubbed: &Scrubbed) {
     while let Ok(line) = queue.recv() {
         match line {
             // A log that cannot be written has nowhere to complain.
-            Line::Text(text) => drop(out.write_all(&text)),
+            Line::Text(text) => drop(out.write_all(&scrubbed.of(&text))),
             Line::Flush(done) => {
                 drop(out.flush());
                 drop(done);
@@ -183,8 +229,32 @@ mod tests {
         assert_eq!(queue.dropped.load(Ordering::Relaxed), 3);
         drop(queue.lines);
         let mut out = Vec::new();
-        write_lines(&receiver, &mut out);
+        let as_it_is = Scrubbed {
+            scrub: None,
+            unfiltered: Box::leak(Box::default()),
+        };
+        write_lines(&receiver, &mut out, &as_it_is);
         assert_eq!(out, b"line\nline\n");
+    }
+
+    #[test]
+    fn c21_what_cannot_be_filtered_is_not_written_but_counted() {
+        let (lines, receiver) = sync_channel(8);
+        for line in [&b"one\n"[..], b"bad\n", b"\xff\n", b"two\n"] {
+            lines.send(Line::Text(line.to_vec())).unwrap();
+        }
+        drop(lines);
+        fn scrub(line: &str) -> Option<Cow<'_, str>> {
+            (line != "bad\n").then(|| line.replace('o', "0").into())
+        }
+        let scrubbed = Scrubbed {
+            scrub: Some(Box::new(scrub)),
+            unfiltered: Box::leak(Box::default()),
+        };
+        let mut out = Vec::new();
+        write_lines(&receiver, &mut out, &scrubbed);
+        assert_eq!(out, b"0ne\ntw0\n");
+        assert_eq!(scrubbed.unfiltered.load(Ordering::Relaxed), 2);
     }
 
     #[test]

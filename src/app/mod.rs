@@ -312,6 +312,7 @@ async fn upkeep(doors: &Doors) {
         let ready = doors.not_ready().is_none();
         doors.metrics.ready.set(if ready { 1.0 } else { 0.0 });
         doors.metrics.log_drops.absolute(log::dropped());
+        doors.metrics.log_unfiltered.absolute(log::unfiltered());
         doors.admission.sweep(Instant::now());
     }
 }

@@ -5,12 +5,15 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app::Edge;
+use crate::bot::pii::Filter;
 use crate::config::Settings;
-use crate::log::Log;
+use crate::config::pii::{Pii, PiiKind};
+use crate::log::{Log, Scrub};
 
 pub(super) fn run(config: &super::Config) -> anyhow::Result<()> {
     let (settings, filter) = config.read_all()?;
-    let log = Log::start(filter).map_err(|error| anyhow!(error))?;
+    let scrub = scrub(&settings.boot.log_pii);
+    let log = Log::start(filter, scrub).map_err(|error| anyhow!(error))?;
     for notice in &settings.notices {
         tracing::warn!("{notice}");
     }
@@ -18,6 +21,18 @@ pub(super) fn run(config: &super::Config) -> anyhow::Result<()> {
     let result = serve(&settings);
     log.flush();
     result
+}
+
+/// What takes personal data out of the log's lines; `None`: they are written as they are.
+fn scrub(kinds: &[PiiKind]) -> Option<Scrub> {
+    if kinds.is_empty() {
+        return None;
+    }
+    let filter = Filter::new(&Pii {
+        kinds: kinds.to_vec(),
+        ..Pii::default()
+    });
+    Some(Box::new(move |line| filter.line(line)))
 }
 
 /// Serves until the process is asked to end.

@@ -77,7 +77,10 @@ impl Served {
         let address = public["address"].as_str().unwrap();
         served.port = address.rsplit(':').next().unwrap().parse().unwrap();
         let admin = served.until(|line| line["role"] == "admin").await;
-        served.admin = admin["address"].as_str().unwrap().to_owned();
+        let address = admin["address"].as_str().unwrap();
+        // Where addresses are taken out of the log, its port is left.
+        let port = address.rsplit(':').next().unwrap();
+        served.admin = format!("127.0.0.1:{port}");
         served
     }
 
@@ -128,7 +131,7 @@ impl Served {
         let mut out = String::new();
         let mut stdout = self.child.stdout.take().unwrap();
         stdout.read_to_string(&mut out).await.unwrap();
-        (status.code().unwrap(), all + &out)
+        (status.code().unwrap(), all + "\n" + &out)
     }
 }
 

@@ -1,12 +1,12 @@
 //! What is turned away leaves a line and a number, and nothing that a stranger wrote.
 
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
 use tonegate::config::Settings;
 
 use crate::binary::Served;
-use crate::harness::{KEY, Wish, World, request, within};
+use crate::harness::{KEY, Wish, World, read_answer, request, within};
 use crate::tokens::Issued;
 
 /// Requests that are turned away: why, and whether a route was found first.
@@ -122,4 +122,72 @@ async fn a_route_that_admits_anyone_says_so_at_its_start() {
     };
     assert_eq!(code, 0);
     assert_eq!(printed.matches("WARN").count(), 1, "{printed}");
+}
+
+/// Everything that a process logs, with its own times, ids and numbers as they were.
+#[tokio::test]
+async fn c21_personal_data_is_not_in_the_log_but_in_the_audit() {
+    let world = World::with(Wish {
+        more: "[log]\npii = [\"email\", \"phone\", \"card\", \"ip\", \"ssn\"]\n\
+               [audit]\nto = \"stdout\"\n"
+            .to_owned(),
+        ..Wish::default()
+    })
+    .await;
+    let mut served = Served::start(&world, "trace,tonegate=debug").await;
+    for (bytes, reason, _) in turned_away(&[], "canary\\u001b[31m") {
+        let mut io = served.send(&world, bytes.as_bytes()).await;
+        let mut answer = Vec::new();
+        within("an answer", io.read_to_end(&mut answer))
+            .await
+            .unwrap();
+        let line = served
+            .until(|line| line["message"] == "request refused")
+            .await;
+        assert_eq!(line["reason"], reason, "{line}");
+        let client = line["client"].as_str().unwrap();
+        assert!(client.starts_with("[ip]:"), "{line}");
+    }
+    let asked = request("/ws?model=sim-echo", &[("api-key", KEY)]);
+    let io = served.send(&world, asked.as_bytes()).await;
+    let mut caller = read_answer(io).await.unwrap();
+    let start = served
+        .until(|line| line["message"] == "session started")
+        .await;
+    caller.close(1000, "").await;
+    caller.closed().await;
+    let end = served
+        .until(|line| line["message"] == "session ended")
+        .await;
+    for line in [&start, &end] {
+        assert!(
+            line["client"].as_str().unwrap().starts_with("[ip]:"),
+            "{line}"
+        );
+        let session = line["session"].as_str().unwrap();
+        assert!(session.len() == 24 && session.bytes().all(|b| b.is_ascii_hexdigit()));
+        assert!(humantime::parse_rfc3339(line["timestamp"].as_str().unwrap()).is_ok());
+        assert_eq!(
+            (&line["subject"], &line["upstream"]),
+            (&json!("tester"), &json!("voice"))
+        );
+    }
+    assert!(end["duration_ms"].as_f64().unwrap() > 0.0);
+    let page = served.metrics_page().await;
+    assert!(
+        page.contains("tonegate_log_lines_unfiltered_total 0"),
+        "{page}"
+    );
+    let (code, printed) = served.end(Signal::TERM).await;
+    assert_eq!(code, 0);
+    let lines = printed.lines().filter(|line| !line.is_empty());
+    let lines = lines.map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let (logged, records): (Vec<_>, Vec<_>) = lines.partition(|line| line["level"].is_string());
+    assert!(logged.len() > 10 && !records.is_empty(), "{printed}");
+    for line in &logged {
+        assert!(!line.to_string().contains("127.0.0.1"), "{line}");
+    }
+    // Who it was is for the audit to say.
+    let names = |record: &Value| record.to_string().contains("127.0.0.1");
+    assert!(records.iter().any(names), "{records:?}");
 }

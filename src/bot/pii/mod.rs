@@ -16,6 +16,7 @@
 mod address;
 mod card;
 mod email;
+mod line;
 mod national;
 mod phone;
 mod scan;

@@ -35,7 +35,9 @@ pub(super) fn run(flags: &Flags) -> anyhow::Result<()> {
     // The steps tell the story; log lines of single sessions would only interrupt it.
     let filter = config::log_filter(&Environment::process());
     let filter = log::filter(Some(filter.as_deref().unwrap_or("warn")));
-    let log = filter.and_then(Log::start).map_err(anyhow::Error::msg)?;
+    let log = filter
+        .and_then(|filter| Log::start(filter, None))
+        .map_err(anyhow::Error::msg)?;
     let mut show = Show::new(flags.json, "demo");
     let stage = Stage::set(&mut show)?;
     let passed = stage.block_on(steps::all(&stage, &mut show));
