@@ -49,6 +49,7 @@ fn with_keys(keys: Vec<ApiKey>) -> Admission {
         graph: None,
         roles: None,
         bot: None,
+        developer: None,
         upstreams: Vec::new(),
         routes: Vec::new(),
     };

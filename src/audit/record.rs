@@ -71,6 +71,8 @@ pub enum Credential {
     Call,
     /// Nothing, where nothing is asked for.
     Anyone,
+    /// Nothing, by a developer where `--insecure-dev` lets them in.
+    Developer,
 }
 
 impl Credential {
@@ -82,6 +84,7 @@ impl Credential {
             Credential::EasyAuth => "easyauth",
             Credential::Call => "call",
             Credential::Anyone => "anyone",
+            Credential::Developer => "insecure-dev",
         }
     }
 }

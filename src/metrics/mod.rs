@@ -44,6 +44,7 @@ pub struct Metrics {
     pub log_drops: Counter,
     pub store_up: Gauge,
     pub ready: Gauge,
+    pub insecure_dev: Gauge,
 }
 
 impl Metrics {
@@ -73,6 +74,7 @@ impl Metrics {
             log_drops: counter(LOG_DROPS),
             store_up: gauge(STORE_UP),
             ready: gauge(READY),
+            insecure_dev: gauge(INSECURE_DEV),
             recorder,
             handle,
         }

@@ -3,7 +3,7 @@
 use super::Problems;
 use super::credential;
 use super::graph::bounds;
-use super::upstream::is_loopback;
+use crate::config::bot::is_loopback;
 use crate::config::env::Environment;
 use crate::config::file::{self, File};
 use crate::config::{Bot, IdentitySource, ManagedIdentity, Roots, ServiceOrigin};

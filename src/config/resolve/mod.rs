@@ -8,6 +8,7 @@ mod calls;
 mod certificate;
 mod connector;
 mod credential;
+pub(super) mod developer;
 mod enter;
 mod gate;
 mod gateway;
@@ -83,6 +84,7 @@ pub(super) fn resolve(file: File, variables: &Environment) -> Result<Settings, U
                 graph,
                 roles,
                 bot,
+                developer: None,
                 upstreams,
                 routes,
             },

@@ -4,6 +4,7 @@
 mod assertion;
 mod audited;
 mod connector;
+mod developer;
 mod explained;
 mod graph;
 pub mod notify;
