@@ -2,6 +2,7 @@
 
 pub mod app;
 mod certificate;
+mod keys;
 mod passes;
 mod refused;
 mod scope;
