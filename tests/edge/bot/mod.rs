@@ -6,6 +6,7 @@ mod audited;
 mod connector;
 mod developer;
 mod explained;
+mod federated;
 mod graph;
 pub mod notify;
 mod peers;
