@@ -15,7 +15,7 @@ use std::sync::Arc;
 
 use super::jwks::Key;
 use super::{Denied, Grant};
-use crate::config::Connector;
+use crate::config::{Connector, Developer, ServiceOrigin};
 use crate::error::Reason;
 use crate::ids::EntraId;
 use crate::wire::activity::{Activity, Kind};
@@ -30,6 +30,8 @@ pub(super) struct Vouched {
     endorsements: Option<Arc<[String]>>,
     /// Entra's tenant, where Entra signed it.
     tenant: Option<EntraId>,
+    /// There is no token: a developer's machine says what it likes of itself.
+    developer: Option<Developer>,
 }
 
 impl Vouched {
@@ -44,10 +46,58 @@ impl Vouched {
             service_url: service_url.map(str::to_owned),
             endorsements: key.endorsements(),
             tenant: tenant.and_then(EntraId::new),
+            developer: None,
+        }
+    }
+
+    /// Nothing is proved, and none is needed of services of this machine.
+    pub(super) fn by_developer(rules: &Arc<Connector>, developer: &Developer) -> Vouched {
+        Vouched {
+            rules: rules.clone(),
+            service_url: None,
+            endorsements: None,
+            tenant: None,
+            developer: Some(developer.clone()),
+        }
+    }
+
+    /// What somebody on this machine says in place of the connector; what it does not say of who
+    /// speaks is the developer.
+    fn bind_local(
+        &self,
+        developer: &Developer,
+        activity: &Activity<'_>,
+    ) -> Result<BotCaller, Unbound> {
+        let service = ServiceOrigin::of(&activity.service_url);
+        if !service.is_some_and(|(service, _)| service.is_loopback()) {
+            return Err(forbidden(
+                "without a token the service must be on this machine",
+            ));
+        }
+        let named = activity.conversation_tenant.is_some() || activity.channel_tenant.is_some();
+        let tenant = match named {
+            true => tenant(activity)?,
+            false => &developer.tenant,
+        };
+        let speaks = matches!(activity.kind, Kind::Message | Kind::Invoke);
+        let itself = || speaks.then(|| developer.user.clone());
+        let caller = BotCaller {
+            kind: activity.kind,
+            tenant: tenant.clone(),
+            user: activity.user.clone().or_else(itself),
+            reference: Reference::of(activity, tenant),
+        };
+        let known = self.rules.tenants.contains(tenant) || *tenant == developer.tenant;
+        match known {
+            true => Ok(caller),
+            false => Err(Unbound::OtherTenant(Box::new(Outsider(caller)))),
         }
     }
 
     fn bind(&self, activity: &Activity<'_>) -> Result<BotCaller, Unbound> {
+        if let Some(developer) = &self.developer {
+            return self.bind_local(developer, activity);
+        }
         let service = &activity.service_url;
         if self
             .service_url
@@ -250,6 +300,7 @@ mod tests {
             service_url: Some(SERVICE.to_owned()),
             endorsements: Some(["skype", "msteams"].map(str::to_owned).into()),
             tenant: None,
+            developer: None,
         }
     }
 

@@ -53,6 +53,13 @@ impl Shown<'_> {
         }
     }
 
+    /// Whether the request shows none.
+    pub(super) fn is_nothing(&self) -> bool {
+        let secret = self.bearer.is_some() || self.key.is_some();
+        let proof = self.certificate.is_some() || self.principal.is_some();
+        !secret && !proof && self.call.is_none()
+    }
+
     fn add(&mut self, kind: Kind, secret: Secret) -> Result<(), Denied> {
         let place = match kind {
             Kind::Bearer => &mut self.bearer,

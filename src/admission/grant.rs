@@ -60,6 +60,9 @@ impl Grant {
             }
             Subject::Call { issuer, call } => (issuer.as_str(), None, Some(call.as_str())),
             Subject::Anyone => ("anyone", None, None),
+            Subject::Developer { tenant, user } => {
+                ("insecure-dev", Some(tenant.as_str()), Some(user.as_str()))
+            }
         };
         Want {
             ask: &self.ask,

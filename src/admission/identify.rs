@@ -11,7 +11,7 @@ use super::easyauth::Principal;
 use super::jwt::{self, Verified};
 use super::media_url::Signed;
 use super::{Admission, Denied, Request, Subject};
-use crate::config::{ApiKey, Certificate, Enter, Route, Way};
+use crate::config::{self, ApiKey, Certificate, Enter, Route, Way};
 use crate::error::Reason;
 use crate::ids::EntraId;
 use crate::label::Label;
@@ -26,6 +26,8 @@ pub(super) struct Entered<'a> {
     pub(super) principal: Option<Principal>,
     /// What a media URL was signed for.
     pub(super) signed: Option<Signed>,
+    /// Nothing was shown, and none is needed of them.
+    pub(super) developer: Option<&'a config::Developer>,
 }
 
 impl Admission {
@@ -35,6 +37,12 @@ impl Admission {
         shown: &Shown<'_>,
     ) -> Result<Entered<'_>, Denied> {
         let mut entered = Entered::default();
+        if let Some(developer) = &self.developer
+            && developer.asks(asked, shown)?
+        {
+            entered.developer = Some(&developer.who);
+            return Ok(entered);
+        }
         match &asked.route.enter {
             Enter::Any(ways) => {
                 // A credential that is shown must be good even where none is needed: who sends a
@@ -152,6 +160,12 @@ impl Admission {
 
 impl Entered<'_> {
     pub(super) fn subject(&self) -> Subject {
+        if let Some(developer) = self.developer {
+            return Subject::Developer {
+                tenant: developer.tenant.clone(),
+                user: developer.user.clone(),
+            };
+        }
         if let (Some(token), Some(signed)) = (&self.token, &self.signed) {
             return Subject::Call {
                 issuer: token.issuer.clone(),
@@ -177,6 +191,9 @@ impl Entered<'_> {
 
     /// The person of Entra who asks, if it is one: the tenant, and who it is there.
     pub(super) fn person(&self) -> Option<(EntraId, EntraId)> {
+        if let Some(developer) = self.developer {
+            return Some((developer.tenant.clone(), developer.user.clone()));
+        }
         let (tenant, name) = match (&self.token, &self.principal) {
             (Some(token), _) if token.is_persons => (token.tenant.as_deref()?, &token.subject),
             (None, Some(principal)) => (principal.tenant.as_str(), &principal.name),

@@ -29,6 +29,7 @@ pub mod bot;
 mod call;
 mod certificate;
 mod credential;
+mod developer;
 mod easyauth;
 mod grant;
 mod identify;
@@ -66,8 +67,10 @@ pub use self::told::{Finding, Told};
 
 use self::api_key::Keys as ApiKeys;
 use self::ask::{allowed, ask};
+use self::bot::Vouched;
 use self::certificate::Certificates;
 use self::credential::Shown;
+use self::developer::Developer;
 use self::identify::Entered;
 use self::jwt::{Tokens, Verified};
 use self::limit::Limits;
@@ -148,6 +151,8 @@ pub struct Admission {
     keys: ApiKeys,
     certificates: Certificates,
     tokens: Tokens,
+    /// `None`: whoever shows nothing is nobody.
+    developer: Option<Developer>,
     /// Tenants whose principals enter by `easyauth`; empty: all.
     tenants: Vec<String>,
     /// Of media URLs; `None`: no phone calls.
@@ -172,6 +177,7 @@ impl Admission {
             keys: ApiKeys::new(&live.keys),
             certificates: Certificates::new(&live.certificates),
             tokens: Tokens::new(&live.issuers, metrics)?,
+            developer: Developer::of(live),
             tenants: live
                 .hops
                 .as_ref()
@@ -289,16 +295,25 @@ impl Admission {
             ask,
             token: token.and(shown.bearer),
             call,
-            vouched: entered
-                .token
-                .as_ref()
-                .and_then(|token| token.vouched.clone()),
+            vouched: self.vouched(route, &entered),
             once,
             locked: route.lock_models.then(|| allowed(route, entered.key)),
             expires: entered.token.as_ref().map(|token| token.expires),
             dropped_parameters: query.dropped(route),
             _slots: slots,
         })
+    }
+}
+
+impl Admission {
+    /// What is proved of activities: by the connector's token, or by whoever runs the edge for a
+    /// developer.
+    fn vouched(&self, route: &Route, entered: &Entered<'_>) -> Option<Arc<Vouched>> {
+        match (&entered.token, &self.developer) {
+            (Some(token), _) => token.vouched.clone(),
+            (None, Some(developer)) if entered.developer.is_some() => developer.vouches(route),
+            (None, _) => None,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::audit::{Credential, Rule, Who};
-use crate::ids::CallId;
+use crate::ids::{CallId, EntraId};
 use crate::label::Label;
 use crate::secret::Digest;
 
@@ -26,6 +26,8 @@ pub enum Subject {
     Call { issuer: Label, call: CallId },
     /// Whoever asked, on a route that says so.
     Anyone,
+    /// A developer who showed nothing, where `--insecure-dev` lets them in.
+    Developer { tenant: EntraId, user: EntraId },
 }
 
 impl Subject {
@@ -46,6 +48,7 @@ impl Subject {
             Subject::EasyAuth { tenant, name } => format!("easyauth\0{tenant}\0{name}"),
             Subject::Call { issuer, call } => format!("call\0{issuer}\0{call}"),
             Subject::Anyone => "anyone".to_owned(),
+            Subject::Developer { tenant, user } => format!("insecure-dev\0{tenant}\0{user}"),
         };
         Digest::of(&text)
     }
@@ -77,6 +80,11 @@ impl From<&Subject> for Who {
                 Who::new(Credential::Call, subject, Rule::Issuer(issuer.clone()))
             }
             Subject::Anyone => Who::new(Credential::Anyone, subject, Rule::Way("anyone")),
+            Subject::Developer { tenant, user } => {
+                let rule = Rule::Way("insecure-dev");
+                let who = Who::new(Credential::Developer, subject, rule);
+                who.of_tenant(tenant.as_str(), user.as_str())
+            }
         }
     }
 }
@@ -97,6 +105,7 @@ impl fmt::Display for Subject {
             Subject::EasyAuth { tenant, name } => write!(f, "easyauth:{tenant}/{name}"),
             Subject::Call { issuer, call } => write!(f, "{issuer}:{call}"),
             Subject::Anyone => f.write_str("anyone"),
+            Subject::Developer { tenant, user } => write!(f, "insecure-dev:{tenant}/{user}"),
         }
     }
 }

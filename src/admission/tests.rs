@@ -50,6 +50,7 @@ fn with_keys(keys: Vec<ApiKey>) -> Admission {
         roles: None,
         pii_detectors: Vec::new(),
         bot: None,
+        developer: None,
         upstreams: Vec::new(),
         routes: Vec::new(),
     };

@@ -132,6 +132,7 @@ impl Edge {
                     () = upkeep(&doors) => {}
                     () = issuer_keys(&doors) => {}
                     () = identities(&doors) => {}
+                    () = warn_of_developer(&doors) => {}
                 },
                 Err(error) => tracing::error!(%error, "cannot use a listening socket"),
             }
@@ -317,6 +318,28 @@ async fn upkeep(doors: &Doors) {
     }
 }
 
+/// Says again and again that no credential is needed, where none is.
+async fn warn_of_developer(doors: &Doors) {
+    if !doors.insecure_dev {
+        return std::future::pending().await;
+    }
+    every_minute(|| {
+        tracing::warn!(
+            "INSECURE: --insecure-dev lets whoever is on this machine into private applications \
+             without a credential; never run production so"
+        );
+    })
+    .await;
+}
+
+async fn every_minute(say: impl Fn()) {
+    let mut tick = tokio::time::interval(Duration::from_secs(60));
+    loop {
+        tick.tick().await;
+        say();
+    }
+}
+
 /// Keeps the published keys of all token issuers fresh.
 async fn issuer_keys(doors: &Doors) {
     let keys = doors.admission.issuer_keys();
@@ -342,4 +365,19 @@ async fn identities(doors: &Doors) {
     join_all(identities.iter().map(|identity| identity.run())).await;
     // There are none.
     std::future::pending().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    #[tokio::test(start_paused = true)]
+    async fn c27_the_warning_comes_at_once_and_every_minute() {
+        let said = Cell::new(0);
+        let warns = every_minute(|| said.set(said.get() + 1));
+        let waited = tokio::time::timeout(Duration::from_secs(181), warns).await;
+        assert!(waited.is_err());
+        assert_eq!(said.get(), 4);
+    }
 }

@@ -43,8 +43,8 @@ use std::sync::mpsc::{Sender, channel, sync_channel};
 use std::time::Duration;
 
 pub use self::record::{
-    Asked, Call, Client, Closed, Credential, Decision, Entry, Event, Known, Rule, Session, Verdict,
-    Who, method,
+    Asked, Call, Client, Closed, Credential, Decision, Entry, Event, Known, Message, Rule, Session,
+    Verdict, Who, method,
 };
 pub use self::schema::{FIELDS, Field};
 pub use self::verify::{Broken, Noted, Verified, verify};

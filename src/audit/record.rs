@@ -71,6 +71,8 @@ pub enum Credential {
     Call,
     /// Nothing, where nothing is asked for.
     Anyone,
+    /// Nothing, by a developer where `--insecure-dev` lets them in.
+    Developer,
 }
 
 impl Credential {
@@ -82,6 +84,7 @@ impl Credential {
             Credential::EasyAuth => "easyauth",
             Credential::Call => "call",
             Credential::Anyone => "anyone",
+            Credential::Developer => "insecure-dev",
         }
     }
 }
@@ -154,6 +157,17 @@ pub struct Call {
 pub struct Known {
     pub who: Option<Who>,
     pub call: Option<Call>,
+    pub message: Option<Message>,
+}
+
+/// A message that somebody has the bot send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Whom it is for, as whoever asks names them.
+    pub tenant: EntraId,
+    pub user: EntraId,
+    /// What became of it, in a word; `None`: it was not tried.
+    pub outcome: Option<&'static str>,
 }
 
 /// Where a client is.
@@ -243,6 +257,7 @@ impl Entry {
         line.who(known);
         let what = format!("{} {}", asked.method, asked.path);
         line.text("what", Some(&what));
+        line.message(known);
         let (decision, session) = match verdict {
             Verdict::Allowed { status, session } => {
                 let rule = known.who.as_ref().map(|who| who.rule.as_str());
@@ -331,6 +346,15 @@ impl Line {
         self.text("credential", Some(who.credential.word()));
         self.text("tenant", who.tenant.as_deref());
         self.text("user", who.user.as_ref().map(EntraId::as_str));
+    }
+
+    fn message(&mut self, known: &Known) {
+        let Some(message) = &known.message else {
+            return;
+        };
+        self.text("to_tenant", Some(message.tenant.as_str()));
+        self.text("to_user", Some(message.user.as_str()));
+        self.text("outcome", message.outcome);
     }
 
     fn decision(&mut self, decision: Decision, rule: &str) {

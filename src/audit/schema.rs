@@ -6,17 +6,20 @@ pub type Field = (&'static str, &'static str, &'static str);
 
 /// Every field, in the order in which they are written.
 #[rustfmt::skip]
-pub const FIELDS: [Field; 27] = [
+pub const FIELDS: [Field; 30] = [
     ("seq", "all", "number of the record, from 1, on over rotation and restart"),
     ("prev", "all, with `chain`", "SHA-256 of the record before, in hex; 64 zeros before the first"),
     ("time", "all", "when it was decided, RFC 3339 in milliseconds, UTC"),
     ("event", "all", "`request`, `upgrade`, `gate`, `close`; `repaired`"),
     ("route", "all but `repaired`", "the route's name"),
     ("who", "all but `repaired`?", "whom admission has recognised, as the log shows it"),
-    ("credential", "with `who`", "what was shown: `key`, `token`, `easyauth`, `call`, `anyone` (nothing)"),
+    ("credential", "with `who`", "what was shown: `key`, `certificate`, `token`, `easyauth`, `call`; nothing: `anyone`, `insecure-dev`"),
     ("tenant", "with `who`?", "the tenant of Entra"),
     ("user", "with `who`?", "the object id (`oid`) in that tenant"),
     ("what", "`request`, `upgrade`", "the method, and the path as the settings write it"),
+    ("to_tenant", "`request` for a message of the bot's", "the tenant of whom it is for"),
+    ("to_user", "with `to_tenant`", "their object id in that tenant"),
+    ("outcome", "with `to_tenant`?", "`ok`: the connector took the message; else why not, in the word of `why`"),
     ("decision", "`request`, `upgrade`, `gate`", "`allow` or `deny`"),
     ("rule", "`request`, `upgrade`, `gate`", "allowed: the way in, `code` for a gate, `preflight`; denied: the reason of the ending"),
     ("detail", "denied", "a fixed sentence that says more"),

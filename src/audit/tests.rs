@@ -1,7 +1,7 @@
 use super::*;
 use crate::config::{AuditFile, AuditSync};
 use crate::error::{Reason, Side};
-use crate::ids::{CallId, ForeignId, SessionId};
+use crate::ids::{CallId, EntraId, ForeignId, SessionId};
 use crate::label::Label;
 use crate::metrics::Metrics;
 use serde_json::Value;
@@ -141,6 +141,7 @@ fn known() -> Known {
             connection: ForeignId::new("0800-1"),
             correlation: ForeignId::new("998a-2"),
         }),
+        message: None,
     }
 }
 
@@ -153,8 +154,31 @@ fn denied() -> Entry {
     Entry::decided(&asked(), &Known::default(), verdict)
 }
 
+/// Of a message that somebody had the bot send.
+fn message() -> Entry {
+    let asked = Asked {
+        event: Event::Request,
+        ..asked()
+    };
+    let user = EntraId::new("0000000b-1111-4222-8333-0123456789ab").unwrap();
+    let message = Message {
+        tenant: user.clone(),
+        user,
+        outcome: Some("ok"),
+    };
+    let known = Known {
+        message: Some(message),
+        ..known()
+    };
+    let allowed = Verdict::Allowed {
+        status: 200,
+        session: None,
+    };
+    Entry::decided(&asked, &known, allowed)
+}
+
 /// One record of each kind.
-fn of_each() -> [Entry; 7] {
+fn of_each() -> [Entry; 8] {
     let session = Session {
         session: SessionId::random(),
         route: Label::new("phone").unwrap(),
@@ -185,6 +209,7 @@ fn of_each() -> [Entry; 7] {
             },
         ),
         Entry::repaired(17, &line::hex(&line::NOTHING)),
+        message(),
     ]
 }
 
@@ -240,7 +265,7 @@ fn b13_the_schema_is_closed_and_every_field_of_it_is_written() {
 
 #[test]
 fn b13_records_say_what_was_decided() {
-    let [allowed, denied, opened, wrong, closed, cut, _] = of_each().map(|entry| parse(&entry));
+    let [allowed, denied, opened, wrong, closed, cut, ..] = of_each().map(|entry| parse(&entry));
     assert_eq!(allowed["decision"], "allow");
     assert_eq!(allowed["rule"], "users");
     assert_eq!(
@@ -284,7 +309,7 @@ fn b13_no_name_ends_a_line_or_begins_a_field() {
     let who = Who::new(Credential::EasyAuth, name, Rule::Way("easyauth"));
     let known = Known {
         who: Some(who.of_tenant(name, name)),
-        call: None,
+        ..Known::default()
     };
     let allowed = Verdict::Allowed {
         status: 200,
@@ -299,7 +324,7 @@ fn b13_no_name_ends_a_line_or_begins_a_field() {
     let long = Who::new(Credential::Token, "é".repeat(5000), Rule::Way("x"));
     let known = Known {
         who: Some(long),
-        call: None,
+        ..Known::default()
     };
     let line = parse(&Entry::decided(&asked(), &known, allowed));
     assert!(line["who"].as_str().unwrap().len() <= 600);

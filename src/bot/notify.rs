@@ -21,7 +21,7 @@ use crate::error::Reason;
 use crate::label::Label;
 use crate::store::{About, Note, Store, Unavailable};
 use crate::upstream::connector::{Activity, Connector, Failure, Forbidden, Kind, Reference, Sent};
-use crate::wire::notice::{self, Notice, What, Wrong};
+use crate::wire::notice::{Notice, What, Wrong};
 
 /// Messages that are worked on at a time, each of 129 KiB at the most.
 const NOTICES: usize = 256;
@@ -112,11 +112,24 @@ impl From<Failure> for Unsent {
     }
 }
 
+impl Unsent {
+    /// Why, in a word.
+    pub fn word(&self) -> &'static str {
+        self.why.unwrap_or(self.reason.word())
+    }
+}
+
+/// Room for the work on one message.
+pub struct Room<'a> {
+    bot: &'a Bot,
+    connector: Arc<Connector>,
+    store: Arc<Store>,
+    place: OwnedSemaphorePermit,
+}
+
 impl Bot {
-    /// Begins to send what a body says to whom it says. From then on it is a task of its own, that
-    /// [`settled`](Bot::settled) waits for: whoever does not wait for its end leaves no message half
-    /// sent.
-    pub fn notify(&self, route: &Label, subject: &Subject, body: &[u8]) -> Result<Sending, Unsent> {
+    /// Room for one more message to somebody, if there is any.
+    pub fn room(&self) -> Result<Room<'_>, Unsent> {
         let nobody = Unsent::new(Reason::Internal, "there is no bot");
         let (Some(connector), Some(notifier)) = (&self.connector, &self.notifier) else {
             return Err(nobody);
@@ -125,19 +138,36 @@ impl Bot {
             self.metrics.limit_hit("notices");
             Unsent::new(Reason::Busy, "too many other messages are under way")
         })?;
-        let notice = notice::read(body)?;
-        let (connector, store) = (connector.clone(), notifier.store.clone());
+        Ok(Room {
+            bot: self,
+            connector: connector.clone(),
+            store: notifier.store.clone(),
+            place,
+        })
+    }
+}
+
+impl Room<'_> {
+    /// Begins to send a message to whom it says. From then on it is a task of its own, that
+    /// [`settled`](Bot::settled) waits for: whoever does not wait for its end leaves no message half
+    /// sent. `note` hears in any case what became of it.
+    pub fn send(
+        self,
+        route: &Label,
+        subject: &Subject,
+        notice: Notice,
+        note: impl FnOnce(&Result<Sent, Unsent>) + Send + 'static,
+    ) -> Sending {
+        let (connector, store) = (self.connector, self.store);
         let (route, subject) = (route.clone(), subject.to_string());
-        Ok(Sending::begin(&self.tasks, place, async move {
+        Sending::begin(&self.bot.tasks, self.place, async move {
             let (tenant, person) = (notice.tenant.clone(), notice.person.clone());
             let sent = send(&connector, &store, notice).await;
-            let result = match &sent {
-                Ok(_) => "ok",
-                Err(unsent) => unsent.why.unwrap_or(unsent.reason.word()),
-            };
+            let result = sent.as_ref().map_or_else(Unsent::word, |_| "ok");
             tracing::info!(%route, %subject, %tenant, %person, result, "somebody was written to");
+            note(&sent);
             sent
-        }))
+        })
     }
 }
 

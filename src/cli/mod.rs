@@ -40,7 +40,7 @@ enum Verb {
     /// how
     Demo(demo::Flags),
     /// Run the edge
-    Serve(Config),
+    Serve(serve::Flags),
     /// Judge the settings and print what would run, secrets masked
     Check(check::Flags),
     /// Tell what would become of a request: each check, and what would be asked upstream; keys of
@@ -111,7 +111,7 @@ impl Config {
 pub fn run() -> ExitCode {
     let result = match Line::parse().verb {
         Verb::Demo(flags) => demo::run(&flags),
-        Verb::Serve(config) => serve::run(&config),
+        Verb::Serve(flags) => serve::run(&flags),
         Verb::Check(flags) => check::run(&flags),
         Verb::Explain(flags) => explain::run(&flags),
         Verb::Key(flags) => key::run(&flags),

@@ -1,17 +1,34 @@
 //! `tonegate serve`: the edge itself, until SIGINT or SIGTERM.
 
 use anyhow::{Context as _, anyhow};
+use clap::Args;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app::Edge;
 use crate::bot::pii::Filter;
-use crate::config::Settings;
 use crate::config::pii::{Pii, PiiKind};
+use crate::config::{Developer, Settings};
 use crate::log::{Log, Scrub};
 
-pub(super) fn run(config: &super::Config) -> anyhow::Result<()> {
-    let (settings, filter) = config.read_all()?;
+#[derive(Args)]
+pub(super) struct Flags {
+    #[command(flatten)]
+    settings: super::Config,
+    /// INSECURE, for developers: whoever on this machine asks an http or bot route without a
+    /// credential is taken for this person of Entra (made-up ids if none is named). Refused unless
+    /// both listeners, the applications, the store and the bot's services are on loopback. No
+    /// setting and no variable does this
+    #[arg(long, value_name = "TENANT/PERSON", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = Developer::USUAL)]
+    insecure_dev: Option<Developer>,
+}
+
+pub(super) fn run(flags: &Flags) -> anyhow::Result<()> {
+    let (mut settings, filter) = flags.settings.read_all()?;
+    if let Some(developer) = &flags.insecure_dev {
+        settings = settings.for_developer(developer.clone())?;
+    }
     let scrub = scrub(&settings.boot.log_pii);
     let log = Log::start(filter, scrub).map_err(|error| anyhow!(error))?;
     for notice in &settings.notices {

@@ -43,6 +43,18 @@ pub struct ServiceOrigin {
     pub port: u16,
 }
 
+impl ServiceOrigin {
+    pub fn is_loopback(&self) -> bool {
+        is_loopback(&self.host)
+    }
+}
+
+/// Whether a host is this machine, by name or by number.
+pub(super) fn is_loopback(host: &str) -> bool {
+    let ip = host.parse::<std::net::IpAddr>();
+    host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
+}
+
 /// Longest `serviceUrl`; those of Teams have some 40 characters.
 const URL_MAX: usize = 512;
 

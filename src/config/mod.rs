@@ -10,6 +10,7 @@ mod audit;
 mod bot;
 mod certificate;
 mod connector;
+mod developer;
 mod env;
 mod file;
 mod graph;
@@ -40,6 +41,7 @@ pub use self::audit::{Audit, AuditFile, AuditSync, AuditTo};
 pub use self::bot::{Bot, ServiceOrigin};
 pub use self::certificate::{Certificate, Mark};
 pub use self::connector::{Connector, ServiceHosts};
+pub use self::developer::Developer;
 pub use self::env::{Environment, log_filter};
 pub use self::file::Unusable;
 pub use self::graph::Graph;
@@ -127,6 +129,8 @@ pub struct Live {
     pub pii_detectors: Vec<PiiDetector>,
     /// `None`: the edge is no bot.
     pub bot: Option<Bot>,
+    /// Who may ask for private applications without a credential; only the command line says so.
+    pub developer: Option<Developer>,
     pub upstreams: Vec<Upstream>,
     pub routes: Vec<Route>,
 }
@@ -274,6 +278,14 @@ impl Settings {
     pub fn read_text(name: &str, text: &str) -> Result<Settings, Unusable> {
         let variables = Environment::process();
         resolve::resolve(file::read_text(name, text, &variables)?, &variables)
+    }
+
+    /// The same with private applications open to a developer who shows no credential.
+    ///
+    /// # Errors
+    /// If anything of them leads beyond this machine; all of that is told at once.
+    pub fn for_developer(self, developer: Developer) -> Result<Settings, Unusable> {
+        resolve::developer::developer(self, developer)
     }
 
     /// The JSON schema of a settings file.

@@ -249,6 +249,11 @@ impl RouteKind {
         }
     }
 
+    /// Whether `--insecure-dev` opens it: behind it is a private application.
+    pub fn is_for_developers(&self) -> bool {
+        self.http().is_some() || self.bot().is_some()
+    }
+
     /// What goes on, where requests go on to a private application.
     pub fn http(&self) -> Option<&Arc<Http>> {
         match self {

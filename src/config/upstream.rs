@@ -168,6 +168,16 @@ pub enum IdentitySource {
         token_file: PathBuf,
         roots: Roots,
     },
+    /// An application of Entra's that trusts the edge's own identity, which shows it a token.
+    Federated {
+        /// Its scope is that of exchanges.
+        own: Box<ManagedIdentity>,
+        authority: String,
+        /// A tenant, or the domain that stands for those of any.
+        tenant: Label,
+        client_id: Label,
+        roots: Roots,
+    },
     /// An application of Entra's with a secret of its own; for bots, where no platform vouches for
     /// the edge.
     Application {

@@ -95,6 +95,31 @@ impl Decision {
         }
     }
 
+    /// Whoever was admitted has the bot write to somebody.
+    pub(super) fn writes_to(&self, tenant: &EntraId, user: &EntraId) {
+        if let Some(undecided) = self.lock().as_mut() {
+            undecided.known.message = Some(audit::Message {
+                tenant: tenant.clone(),
+                user: user.clone(),
+                outcome: None,
+            });
+        }
+    }
+
+    /// What became of the message, in a word.
+    pub(super) fn came_to(&self, word: &'static str) {
+        if let Some(undecided) = self.lock().as_mut()
+            && let Some(message) = &mut undecided.known.message
+        {
+            message.outcome = Some(word);
+        }
+    }
+
+    /// The decision is another's from now on, who may live longer than the connection.
+    pub(super) fn hand_over(&self) -> Decision {
+        Decision(Mutex::new(self.lock().take()))
+    }
+
     /// It was answered.
     pub(super) fn answered(&self, status: StatusCode) {
         self.record(Verdict::Allowed {

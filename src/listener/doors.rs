@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use http::{HeaderName, HeaderValue, Response};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::Instant as Deadline;
@@ -28,6 +29,8 @@ use crate::upstream::assertion::Assertions;
 use crate::upstream::call_automation::CallAutomation;
 use crate::upstream::pii_detector::Detector;
 use crate::upstream::webhook::Webhooks;
+
+const INSECURE_DEV: HeaderName = HeaderName::from_static("x-tonegate-insecure-dev");
 
 /// What every connection needs to decide. Shared by all threads.
 pub struct Doors {
@@ -58,11 +61,21 @@ pub struct Doors {
     pub webhooks: Arc<Webhooks>,
     pub audit: Audit,
     pub metrics: metrics::Shared,
+    /// A developer is let in without a credential.
+    pub insecure_dev: bool,
     /// Cancelled when no new session is to begin.
     pub stop: CancellationToken,
 }
 
 impl Doors {
+    /// Says in an answer that credentials are not what lets people in here.
+    pub fn mark<B>(&self, response: &mut Response<B>) {
+        if self.insecure_dev {
+            let yes = HeaderValue::from_static("1");
+            response.headers_mut().insert(INSECURE_DEV, yes);
+        }
+    }
+
     /// Why no new session should be sent here, if that is so, in a word.
     pub fn not_ready(&self) -> Option<&'static str> {
         if self.stop.is_cancelled() {

@@ -146,6 +146,7 @@ async fn only(
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(header::CONNECTION, close);
     }
+    doors.mark(&mut response);
     response
 }
 
@@ -208,7 +209,9 @@ async fn not_asked<S: AsyncRead + AsyncWrite + Unpin>(
         Unread::Refused(status, detail) => Refusal::with_status(status, detail),
     };
     note_refusal(doors, asked, &refusal, None);
-    let written = timeout(LINGER, io.write_all(&raw(problem(&refusal)))).await;
+    let mut response = problem(&refusal);
+    doors.mark(&mut response);
+    let written = timeout(LINGER, io.write_all(&raw(response))).await;
     if matches!(written, Ok(Ok(()))) {
         linger(io).await;
     }
@@ -415,6 +418,7 @@ mod tests {
             roles: None,
             pii_detectors: Vec::new(),
             bot: None,
+            developer: None,
             upstreams: Vec::new(),
             routes: Vec::new(),
         };
@@ -441,6 +445,7 @@ mod tests {
             webhooks: Arc::new(Webhooks::new(&nothing, &metrics).unwrap()),
             audit: Audit::off(),
             metrics,
+            insecure_dev: false,
             stop: CancellationToken::new(),
         });
         let decision = Decision::default();

@@ -69,10 +69,11 @@ pub(super) const AUDIT_RECORDS: &str = "tonegate_audit_records_total";
 pub(super) const AUDIT_REFUSED: &str = "tonegate_audit_refused_total";
 pub(super) const AUDIT_ERRORS: &str = "tonegate_audit_errors_total";
 pub(super) const READY: &str = "tonegate_ready";
+pub(super) const INSECURE_DEV: &str = "tonegate_insecure_dev";
 pub(super) const BUILD: &str = "tonegate_build_info";
 
 /// Every family that `/metrics` can show.
-pub const FAMILIES: [Family; 51] = [
+pub const FAMILIES: [Family; 52] = [
     family(CONNECTIONS, Kind::Gauge, "Open client sockets."),
     family(CONNECTIONS_TOTAL, Kind::Counter, "Client sockets accepted."),
     family(
@@ -307,5 +308,10 @@ pub const FAMILIES: [Family; 51] = [
         "Attempts to write audit records that failed.",
     ),
     family(READY, Kind::Gauge, "1 while the edge takes new sessions."),
+    family(
+        INSECURE_DEV,
+        Kind::Gauge,
+        "1 while a developer is let in without a credential.",
+    ),
     family(BUILD, Kind::Gauge, "Always 1; the version is a label."),
 ];

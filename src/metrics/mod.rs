@@ -45,6 +45,7 @@ pub struct Metrics {
     pub log_unfiltered: Counter,
     pub store_up: Gauge,
     pub ready: Gauge,
+    pub insecure_dev: Gauge,
 }
 
 impl Metrics {
@@ -75,6 +76,7 @@ impl Metrics {
             log_unfiltered: counter(LOG_UNFILTERED),
             store_up: gauge(STORE_UP),
             ready: gauge(READY),
+            insecure_dev: gauge(INSECURE_DEV),
             recorder,
             handle,
         }

@@ -127,6 +127,7 @@ impl Session {
             known: Known {
                 who: Some((&self.subject).into()),
                 call: call.map(|call| (&call.calling).into()),
+                message: None,
             },
             client: self.peer.into(),
         }

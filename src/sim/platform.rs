@@ -1,5 +1,6 @@
 //! The identity services of Azure's platforms: the metadata service of virtual machines, the
-//! endpoint of App Service, and Entra's token endpoint for federated service accounts.
+//! endpoint of App Service, and Entra's token endpoint for service accounts and managed identities that
+//! an application trusts.
 //!
 //! Strict about what a caller must send, as the real ones are or say they are; azure-identity is
 //! served by it (`tests/sdk/identity.py`). Owns the tokens it gave and what it was asked. Tokens are
@@ -49,6 +50,8 @@ pub struct Options {
     pub client_id: String,
     /// The service account's token that Entra trusts.
     pub assertion: String,
+    /// Whose tokens the application trusts instead: an assertion must be one that this platform gave.
+    pub trusts: Option<Arc<Desk>>,
     /// For how long tokens are good.
     pub lasts: Duration,
     /// It gives the same token again, as platforms do that keep theirs.
@@ -72,6 +75,7 @@ impl Options {
             tenant: "11111111-2222-3333-4444-555555555555".to_owned(),
             client_id: "99999999-8888-7777-6666-555555555555".to_owned(),
             assertion: "service.account.token".to_owned(),
+            trusts: None,
             lasts: Duration::from_secs(86_400),
             repeats: false,
             secret: None,
@@ -84,7 +88,7 @@ impl Options {
 /// What it was asked and gave.
 #[derive(Clone, Debug, Default)]
 pub struct Asked {
-    /// Which service each token came from: `imds`, `app-service`, `workload`, `secret`.
+    /// Which service each token came from: `imds`, `app-service`, `workload`, `federated`, `secret`.
     pub given: Vec<&'static str>,
     /// Why others were refused.
     pub refused: Vec<&'static str>,
@@ -174,6 +178,11 @@ impl Desk {
     #[must_use]
     pub fn token(number: usize) -> String {
         format!("platform.token.{number}")
+    }
+
+    /// The token that was given last; tokens that are signed are not known by their text.
+    fn last(&self) -> String {
+        Self::token(self.state().given.len())
     }
 
     /// The next requests fail.
@@ -305,6 +314,7 @@ impl Desk {
             ("client_id", self.options.client_id.as_str()),
             ("scope", scope.as_str()),
         ];
+        let last;
         let secret = self.options.secret.as_deref();
         let service = match secret.filter(|_| form.iter().any(|(name, _)| name == "client_secret"))
         {
@@ -315,8 +325,17 @@ impl Desk {
             None => {
                 let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
                 wanted.push(("client_assertion_type", kind));
-                wanted.push(("client_assertion", &self.options.assertion));
-                "workload"
+                match &self.options.trusts {
+                    Some(own) => {
+                        last = own.last();
+                        wanted.push(("client_assertion", &last));
+                        "federated"
+                    }
+                    None => {
+                        wanted.push(("client_assertion", &self.options.assertion));
+                        "workload"
+                    }
+                }
             }
         };
         if head.method != Method::POST {

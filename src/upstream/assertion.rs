@@ -34,7 +34,7 @@ use aws_lc_rs::signature::{
     RsaKeyPair, RsaPublicKeyComponents,
 };
 use base64::Engine as _;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -132,6 +132,21 @@ impl Assertions {
             life: settings.life,
             signs,
             jwks: jwks.into(),
+        })
+    }
+
+    /// Signs with a key that was made just now and is never kept, whatever keys the settings have.
+    pub fn with_a_key_of_its_own(settings: config::Assertion) -> Result<Assertions, Unusable> {
+        let made = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING);
+        let made = made.and_then(|pair| pair.to_pkcs8v1());
+        let der = made.map_err(|_| Unusable::Key(Nth(0)))?;
+        let pem = format!(
+            "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+            BASE64_STANDARD.encode(der.as_ref())
+        );
+        Assertions::new(config::Assertion {
+            keys: vec![Secret::new(pem)],
+            ..settings
         })
     }
 

@@ -57,14 +57,24 @@ pub struct Served {
 
 impl Served {
     pub async fn start(world: &World, filter: &str) -> Served {
-        let mut child = tonegate()
+        Served::start_with(world, filter, |_| ()).await
+    }
+
+    /// The same with another command line, or other variables.
+    pub async fn start_with(
+        world: &World,
+        filter: &str,
+        more: impl FnOnce(&mut Command),
+    ) -> Served {
+        let mut command = tonegate();
+        command
             .args(["serve", "--config"])
             .arg(world.folder.join("edge.toml"))
             .env("TONEGATE_LOG", filter)
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .stderr(Stdio::piped());
+        more(&mut command);
+        let mut child = command.spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut served = Served {
             child,

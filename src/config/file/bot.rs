@@ -6,6 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::credential::Federated;
 use super::schema;
 use super::table::duration;
 
@@ -26,6 +27,7 @@ pub(in crate::config) struct Assertion {
 pub(in crate::config) struct Graph {
     pub managed_identity: bool,
     pub client_id: Option<String>,
+    pub federated: Option<Federated>,
     pub base: Option<String>,
     pub scope: Option<String>,
     pub roots: Option<String>,
@@ -42,10 +44,14 @@ pub(in crate::config) struct Graph {
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct Bot {
     pub app_id: Option<String>,
+    #[schemars(schema_with = "schema::cloud")]
+    pub cloud: Option<String>,
     pub tenant: Option<String>,
     pub secret: Option<String>,
     pub secret_file: Option<PathBuf>,
     pub managed_identity: bool,
+    pub client_id: Option<String>,
+    pub federated: bool,
     pub authority: Option<String>,
     pub scope: Option<String>,
     pub service_urls: Option<Vec<String>>,

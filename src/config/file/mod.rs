@@ -5,6 +5,7 @@
 //! nearest key that does.
 
 mod bot;
+mod credential;
 mod route;
 mod schema;
 mod table;
@@ -15,9 +16,10 @@ use serde::Deserialize as _;
 use toml::{Table, Value};
 
 pub(super) use self::bot::{Assertion, Bot, PiiDetector, Roles};
+pub(super) use self::credential::{Credential, Federated};
 pub(super) use self::route::{FieldRule, Gate, Route, Webhook};
 pub(super) use self::schema::text as schema;
-pub(super) use self::table::{Acs, Audit, Calls, Credential, File, Issuer, Store, Upstream};
+pub(super) use self::table::{Acs, Audit, Calls, File, Issuer, Store, Upstream};
 use super::env::{self, Environment};
 
 /// Why the settings cannot be used. The text is for the operator and holds no secret.

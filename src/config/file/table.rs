@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
 use super::bot::{Assertion, Bot, Graph, Log, PiiDetector, Roles};
+use super::credential::Credential;
 use super::route::Route;
 use super::schema;
 use crate::config::Rate;
@@ -322,29 +323,6 @@ pub(in crate::config) struct Headers(pub BTreeMap<String, String>);
 impl std::fmt::Debug for Headers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Headers(***)")
-    }
-}
-
-/// `credential = { key = "…" }`, `{ key_file = "…" }`, `{ caller = true }`,
-/// `{ managed_identity = true }`, or several of them; or `{ none = true }`.
-#[derive(Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(in crate::config) struct Credential {
-    pub caller: bool,
-    pub key: Option<String>,
-    pub key_file: Option<PathBuf>,
-    #[schemars(schema_with = "schema::key_header")]
-    pub header: Option<String>,
-    pub managed_identity: bool,
-    pub client_id: Option<String>,
-    pub scope: Option<String>,
-    pub roots: Option<String>,
-    pub none: bool,
-}
-
-impl std::fmt::Debug for Credential {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Credential(***)")
     }
 }
 

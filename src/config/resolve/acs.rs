@@ -7,7 +7,8 @@ use base64::prelude::BASE64_STANDARD;
 
 use super::Problems;
 use super::credential;
-use super::upstream::{is_loopback, port};
+use super::upstream::port;
+use crate::config::bot::is_loopback;
 use crate::config::env::Environment;
 use crate::config::file::{self, File};
 use crate::config::{ACS_SCOPE, Acs, AcsAudio, AcsCredential, Channels, Streaming};

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::Problems;
 use super::acs::read;
-use super::upstream::is_loopback;
 use crate::config::Assertion;
+use crate::config::bot::is_loopback;
 use crate::config::file::{self, File};
 use crate::secret::Secret;
 

@@ -1,9 +1,11 @@
 //! `[bot]`: the bot's registration, its credential, and the services that its messages may go to.
 
 use super::Problems;
+use super::cloud::Cloud;
 use super::credential;
+use super::federated::Application;
 use super::graph::bounds;
-use super::upstream::is_loopback;
+use crate::config::bot::is_loopback;
 use crate::config::env::Environment;
 use crate::config::file::{self, File};
 use crate::config::{Bot, IdentitySource, ManagedIdentity, Roots, ServiceOrigin};
@@ -12,17 +14,6 @@ use crate::label::Label;
 use crate::secret::Secret;
 use std::time::Duration;
 
-/// Whom tokens of bots whose registration is of no single tenant are asked of.
-const ANY_TENANT: &str = "botframework.com";
-/// The public cloud's; the US government's is `https://api.botframework.us/.default`.
-const SCOPE: &str = "https://api.botframework.com/.default";
-/// Where Teams takes messages: public, GCC, GCC High, DoD.
-const SERVICES: [&str; 4] = [
-    "https://smba.trafficmanager.net",
-    "https://smba.infra.gcc.teams.microsoft.com",
-    "https://smba.infra.gov.teams.microsoft.us",
-    "https://smba.infra.dod.teams.microsoft.us",
-];
 const SERVICES_MAX: usize = 32;
 const KEEP: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Somebody who was not heard for so long has forgotten the bot.
@@ -44,7 +35,8 @@ pub(super) fn bot(file: &File, variables: &Environment, problems: &mut Problems)
     let tenant = written.tenant.as_ref();
     let tenant = tenant.map(|id| problems.entra_id("bot.tenant", id));
     let roots = problems.roots("bot", written.roots.as_deref());
-    let services = services(written, problems);
+    let cloud = Cloud::of("bot", written.cloud.as_deref(), problems);
+    let services = services(written, cloud, problems);
     let keep = written.keep.unwrap_or(KEEP);
     if keep > KEEP_MAX || !keep.is_zero() && keep < Duration::from_secs(60) {
         problems.add("bot.keep", "must be 1m to 400d, or 0s to keep nothing");
@@ -59,6 +51,7 @@ pub(super) fn bot(file: &File, variables: &Environment, problems: &mut Problems)
             None => None,
         },
         roots: roots?,
+        cloud,
     };
     let identity = identity(written, &app, variables, problems);
     Some(Bot {
@@ -77,6 +70,45 @@ struct App {
     id: EntraId,
     tenant: Option<EntraId>,
     roots: Roots,
+    cloud: &'static Cloud,
+}
+
+impl App {
+    /// The tenant that is asked for its tokens.
+    fn asked_in(&self) -> Option<Label> {
+        let any = self.cloud.any_tenant;
+        Label::new(self.tenant.as_ref().map_or(any, EntraId::as_str))
+    }
+}
+
+fn authority(written: &file::Bot, app: &App, problems: &mut Problems) -> Option<String> {
+    let authority = written.authority.as_deref();
+    problems.authority("bot.authority", authority.unwrap_or(app.cloud.authority))
+}
+
+/// A registration that trusts a managed identity: `client_id` names the identity.
+fn trusted(
+    written: &file::Bot,
+    scope: &str,
+    app: &App,
+    variables: &Environment,
+    problems: &mut Problems,
+) -> Option<ManagedIdentity> {
+    let authority = authority(written, app, problems);
+    let asked = file::Credential {
+        managed_identity: true,
+        client_id: written.client_id.clone(),
+        scope: Some(scope.to_owned()),
+        roots: written.roots.clone(),
+        ..file::Credential::default()
+    };
+    let own = credential::identity("bot", &asked, variables, problems)?;
+    Some(own.exchanged(Application {
+        authority: authority?,
+        tenant: app.asked_in()?,
+        client_id: Label::new(app.id.as_str())?,
+        roots: app.roots.clone(),
+    }))
 }
 
 fn identity(
@@ -96,18 +128,33 @@ fn identity(
         problems.add("bot", what);
         return None;
     }
-    let scope = written.scope.as_deref().unwrap_or(SCOPE);
-    if written.managed_identity {
-        if written.authority.is_some() {
-            problems.add("bot.authority", "has a use with a secret only");
+    let scope = written.scope.as_deref().unwrap_or(app.cloud.scope);
+    let federated = written.managed_identity && written.federated;
+    for (key, is_written, may) in [
+        ("bot.federated", written.federated, federated),
+        ("bot.client_id", written.client_id.is_some(), federated),
+        (
+            "bot.authority",
+            written.authority.is_some(),
+            federated || !written.managed_identity,
+        ),
+    ] {
+        if is_written && !may {
+            let of = match key {
+                "bot.federated" => "managed_identity = true",
+                "bot.client_id" => "federated = true",
+                _ => "a secret, or with federated = true,",
+            };
+            problems.add(key, format!("has a use with {of} only"));
         }
+    }
+    if federated {
+        return trusted(written, scope, app, variables, problems);
+    }
+    if written.managed_identity {
         return platform(written, scope, app, variables, problems);
     }
-    let authority = written
-        .authority
-        .as_deref()
-        .unwrap_or(credential::AUTHORITY);
-    let authority = problems.authority("bot.authority", authority);
+    let authority = authority(written, app, problems);
     let scope = problems.scope("bot.scope", scope);
     let text = match (&written.secret, &written.secret_file) {
         (Some(text), _) => text.clone(),
@@ -119,12 +166,12 @@ fn identity(
         problems.add("bot", "the secret is empty");
         return None;
     }
-    let tenant = app.tenant.as_ref().map_or(ANY_TENANT, EntraId::as_str);
+    let tenant = app.asked_in();
     let client_id = Label::new(app.id.as_str())?;
     Some(ManagedIdentity {
         source: IdentitySource::Application {
             authority: authority?,
-            tenant: Label::new(tenant)?,
+            tenant: tenant?,
             client_id: client_id.clone(),
             secret,
             roots: app.roots.clone(),
@@ -159,9 +206,12 @@ fn platform(
     Some(identity)
 }
 
-fn services(written: &file::Bot, problems: &mut Problems) -> Vec<ServiceOrigin> {
-    let usual = || SERVICES.map(str::to_owned).to_vec();
-    let urls = written.service_urls.clone().unwrap_or_else(usual);
+fn services(written: &file::Bot, cloud: &Cloud, problems: &mut Problems) -> Vec<ServiceOrigin> {
+    let usual = || {
+        let hosts = cloud.services.iter();
+        hosts.map(|host| format!("https://{host}")).collect()
+    };
+    let urls: Vec<String> = written.service_urls.clone().unwrap_or_else(usual);
     if urls.is_empty() || urls.len() > SERVICES_MAX {
         problems.add("bot.service_urls", "must name 1 to 32 places");
     }
@@ -205,16 +255,37 @@ mod tests {
     const TENANT: &str = "tenant = \"11111111-2222-3333-4444-555555555555\"";
     const SECRET: &str = "secret = \"CANARY\"";
     const IDENTITY: &str = "managed_identity = true";
+    const FEDERATED: &str = "federated = true";
 
     #[test]
     fn c22_a_secret_is_exchanged_in_the_tenant_or_where_bots_of_any_tenant_are() {
-        for (more, tenant) in [
-            (TENANT, "11111111-2222-3333-4444-555555555555"),
-            ("", "botframework.com"),
+        const OWN: &str = "11111111-2222-3333-4444-555555555555";
+        const PUBLIC: [&str; 2] = [
+            "https://login.microsoftonline.com",
+            "https://api.botframework.com/.default",
+        ];
+        const GOVERNMENT: [&str; 2] = [
+            "https://login.microsoftonline.us",
+            "https://api.botframework.us/.default",
+        ];
+        const CHINA: [&str; 2] = [
+            "https://login.partner.microsoftonline.cn",
+            "https://api.botframework.azure.cn/.default",
+        ];
+        let us = "cloud = \"us-gov\"";
+        let china = "cloud = \"china\"\nservice_urls = [\"https://smba.example.cn\"]";
+        for (cloud, more, tenant, [login, scope]) in [
+            ("", TENANT, OWN, PUBLIC),
+            ("", "", "botframework.com", PUBLIC),
+            ("cloud = \"public\"", "", "botframework.com", PUBLIC),
+            (us, TENANT, OWN, GOVERNMENT),
+            (us, "", "MicrosoftServices.onmicrosoft.us", GOVERNMENT),
+            (china, TENANT, OWN, CHINA),
+            (china, "", "microsoftservices.partner.onmschina.cn", CHINA),
         ] {
-            let bot = resolve(&[APP, SECRET, more]).unwrap();
+            let bot = resolve(&[APP, SECRET, cloud, more]).unwrap();
             assert_eq!(bot.app_id.as_str(), "99999999-8888-7777-6666-55555555555a");
-            assert_eq!(bot.identity.scope, SCOPE);
+            assert_eq!(bot.identity.scope, scope);
             assert!(!format!("{bot:?}").contains("CANARY"));
             let IdentitySource::Application {
                 authority,
@@ -226,7 +297,7 @@ mod tests {
             else {
                 panic!("a secret was meant");
             };
-            assert_eq!(authority, "https://login.microsoftonline.com");
+            assert_eq!(authority, login);
             assert_eq!(asked.as_str(), tenant);
             assert_eq!(client_id.as_str(), bot.app_id.as_str());
             assert_eq!(secret.expose(), "CANARY");
@@ -256,15 +327,66 @@ mod tests {
     }
 
     #[test]
+    fn c09_a_registration_trusts_a_managed_identity_in_whatever_cloud() {
+        let public = "https://login.microsoftonline.com";
+        let government = "cloud = \"us-gov\"";
+        let china = "authority = \"https://login.partner.microsoftonline.cn\"";
+        for (more, authority, exchange) in [
+            ("", public, "api://AzureADTokenExchange/.default"),
+            (
+                government,
+                "https://login.microsoftonline.us",
+                "api://AzureADTokenExchangeUSGov/.default",
+            ),
+            (
+                china,
+                "https://login.partner.microsoftonline.cn",
+                "api://AzureADTokenExchangeChina/.default",
+            ),
+        ] {
+            let id = "client_id = \"77777777-8888-7777-6666-555555555555\"";
+            let bot = resolve(&[APP, TENANT, IDENTITY, FEDERATED, id, more]).unwrap();
+            let IdentitySource::Federated {
+                own,
+                authority: asked,
+                tenant,
+                client_id,
+                ..
+            } = bot.identity.source
+            else {
+                panic!("a federated identity was meant");
+            };
+            assert_eq!((asked.as_str(), own.scope.as_str()), (authority, exchange));
+            assert_eq!(tenant.as_str(), bot.tenant.unwrap().as_str());
+            assert_eq!(client_id.as_str(), bot.app_id.as_str());
+            let own_id = own.client_id.unwrap();
+            assert_eq!(own_id.as_str(), "77777777-8888-7777-6666-555555555555");
+            assert!(matches!(own.source, IdentitySource::Imds { .. }));
+        }
+        let bot = resolve(&[APP, IDENTITY, FEDERATED]).unwrap();
+        let IdentitySource::Federated { tenant, own, .. } = bot.identity.source else {
+            panic!("a federated identity was meant");
+        };
+        assert_eq!((tenant.as_str(), own.client_id), ("botframework.com", None));
+    }
+
+    #[test]
     fn c03_messages_go_to_teams_or_where_it_is_written_out() {
         let bot = resolve(&[APP, SECRET]).unwrap();
         for url in [
             "https://smba.trafficmanager.net/emea/",
             "https://smba.infra.gcc.teams.microsoft.com/teams",
-            "https://SMBA.infra.gov.teams.microsoft.us:443/teams",
+            "https://SMBA.trafficmanager.net:443/teams",
         ] {
             assert!(bot.serves(url), "{url}");
         }
+        // A token of one cloud is shown to no other.
+        let government = resolve(&[APP, SECRET, "cloud = \"us-gov\""]).unwrap();
+        for host in ["gov", "dod"] {
+            let url = format!("https://smba.infra.{host}.teams.microsoft.us/teams");
+            assert!(government.serves(&url) && !bot.serves(&url), "{url}");
+        }
+        assert!(!government.serves("https://smba.trafficmanager.net/emea/"));
         for url in [
             "http://smba.trafficmanager.net/emea/",
             "https://smba.trafficmanager.net.evil.example/",
@@ -303,9 +425,21 @@ mod tests {
                 vec![APP, IDENTITY, "authority = \"https://a\""],
                 "bot.authority",
             ),
+            (vec![APP, SECRET, FEDERATED], "bot.federated"),
+            (vec![APP, IDENTITY, "client_id = \"x\""], "bot.client_id"),
+            (
+                vec![APP, IDENTITY, FEDERATED, "client_id = \"x\""],
+                "bot.client_id",
+            ),
+            (
+                vec![APP, IDENTITY, FEDERATED, "authority = \"http://a\""],
+                "bot.authority",
+            ),
             (vec![APP, SECRET, "scope = \"x\""], "bot.scope"),
             (vec![APP, IDENTITY, "scope = \"x\""], "bot.scope"),
             (vec![APP, SECRET, "service_urls = []"], "bot.service_urls"),
+            (vec![APP, SECRET, "cloud = \"moon\""], "bot.cloud"),
+            (vec![APP, SECRET, "cloud = \"china\""], "bot.service_urls"),
             (
                 vec![APP, SECRET, "service_urls = [\"http://b.example\"]"],
                 "bot.service_urls.0",

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Problems;
+use super::cloud::Cloud;
 use super::issuer::https;
 use crate::config::file;
 use crate::config::{Connector, IssuerKind, ServiceHosts};
@@ -12,47 +13,6 @@ use crate::ids::{EntraId, is_guid};
 
 /// What the documentation of the connector allows two clocks, and the most that is taken.
 pub(super) const LEEWAY: Duration = Duration::from_secs(300);
-
-/// A cloud's connector ("Authentication with the Bot Connector API", Microsoft), its Entra, and where
-/// its Teams is ("Proactive messages", Microsoft).
-struct Cloud {
-    word: &'static str,
-    issuer: &'static str,
-    metadata: &'static str,
-    authority: &'static str,
-    services: &'static [&'static str],
-}
-
-const CLOUDS: [Cloud; 3] = [
-    Cloud {
-        word: "public",
-        issuer: "https://api.botframework.com",
-        metadata: "https://login.botframework.com/v1/.well-known/openidconfiguration",
-        authority: "https://login.microsoftonline.com",
-        services: &[
-            "smba.trafficmanager.net",
-            "smba.infra.gcc.teams.microsoft.com",
-        ],
-    },
-    Cloud {
-        word: "us-gov",
-        issuer: "https://api.botframework.us",
-        metadata: "https://login.botframework.azure.us/v1/.well-known/openidconfiguration",
-        authority: "https://login.microsoftonline.us",
-        services: &[
-            "smba.infra.gov.teams.microsoft.us",
-            "smba.infra.dod.teams.microsoft.us",
-        ],
-    },
-    // By analogy; its documentation says no more, and nothing of Teams.
-    Cloud {
-        word: "china",
-        issuer: "https://api.botframework.azure.cn",
-        metadata: "https://login.botframework.azure.cn/v1/.well-known/openidconfiguration",
-        authority: "https://login.partner.microsoftonline.cn",
-        services: &[],
-    },
-];
 
 /// Microsoft's own tenants, in whose name emulators and skills ask. Whoever they speak for, it is
 /// nobody of Teams.
@@ -65,7 +25,7 @@ const EMULATORS: [&str; 4] = [
 
 /// The connector, and Entra if there are applications whose tokens are taken.
 pub(super) fn kinds(at: &str, written: &file::Issuer, problems: &mut Problems) -> Vec<IssuerKind> {
-    let cloud = cloud(at, written, problems);
+    let cloud = Cloud::of(at, written.cloud.as_deref(), problems);
     unused(at, written, problems);
     if let Some(audience) = written.audience.iter().find(|id| !is_guid(id)) {
         let what = format!("{audience:?} must be a GUID, the bot's application id");
@@ -99,12 +59,6 @@ pub(super) fn kinds(at: &str, written: &file::Issuer, problems: &mut Problems) -
     kinds
 }
 
-/// Where an issuer that is a cloud's own has its metadata.
-pub(super) fn metadata(issuer: &str) -> Option<&'static str> {
-    let cloud = CLOUDS.iter().find(|cloud| cloud.issuer == issuer);
-    cloud.map(|cloud| cloud.metadata)
-}
-
 /// What only an issuer of kind `bot` has a use for.
 pub(super) fn only(at: &str, written: &file::Issuer, problems: &mut Problems) {
     for (key, is_written) in [
@@ -120,21 +74,6 @@ pub(super) fn only(at: &str, written: &file::Issuer, problems: &mut Problems) {
             problems.add(format!("{at}.{key}"), "has a use with kind = \"bot\" only");
         }
     }
-}
-
-fn cloud(at: &str, written: &file::Issuer, problems: &mut Problems) -> &'static Cloud {
-    let [public, ..] = &CLOUDS;
-    let Some(word) = &written.cloud else {
-        return public;
-    };
-    CLOUDS
-        .iter()
-        .find(|cloud| cloud.word == word)
-        .unwrap_or_else(|| {
-            let what = format!("{word:?} must be \"public\", \"us-gov\" or \"china\"");
-            problems.add(format!("{at}.cloud"), what);
-            public
-        })
 }
 
 /// Tokens of the connector have neither scopes nor roles, and what else Entra's have says nothing

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::Problems;
+use super::federated;
 use super::upstream::port;
 use crate::config::env::Environment;
 use crate::config::file;
@@ -108,12 +109,13 @@ pub(super) fn key(
 }
 
 fn of_identity(at: &str, written: &file::Credential, problems: &mut Problems) {
-    for (key, value) in [
-        ("client_id", &written.client_id),
-        ("scope", &written.scope),
-        ("roots", &written.roots),
+    for (key, is_written) in [
+        ("client_id", written.client_id.is_some()),
+        ("federated", written.federated.is_some()),
+        ("scope", written.scope.is_some()),
+        ("roots", written.roots.is_some()),
     ] {
-        if value.is_some() {
+        if is_written {
             let what = "has a use with managed_identity = true only";
             problems.add(format!("{at}.{key}"), what);
         }
@@ -138,11 +140,17 @@ pub(super) fn identity(
         None => None,
     };
     let source = source(at, written, client_id.clone(), variables, problems)?;
-    Some(ManagedIdentity {
+    let own = ManagedIdentity {
         source,
         client_id,
         scope: scope.to_owned(),
-    })
+    };
+    let Some(federated) = &written.federated else {
+        return Some(own);
+    };
+    let roots = problems.roots(at, written.roots.as_deref())?;
+    let application = federated::application(at, federated, roots, problems)?;
+    Some(own.exchanged(application))
 }
 
 /// Who gives tokens here: what the platform set says it, in the order of Azure's own libraries.

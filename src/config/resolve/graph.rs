@@ -43,6 +43,7 @@ pub(super) fn graph(
     let asked = file::Credential {
         managed_identity: true,
         client_id: written.client_id.clone(),
+        federated: written.federated.clone(),
         scope: Some(written.scope.clone().unwrap_or_else(scope)),
         roots: written.roots.clone().filter(|_| roots.is_some()),
         ..file::Credential::default()
@@ -122,6 +123,51 @@ mod tests {
     }
 
     #[test]
+    fn c12_an_application_that_trusts_the_identity_is_named_whole() {
+        const APPLICATION: &str = "federated = { tenant = \"11111111-2222-3333-4444-55555555555A\", \
+                                   client_id = \"99999999-8888-7777-6666-555555555555\" }";
+        let id = "client_id = \"77777777-8888-7777-6666-555555555555\"";
+        let graph = resolve(&[IDENTITY, id, APPLICATION]).unwrap();
+        assert_eq!(graph.identity.scope, "https://graph.microsoft.com/.default");
+        let IdentitySource::Federated {
+            own,
+            authority,
+            tenant,
+            client_id,
+            ..
+        } = graph.identity.source
+        else {
+            panic!("a federated identity was meant");
+        };
+        assert_eq!(own.scope, "api://AzureADTokenExchange/.default");
+        assert!(own.client_id.unwrap().as_str().starts_with("77777777"));
+        assert_eq!(authority, "https://login.microsoftonline.com");
+        assert_eq!(tenant.as_str(), "11111111-2222-3333-4444-55555555555a");
+        assert!(client_id.as_str().starts_with("99999999"));
+        for (from, to, place) in [
+            ("tenant = ", "client = ", "client"),
+            ("99999999-", "", "graph.federated.client_id"),
+            (
+                "11111111-2222-3333-4444-55555555555A",
+                "common",
+                "graph.federated.tenant",
+            ),
+            (
+                " }",
+                ", authority = \"http://a\" }",
+                "graph.federated.authority",
+            ),
+        ] {
+            let wrong = APPLICATION.replace(from, to);
+            let problems = resolve(&[IDENTITY, &wrong]).unwrap_err();
+            assert_eq!(problems.len(), 1, "{problems:?}");
+            assert!(problems[0].contains(place), "{problems:?}");
+        }
+        let problems = resolve(&[IDENTITY, "federated = {}"]).unwrap_err();
+        assert_eq!(problems.len(), 2, "{problems:?}");
+    }
+
+    #[test]
     fn c12_every_mistake_is_told() {
         for (lines, place) in [
             (vec![], "graph: set managed_identity"),
@@ -130,6 +176,7 @@ mod tests {
             (vec![IDENTITY, "base = \"https://a@x\""], "graph.base"),
             (vec![IDENTITY, "scope = \"x\""], "graph.scope"),
             (vec![IDENTITY, "client_id = \"x\""], "graph.client_id"),
+            (vec![IDENTITY, "federated = true"], "federated"),
             (vec![IDENTITY, "roots = \"/no/such\""], "graph.roots"),
             (vec![IDENTITY, "timeout = \"0s\""], "graph.timeout"),
             (vec![IDENTITY, "timeout = \"11s\""], "graph.timeout"),

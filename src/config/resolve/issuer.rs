@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jsonwebtoken::Algorithm;
 
-use super::{Problems, connector};
+use super::{Problems, cloud, connector};
 use crate::config::file::{self, File};
 use crate::config::{Issuer, IssuerKind, KeySource};
 
@@ -220,7 +220,7 @@ fn key_source(
                     _ => of_entra(authority, None),
                 },
                 // That it is missing for others has been told.
-                IssuerKind::Bot { issuer, .. } => connector::metadata(issuer)?.to_owned(),
+                IssuerKind::Bot { issuer, .. } => cloud::metadata(issuer)?.to_owned(),
                 IssuerKind::Oidc { issuer } => {
                     format!("{}/{USUAL}", issuer.trim_end_matches('/'))
                 }

@@ -6,9 +6,12 @@ mod audit;
 mod bot;
 mod calls;
 mod certificate;
+mod cloud;
 mod connector;
 mod credential;
+pub(super) mod developer;
 mod enter;
+mod federated;
 mod gate;
 mod gateway;
 mod graph;
@@ -86,6 +89,7 @@ pub(super) fn resolve(file: File, variables: &Environment) -> Result<Settings, U
                 roles,
                 pii_detectors,
                 bot,
+                developer: None,
                 upstreams,
                 routes,
             },

@@ -7,7 +7,7 @@ use super::acs::read;
 use super::credential;
 use super::inward::field;
 use super::route::{At, Known};
-use super::upstream::is_loopback;
+use crate::config::bot::is_loopback;
 use crate::config::env::Environment;
 use crate::config::file::{self, File};
 use crate::config::pii::{DetectorCredential, DetectorKind, Pii, PiiDetector, PiiKind};

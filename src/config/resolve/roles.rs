@@ -5,7 +5,8 @@ use std::time::Duration;
 use http::{HeaderValue, header};
 
 use super::Problems;
-use super::upstream::{is_credential, is_loopback, port};
+use super::upstream::{is_credential, port};
+use crate::config::bot::is_loopback;
 use crate::config::file::{self, File};
 use crate::config::{Directory, Roles, RolesBy};
 

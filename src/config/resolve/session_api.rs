@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::route::{At, Known};
-use super::upstream::{is_loopback, port};
+use super::upstream::port;
+use crate::config::bot::is_loopback;
 use crate::config::file;
 use crate::config::{
     CODE_DIGITS, IssuerKind, Roots, Route, RouteKind, SessionApi, Way, Webhook, WebhookSecret,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Problems;
 use super::credential;
 use super::template;
-use super::upstream::is_loopback;
+use crate::config::bot::is_loopback;
 use crate::config::env::Environment;
 use crate::config::file;
 use crate::config::{Engine, Layout, Login, REDIS_SCOPE, Redis, Store};

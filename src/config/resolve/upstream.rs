@@ -6,6 +6,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::Problems;
 use super::credential::credential;
+use crate::config::bot::is_loopback;
 use crate::config::env::Environment;
 use crate::config::file::{self, File};
 use crate::config::{ApiVersions, App, Identity, Kind, Service, Target, Upstream};
@@ -300,13 +301,6 @@ fn address(
             None
         }
     }
-}
-
-pub(super) fn is_loopback(host: &str) -> bool {
-    host == "localhost"
-        || host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|ip| ip.is_loopback())
 }
 
 /// A scheme, a host and a port; the path and the query of Voice Live are the edge's to build, those

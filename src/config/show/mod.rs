@@ -195,6 +195,7 @@ fn token(identity: &ManagedIdentity) -> String {
         IdentitySource::Imds { .. } => "the metadata service",
         IdentitySource::AppService { .. } => "App Service",
         IdentitySource::Workload { .. } => "workload identity",
+        IdentitySource::Federated { .. } => "Entra, which trusts the platform's identity",
         IdentitySource::Application { .. } => "Entra with the secret ***",
     };
     format!("a token of {from}{who} for {}", identity.scope)

@@ -1,7 +1,7 @@
 //! Messages that programs of one's own have the bot send: taken, and answered with what became of them.
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header, request};
+use http::{HeaderValue, Request, Response, StatusCode, header, request};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
@@ -15,6 +15,8 @@ use crate::listener::refusal::Refusal;
 use crate::listener::stranger::Stranger;
 use crate::listener::upgrade::count_behind_hop;
 use crate::listener::web::{BODY_WAIT, whole};
+use crate::upstream::connector::Sent;
+use crate::wire::notice;
 
 impl From<Unsent> for Refusal {
     fn from(unsent: Unsent) -> Refusal {
@@ -74,6 +76,20 @@ async fn take(
     stranger.admitted();
     let most = open.route.limits.over(doors.limits).client_message;
     let body = whole(body, most, BODY_WAIT).await?;
-    let sending = doors.bot.notify(&open.route.name, grant.subject(), &body)?;
-    Ok(sending)
+    let notice = notice::read(&body).map_err(Unsent::from)?;
+    asked.decision.writes_to(&notice.tenant, &notice.person);
+    let room = doors.bot.room()?;
+    // Whoever asked may be gone before it is known what became of the message.
+    let decision = asked.decision.hand_over();
+    let note = move |sent: &Result<Sent, Unsent>| match sent {
+        Ok(_) => {
+            decision.came_to("ok");
+            decision.answered(StatusCode::OK);
+        }
+        Err(unsent) => {
+            decision.came_to(unsent.word());
+            decision.refused(&Refusal::from(*unsent));
+        }
+    };
+    Ok(room.send(&open.route.name, grant.subject(), notice, note))
 }

@@ -3,8 +3,8 @@
 //!
 //! The metadata service of virtual machines (IMDS), the identity endpoint of App Service and
 //! Container Apps, and Entra's token endpoint for a Kubernetes service account that it trusts
-//! (workload identity) or for an application with a secret of its own. What they answer differs in
-//! detail only.
+//! (workload identity), for an application that trusts the edge's own identity in turn, or for one with
+//! a secret. What they answer differs in detail only.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -41,6 +41,13 @@ enum Way {
         scope: String,
         file: PathBuf,
     },
+    /// A form whose assertion is a token of the edge's own identity. It is fetched anew for each: both
+    /// last about as long, so one that is kept would be old when it is wanted again.
+    Exchange {
+        own: Box<Source>,
+        client_id: Label,
+        scope: String,
+    },
     /// A form with a secret.
     Secret {
         client_id: Label,
@@ -55,6 +62,15 @@ pub(super) struct Fetched {
     pub(super) lasts: Duration,
 }
 
+impl Fetched {
+    /// The token without its `Bearer`.
+    fn bare(&self) -> Option<Secret> {
+        let header = self.header.to_str().ok()?;
+        let token = header.strip_prefix("Bearer ")?;
+        Some(Secret::new(token.to_owned()))
+    }
+}
+
 /// Why there is none; for the log. It holds nothing that the service said.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failed {
@@ -62,6 +78,8 @@ pub(super) enum Failed {
     Document(#[from] fetch::Failed),
     #[error("the file of AZURE_FEDERATED_TOKEN_FILE cannot be read: {0}")]
     File(std::io::ErrorKind),
+    #[error("the identity that the application trusts has no token to show: {0}")]
+    Own(Box<Failed>),
     #[error("the answer is not a token with its end")]
     Answer,
     #[error("the token has ended already")]
@@ -77,15 +95,7 @@ impl Source {
         let unusable = || Unusable::Credential(upstream.clone());
         // The older services name the resource, the token endpoint its scope.
         let resource = settings.scope.trim_end_matches("/.default");
-        let query = |version: &str| {
-            let mut query = form_urlencoded::Serializer::new(String::new());
-            query.append_pair("api-version", version);
-            query.append_pair("resource", resource);
-            if let Some(id) = &settings.client_id {
-                query.append_pair("client_id", id.as_str());
-            }
-            query.finish()
-        };
+        let query = |version| query(version, resource, settings.client_id.as_ref());
         let (document, way) = match settings.source {
             IdentitySource::Imds { base } => {
                 let query = query("2018-02-01");
@@ -112,6 +122,21 @@ impl Source {
                     client_id,
                     scope: settings.scope,
                     file: token_file,
+                };
+                (Document::new(&url, &roots), way)
+            }
+            IdentitySource::Federated {
+                own,
+                authority,
+                tenant,
+                client_id,
+                roots,
+            } => {
+                let url = format!("{authority}/{tenant}/oauth2/v2.0/token");
+                let way = Way::Exchange {
+                    own: Box::new(Source::new(upstream, *own)?),
+                    client_id,
+                    scope: settings.scope,
                 };
                 (Document::new(&url, &roots), way)
             }
@@ -148,6 +173,15 @@ impl Source {
                 scope,
                 file,
             } => assertion(client_id, scope, &read_file(file).await?),
+            Way::Exchange {
+                own,
+                client_id,
+                scope,
+            } => {
+                let shown = Box::pin(own.fetch()).await;
+                let shown = shown.map_err(|failed| Failed::Own(Box::new(failed)))?;
+                assertion(client_id, scope, &shown.bare().ok_or(Failed::Answer)?)
+            }
             Way::Secret {
                 client_id,
                 scope,
@@ -158,6 +192,17 @@ impl Source {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
         read(&answer, now.unwrap_or_default())
     }
+}
+
+/// What the services on a machine are asked for.
+fn query(version: &str, resource: &str, client_id: Option<&Label>) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.append_pair("api-version", version);
+    query.append_pair("resource", resource);
+    if let Some(id) = client_id {
+        query.append_pair("client_id", id.as_str());
+    }
+    query.finish()
 }
 
 /// The token of the service account, read off the thread that keeps the edge going: a file may be a

@@ -36,10 +36,10 @@ async fn c18_alerts_go_by_metrics_that_show_from_the_start() {
         .match_indices("tonegate_")
         .map(|(at, _)| {
             let rest = &rules[at..];
-            rest.split(['{', '[']).next().unwrap()
+            rest.split(['{', '[', ' ']).next().unwrap()
         })
         .collect();
-    assert_eq!(named.len(), 4, "{named:?}");
+    assert_eq!(named.len(), 5, "{named:?}");
     for name in named {
         assert!(FAMILIES.iter().any(|family| family.name == name), "{name}");
     }
@@ -61,6 +61,7 @@ async fn c18_alerts_go_by_metrics_that_show_from_the_start() {
     assert!(shows(
         "tonegate_gates_total{route=\"phone\",result=\"rejected\"}"
     ));
+    assert!(shows("tonegate_insecure_dev"), "{page}");
     let world = World::usual().await;
     assert!(
         !world

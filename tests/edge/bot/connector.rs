@@ -15,7 +15,7 @@ use tonegate::upstream::connector::{
 use super::peers::{CANARY, Peers, Trap, counted};
 use crate::harness::within;
 
-const CONVERSATION: &str = "19:a/b@thread.tacv2;messageid=1";
+pub const CONVERSATION: &str = "19:a/b@thread.tacv2;messageid=1";
 const PERSON: &str = "0000000a-1111-4222-8333-0123456789ab";
 const SECRET: &str = "secret~of/the&bot=+";
 
@@ -121,7 +121,7 @@ fn by_secret(peers: &Peers) -> String {
     )
 }
 
-fn at(service_url: &str) -> Reference {
+pub fn at(service_url: &str) -> Reference {
     let written = json!({
         "serviceUrl": service_url,
         "channelId": "msteams",

@@ -4,7 +4,9 @@
 mod assertion;
 mod audited;
 mod connector;
+mod developer;
 mod explained;
+mod federated;
 mod graph;
 pub mod notify;
 mod peers;

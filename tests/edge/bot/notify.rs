@@ -591,7 +591,7 @@ async fn c16_c24_who_had_whom_written_to_is_logged_and_what_was_said_is_not() {
 }
 
 /// Asks for a message and does not wait; returns when the connector has it.
-async fn begun(bot: &Bot) -> Stream {
+pub async fn begun(bot: &Bot) -> Stream {
     let (asked, body) = (bot.desk.asked(), text("hello").to_string());
     let mut io = bot.world.connect().await;
     let request = format!(

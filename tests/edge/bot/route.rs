@@ -305,3 +305,82 @@ async fn c25_the_edge_changes_its_own_key_and_applications_verify_all_the_while(
         }
     }
 }
+
+/// Two edges in the middle of a change of key, each with both, and an application that fetches the keys
+/// of whichever it comes to when it meets a name that it does not know.
+#[tokio::test]
+async fn c25_while_edges_change_their_key_under_load_applications_verify_every_request() {
+    let mut bot = Bot::usual().await;
+    let folder = bot.peers.folder.display().to_string();
+    std::fs::write(bot.peers.folder.join("second.pem"), key()).unwrap();
+    let [one, two] = ["first", "second"].map(|name| format!("\"{folder}/{name}.pem\""));
+    let stages = [
+        format!("keys = [{one}]"),
+        format!("keys = [{one}, {two}]"),
+        format!("keys = [{two}, {one}]"),
+        format!("keys = [{two}]"),
+    ];
+    let mut kept: Option<Value> = None;
+    let (mut seen, mut fetched) = (0, 0);
+    for pair in stages.windows(2) {
+        let [from, to] = pair else {
+            unreachable!("windows of two");
+        };
+        let other = bot.beside(from, to);
+        let message = bot.message().to_string();
+        let posts = (0..24).map(|number| {
+            let port = if number % 2 == 0 {
+                bot.world.port
+            } else {
+                other.public().port()
+            };
+            post_at(&bot, port, &message)
+        });
+        assert_eq!(join_all(posts).await, [200; 24]);
+        let requests = bot.app.seen().split_off(seen);
+        seen += requests.len();
+        for (number, request) in requests.iter().enumerate() {
+            let knows = |set: &Value| verified(set, request).is_some();
+            if !kept.as_ref().is_some_and(knows) {
+                // Of either edge, and not of the one that signed.
+                let port = if number % 3 == 0 {
+                    bot.world.port
+                } else {
+                    other.public().port()
+                };
+                kept = Some(jwks_at(&bot, port).await);
+                fetched += 1;
+            }
+            assert!(
+                kept.as_ref().is_some_and(knows),
+                "{number} from {from} to {to}"
+            );
+        }
+        drop(other);
+        bot.begins_anew(from, to);
+    }
+    assert_eq!(seen, 72);
+    // For the first key, and for the second.
+    assert_eq!(fetched, 2);
+}
+
+async fn ask_at(bot: &Bot, port: u16, request: &str) -> crate::gateway::app::Answer {
+    let roots = bot.world.authority.pem();
+    let mut io = crate::binary::send(port, &roots, request.as_bytes()).await;
+    let answer = crate::gateway::app::read(&mut io, false);
+    crate::harness::within("an answer", answer).await
+}
+
+async fn post_at(bot: &Bot, port: u16, body: &str) -> u16 {
+    let (token, length) = (bot.token(), body.len());
+    let request = format!(
+        "POST /api/messages HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n{JSON}\
+         Content-Length: {length}\r\n\r\n{body}"
+    );
+    ask_at(bot, port, &request).await.status
+}
+
+async fn jwks_at(bot: &Bot, port: u16) -> Value {
+    let request = "GET /.well-known/jwks.json HTTP/1.1\r\nHost: x\r\n\r\n";
+    serde_json::from_slice(&ask_at(bot, port, request).await.body).unwrap()
+}

@@ -120,6 +120,15 @@ impl Bot {
         self.world.edge = Some(edge);
     }
 
+    /// Another edge beside the first, with these settings changed.
+    pub fn beside(&self, from: &str, to: &str) -> Edge {
+        let settings = fs::read_to_string(self.world.folder.join("edge.toml")).unwrap();
+        assert!(settings.contains(from), "{from}");
+        let path = self.world.folder.join("beside.toml");
+        fs::write(&path, settings.replace(from, to)).unwrap();
+        Edge::start(&Settings::read(&[path]).unwrap()).unwrap()
+    }
+
     pub fn service(&self) -> String {
         self.desk.service_url()
     }

@@ -3,6 +3,7 @@
 pub mod app;
 mod certificate;
 pub mod detector;
+mod keys;
 mod passes;
 mod refused;
 mod scope;
