@@ -69,6 +69,7 @@ pub enum Credential {
     EasyAuth,
     /// The token of ACS and the secret of a call.
     Call,
+    Ticket,
     /// Nothing, where nothing is asked for.
     Anyone,
 }
@@ -81,6 +82,7 @@ impl Credential {
             Credential::Token => "token",
             Credential::EasyAuth => "easyauth",
             Credential::Call => "call",
+            Credential::Ticket => "ticket",
             Credential::Anyone => "anyone",
         }
     }
@@ -123,6 +125,15 @@ impl Who {
             tenant: None,
             user: None,
             rule,
+        }
+    }
+
+    /// The same one, who has shown a ticket for it this time.
+    pub fn by_ticket(self) -> Who {
+        Who {
+            credential: Credential::Ticket,
+            rule: Rule::Way("ticket"),
+            ..self
         }
     }
 

@@ -248,6 +248,7 @@ async fn serve(sample: &Sample) -> (Issued, Arc<App>) {
             "c2VjcmV0IGFjY2VzcyBrZXkgb2YgYSB0ZXN0IHJlc291cmNl",
         ),
         ("BOT_SECRET", "secret-of-the-bot"),
+        ("TICKET_SECRET", "what signs the tickets of the samples"),
         ("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:1"),
         ("TLS_FOLDER", "/etc/tls"),
     ]);

@@ -66,3 +66,26 @@ impl std::fmt::Debug for Bot {
         f.write_str("Bot(***)")
     }
 }
+
+/// `[roles]`. Its key opens a directory of people, so nothing prints it.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct Roles {
+    #[schemars(schema_with = "schema::roles_by")]
+    pub by: Option<String>,
+    #[serde(deserialize_with = "duration")]
+    #[schemars(schema_with = "schema::duration")]
+    pub cache: Option<Duration>,
+    pub url: Option<String>,
+    pub key: Option<String>,
+    pub roots: Option<String>,
+    #[serde(deserialize_with = "duration")]
+    #[schemars(schema_with = "schema::duration")]
+    pub timeout: Option<Duration>,
+}
+
+impl std::fmt::Debug for Roles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Roles(***)")
+    }
+}

@@ -12,9 +12,10 @@ use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
-use super::bot::{Assertion, Bot, Graph};
+use super::bot::{Assertion, Bot, Graph, Roles};
 use super::route::Route;
 use super::schema;
+use super::ticket::Tickets;
 use crate::config::Rate;
 
 /// The root of a settings file.
@@ -29,6 +30,7 @@ pub(in crate::config) struct File {
     pub keys: Vec<Key>,
     pub certificates: Vec<Certificate>,
     pub issuers: BTreeMap<String, Issuer>,
+    pub tickets: Option<Tickets>,
     pub calls: Option<Calls>,
     pub acs: Option<Acs>,
     pub assertion: Option<Assertion>,
@@ -277,29 +279,6 @@ pub(in crate::config) struct Acs {
 impl std::fmt::Debug for Acs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Acs(***)")
-    }
-}
-
-/// `[roles]`. Its key opens a directory of people, so nothing prints it.
-#[derive(Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(in crate::config) struct Roles {
-    #[schemars(schema_with = "schema::roles_by")]
-    pub by: Option<String>,
-    #[serde(deserialize_with = "duration")]
-    #[schemars(schema_with = "schema::duration")]
-    pub cache: Option<Duration>,
-    pub url: Option<String>,
-    pub key: Option<String>,
-    pub roots: Option<String>,
-    #[serde(deserialize_with = "duration")]
-    #[schemars(schema_with = "schema::duration")]
-    pub timeout: Option<Duration>,
-}
-
-impl std::fmt::Debug for Roles {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Roles(***)")
     }
 }
 
