@@ -106,8 +106,9 @@
 //! * rustls is named in `listener/tls`, `relay/tls`, `upstream` and `sim`, nowhere else; webpki, which
 //!   reads the names in a client's certificate, in `listener/tls`.
 //! * fred is named in `store/redis`, nowhere else.
-//! * jsonwebtoken is named in `admission/jwt`, `admission/jwks`, `admission/media_url` and `config`,
-//!   nowhere else. Keys of issuers are fetched by one future each, which `app` runs: no request fetches anything.
+//! * jsonwebtoken is named in `admission/jwt`, `admission/jwks`, `admission/media_url`,
+//!   `admission/ticket` and `config`, nowhere else. Keys of issuers are fetched by one future each, which
+//!   `app` runs: no request fetches anything.
 //! * ppp is named in `listener/proxy`, nowhere else.
 //! * Environment variables are read in `config/env`, nowhere else.
 //! * `unsafe` is in `dtmf/simd`, nowhere else.

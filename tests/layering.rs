@@ -196,6 +196,7 @@ const CONTAINMENT: &[Rule] = &[
             "admission/jwt/",
             "admission/jwks/",
             "admission/media_url.rs",
+            "admission/ticket/",
             "config/",
         ],
     },

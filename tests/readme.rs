@@ -63,9 +63,15 @@ fn b13_the_schema_of_the_audit_is_the_one_in_the_code() {
 fn the_sample_shows_every_setting_and_its_default() {
     let sample = fs::read_to_string(root().join("config/every-setting.toml")).unwrap();
     let read = |name: &str| fs::read_to_string(root().join("src/config/file").join(name)).unwrap();
-    let file = ["table.rs", "bot.rs", "credential.rs", "route.rs"]
-        .map(read)
-        .concat();
+    let file = [
+        "table.rs",
+        "bot.rs",
+        "credential.rs",
+        "route.rs",
+        "ticket.rs",
+    ]
+    .map(read)
+    .concat();
     let mut fields = 0;
     for line in file.lines() {
         let Some(field) = line.strip_prefix("    pub ") else {
@@ -126,6 +132,72 @@ fn a10_the_settings_of_handing_over_are_read_as_they_are_meant() {
     assert!(api.single_use && times == [300, 300]);
     assert_eq!((api.digits, api.commas), (6, 3));
     assert_eq!(api.webhook.as_ref().map(|hook| hook.attempts), Some(5));
+}
+
+#[test]
+fn u9_the_settings_and_the_claims_of_tickets_are_those_of_the_code() {
+    let text = readme();
+    let (_, section) = text.split_once("\n### Tickets\n").unwrap();
+    let (_, rest) = section.split_once("\n```toml\n").unwrap();
+    let example = rest.split_once("\n```").unwrap().0;
+    let folder = std::env::temp_dir().join(format!("tonegate-readme-{}", SessionId::random()));
+    fs::create_dir(&folder).unwrap();
+    for (name, secret) in [("ticket", "a"), ("edge", "the")] {
+        let text = format!("{secret} secret of tickets that is long enough\n");
+        fs::write(folder.join(format!("{name}.secret")), text).unwrap();
+    }
+    let file = folder.join("edge.toml");
+    fs::write(
+        &file,
+        format!("[server]\nlisten = \"127.0.0.1:0\"\n{example}"),
+    )
+    .unwrap();
+    let settings = Settings::read(std::slice::from_ref(&file));
+    fs::remove_dir_all(&folder).unwrap();
+    let live = settings.unwrap().live;
+    // What the text says of defaults.
+    let tickets = live.tickets.unwrap();
+    assert_eq!(tickets.max_age.as_secs(), 60);
+    assert_eq!(tonegate::config::TICKET_LEEWAY.as_secs(), 5);
+    let RouteKind::Tickets(desk) = &live.routes[1].kind else {
+        panic!("another kind");
+    };
+    assert_eq!(desk.life.as_secs(), 30);
+    // Every claim that means something has its place in the table.
+    let claims = fs::read_to_string(root().join("src/admission/ticket/claims.rs")).unwrap();
+    let (_, fields) = claims.split_once("pub struct Claims {").unwrap();
+    let (fields, _) = fields.split_once("\n}").unwrap();
+    let names = fields
+        .lines()
+        .filter_map(|line| line.strip_prefix("    pub "));
+    let names: Vec<&str> = names.map(|line| line.split_once(':').unwrap().0).collect();
+    assert_eq!(names.len(), 14);
+    let table: Vec<&str> = section
+        .lines()
+        .skip_while(|line| !line.starts_with("| claim of a ticket |"))
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .map(|line| line.split('|').nth(1).unwrap())
+        .collect();
+    let told: Vec<&str> = table
+        .iter()
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .collect();
+    let ordered = |names: &[&str]| {
+        names
+            .iter()
+            .map(|n| (*n).to_owned())
+            .collect::<BTreeSet<_>>()
+    };
+    assert_eq!(ordered(&told), ordered(&names));
+    // And every result of the metric has its word.
+    for outcome in tonegate::admission::ticket::Outcome::ALL {
+        assert!(
+            text.contains(&format!("`{}`", outcome.word())),
+            "{}",
+            outcome.word()
+        );
+    }
 }
 
 #[test]

@@ -29,12 +29,23 @@ impl Keys {
             .get(&digest)
             .filter(|key| key.digest.is(&digest))
             .ok_or(Denied::new(Reason::Unauthenticated, "the key is not known"))?;
-        if !key.routes.is_empty() && !key.routes.contains(route) {
-            return Err(Denied::new(
-                Reason::Forbidden,
-                "the key does not open this route",
-            ));
-        }
-        Ok(key)
+        opens(key, route)
     }
+
+    /// The key of this name, whose holder was admitted before, if it opens `route`.
+    pub(super) fn named(&self, name: &Label, route: &Label) -> Result<&ApiKey, Denied> {
+        let key = self.by_digest.values().find(|key| key.name == *name);
+        let gone = "the key that was shown for the ticket is known no more";
+        opens(key.ok_or(Denied::invalid_token(gone))?, route)
+    }
+}
+
+fn opens<'a>(key: &'a ApiKey, route: &Label) -> Result<&'a ApiKey, Denied> {
+    if !key.routes.is_empty() && !key.routes.contains(route) {
+        return Err(Denied::new(
+            Reason::Forbidden,
+            "the key does not open this route",
+        ));
+    }
+    Ok(key)
 }

@@ -20,6 +20,7 @@ pub(super) fn in_old_words(
 ) -> Denied {
     let nothing = shown.key.is_none()
         && shown.bearer.is_none()
+        && shown.ticket.is_none()
         && shown.certificate.is_none()
         && shown.principal.is_none();
     let asked =
@@ -169,18 +170,21 @@ fn agent(route: &Route, entered: &Entered<'_>, query: &Query) -> Result<About, D
         None => route.projects.first(),
     };
     let project = project.ok_or(forbidden("the project is not allowed here"))?;
-    // Ids of classic agents begin like this, names of others do not.
-    let usual = if agent.as_str().starts_with("asst_") {
-        Generation::Id
-    } else {
-        Generation::Name
-    };
     Ok(About::Agent {
-        generation: generation.unwrap_or(usual),
+        generation: generation.unwrap_or(usual(agent)),
         agent: agent.clone(),
         project: project.clone(),
         more: more(route, entered, query)?,
     })
+}
+
+/// Ids of classic agents begin like this, names of others do not.
+pub(super) fn usual(agent: &Label) -> Generation {
+    if agent.as_str().starts_with("asst_") {
+        Generation::Id
+    } else {
+        Generation::Name
+    }
 }
 
 /// What clients may add to an agent: values of a list, or their own where the route passes them.

@@ -60,6 +60,22 @@ impl Certificates {
         }
         Err(refusal)
     }
+
+    /// The one of this name, whose holder was admitted before, if it opens `route`.
+    pub(super) fn named(
+        &self,
+        name: &Label,
+        route: &Label,
+    ) -> Result<&config::Certificate, Denied> {
+        let gone = "the certificate that was shown for the ticket is known no more";
+        let listed = self.0.iter().find(|listed| listed.name == *name);
+        let listed = listed.ok_or(Denied::invalid_token(gone))?;
+        if !listed.routes.is_empty() && !listed.routes.contains(route) {
+            let detail = "the certificate does not open this route";
+            return Err(Denied::new(Reason::Forbidden, detail));
+        }
+        Ok(listed)
+    }
 }
 
 /// One identity, as limits count it: that of the name in the settings, so that a certificate which

@@ -10,6 +10,7 @@ use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderValue};
 
 use super::query::Query;
+use super::ticket::Tickets;
 use super::{Certificate, Denied, Request, call, easyauth, jwt};
 use crate::config::{Enter, Place, Way};
 use crate::error::Reason;
@@ -29,6 +30,13 @@ pub(super) struct Shown<'a> {
     pub(super) principal: Option<easyauth::Document>,
     /// On routes of calls: which one, and its secret.
     pub(super) call: Option<call::Shown>,
+    /// From a place for bearer credentials, or for tickets alone.
+    pub(super) ticket: Option<Secret>,
+    /// Two that differ were shown where they are only observed: neither is looked at.
+    pub(super) tickets_differ: bool,
+    /// What tells a ticket from a token, on routes that take tickets.
+    tickets: Option<&'a Tickets>,
+    observes: bool,
 }
 
 impl Shown<'_> {
@@ -39,6 +47,7 @@ impl Shown<'_> {
             self.key.as_ref().map(|_| "a key"),
             self.certificate.map(|_| "a client certificate"),
             self.principal.as_ref().map(|_| "a principal of EasyAuth"),
+            self.ticket.as_ref().map(|_| "a ticket"),
             self.call
                 .as_ref()
                 .and_then(|call| call.secret.as_ref())
@@ -61,6 +70,11 @@ impl Shown<'_> {
     }
 
     fn add(&mut self, kind: Kind, secret: Secret) -> Result<(), Denied> {
+        if let (Kind::Bearer, Some(tickets)) = (kind, self.tickets)
+            && tickets.is_one(&secret)
+        {
+            return self.add_ticket(secret);
+        }
         let place = match kind {
             Kind::Bearer => &mut self.bearer,
             Kind::Key => &mut self.key,
@@ -75,6 +89,18 @@ impl Shown<'_> {
                 Ok(())
             }
         }
+    }
+}
+
+impl Shown<'_> {
+    fn add_ticket(&mut self, secret: Secret) -> Result<(), Denied> {
+        match &self.ticket {
+            Some(other) if same(other, &secret) => {}
+            Some(_) if self.observes => self.tickets_differ = true,
+            Some(_) => return Err(bad("two different tickets were given")),
+            None => self.ticket = Some(secret),
+        }
+        Ok(())
     }
 }
 
@@ -94,9 +120,17 @@ const CARRIERS: [&str; 3] = [
 ];
 
 /// Lifts out what the places that the route accepts hold.
-pub(super) fn lift<'a>(asked: Request<'a>, query: &Query) -> Result<Shown<'a>, Denied> {
+pub(super) fn lift<'a>(
+    asked: Request<'a>,
+    query: &Query,
+    tickets: Option<&'a Tickets>,
+) -> Result<Shown<'a>, Denied> {
     let (route, headers) = (asked.route, &asked.head.headers);
-    let mut shown = Shown::default();
+    let mut shown = Shown {
+        tickets: tickets.filter(|_| route.takes_tickets()),
+        observes: route.tickets.observe,
+        ..Shown::default()
+    };
     if asked.by_hop && route.enter.ways().contains(&Way::EasyAuth) {
         shown.principal = easyauth::lift(headers)?;
     }
@@ -105,6 +139,10 @@ pub(super) fn lift<'a>(asked: Request<'a>, query: &Query) -> Result<Shown<'a>, D
     }
     if route.kind.phone().is_some() {
         shown.call = Some(call::lift(asked, query)?);
+        // As the call's secret it sits in the media URL, the only place that is ours to fill.
+        for ticket in &query.tickets {
+            shown.add_ticket(ticket.clone())?;
+        }
     }
     for place in &route.accept {
         match place {
@@ -122,6 +160,10 @@ pub(super) fn lift<'a>(asked: Request<'a>, query: &Query) -> Result<Shown<'a>, D
                 }
             }
         }
+    }
+    let either = matches!(route.enter, Enter::Any(_)) && !shown.observes;
+    if either && shown.ticket.is_some() && (shown.bearer.is_some() || shown.key.is_some()) {
+        return Err(bad("two different credentials were given"));
     }
     let secret = |way: &&Way| matches!(way, Way::Key | Way::Issuer(_));
     let several =
@@ -165,6 +207,9 @@ fn from_query(query: &Query, shown: &mut Shown<'_>) -> Result<(), Denied> {
     }
     if let Some(token) = &query.token {
         shown.add(Kind::Bearer, token.clone())?;
+    }
+    for ticket in &query.tickets {
+        shown.add_ticket(ticket.clone())?;
     }
     let authorization = query.authorization.as_ref();
     match authorization.and_then(|text| bearer(text.expose())) {

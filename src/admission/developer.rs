@@ -65,7 +65,9 @@ impl Developer {
     pub(super) fn vouches(&self, route: &Route) -> Option<Arc<Vouched>> {
         let rules = route.enter.ways().iter().find_map(|way| match way {
             Way::Issuer(name) => self.bots.get(name),
-            Way::Key | Way::Certificate | Way::EasyAuth | Way::Call | Way::Anyone => None,
+            Way::Key | Way::Certificate | Way::EasyAuth | Way::Call | Way::Ticket | Way::Anyone => {
+                None
+            }
         })?;
         Some(Arc::new(Vouched::by_developer(rules, &self.who)))
     }

@@ -8,6 +8,7 @@ use super::call::Calling;
 use super::limit::Taken;
 use super::once::Once;
 use super::subject::Subject;
+use super::ticket::Spendable;
 use crate::config::Model;
 use crate::ids::{EntraId, SessionId};
 use crate::label::Label;
@@ -28,6 +29,7 @@ pub struct Grant {
     /// What the token of the Bot Connector proves.
     pub(super) vouched: Option<Arc<Vouched>>,
     pub(super) once: Option<Once>,
+    pub(super) ticket: Option<Spendable>,
     /// Models that messages of the client may name; `None`: messages are not looked at.
     pub(super) locked: Option<Arc<[Model]>>,
     pub(super) expires: Option<SystemTime>,
@@ -47,6 +49,7 @@ impl Grant {
 
     /// What the session wants of an upstream.
     pub fn want<'a>(&'a self, route: &'a Label, session: SessionId) -> Want<'a> {
+        let (tenant, name) = self.subject.names();
         let (way, tenant, subject) = match &self.subject {
             Subject::Key(name) => ("key", None, Some(name.as_str())),
             Subject::Token {
@@ -59,6 +62,7 @@ impl Grant {
                 ("easyauth", Some(tenant.as_str()), Some(name.as_str()))
             }
             Subject::Call { issuer, call } => (issuer.as_str(), None, Some(call.as_str())),
+            Subject::Ticket { .. } | Subject::Holder(_) => ("ticket", tenant, name),
             Subject::Anyone => ("anyone", None, None),
             Subject::Developer { tenant, user } => {
                 ("insecure-dev", Some(tenant.as_str()), Some(user.as_str()))
@@ -91,6 +95,11 @@ impl Grant {
     /// What is to be spent, where the token is good for one request.
     pub fn once(&self) -> Option<Once> {
         self.once
+    }
+
+    /// The ticket that is to be spent before anything is dialled.
+    pub fn ticket(&self) -> Option<Spendable> {
+        self.ticket
     }
 
     pub fn locked(&self) -> Option<Arc<[Model]>> {

@@ -2,6 +2,7 @@
 //! the list of them, the principal by the hop that signed it in.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use http::StatusCode;
 
@@ -10,12 +11,13 @@ use super::credential::Shown;
 use super::easyauth::Principal;
 use super::jwt::{self, Verified};
 use super::media_url::Signed;
+use super::ticket::{Caller, Flaw, Ticket};
 use super::{Admission, Denied, Request, Subject};
 use crate::config::{self, ApiKey, Certificate, Enter, Route, Way};
 use crate::error::Reason;
 use crate::ids::EntraId;
 use crate::label::Label;
-use crate::secret::Digest;
+use crate::secret::{Digest, Secret};
 
 /// What the credentials came to.
 #[derive(Default)]
@@ -28,6 +30,9 @@ pub(super) struct Entered<'a> {
     pub(super) signed: Option<Signed>,
     /// Nothing was shown, and none is needed of them.
     pub(super) developer: Option<&'a config::Developer>,
+    pub(super) ticket: Option<Ticket>,
+    /// The ticket is all that was shown; who it is follows from it.
+    pub(super) by_ticket: bool,
 }
 
 impl Admission {
@@ -49,6 +54,11 @@ impl Admission {
                 // wrong one is better told than let in as somebody else.
                 let token = shown.bearer.as_ref().filter(|secret| jwt::is_token(secret));
                 let issuers = issuers(ways);
+                let by_ticket = ways.contains(&Way::Ticket);
+                if let (Some(ticket), true) = (&shown.ticket, by_ticket) {
+                    self.enter_by_ticket(asked, ticket, &mut entered)?;
+                    return Ok(entered);
+                }
                 if let (Some(token), false) = (token, issuers.is_empty()) {
                     let verified = self.tokens.verify(token, &issuers, asked.now.wall);
                     entered.token = Some(verified.await?);
@@ -65,6 +75,10 @@ impl Admission {
                     if !issuers.is_empty() {
                         return Err(Denied::invalid_token(NO_TOKEN));
                     }
+                    if by_ticket {
+                        let flaw = Flaw::invalid("the credential is no ticket of this edge");
+                        return Err(self.count_flaw(asked.route, flaw));
+                    }
                 }
                 // Where a key or a token is shown, the client itself says who it is.
                 if shown.certificate.is_some() {
@@ -72,6 +86,9 @@ impl Admission {
                 } else if let Some(principal) = &shown.principal {
                     entered.principal = Some(principal.judge(&self.tenants)?);
                 } else if !ways.contains(&Way::Anyone) {
+                    if by_ticket {
+                        self.count_flaw(asked.route, Flaw::missing());
+                    }
                     return Err(missing(ways, "or"));
                 }
             }
@@ -117,6 +134,14 @@ impl Admission {
                 .ok_or(no_call)?;
             entered.signed = Some(call.verify(signer, asked.now.wall)?);
         }
+        if ways.contains(&Way::Ticket) {
+            let ticket = shown.ticket.as_ref().ok_or(Flaw::missing());
+            let ticket = ticket.map_err(|flaw| self.count_flaw(asked.route, flaw))?;
+            if ways.len() == 1 {
+                return self.enter_by_ticket(asked, ticket, entered);
+            }
+            entered.ticket = Some(self.ticket(asked, ticket)?);
+        }
         let issuers = issuers(ways);
         if !issuers.is_empty() {
             let bare = shown.bearer.is_some() && !ways.contains(&Way::Key);
@@ -130,12 +155,56 @@ impl Admission {
         Ok(())
     }
 
+    /// A ticket whose signature and times are good.
+    fn ticket(&self, asked: Request<'_>, ticket: &Secret) -> Result<Ticket, Denied> {
+        let flaw = Flaw::invalid("no tickets are taken here");
+        let verified = match &self.tickets {
+            Some(tickets) => tickets.verify(ticket, asked.now.wall),
+            None => Err(flaw),
+        };
+        verified.map_err(|flaw| self.count_flaw(asked.route, flaw))
+    }
+
+    /// Whoever the ticket is for. What the edge had admitted them by must still be in the settings, and
+    /// counts as if it were shown.
+    fn enter_by_ticket<'a>(
+        &'a self,
+        asked: Request<'_>,
+        ticket: &Secret,
+        entered: &mut Entered<'a>,
+    ) -> Result<(), Denied> {
+        let (ticket, route) = (self.ticket(asked, ticket)?, &asked.route.name);
+        let gone = || Denied::invalid_token("whom the ticket is for is not admitted any more");
+        match &ticket.claims.caller {
+            Some(Caller::Key { name }) => entered.key = Some(self.keys.named(name, route)?),
+            Some(Caller::Certificate { name }) => {
+                entered.certificate = Some(self.certificates.named(name, route)?);
+            }
+            Some(Caller::EasyAuth { tenant, name }) => {
+                if !self.tenants.is_empty() && !self.tenants.contains(tenant) {
+                    return Err(gone());
+                }
+                entered.principal = Some(Principal {
+                    tenant: tenant.clone(),
+                    name: name.clone(),
+                });
+            }
+            Some(Caller::Token { issuer, .. }) if !self.tokens.know(issuer) => return Err(gone()),
+            Some(Caller::Token { .. }) | None => {}
+        }
+        entered.ticket = Some(ticket);
+        entered.by_ticket = true;
+        Ok(())
+    }
+
     /// The Bot Connector is documented to be answered 403 where its token is not good. Without any it
     /// is 401 as for others.
     pub(super) fn as_the_connector_is_told(&self, denied: Denied, route: &Route) -> Denied {
         let of_bot = |way: &Way| match way {
             Way::Issuer(name) => self.tokens.are_for_bot(name),
-            Way::Key | Way::Certificate | Way::EasyAuth | Way::Call | Way::Anyone => false,
+            Way::Key | Way::Certificate | Way::EasyAuth | Way::Ticket | Way::Call | Way::Anyone => {
+                false
+            }
         };
         let wrong = denied.reason == Reason::Unauthenticated && denied.challenge.is_some();
         if !(wrong && route.enter.ways().iter().any(of_bot)) {
@@ -166,6 +235,9 @@ impl Entered<'_> {
                 user: developer.user.clone(),
             };
         }
+        if let (Some(ticket), true) = (&self.ticket, self.by_ticket) {
+            return ticket.subject();
+        }
         if let (Some(token), Some(signed)) = (&self.token, &self.signed) {
             return Subject::Call {
                 issuer: token.issuer.clone(),
@@ -194,12 +266,29 @@ impl Entered<'_> {
         if let Some(developer) = self.developer {
             return Some((developer.tenant.clone(), developer.user.clone()));
         }
+        if let (Some(ticket), true, None) = (&self.ticket, self.by_ticket, &self.principal) {
+            return ticket.person();
+        }
         let (tenant, name) = match (&self.token, &self.principal) {
             (Some(token), _) if token.is_persons => (token.tenant.as_deref()?, &token.subject),
             (None, Some(principal)) => (principal.tenant.as_str(), &principal.name),
             (Some(_), _) | (None, None) => return None,
         };
         EntraId::new(tenant).zip(EntraId::new(name))
+    }
+
+    /// When what was shown ends, and the session with it. A ticket ends by itself within seconds, which
+    /// is the end of entering only.
+    pub(super) fn expires(&self) -> Option<SystemTime> {
+        let token = self.token.as_ref().map(|token| token.expires);
+        let ticket = self.ticket.as_ref().and_then(Ticket::session_ends);
+        token.into_iter().chain(ticket).min()
+    }
+
+    /// Who it is by another credential than the ticket. ACS is nobody of whom a ticket could be.
+    pub(super) fn beside(&self) -> Option<Subject> {
+        let other = !self.by_ticket && self.signed.is_none();
+        other.then(|| self.subject())
     }
 
     pub(super) fn identity(&self) -> Option<Digest> {
@@ -211,7 +300,12 @@ impl Entered<'_> {
         let principal = || self.principal.as_ref().map(Principal::identity);
         let certificate = || self.certificate.map(certificate::identity);
         let key = || self.key.map(|key| key.digest);
-        token.or_else(principal).or_else(key).or_else(certificate)
+        let ticket = || self.ticket.as_ref().filter(|_| self.by_ticket)?.identity();
+        token
+            .or_else(principal)
+            .or_else(key)
+            .or_else(certificate)
+            .or_else(ticket)
     }
 }
 
@@ -219,7 +313,9 @@ fn issuers(ways: &[Way]) -> Vec<&Label> {
     ways.iter()
         .filter_map(|way| match way {
             Way::Issuer(name) => Some(name),
-            Way::Key | Way::Certificate | Way::EasyAuth | Way::Call | Way::Anyone => None,
+            Way::Key | Way::Certificate | Way::EasyAuth | Way::Ticket | Way::Call | Way::Anyone => {
+                None
+            }
         })
         .collect()
 }
@@ -228,8 +324,12 @@ fn issuers(ways: &[Way]) -> Vec<&Label> {
 fn missing(ways: &[Way], joined: &str) -> Denied {
     let hop = ways.contains(&Way::EasyAuth);
     let certificate = ways.contains(&Way::Certificate);
+    let ticket = ways.contains(&Way::Ticket);
     let detail = match (ways.contains(&Way::Key), issuers(ways).is_empty(), joined) {
-        (_, _, "or") if (hop || certificate) && ways.len() > 1 => {
+        (false, true, "or") if ticket && ways.len() == 1 => {
+            "a ticket is needed, in a place that this route accepts"
+        }
+        (_, _, "or") if (hop || certificate || ticket) && ways.len() > 1 => {
             "a credential is needed, and none that this route admits was shown"
         }
         (true, false, "and") => "a key and a token are needed, in places that this route accepts",

@@ -14,9 +14,11 @@
 //! 7. on routes of calls: whether token, URL and headers speak of one call (400, 403)
 //! 8. on routes by which calls are handed over: whether the token is young, and has a name (401)
 //! 9. what is asked for: the model or the agent, in the route's list and in the key's (403)
-//! 10. how often and how much is in use already, by key and by identity (429, 503)
+//! 10. whether the ticket, if one was shown, is for this (403)
+//! 11. how often and how much is in use already, by key and by identity (429, 503)
 //!
-//! What a call has in the store ([`Grant::call`]) is asked after that, before anything is dialled, and
+//! What a call has in the store ([`Grant::call`]), and whether a ticket was used before
+//! ([`Grant::ticket`]), is asked after that, before anything is dialled, and
 //! an activity is held against the token of the Bot Connector when its body is there ([`Grant::bind`]).
 //!
 //! `tonegate explain` runs the same checks and tells what each found ([`Told`]).
@@ -44,6 +46,7 @@ mod query;
 mod rate;
 mod slot;
 mod subject;
+pub mod ticket;
 mod told;
 mod who;
 
@@ -51,6 +54,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use http::header::ORIGIN;
 use http::{StatusCode, request};
 
 pub use self::call::Calling;
@@ -76,7 +80,8 @@ use self::jwt::{Tokens, Verified};
 use self::limit::Limits;
 use self::media_url::Signer;
 use self::query::Query;
-use crate::config::{CallApi, KnownBy, Live, Route, RouteKind, Spend};
+use self::ticket::{Facts, Tickets};
+use crate::config::{CallApi, KnownBy, Live, Model, Route, RouteKind, Spend};
 use crate::error::Reason;
 use crate::label::Label;
 use crate::metrics;
@@ -160,6 +165,9 @@ pub struct Admission {
     known_by: KnownBy,
     spend: Spend,
     limits: Limits,
+    /// `None`: nobody enters by a ticket.
+    tickets: Option<Tickets>,
+    metrics: metrics::Shared,
 }
 
 /// A token that is good.
@@ -193,6 +201,8 @@ impl Admission {
                 .map(|calls| calls.spend)
                 .unwrap_or_default(),
             limits: Limits::new(metrics.clone()),
+            tickets: live.tickets.as_ref().map(Tickets::new),
+            metrics: metrics.clone(),
         })
     }
 
@@ -243,20 +253,8 @@ impl Admission {
     /// Decides on a request.
     pub async fn decide(&self, asked: Request<'_>, told: &mut Told) -> Result<Grant, Denied> {
         let Request { route, head, .. } = asked;
-        let text = |text: &str| text.to_owned();
-        let network = network::check(asked.peer, &route.allow, &route.deny);
-        told.hear("network", network, |()| text("allowed"))?;
-        let asked_now = self.limits.of_address(asked);
-        told.hear("rate", asked_now, |()| {
-            text("within the limits of address and route")
-        })?;
-        let origin = origin::check(&head.headers, &route.origins, route.without_origin);
-        told.hear("origin", origin, |found| text(found))?;
-        let query = Query::of(head.uri.query().unwrap_or(""), route);
-        let query = told.hear("query", query, |query| {
-            format!("well formed, {} unknown", query.others.len())
-        })?;
-        let shown = credential::lift(asked, &query);
+        let mut query = self.approached(asked, told)?;
+        let shown = credential::lift(asked, &query, self.tickets.as_ref());
         let shown = told.hear("credential", shown, Shown::describe)?;
         let entered = self.identify(asked, &shown).await;
         let entered = entered.map_err(|denied| {
@@ -277,16 +275,30 @@ impl Admission {
         };
         let once = match once::judge(&route.kind, &entered, asked.now.wall) {
             Ok(None) => None,
-            once => told.hear("once", once, |_| text("young, and good for one request"))?,
+            once => told.hear("once", once, |_| {
+                "young, and good for one request".to_owned()
+            })?,
         };
-        let ask = ask(route, &entered, &query);
+        let ask = self
+            .fill(route, &entered, &mut query)
+            .and_then(|()| ask(route, &entered, &query));
         let ask = told.hear("ask", ask, |ask| format!("{ask}"))?;
+        let facts = Facts {
+            origin: head.headers.get(ORIGIN).map(|origin| origin.as_bytes()),
+            route: &route.name,
+            ask: &ask,
+            named: query.names_something(),
+            call: call.as_ref().map(|call| &call.call),
+            beside: None,
+        };
+        self.bound(route, &entered, facts, told)?;
         let slots = self
             .limits
             .of_session(asked, entered.key, entered.identity());
         let slots = told.hear("limits", slots, |slots| {
             format!("{} slots taken", slots.len())
         })?;
+        let ticket = self.to_be_spent(asked, (&shown, &entered), facts, told);
         let token = entered.token.as_ref();
         let token = token.filter(|token| goes_on(&route.kind, token));
         Ok(Grant {
@@ -297,8 +309,9 @@ impl Admission {
             call,
             vouched: self.vouched(route, &entered),
             once,
-            locked: route.lock_models.then(|| allowed(route, entered.key)),
-            expires: entered.token.as_ref().map(|token| token.expires),
+            ticket,
+            locked: route.lock_models.then(|| locked(route, &entered)),
+            expires: entered.expires(),
             dropped_parameters: query.dropped(route),
             _slots: slots,
         })
@@ -315,6 +328,34 @@ impl Admission {
             (None, _) => None,
         }
     }
+
+    /// What is judged before anybody has shown anything.
+    fn approached(&self, asked: Request<'_>, told: &mut Told) -> Result<Query, Denied> {
+        let Request { route, head, .. } = asked;
+        let text = |text: &str| text.to_owned();
+        let network = network::check(asked.peer, &route.allow, &route.deny);
+        told.hear("network", network, |()| text("allowed"))?;
+        let asked_now = self.limits.of_address(asked);
+        told.hear("rate", asked_now, |()| {
+            text("within the limits of address and route")
+        })?;
+        let origin = origin::check(&head.headers, &route.origins, route.without_origin);
+        told.hear("origin", origin, |found| text(found))?;
+        let query = Query::of(head.uri.query().unwrap_or(""), route);
+        told.hear("query", query, |query| {
+            format!("well formed, {} unknown", query.others.len())
+        })
+    }
+}
+
+/// Models that messages of the client may name: that of the ticket, if it is bound to one.
+fn locked(route: &Route, entered: &Entered<'_>) -> Arc<[Model]> {
+    let bound = entered.ticket.as_ref();
+    let bound = bound.and_then(|ticket| Model::new(ticket.claims.model.as_deref()?));
+    match bound {
+        Some(model) => Arc::new([model]),
+        None => allowed(route, entered.key),
+    }
 }
 
 /// Whether a caller's token is shown upstream, where upstreams are shown callers' tokens.
@@ -329,6 +370,7 @@ fn goes_on(kind: &RouteKind, token: &Verified) -> bool {
         | RouteKind::AcsCallback
         | RouteKind::CallApi(_)
         | RouteKind::Notify
+        | RouteKind::Tickets(_)
         | RouteKind::SessionApi(_) => false,
     }
 }

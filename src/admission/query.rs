@@ -30,6 +30,8 @@ pub(super) struct Query {
     pub(super) token: Option<Secret>,
     pub(super) authorization: Option<Secret>,
     pub(super) key: Option<Secret>,
+    /// `ticket`, where tickets are taken; a second one that differs is told by where they are.
+    pub(super) tickets: Vec<Secret>,
     /// Parameters that nothing here knows; a relay may.
     pub(super) others: Vec<(String, String)>,
 }
@@ -57,7 +59,11 @@ impl Query {
     /// What a request on a route says. What is said to a private application is its own business.
     pub(super) fn of(text: &str, route: &Route) -> Result<Query, Denied> {
         if route.kind.upstream() != Some(Kind::Http) {
-            return Query::parse(text);
+            let mut query = Query::parse(text)?;
+            if route.takes_tickets() {
+                query.take_tickets();
+            }
+            return Ok(query);
         }
         if !route.accept.contains(&Place::Query) {
             return Ok(Query::default());
@@ -113,6 +119,24 @@ impl Query {
             }
         }
         Ok(query)
+    }
+
+    /// Elsewhere `ticket` is a name like any other.
+    fn take_tickets(&mut self) {
+        let (tickets, others) = std::mem::take(&mut self.others)
+            .into_iter()
+            .partition(|(name, _)| name == "ticket");
+        self.others = others;
+        let tickets: Vec<(String, String)> = tickets;
+        self.tickets = tickets
+            .into_iter()
+            .map(|(_, ticket)| Secret::new(ticket))
+            .collect();
+    }
+
+    /// Whether the client names what it wants, a model or an agent.
+    pub(super) fn names_something(&self) -> bool {
+        self.model.is_some() || self.deployment.is_some() || self.agent.is_some()
     }
 
     /// What may be said beside a model or an agent; whether `name` is one of these parameters.
@@ -183,6 +207,9 @@ impl Query {
         if !route.accept.contains(&Place::Query) {
             let secrets = [&self.token, &self.key, &self.authorization];
             dropped += count(&secrets.map(Option::is_some));
+            if route.kind.phone().is_none() {
+                dropped += self.tickets.len() as u64;
+            }
         }
         if route.agents.is_empty() {
             let of_agents = [

@@ -22,6 +22,14 @@ pub enum Subject {
     Certificate(Label),
     /// Whom the platform in front signed in.
     EasyAuth { tenant: String, name: String },
+    /// Whom the signer of a ticket names, if it names anybody.
+    Ticket {
+        issuer: Label,
+        tenant: Option<String>,
+        name: Option<String>,
+    },
+    /// The same one as the edge had admitted before, by a ticket that it gave them.
+    Holder(Box<Subject>),
     /// A call, streamed by whoever signed its token.
     Call { issuer: Label, call: CallId },
     /// Whoever asked, on a route that says so.
@@ -46,11 +54,35 @@ impl Subject {
                 format!("token\0{issuer}\0{tenant}\0{name}")
             }
             Subject::EasyAuth { tenant, name } => format!("easyauth\0{tenant}\0{name}"),
+            Subject::Ticket {
+                issuer,
+                tenant,
+                name,
+            } => {
+                let tenant = tenant.as_deref().unwrap_or_default();
+                let name = name.as_deref().unwrap_or_default();
+                format!("ticket\0{issuer}\0{tenant}\0{name}")
+            }
+            Subject::Holder(subject) => return subject.digest(),
             Subject::Call { issuer, call } => format!("call\0{issuer}\0{call}"),
             Subject::Anyone => "anyone".to_owned(),
             Subject::Developer { tenant, user } => format!("insecure-dev\0{tenant}\0{user}"),
         };
         Digest::of(&text)
+    }
+
+    /// The tenant, and whom that or nobody else names.
+    pub fn names(&self) -> (Option<&str>, Option<&str>) {
+        match self {
+            Subject::Key(name) | Subject::Certificate(name) => (None, Some(name.as_str())),
+            Subject::Token { tenant, name, .. } => (tenant.as_deref(), Some(name.as_str())),
+            Subject::EasyAuth { tenant, name } => (Some(tenant.as_str()), Some(name.as_str())),
+            Subject::Ticket { tenant, name, .. } => (tenant.as_deref(), name.as_deref()),
+            Subject::Holder(subject) => subject.names(),
+            Subject::Call { call, .. } => (None, Some(call.as_str())),
+            Subject::Developer { tenant, user } => (Some(tenant.as_str()), Some(user.as_str())),
+            Subject::Anyone => (None, None),
+        }
     }
 }
 
@@ -76,6 +108,14 @@ impl From<&Subject> for Who {
                 let who = Who::new(Credential::EasyAuth, subject, Rule::Way("easyauth"));
                 who.of_tenant(tenant, name)
             }
+            Subject::Ticket { tenant, name, .. } => {
+                let who = Who::new(Credential::Ticket, subject, Rule::Way("ticket"));
+                match (tenant, name) {
+                    (Some(tenant), Some(name)) => who.of_tenant(tenant, name),
+                    (Some(_) | None, _) => who,
+                }
+            }
+            Subject::Holder(subject) => Who::from(&**subject).by_ticket(),
             Subject::Call { issuer, .. } => {
                 Who::new(Credential::Call, subject, Rule::Issuer(issuer.clone()))
             }
@@ -103,6 +143,19 @@ impl fmt::Display for Subject {
             },
             Subject::Certificate(name) => write!(f, "certificate:{name}"),
             Subject::EasyAuth { tenant, name } => write!(f, "easyauth:{tenant}/{name}"),
+            Subject::Ticket {
+                issuer,
+                tenant,
+                name,
+            } => {
+                write!(f, "ticket:{issuer}")?;
+                match (tenant, name) {
+                    (Some(tenant), Some(name)) => write!(f, ":{tenant}/{name}"),
+                    (None, Some(name)) => write!(f, ":{name}"),
+                    (_, None) => Ok(()),
+                }
+            }
+            Subject::Holder(subject) => write!(f, "{subject}"),
             Subject::Call { issuer, call } => write!(f, "{issuer}:{call}"),
             Subject::Anyone => f.write_str("anyone"),
             Subject::Developer { tenant, user } => write!(f, "insecure-dev:{tenant}/{user}"),
@@ -139,8 +192,19 @@ mod tests {
                 issuer: label("users"),
                 call: CallId::new("a").unwrap(),
             },
+            Subject::Ticket {
+                issuer: label("users"),
+                tenant: Some("t".to_owned()),
+                name: Some("a".to_owned()),
+            },
             Subject::Anyone,
         ];
+        let one = &subjects[0];
+        assert!(
+            Subject::Holder(Box::new(one.clone()))
+                .digest()
+                .is(&one.digest())
+        );
         for (i, one) in subjects.iter().enumerate() {
             for (j, other) in subjects.iter().enumerate() {
                 let same = one.digest().is(&other.digest());

@@ -1,7 +1,9 @@
 //! The checks without tokens: those are in `jwt`, and through real sockets in `tests/edge`.
 
 use super::*;
-use crate::config::{self, ApiKey, Dtmf, Enter, Place, Rate, Refuse, RouteLimits, Way};
+use crate::config::{
+    self, ApiKey, Dtmf, Enter, Place, Rate, Refuse, RouteLimits, RouteTickets, Way,
+};
 use crate::secret::Digest;
 use crate::upstream::Ask;
 
@@ -43,6 +45,7 @@ fn with_keys(keys: Vec<ApiKey>) -> Admission {
         keys,
         certificates: Vec::new(),
         issuers: Vec::new(),
+        tickets: None,
         calls: None,
         acs: None,
         assertion: None,
@@ -85,6 +88,7 @@ fn route(ways: &[Way], accept: &[Place]) -> Route {
         parameters: Vec::new(),
         subprotocols: vec!["realtime".to_owned()],
         refuse: Refuse::Status,
+        tickets: RouteTickets::default(),
         upstreams: vec![label("voice")],
     }
 }

@@ -19,6 +19,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use self::build::doors;
+use crate::admission::ticket::Examined as ExaminedTicket;
 use crate::admission::{Denied, Examined, Slots};
 use crate::audit::{self, Audit};
 use crate::bot::roles::Roles;
@@ -277,6 +278,15 @@ pub fn examine(
     let doors = doors(settings)?;
     let now = SystemTime::now();
     alone(&doors, doors.admission.examine(issuer, token, now))
+}
+
+/// Whether a ticket is good, but for its use, and what it says.
+pub fn examine_ticket(
+    settings: &Settings,
+    ticket: &Secret,
+) -> Result<Result<ExaminedTicket, Denied>, Failed> {
+    let doors = doors(settings)?;
+    Ok(doors.admission.examine_ticket(ticket, SystemTime::now()))
 }
 
 /// Runs one future to its end while the keys of issuers are fetched.

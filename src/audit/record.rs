@@ -69,6 +69,7 @@ pub enum Credential {
     EasyAuth,
     /// The token of ACS and the secret of a call.
     Call,
+    Ticket,
     /// Nothing, where nothing is asked for.
     Anyone,
     /// Nothing, by a developer where `--insecure-dev` lets them in.
@@ -83,6 +84,7 @@ impl Credential {
             Credential::Token => "token",
             Credential::EasyAuth => "easyauth",
             Credential::Call => "call",
+            Credential::Ticket => "ticket",
             Credential::Anyone => "anyone",
             Credential::Developer => "insecure-dev",
         }
@@ -126,6 +128,15 @@ impl Who {
             tenant: None,
             user: None,
             rule,
+        }
+    }
+
+    /// The same one, who has shown a ticket for it this time.
+    pub fn by_ticket(self) -> Who {
+        Who {
+            credential: Credential::Ticket,
+            rule: Rule::Way("ticket"),
+            ..self
         }
     }
 

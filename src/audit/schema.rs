@@ -13,7 +13,7 @@ pub const FIELDS: [Field; 30] = [
     ("event", "all", "`request`, `upgrade`, `gate`, `close`; `repaired`"),
     ("route", "all but `repaired`", "the route's name"),
     ("who", "all but `repaired`?", "whom admission has recognised, as the log shows it"),
-    ("credential", "with `who`", "what was shown: `key`, `certificate`, `token`, `easyauth`, `call`; nothing: `anyone`, `insecure-dev`"),
+    ("credential", "with `who`", "what was shown: `key`, `certificate`, `token`, `easyauth`, `call`, `ticket`; nothing: `anyone`, `insecure-dev`"),
     ("tenant", "with `who`?", "the tenant of Entra"),
     ("user", "with `who`?", "the object id (`oid`) in that tenant"),
     ("what", "`request`, `upgrade`", "the method, and the path as the settings write it"),

@@ -11,6 +11,7 @@ mod bot;
 mod certificate;
 mod connector;
 mod developer;
+mod enter;
 mod env;
 mod file;
 mod graph;
@@ -24,6 +25,7 @@ mod route;
 mod session_api;
 mod show;
 mod store;
+mod ticket;
 mod upstream;
 mod variables;
 
@@ -42,6 +44,7 @@ pub use self::bot::{Bot, ServiceOrigin};
 pub use self::certificate::{Certificate, Mark};
 pub use self::connector::{Connector, ServiceHosts};
 pub use self::developer::Developer;
+pub use self::enter::{Enter, Place, Way};
 pub use self::env::{Environment, log_filter};
 pub use self::file::Unusable;
 pub use self::graph::Graph;
@@ -52,13 +55,14 @@ pub use self::phone::{
 };
 pub use self::roles::{Directory, Roles, RolesBy};
 pub use self::route::{
-    BELOW, BotRoute, CALL, CALL_SECRET, CallApi, Dtmf, Enter, EventGrid, Http, JWKS, Parameter,
-    Pass, Place, Refuse, Route, RouteKind, Way,
+    BELOW, BotRoute, CALL, CALL_SECRET, CallApi, Dtmf, EventGrid, Http, JWKS, Parameter, Pass,
+    Refuse, Route, RouteKind,
 };
 pub use self::session_api::{CODE_DIGITS, SessionApi, Webhook, WebhookSecret};
 pub use self::store::{
     Engine, KeyForms, Layout, Login, Piece, REDIS_SCOPE, Redis, Store, Template,
 };
+pub use self::ticket::{RouteTickets, TICKET_LEEWAY, TicketClaim, TicketDesk, TicketKey, Tickets};
 pub use self::upstream::{
     ApiVersions, App, Credential, IdentitySource, KeyHeader, Kind, ManagedIdentity, Roots, Service,
     Target, Upstream, VOICE_LIVE_AUDIENCES,
@@ -115,6 +119,8 @@ pub struct Live {
     pub certificates: Vec<Certificate>,
     /// One source of keys each; those of one bot have one name.
     pub issuers: Vec<Issuer>,
+    /// `None`: nobody enters by a ticket.
+    pub tickets: Option<Tickets>,
     /// `None`: no phone calls.
     pub calls: Option<Calls>,
     /// `None`: the edge controls no calls.

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use http::{HeaderName, Method};
 use ipnet::IpNet;
 
+use super::enter::{Enter, Place, Way};
 use super::phone::{Bridge, Phone};
 use super::pii::Pii;
 use super::rewrite::{Names, Rewrite};
 use super::session_api::SessionApi;
+use super::ticket::{RouteTickets, TicketDesk};
 use super::upstream::Kind;
 use super::{Model, Rate, RouteLimits};
 use crate::ids::{CallId, NumberPrefix, PhoneNumber};
@@ -62,11 +64,17 @@ pub struct Route {
     /// Subprotocols that may be agreed on.
     pub subprotocols: Vec<String>,
     pub refuse: Refuse,
+    pub tickets: RouteTickets,
     /// Names of upstreams, tried in this order.
     pub upstreams: Vec<Label>,
 }
 
 impl Route {
+    /// Whether tickets mean something here, asked for or observed.
+    pub fn takes_tickets(&self) -> bool {
+        self.tickets.observe || self.enter.ways().contains(&Way::Ticket)
+    }
+
     /// The id that a path of the route ends in, if it is one that does.
     pub fn item(&self, path: &str) -> Option<CallId> {
         let whole = self.paths.iter().any(|known| known == path);
@@ -108,6 +116,8 @@ pub enum RouteKind {
     SessionApi(Arc<SessionApi>),
     /// The bot writes to people whom it has met, for whoever asks.
     Notify,
+    /// Tickets are handed out, for routes that take them.
+    Tickets(Arc<TicketDesk>),
 }
 
 /// What goes on to a private application.
@@ -189,6 +199,7 @@ impl RouteKind {
             | RouteKind::AcsCallback
             | RouteKind::CallApi(_)
             | RouteKind::SessionApi(_)
+            | RouteKind::Tickets(_)
             | RouteKind::Notify => None,
         }
     }
@@ -209,6 +220,7 @@ impl RouteKind {
             | RouteKind::Bot(_)
             | RouteKind::CallApi(_)
             | RouteKind::SessionApi(_)
+            | RouteKind::Tickets(_)
             | RouteKind::Notify => false,
         }
     }
@@ -229,6 +241,7 @@ impl RouteKind {
             | RouteKind::Bot(_)
             | RouteKind::EventGrid(_)
             | RouteKind::Notify
+            | RouteKind::Tickets(_)
             | RouteKind::AcsCallback => false,
         }
     }
@@ -245,6 +258,7 @@ impl RouteKind {
             | RouteKind::Http(_)
             | RouteKind::Bot(_)
             | RouteKind::Notify
+            | RouteKind::Tickets(_)
             | RouteKind::SessionApi(_) => None,
         }
     }
@@ -266,6 +280,7 @@ impl RouteKind {
             | RouteKind::CallApi(_)
             | RouteKind::Bot(_)
             | RouteKind::Notify
+            | RouteKind::Tickets(_)
             | RouteKind::SessionApi(_) => None,
         }
     }
@@ -282,6 +297,7 @@ impl RouteKind {
             | RouteKind::CallApi(_)
             | RouteKind::Http(_)
             | RouteKind::Notify
+            | RouteKind::Tickets(_)
             | RouteKind::SessionApi(_) => None,
         }
     }
@@ -299,54 +315,9 @@ impl RouteKind {
             RouteKind::Bot(_) => "bot",
             RouteKind::SessionApi(_) => "session-api",
             RouteKind::Notify => "notify",
+            RouteKind::Tickets(_) => "tickets",
         }
     }
-}
-
-/// What it takes to enter a route.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Enter {
-    /// Any of these.
-    Any(Vec<Way>),
-    /// All of these.
-    All(Vec<Way>),
-}
-
-impl Enter {
-    pub fn ways(&self) -> &[Way] {
-        match self {
-            Enter::Any(ways) | Enter::All(ways) => ways,
-        }
-    }
-}
-
-/// One way to enter.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// One of the `[[keys]]`.
-    Key,
-    /// A token of this issuer.
-    Issuer(Label),
-    /// One of the `[[certificates]]`, proved in the TLS handshake.
-    Certificate,
-    /// Whom App Service or Container Apps signed in, as a hop says (EasyAuth).
-    EasyAuth,
-    /// The secret of a call, in its signed media URL.
-    Call,
-    /// Whoever asks.
-    Anyone,
-}
-
-/// Where a credential may sit in a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// `Authorization: Bearer`, `api-key`.
-    Header,
-    /// `token`, `authorization`, `api-key`.
-    Query,
-    Cookie,
-    /// `openai-insecure-api-key.KEY`, `authorization.bearer.TOKEN`, `bearer.TOKEN`.
-    Subprotocol,
 }
 
 /// A parameter of the query that goes on to the upstream of a relay.

@@ -411,6 +411,7 @@ mod tests {
             keys: Vec::new(),
             certificates: Vec::new(),
             issuers: Vec::new(),
+            tickets: None,
             calls: None,
             acs: None,
             assertion: None,

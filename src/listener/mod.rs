@@ -18,6 +18,7 @@ mod proxy;
 mod pulse;
 mod refusal;
 mod stranger;
+mod ticket;
 pub mod tls;
 mod upgrade;
 pub mod web;

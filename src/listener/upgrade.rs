@@ -9,12 +9,12 @@ use super::body::Body;
 use super::doors::{Asked, Doors, Open};
 use super::refusal::Refusal;
 use super::stranger::Stranger;
-use super::{calls, gateway};
-use crate::admission::{self, Address, Now};
+use super::{calls, gateway, ticket};
+use crate::admission::{self, Address, Grant, Now};
 use crate::config;
 use crate::error::Reason;
 use crate::ids::SessionId;
-use crate::session;
+use crate::session::{self, Entry};
 use crate::upstream::{self, Dialled, Want};
 use crate::ws::handshake::{self, NotAnUpgrade};
 
@@ -69,30 +69,23 @@ pub(super) async fn upgrade(
         .dropped_parameters
         .increment(grant.dropped_parameters());
     let id = SessionId::random();
-    let call = match open.route.kind.phone() {
-        Some(phone) => Some(Box::new(
-            calls::enter(doors, open, phone, &grant, id).await?,
-        )),
-        None => None,
+    let want = Want {
+        through: through.as_ref().map(|through| through.show()),
+        ..grant.want(&open.route.name, id)
     };
-    // Whoever comes while the upstream is dialled takes the call over, and not the other way round;
-    // whoever then finds no upstream has taken nothing.
-    let turn = doors.registry.turn();
-    let upstream = if call.as_ref().is_some_and(|call| call.is_gated()) {
-        None
-    } else {
-        let through = through.as_ref().map(|through| through.show());
-        let want = Want {
-            through,
-            ..grant.want(&open.route.name, id)
-        };
-        Some(dial(open, want, id, call.as_deref()).await?)
+    let spent = ticket::spend(doors, open, &grant, id).await?;
+    let begun = match begin(doors, open, (&grant, want), id).await {
+        Ok(begun) => begun,
+        Err(refusal) => {
+            ticket::give_back(doors, spent).await;
+            return Err(refusal);
+        }
     };
-    let entry = doors.registry.enter(id);
-    let entry = match &call {
-        Some(call) => entry.of_call(&call.calling.call, turn),
-        None => entry,
-    };
+    let Begun {
+        call,
+        upstream,
+        entry,
+    } = begun;
     Ok(session::Parts {
         route: open.route.name.clone(),
         grant,
@@ -107,6 +100,44 @@ pub(super) async fn upgrade(
         route_metrics: open.metrics.clone(),
         upstream,
         call,
+    })
+}
+
+/// What a session begins with.
+struct Begun {
+    call: Option<Box<session::Call>>,
+    upstream: Option<Dialled>,
+    entry: Entry,
+}
+
+/// What others have to say: the store of a call, and the upstream.
+async fn begin(
+    doors: &Doors,
+    open: &Open,
+    (grant, want): (&Grant, Want<'_>),
+    id: SessionId,
+) -> Result<Begun, Refusal> {
+    let call = match open.route.kind.phone() {
+        Some(phone) => Some(Box::new(calls::enter(doors, open, phone, grant, id).await?)),
+        None => None,
+    };
+    // Whoever comes while the upstream is dialled takes the call over, and not the other way round;
+    // whoever then finds no upstream has taken nothing.
+    let turn = doors.registry.turn();
+    let upstream = if call.as_ref().is_some_and(|call| call.is_gated()) {
+        None
+    } else {
+        Some(dial(open, want, id, call.as_deref()).await?)
+    };
+    let entry = doors.registry.enter(id);
+    let entry = match &call {
+        Some(call) => entry.of_call(&call.calling.call, turn),
+        None => entry,
+    };
+    Ok(Begun {
+        call,
+        upstream,
+        entry,
     })
 }
 

@@ -117,6 +117,12 @@ impl Metrics {
         });
     }
 
+    /// Counts what came of a ticket; `result` is `ok`, or why it opens nothing.
+    pub fn ticket(&self, route: &Label, result: &'static str) {
+        let tags = vec![tag("route", route), word("result", result)];
+        self.add(TICKETS, tags, 1);
+    }
+
     /// Counts what was to be kept of somebody who spoke to the bot; `result` is `ok`, `lost` or `full`.
     pub fn bot_noted(&self, note: &'static str, result: &'static str) {
         self.add(

@@ -26,6 +26,7 @@ pub(super) const PROXY_FAILURES: &str = "tonegate_proxy_header_failures_total";
 pub(super) const TLS_FAILURES: &str = "tonegate_tls_handshake_failures_total";
 pub(super) const LIMIT_HITS: &str = "tonegate_limit_hits_total";
 pub(super) const REQUESTS: &str = "tonegate_requests_total";
+pub(super) const TICKETS: &str = "tonegate_tickets_total";
 pub(super) const DROPPED_PARAMETERS: &str = "tonegate_dropped_parameters_total";
 pub(super) const UPGRADE_SECONDS: &str = "tonegate_upgrade_seconds";
 pub(super) const DIALS: &str = "tonegate_upstream_dials_total";
@@ -73,7 +74,7 @@ pub(super) const INSECURE_DEV: &str = "tonegate_insecure_dev";
 pub(super) const BUILD: &str = "tonegate_build_info";
 
 /// Every family that `/metrics` can show.
-pub const FAMILIES: [Family; 52] = [
+pub const FAMILIES: [Family; 53] = [
     family(CONNECTIONS, Kind::Gauge, "Open client sockets."),
     family(CONNECTIONS_TOTAL, Kind::Counter, "Client sockets accepted."),
     family(
@@ -100,6 +101,11 @@ pub const FAMILIES: [Family; 52] = [
         REQUESTS,
         Kind::Counter,
         "Requests by route and result: admitted, or the reason of the refusal.",
+    ),
+    family(
+        TICKETS,
+        Kind::Counter,
+        "Tickets that were asked for or observed, by route and result: ok (it was spent), or why it opens nothing.",
     ),
     family(
         DROPPED_PARAMETERS,

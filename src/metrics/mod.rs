@@ -394,6 +394,7 @@ mod tests {
         audit.refused.increment(1);
         audit.errors.increment(1);
         metrics.bot_noted("reference", "ok");
+        metrics.ticket(&route, "ok");
         metrics.app_answered(&route, 200, Duration::from_millis(1));
         metrics.upkeep();
         let page = metrics.render();

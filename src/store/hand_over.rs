@@ -194,6 +194,20 @@ impl Store {
         self.count("spend", work).await
     }
 
+    /// Gives a token back that this session has spent, and no other: nothing came of it.
+    pub async fn unspend(&self, token: &Digest, by: SessionId) -> Result<(), Unavailable> {
+        let work = async {
+            match &self.engine {
+                Engine::Memory(memory) => {
+                    memory.unspend(token, by);
+                    Ok(())
+                }
+                Engine::Redis(redis) => Box::pin(redis.unspend(token, by, &self.keys)).await,
+            }
+        };
+        self.count("unspend", work).await
+    }
+
     /// Writes down that a call was opened.
     pub async fn note_begun(&self, begun: &Begun<'_>) -> Result<Noted, Unavailable> {
         let work = async {

@@ -15,7 +15,7 @@
 //! | `call:{{call}}` | hash: `ani`, `sip`, `sip_key`, `connection`, `correlation`, `route`, `noted`, `owner`, `before`, `opened`, `contact`, `heard`, `ended`, `code`, `sub_code`; of one that the edge made `creator`, `binding`, `created`, `connected` | `ttl`, anew with each write and look | `note_call`, `make_call`, `bind_call`, `connect_call`, `enter`, `tones`, `end_call` | all |
 //! | `live:{{call}}` | string: the session that opened the call | `ttl`, anew with each look; after `leave` for the resume window | `enter`, `try_code` | `enter`, `try_code`, `look` |
 //! | `tries:{{call}}` | hash: session and number of a try → `wrong`, `opened`, `reserved` | `ttl` | `try_code` | `try_code` |
-//! | `spent:{sha256 of a token}` | string: the session that spent it | until the token ends | `enter` | `enter` |
+//! | `spent:{sha256 of a token or ticket}` | string: the session that spent it | until the token ends | `enter` | `enter` |
 //! | `event:{sha256 of an event's source and id}` | string: who took it | 10 min | `claim` | `claim` |
 //! | `tones:{{call}}` | hash: place of a key that a callback told of → the key | 2 min, anew with each | `add_tones` | `tones` |
 //! | `handoff:{{contact}}` | hash: `writer`, `content`, `route`, `key`, `drawn`, `context`, `expires`, `kept`, `booking`, `state`, and of its call `call`, `owner`, `connection`, `correlation`, `opened`, `ended`, `reason`, `by`, `lasted` | as long as its key, and `ttl`; of a call as long as one lasts, and `ttl` | `hand_over`, `note_begun`, `note_over` | the same, `handed`, `take_back` |

@@ -234,6 +234,7 @@ pub fn callback_route(route: &Route, live: &Live) -> Option<CallbackRoute> {
         | RouteKind::AcsCallback
         | RouteKind::SessionApi(_)
         | RouteKind::Notify
+        | RouteKind::Tickets(_)
         | RouteKind::Http(_)
         | RouteKind::Bot(_) => None,
     };

@@ -58,6 +58,7 @@ mod samples;
 mod sdk;
 mod socket;
 mod targets;
+mod tickets;
 mod tls;
 mod tokens;
 mod upstream;

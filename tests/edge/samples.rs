@@ -249,6 +249,7 @@ async fn serve(sample: &Sample) -> (Issued, Arc<App>) {
         ),
         ("BOT_SECRET", "secret-of-the-bot"),
         ("LANGUAGE_KEY", "secret-of-the-detector"),
+        ("TICKET_SECRET", "what signs the tickets of the samples"),
         ("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:1"),
         ("TLS_FOLDER", "/etc/tls"),
     ]);

@@ -26,6 +26,7 @@ on_every_engine!(
     a10_a_session_is_its_writers_and_nobody_elses,
     a10_what_is_taken_back_opens_nothing_and_what_opened_is_not_taken_back,
     a10_of_thirty_requests_with_one_token_one_is_done,
+    a32_a_token_is_given_back_by_whom_it_was_spent_and_by_nobody_else,
     a11_a_code_opens_a_call_for_its_contact,
     a11_a_sip_id_opens_a_call_for_its_contact_before_the_101,
     a11_what_others_write_opens_for_nobody_or_for_whom_they_say,
@@ -325,6 +326,22 @@ async fn a10_of_thirty_requests_with_one_token_one_is_done(under: Under) {
     });
     let done = join_all(all).await;
     assert_eq!(done.iter().filter(|done| **done).count(), 1);
+}
+
+async fn a32_a_token_is_given_back_by_whom_it_was_spent_and_by_nobody_else(under: Under) {
+    let token = Digest::of(&SessionId::random().to_string());
+    let expires = SystemTime::now() + HOUR;
+    let (store, other) = (under.store(), under.other());
+    let [first, second] = [SessionId::random(), SessionId::random()];
+    // What nobody has spent nobody can give back, and it is no error.
+    store.unspend(&token, first).await.unwrap();
+    assert_eq!(store.spend(&token, first, expires).await, Ok(true));
+    assert_eq!(other.spend(&token, second, expires).await, Ok(false));
+    other.unspend(&token, second).await.unwrap();
+    assert_eq!(other.spend(&token, second, expires).await, Ok(false));
+    store.unspend(&token, first).await.unwrap();
+    assert_eq!(other.spend(&token, second, expires).await, Ok(true));
+    assert_eq!(store.spend(&token, first, expires).await, Ok(false));
 }
 
 async fn a11_a_code_opens_a_call_for_its_contact(under: Under) {

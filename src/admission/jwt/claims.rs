@@ -271,7 +271,7 @@ fn words(value: &Option<Value>) -> Vec<&str> {
 const LAST: u64 = 253_402_300_799;
 
 /// A NumericDate (RFC 7519, section 2): a number, possibly with a fraction, which is cut off.
-fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+pub(in crate::admission) fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
     let number = serde_json::Number::deserialize(from)?;
     let whole = number.as_u64();
     let fraction = || {
@@ -285,7 +285,9 @@ fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
         .ok_or(serde::de::Error::custom("not a date"))
 }
 
-fn some_seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+pub(in crate::admission) fn some_seconds<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<u64>, D::Error> {
     seconds(from).map(Some)
 }
 

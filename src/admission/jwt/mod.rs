@@ -16,6 +16,7 @@ use moka::Expiry;
 use moka::sync::Cache;
 
 use self::claims::Claims;
+pub(super) use self::claims::{seconds, some_seconds};
 use super::Denied;
 use super::bot::Vouched;
 use super::jwks::{Key, Keys};
@@ -95,6 +96,13 @@ impl Tokens {
     /// The keys of all issuers; somebody must run them.
     pub(super) fn keys(&self) -> impl Iterator<Item = Arc<Keys>> {
         self.issuers.iter().map(|issuer| issuer.keys.clone())
+    }
+
+    /// Whether there is an issuer of this name.
+    pub(super) fn know(&self, name: &Label) -> bool {
+        self.issuers
+            .iter()
+            .any(|issuer| issuer.settings.name == *name)
     }
 
     /// Whether an issuer's tokens come with activities.
@@ -188,7 +196,7 @@ impl Issuer {
         if !settings.algorithms.contains(&algorithm) {
             return Err(Denied::invalid_token("the algorithm is not its issuer's"));
         }
-        claims.judge(settings, seconds(now))?;
+        claims.judge(settings, since_1970(now))?;
         let key = self.keys.find(token.kid).await?;
         let tenant = claims.tenant(&settings.kind);
         if !key.fits(algorithm) || !tenant.is_none_or(|tenant| key.is_for_tenant(tenant)) {
@@ -277,7 +285,7 @@ fn validation(settings: &config::Issuer, algorithm: Algorithm, claims: &Claims) 
     validation
 }
 
-fn seconds(now: SystemTime) -> u64 {
+fn since_1970(now: SystemTime) -> u64 {
     now.duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())
 }
@@ -300,9 +308,14 @@ impl Expiry<Digest, Arc<Verified>> for UntilExpired {
 impl Verified {
     /// One identity, whatever token it shows, as limits count it.
     pub(super) fn identity(&self) -> Digest {
-        let tenant = self.tenant.as_deref().unwrap_or("");
-        Digest::of(&format!("{}\0{tenant}\0{}", self.issuer, self.subject))
+        identity(self.issuer.as_str(), self.tenant.as_deref(), &self.subject)
     }
+}
+
+/// Of whom an issuer names so, in that tenant.
+pub(super) fn identity(issuer: &str, tenant: Option<&str>, subject: &str) -> Digest {
+    let tenant = tenant.unwrap_or("");
+    Digest::of(&format!("{issuer}\0{tenant}\0{subject}"))
 }
 
 /// The reason of refusals that no other token would change.

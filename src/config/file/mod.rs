@@ -9,6 +9,7 @@ mod credential;
 mod route;
 mod schema;
 mod table;
+mod ticket;
 
 use std::path::{Path, PathBuf};
 
@@ -20,6 +21,7 @@ pub(super) use self::credential::{Credential, Federated};
 pub(super) use self::route::{FieldRule, Gate, Route, Webhook};
 pub(super) use self::schema::text as schema;
 pub(super) use self::table::{Acs, Audit, Calls, File, Issuer, Store, Upstream};
+pub(super) use self::ticket::{TicketKey, Tickets};
 use super::env::{self, Environment};
 
 /// Why the settings cannot be used. The text is for the operator and holds no secret.
@@ -194,13 +196,7 @@ const PEERS: [(&str, &[&str]); 3] = [
 /// Makes the paths in a file relative to its folder, as whoever wrote it means them.
 fn anchor_paths(table: &mut Table, file: &Path) {
     let folder = file.parent().unwrap_or(Path::new(""));
-    let anchor_path = |value: &mut Value| {
-        if let Value::String(path) = value
-            && !path.contains("${")
-        {
-            *path = folder.join(&*path).display().to_string();
-        }
-    };
+    let anchor_path = |value: &mut Value| self::anchor_path(value, folder);
     let anchor = |table: Option<&mut Value>, key: &str| {
         if let Some(value) = table.and_then(|t| t.as_table_mut()?.get_mut(key)) {
             anchor_path(value);
@@ -223,6 +219,11 @@ fn anchor_paths(table: &mut Table, file: &Path) {
     if let Some(acs) = table.get_mut("acs") {
         anchor(Some(&mut *acs), "key_file");
         anchor_roots(acs);
+    }
+    for key in ticket_keys(table) {
+        for file in ["secret_file", "public_key", "private_key"] {
+            anchor(Some(&mut *key), file);
+        }
     }
     if let Some(Value::Array(keys)) = table.get_mut("assertion").and_then(|t| t.get_mut("keys")) {
         keys.iter_mut().for_each(anchor_path);
@@ -262,6 +263,21 @@ fn anchor_paths(table: &mut Table, file: &Path) {
             }
         }
     }
+}
+
+fn anchor_path(value: &mut Value, folder: &Path) {
+    if let Value::String(path) = value
+        && !path.contains("${")
+    {
+        *path = folder.join(&*path).display().to_string();
+    }
+}
+
+/// `[[tickets.keys]]`.
+fn ticket_keys(table: &mut Table) -> &mut [Value] {
+    let keys = table.get_mut("tickets");
+    let keys = keys.and_then(|tickets| tickets.get_mut("keys")?.as_array_mut());
+    keys.map_or(&mut [], |keys| keys.as_mut_slice())
 }
 
 fn merge(under: &mut Table, over: Table) {

@@ -118,6 +118,17 @@ pub(in crate::config) struct Route {
     pub refusal: Option<String>,
     pub quiet: Option<Vec<String>>,
     pub speak: Option<Vec<String>>,
+    /// Of a route that takes tickets, and of one that hands them out.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::tickets")]
+    pub tickets: Option<String>,
+    #[serde(default)]
+    #[schemars(schema_with = "schema::ticket_claims")]
+    pub ticket_claims: Option<Vec<String>>,
+    pub opens: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "duration")]
+    #[schemars(schema_with = "schema::duration")]
+    pub life: Option<Duration>,
     #[serde(default)]
     pub upstreams: Vec<String>,
 }

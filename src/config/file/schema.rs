@@ -73,7 +73,8 @@ one_of!(
     "session-api",
     "http",
     "bot",
-    "notify"
+    "notify",
+    "tickets"
 );
 one_of!(issuer_kind, "entra", "oidc", "acs", "event-grid", "bot");
 one_of!(cloud, "public", "us-gov", "china");
@@ -86,6 +87,8 @@ one_of!(ani, "signalling", "shared", "digits");
 one_of!(key_header, "api-key", "authorization");
 one_of!(audio_format, "pcm24KMono", "pcm16KMono");
 one_of!(channels, "mixed", "unmixed");
+one_of!(ticket_algorithm, "HS256", "ES256", "EdDSA", "RS256");
+one_of!(tickets, "off", "observe");
 one_of!(speak, "http", "proxy");
 one_of!(audit_to, "stdout", "file");
 one_of!(audit_sync, "batch", "second", "never");
@@ -97,6 +100,13 @@ pub(super) fn places(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",
         "items": { "type": "string", "enum": ["header", "query", "cookie", "subprotocol"] },
+    })
+}
+
+pub(super) fn ticket_claims(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "array",
+        "items": { "type": "string", "enum": ["origin", "route", "model", "call", "sub"] },
     })
 }
 

@@ -16,6 +16,7 @@ use super::bot::{Assertion, Bot, Graph, Log, PiiDetector, Roles};
 use super::credential::Credential;
 use super::route::Route;
 use super::schema;
+use super::ticket::Tickets;
 use crate::config::Rate;
 
 /// The root of a settings file.
@@ -31,6 +32,7 @@ pub(in crate::config) struct File {
     pub keys: Vec<Key>,
     pub certificates: Vec<Certificate>,
     pub issuers: BTreeMap<String, Issuer>,
+    pub tickets: Option<Tickets>,
     pub calls: Option<Calls>,
     pub acs: Option<Acs>,
     pub assertion: Option<Assertion>,

@@ -64,6 +64,11 @@ fn ways(at: &mut At<'_>, key: &str, names: &[String], known: &Known<'_>) -> Vec<
             ("key", _) => Way::Key,
             ("certificate", _) if !certificate::is_usable(at, key, known.file) => continue,
             ("certificate", _) => Way::Certificate,
+            ("ticket", _) if known.file.tickets.is_none() => {
+                at.add(key, "asks for a ticket, but there is no [tickets]");
+                continue;
+            }
+            ("ticket", _) => Way::Ticket,
             ("anyone", _) => Way::Anyone,
             ("easyauth", _) if known.hops.is_none_or(|hops| hops.speak == Speak::Proxy) => {
                 at.add(
@@ -94,7 +99,7 @@ fn ways(at: &mut At<'_>, key: &str, names: &[String], known: &Known<'_>) -> Vec<
                 at.add(
                     key,
                     format!(
-                        "{other:?} must be \"key\", \"certificate\", \"easyauth\", \"call\", \"anyone\" or \
+                        "{other:?} must be \"key\", \"certificate\", \"easyauth\", \"ticket\", \"call\", \"anyone\" or \
                          one of [issuers]{nearest}"
                     ),
                 );

@@ -142,7 +142,7 @@ pub(super) fn notify(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
                 | IssuerKind::BotTenant { .. } => false,
             })
         }
-        Way::EasyAuth | Way::Call | Way::Anyone => false,
+        Way::EasyAuth | Way::Ticket | Way::Call | Way::Anyone => false,
     };
     if !ways.iter().all(fits) {
         at.add(
@@ -240,7 +240,9 @@ fn issuers(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
     // What is wrong with an issuer that is unknown has been told.
     let fits = |way: &Way| match way {
         Way::Issuer(_) => signs_for_bots(way) != Some(false),
-        Way::Key | Way::Certificate | Way::EasyAuth | Way::Call | Way::Anyone => false,
+        Way::Key | Way::Certificate | Way::EasyAuth | Way::Ticket | Way::Call | Way::Anyone => {
+            false
+        }
     };
     if of_bot && !ways.iter().all(fits) {
         at.add(

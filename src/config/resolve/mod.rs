@@ -29,6 +29,8 @@ mod route;
 mod session_api;
 mod store;
 mod template;
+mod ticket;
+mod ticket_key;
 mod upstream;
 mod web;
 
@@ -53,6 +55,7 @@ pub(super) fn resolve(file: File, variables: &Environment) -> Result<Settings, U
     let keys = keys(&file, &mut problems);
     let certificates = certificate::certificates(&file, &mut problems);
     let issuers = issuer::issuers(&file, &mut problems);
+    let tickets = ticket::tickets(&file, &mut problems);
     let calls = calls::calls(&file, &mut problems);
     let acs = acs::acs(&file, variables, &mut problems);
     let assertion = assertion::assertion(&file, &mut problems);
@@ -71,6 +74,7 @@ pub(super) fn resolve(file: File, variables: &Environment) -> Result<Settings, U
     let routes = route::routes(&file, &known, &mut problems);
     key_routes(&keys, &routes, &mut problems);
     certificate::routes(&certificates, &routes, &mut problems);
+    ticket::desks(&routes, &mut problems);
     let limits = limits(&file, &mut problems);
     let boot = boot(&file, variables, &mut problems);
     match (boot, problems.0.is_empty()) {
@@ -82,6 +86,7 @@ pub(super) fn resolve(file: File, variables: &Environment) -> Result<Settings, U
                 keys,
                 certificates,
                 issuers,
+                tickets,
                 calls,
                 acs,
                 assertion,

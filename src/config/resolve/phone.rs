@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::gate::{flow, rates};
 use super::route::{At, Known};
-use super::{gateway, session_api, web};
+use super::{gateway, session_api, ticket, web};
 use crate::config::file;
 use crate::config::{
     Bridge, CALL_SECRET, Dtmf, Enter, IssuerKind, Kind, Phone, Place, Refuse, Route, RouteKind,
@@ -26,11 +26,12 @@ pub(super) fn kind(at: &mut At<'_>, known: &Known<'_>) -> Option<RouteKind> {
         Some("http") => gateway::http(at, known),
         Some("bot") => gateway::bot(at, known),
         Some("notify") => RouteKind::Notify,
+        Some("tickets") => ticket::desk(at, known)?,
         Some(_) | None => {
             at.add(
                 "kind",
                 "must be \"voice-live\", \"relay\", \"acs-media\", \"event-grid\", \
-                 \"acs-callback\", \"call-api\", \"session-api\", \"http\", \"bot\" or \"notify\"",
+                 \"acs-callback\", \"call-api\", \"session-api\", \"http\", \"bot\", \"notify\" or \"tickets\"",
             );
             return None;
         }
@@ -160,10 +161,16 @@ fn required(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
             .find(|issuer| issuer.name == *name)
             // What is wrong with it has been told.
             .is_none_or(|issuer| matches!(issuer.kind, IssuerKind::Acs { .. })),
-        Way::Key | Way::Certificate | Way::EasyAuth | Way::Call | Way::Anyone => false,
+        Way::Key | Way::Certificate | Way::EasyAuth | Way::Ticket | Way::Call | Way::Anyone => {
+            false
+        }
     };
     let enough = match &route.enter {
-        Enter::All(ways) => ways.len() == 2 && ways.contains(&Way::Call) && ways.iter().any(acs),
+        // A ticket in the media URL may be asked for beside them.
+        Enter::All(ways) => {
+            let both = ways.iter().filter(|way| **way != Way::Ticket).count() == 2;
+            both && ways.contains(&Way::Call) && ways.iter().any(acs)
+        }
         Enter::Any(_) => false,
     };
     if !enough {

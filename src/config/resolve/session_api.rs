@@ -169,7 +169,7 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
             | IssuerKind::BotTenant { .. } => false,
         }),
         Way::Key | Way::Certificate => true,
-        Way::EasyAuth | Way::Call | Way::Anyone => false,
+        Way::EasyAuth | Way::Ticket | Way::Call | Way::Anyone => false,
     };
     let ways = route.enter.ways();
     if !ways.iter().all(fits) {

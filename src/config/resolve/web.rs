@@ -162,7 +162,7 @@ fn target(
 pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
     let issuer = |way: &Way| match way {
         Way::Issuer(name) => known.issuers.iter().find(|issuer| issuer.name == *name),
-        Way::Key | Way::Certificate | Way::EasyAuth | Way::Call | Way::Anyone => None,
+        Way::Key | Way::Certificate | Way::EasyAuth | Way::Ticket | Way::Call | Way::Anyone => None,
     };
     let ways = route.enter.ways();
     match &route.kind {
@@ -176,7 +176,7 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
                     let named = entra && !issuer.clients.is_empty();
                     named || matches!(issuer.kind, IssuerKind::EventGrid { .. })
                 }
-                (Way::EasyAuth | Way::Call | Way::Anyone, _) => false,
+                (Way::EasyAuth | Way::Ticket | Way::Call | Way::Anyone, _) => false,
             };
             if !ways.iter().all(fits) {
                 at.add(
@@ -207,6 +207,7 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
         }
         RouteKind::SessionApi(_) => {}
         RouteKind::Notify => gateway::notify(at, route, known),
+        RouteKind::Tickets(_) => {}
         RouteKind::VoiceLive
         | RouteKind::Relay
         | RouteKind::Http(_)
@@ -308,6 +309,7 @@ fn useless(at: &mut At<'_>, route: &Route) {
     let written = at.written;
     let events = matches!(route.kind, RouteKind::EventGrid(_));
     let calls = matches!(route.kind, RouteKind::CallApi(_));
+    let pages = calls || matches!(route.kind, RouteKind::Tickets(_));
     let place = |place: &Place| match place {
         Place::Header => true,
         Place::Query => events,
@@ -329,8 +331,8 @@ fn useless(at: &mut At<'_>, route: &Route) {
         ("parameters", !route.parameters.is_empty()),
         ("subprotocols", written.subprotocols.is_some()),
         ("web_rtc", route.web_rtc),
-        ("origins", !calls && !route.origins.is_empty()),
-        ("without_origin", !calls && !route.without_origin),
+        ("origins", !pages && !route.origins.is_empty()),
+        ("without_origin", !pages && !route.without_origin),
         ("cookie", written.cookie.is_some()),
         ("dtmf", route.dtmf != Dtmf::Off),
         ("refuse", route.refuse == Refuse::Close),

@@ -4,6 +4,7 @@ mod bot;
 mod issuer;
 mod phone;
 mod pii;
+mod ticket;
 
 use std::fmt::Write as _;
 
@@ -63,6 +64,7 @@ fn write(settings: &Settings, out: &mut String) -> std::fmt::Result {
     hops(settings, out)?;
     clients(settings, out)?;
     issuer::issuers(&settings.live.issuers, out)?;
+    ticket::tickets(settings.live.tickets.as_ref(), out)?;
     phone::calls(settings.live.calls.as_ref(), out)?;
     phone::acs(settings.live.acs.as_ref(), out)?;
     bot::all(&settings.live, out)?;
@@ -230,6 +232,7 @@ fn route(route: &Route, out: &mut String) -> std::fmt::Result {
     if let RouteKind::SessionApi(api) = &route.kind {
         phone::sessions(api, out)?;
     }
+    ticket::route(route, out)?;
     if let Some(bot) = route.kind.bot() {
         bot::route(bot, out)?;
     }
@@ -352,6 +355,7 @@ impl Way {
             Way::Issuer(name) => name.as_str(),
             Way::Certificate => "certificate",
             Way::EasyAuth => "easyauth",
+            Way::Ticket => "ticket",
             Way::Call => "call",
             Way::Anyone => "anyone",
         }

@@ -60,7 +60,10 @@ pub(in crate::listener) fn judge(
     };
     let said = said.and_then(|said| said.split(';').next()).map(str::trim);
     let types = match route.kind {
-        RouteKind::CallApi(_) | RouteKind::SessionApi(_) | RouteKind::Notify => &TYPES[..1],
+        RouteKind::CallApi(_)
+        | RouteKind::SessionApi(_)
+        | RouteKind::Notify
+        | RouteKind::Tickets(_) => &TYPES[..1],
         RouteKind::EventGrid(_)
         | RouteKind::AcsCallback
         | RouteKind::Http(_)
@@ -88,6 +91,8 @@ fn methods(route: &Route, path: &str) -> &'static str {
         (RouteKind::CallApi(_), false) if pages => "POST, OPTIONS",
         (RouteKind::CallApi(_), true) if pages => "GET, DELETE, OPTIONS",
         (RouteKind::CallApi(_), false) => "POST",
+        (RouteKind::Tickets(_), _) if pages => "POST, OPTIONS",
+        (RouteKind::Tickets(_), _) => "POST",
         (RouteKind::CallApi(_), true) => "GET, DELETE",
         (RouteKind::SessionApi(_), true) => "PUT, GET, DELETE",
         // Nobody is told which there are.

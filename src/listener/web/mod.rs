@@ -5,6 +5,7 @@
 //! the head and no more, so nothing that follows can be taken for a second request.
 
 pub(super) mod cors;
+mod desk;
 mod judge;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
+use self::desk::Desk;
 pub(super) use self::judge::judge;
 
 use super::doors::{Asked, Doors, Open};
@@ -41,6 +43,7 @@ pub enum Web {
     Callbacks(Arc<CallbackRoute>),
     Calls(Arc<CallRoute>),
     Sessions(Arc<SessionRoute>),
+    Tickets(Desk),
 }
 
 impl Web {
@@ -54,12 +57,13 @@ impl Web {
             .or_else(|| callbacks().map(|route| Web::Callbacks(Arc::new(route))))
             .or_else(|| calls().map(|route| Web::Calls(Arc::new(route))))
             .or_else(|| sessions().map(|route| Web::Sessions(Arc::new(route))))
+            .or_else(|| Desk::of(route).map(Web::Tickets))
     }
 
     fn whose(&self) -> Whose {
         match self {
             Web::Events(_) | Web::Callbacks(_) => Whose::Platform,
-            Web::Calls(_) | Web::Sessions(_) => Whose::Asker,
+            Web::Calls(_) | Web::Sessions(_) | Web::Tickets(_) => Whose::Asker,
         }
     }
 }
@@ -158,6 +162,7 @@ async fn admitted(
                 .take_session(route, &grant, asks, body)
                 .await?
         }
+        Some(Web::Tickets(desk)) => desk.answer(doors, &grant, head, &body)?,
         None => return Err(Refusal::new(Reason::Internal, "nobody answers here")),
     };
     Ok(response(reply))

@@ -139,6 +139,13 @@ impl Memory {
         Ok(true)
     }
 
+    pub(in crate::store) fn unspend(&self, token: &Digest, by: SessionId) {
+        let mut state = self.state();
+        if state.spent.get(token) == Some(&by) {
+            state.spent.remove(token);
+        }
+    }
+
     pub(in crate::store) fn note_begun(&self, begun: &Begun<'_>) -> Result<Noted, Unavailable> {
         let mut state = self.state();
         let Some(known) = state.handed.get_mut(begun.contact) else {

@@ -92,6 +92,20 @@ impl Redis {
         is(&done, "ok").map(|()| TakenBack::Done)
     }
 
+    pub(in crate::store) async fn unspend(
+        &self,
+        token: &Digest,
+        by: SessionId,
+        keys: &Keys,
+    ) -> Result<(), Unavailable> {
+        let turn = self.turn()?;
+        let args = [by.to_string()];
+        let done: String = turn
+            .ask(&self.scripts.unspend, [keys.spent(token)], args)
+            .await?;
+        is(&done, "ok")
+    }
+
     pub(in crate::store) async fn spend(
         &self,
         token: &Digest,
