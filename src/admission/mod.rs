@@ -31,6 +31,7 @@ mod certificate;
 mod credential;
 mod easyauth;
 mod grant;
+mod holder;
 mod identify;
 mod jwks;
 mod jwt;
@@ -56,6 +57,7 @@ pub use self::call::Calling;
 pub use self::certificate::Certificate;
 pub use self::credential::subprotocol;
 pub use self::grant::Grant;
+pub use self::holder::Holder;
 pub use self::jwks::Keys;
 pub use self::network::{Address, Peer};
 pub use self::once::Once;
@@ -228,7 +230,7 @@ impl Admission {
 
     /// Whether whoever was let in may have another call made, which counts it.
     pub fn may_call(&self, asked: Request<'_>, calls: &CallApi, who: &Grant) -> Result<(), Denied> {
-        let (route, creator) = (&asked.route.name, who.subject.digest());
+        let (route, creator) = (&asked.route.name, who.subject().digest());
         let now = asked.now.steady;
         self.limits
             .of_calls(route, creator, calls.calls_per_identity, now)
@@ -259,6 +261,8 @@ impl Admission {
         });
         let entered = told.hear("identity", entered, |entered| entered.subject().to_string())?;
         told.recognise(|| entered.subject());
+        let credential = entered.token.as_ref().and(shown.bearer.as_ref());
+        let credential = credential.map(jwt::signed);
         let call = match route.kind.phone() {
             Some(phone) => {
                 let rules = (self.known_by, self.spend);
@@ -269,6 +273,7 @@ impl Admission {
             }
             None => None,
         };
+        let holder = Holder::of(&entered, credential, call.as_ref());
         let once = match once::judge(&route.kind, &entered, asked.now.wall) {
             Ok(None) => None,
             once => told.hear("once", once, |_| text("young, and good for one request"))?,
@@ -284,7 +289,7 @@ impl Admission {
         let token = entered.token.as_ref();
         let token = token.filter(|token| goes_on(&route.kind, token));
         Ok(Grant {
-            subject: entered.subject(),
+            holder: Arc::new(holder),
             person: entered.person(),
             ask,
             token: token.and(shown.bearer),

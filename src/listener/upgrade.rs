@@ -88,7 +88,9 @@ pub(super) async fn upgrade(
         };
         Some(dial(open, want, id, call.as_deref()).await?)
     };
-    let entry = doors.registry.enter(id);
+    let entry = doors
+        .registry
+        .enter(id, session::About::of(&open.route.name, &grant));
     let entry = match &call {
         Some(call) => entry.of_call(&call.calling.call, turn),
         None => entry,

@@ -7,6 +7,7 @@ mod counted;
 mod events;
 mod hand_over;
 mod made;
+mod orders;
 mod people;
 mod table;
 
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use self::counted::Counted;
 use self::hand_over::Record;
+use self::orders::Log;
 use self::table::Table;
 use super::made::{CallEnded, Made};
 use super::{
@@ -51,6 +53,7 @@ struct State {
     tones: Table<CallId, BTreeMap<u32, char>>,
     /// About people.
     notes: Table<String, String>,
+    orders: Log,
 }
 
 /// What the edge wrote into a session key: nothing, where others wrote it.
@@ -117,6 +120,7 @@ impl Memory {
                 handed: Table::new(entries.div_ceil(10)),
                 claims: Table::new(entries),
                 tones: Table::new(entries),
+                orders: Log::default(),
             }),
         }
     }
@@ -401,6 +405,7 @@ impl State {
 mod tests {
     use super::*;
     use crate::config::KeyForms;
+    use crate::store::{Lodged, NOTICES_MAX, ORDERS_MAX, Order, Target};
     use std::sync::LazyLock;
     use std::time::SystemTime;
 
@@ -486,5 +491,30 @@ mod tests {
         assert_eq!(memory.enter(&ask, &keys), Ok(Entered::NoKey));
         tokio::time::advance(TTL / 2).await;
         assert_eq!(memory.enter(&ask, &keys), Ok(Entered::Unknown));
+    }
+
+    #[test]
+    fn a35_a_full_log_of_orders_refuses_until_something_ends() {
+        let (memory, _) = memory(1);
+        let order = |i: usize| Order::Revoke(Target::Subject(format!("users:{i}").into()));
+        let notice = Order::End {
+            session: SessionId::random(),
+        };
+        let hour = SystemTime::now() + Duration::from_secs(3600);
+        for i in 0..NOTICES_MAX {
+            assert_eq!(memory.write_order(&order(i), hour), Lodged::Written);
+        }
+        assert_eq!(memory.write_order(&notice, hour), Lodged::Full);
+        let soon = SystemTime::now() + Duration::from_secs(4);
+        for i in NOTICES_MAX..ORDERS_MAX {
+            assert_eq!(memory.write_order(&order(i), soon), Lodged::Written);
+        }
+        let late = order(ORDERS_MAX);
+        assert_eq!(memory.write_order(&late, hour), Lodged::Full);
+        while SystemTime::now() < soon {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(memory.write_order(&late, hour), Lodged::Written);
+        assert_eq!(memory.state().orders.entries.len(), NOTICES_MAX + 1);
     }
 }

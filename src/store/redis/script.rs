@@ -50,6 +50,8 @@ pub(super) struct Scripts {
     pub(super) handed: Script,
     pub(super) begun: Script,
     pub(super) over: Script,
+    pub(super) order: Script,
+    pub(super) orders: Script,
 }
 
 impl Scripts {
@@ -99,6 +101,8 @@ impl Scripts {
             handed: Script::new(include_str!("handed.lua")),
             begun: Script::new(include_str!("begun.lua")),
             over: Script::new(include_str!("over.lua")),
+            order: Script::new(include_str!("order.lua")),
+            orders: Script::new(include_str!("orders.lua")),
         }
     }
 }
