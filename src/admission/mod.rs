@@ -12,9 +12,10 @@
 //!    digest or a name in it, the principal by the hop that brought it, a call's secret by our own
 //!    signature (401, 403, 503)
 //! 7. on routes of calls: whether token, URL and headers speak of one call (400, 403)
-//! 8. on routes by which calls are handed over: whether the token is young, and has a name (401)
-//! 9. what is asked for: the model or the agent, in the route's list and in the key's (403)
-//! 10. how often and how much is in use already, by key and by identity (429, 503)
+//! 8. whether any of that was taken back (401, 403), or cannot be known (503)
+//! 9. on routes by which calls are handed over: whether the token is young, and has a name (401)
+//! 10. what is asked for: the model or the agent, in the route's list and in the key's (403)
+//! 11. how often and how much is in use already, by key and by identity (429, 503)
 //!
 //! What a call has in the store ([`Grant::call`]) is asked after that, before anything is dialled, and
 //! an activity is held against the token of the Bot Connector when its body is there ([`Grant::bind`]).
@@ -42,6 +43,7 @@ mod once;
 mod origin;
 mod query;
 mod rate;
+mod revocations;
 mod slot;
 mod subject;
 mod told;
@@ -62,6 +64,7 @@ pub use self::jwks::Keys;
 pub use self::network::{Address, Peer};
 pub use self::once::Once;
 pub use self::query::is_credential;
+pub use self::revocations::{Overfull, Revocations};
 pub use self::slot::{Slot, Slots};
 pub use self::subject::Subject;
 pub use self::told::{Finding, Told};
@@ -157,6 +160,7 @@ pub struct Admission {
     known_by: KnownBy,
     spend: Spend,
     limits: Limits,
+    revocations: Revocations,
 }
 
 /// A token that is good.
@@ -189,7 +193,16 @@ impl Admission {
                 .map(|calls| calls.spend)
                 .unwrap_or_default(),
             limits: Limits::new(metrics.clone()),
+            revocations: Revocations::default(),
         })
+    }
+
+    /// The same, and what is taken back does not enter.
+    pub fn heed(self, revocations: &Revocations) -> Admission {
+        Admission {
+            revocations: revocations.clone(),
+            ..self
+        }
     }
 
     /// The published keys of all issuers; whoever owns the admission must run them.
@@ -261,8 +274,6 @@ impl Admission {
         });
         let entered = told.hear("identity", entered, |entered| entered.subject().to_string())?;
         told.recognise(|| entered.subject());
-        let credential = entered.token.as_ref().and(shown.bearer.as_ref());
-        let credential = credential.map(jwt::signed);
         let call = match route.kind.phone() {
             Some(phone) => {
                 let rules = (self.known_by, self.spend);
@@ -273,7 +284,8 @@ impl Admission {
             }
             None => None,
         };
-        let holder = Holder::of(&entered, credential, call.as_ref());
+        let holder = self.held(asked, &shown, &entered, call.as_ref()).await;
+        let holder = told.hear_refusal("revoked", holder)?;
         let once = match once::judge(&route.kind, &entered, asked.now.wall) {
             Ok(None) => None,
             once => told.hear("once", once, |_| text("young, and good for one request"))?,
@@ -289,7 +301,7 @@ impl Admission {
         let token = entered.token.as_ref();
         let token = token.filter(|token| goes_on(&route.kind, token));
         Ok(Grant {
-            holder: Arc::new(holder),
+            holder,
             person: entered.person(),
             ask,
             token: token.and(shown.bearer),
@@ -304,6 +316,21 @@ impl Admission {
             dropped_parameters: query.dropped(route),
             _slots: slots,
         })
+    }
+
+    /// Whose the grant will be, unless something of that is taken back.
+    async fn held(
+        &self,
+        asked: Request<'_>,
+        shown: &Shown<'_>,
+        entered: &Entered<'_>,
+        call: Option<&Calling>,
+    ) -> Result<Arc<Holder>, Denied> {
+        let credential = entered.token.as_ref().and(shown.bearer.as_ref());
+        let holder = Holder::of(entered, credential.map(jwt::signed), call);
+        self.revocations.begun().await;
+        self.revocations.judge(&holder, asked.now)?;
+        Ok(Arc::new(holder))
     }
 }
 

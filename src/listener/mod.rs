@@ -17,6 +17,7 @@ mod probe;
 mod proxy;
 mod pulse;
 mod refusal;
+mod revoke;
 mod stranger;
 pub mod tls;
 mod upgrade;

@@ -389,6 +389,8 @@ mod tests {
         audit.refused.increment(1);
         audit.errors.increment(1);
         metrics.bot_noted("reference", "ok");
+        metrics.orders("subject", 1);
+        metrics.show_revocations(1, Some(Duration::from_millis(1)));
         metrics.app_answered(&route, 200, Duration::from_millis(1));
         metrics.upkeep();
         let page = metrics.render();

@@ -9,6 +9,7 @@ mod call;
 mod contact;
 mod hang_up;
 mod left;
+mod orders;
 mod registry;
 mod told;
 mod tones;
@@ -24,6 +25,7 @@ pub use self::about::About;
 pub use self::call::Call;
 pub use self::contact::Contact;
 pub use self::left::Left;
+pub use self::orders::{Lifted, Orders, Revoked};
 pub use self::registry::{Entry, Registry};
 
 use self::call::Whose;

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use dashmap::DashMap;
 use tokio::sync::Notify;
 
+use crate::admission::Revocations;
 use crate::error::Reason;
 use crate::ids::{CallId, SessionId};
 use crate::relay::Order;
@@ -25,6 +26,7 @@ struct Shared {
     turns: AtomicU64,
     /// Set when all sessions were told to end: one that was on its way in ends at once too.
     closing: OnceLock<Reason>,
+    revocations: Revocations,
     emptied: Notify,
 }
 
@@ -35,14 +37,27 @@ struct Seat {
 }
 
 impl Registry {
+    /// One in which nobody stays who is taken back.
+    pub fn heeding(revocations: &Revocations) -> Registry {
+        Registry(Arc::new(Shared {
+            revocations: revocations.clone(),
+            ..Shared::default()
+        }))
+    }
+
     /// Enters a new session under its id.
     pub fn enter(&self, id: SessionId, about: About) -> Entry {
         let order = Arc::new(Order::default());
+        let holder = about.holder.clone();
         let seat = Seat {
             order: order.clone(),
             about,
         };
         self.0.sessions.insert(id, seat);
+        // Asked behind that: what is taken back later finds it here.
+        if self.0.revocations.name(id, &holder) {
+            order.end(Reason::Revoked);
+        }
         if let Some(&reason) = self.0.closing.get() {
             order.end(reason);
         }
@@ -86,6 +101,17 @@ impl Registry {
             order.end(reason);
         }
         order.is_some()
+    }
+
+    /// Ends every session of which something is taken back. How many had not been told to end.
+    pub fn end_revoked(&self) -> usize {
+        let shared = &self.0;
+        let revoked = shared.sessions.iter();
+        let revoked =
+            revoked.filter(|seat| shared.revocations.name(*seat.key(), &seat.about.holder));
+        let orders: Vec<Arc<Order>> = revoked.map(|seat| seat.order.clone()).collect();
+        let told = |order: &&Arc<Order>| order.end(Reason::Revoked);
+        orders.iter().filter(told).count()
     }
 
     /// Never held over anything: what is in the table may go at any time.
@@ -194,7 +220,9 @@ impl Drop for Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Target;
     use std::task::Context;
+    use std::time::{Duration, SystemTime};
 
     #[test]
     fn a_call_that_comes_again_ends_the_session_that_had_it() {
@@ -263,5 +291,30 @@ mod tests {
         assert_eq!(registry.len(), 2);
         drop((early, late));
         assert!(registry.is_empty());
+    }
+
+    #[test]
+    fn a35_who_is_taken_back_ends_also_if_the_session_registers_after_that() {
+        let revocations = Revocations::default();
+        let registry = Registry::heeding(&revocations);
+        let cx = &mut Context::from_waker(std::task::Waker::noop());
+        let enter = |name| registry.enter(SessionId::random(), About::of_a_test(name));
+        let (anna, bob) = (enter("anna"), enter("bob"));
+        assert_eq!(registry.end_revoked(), 0);
+        let until = SystemTime::now() + Duration::from_secs(60);
+        let subject = Target::Subject("users:anna".into());
+        revocations.add(subject.clone(), until).unwrap();
+        // It was admitted before that.
+        let late = enter("anna");
+        assert_eq!(late.order().poll(cx), Some(Reason::Revoked));
+        assert_eq!(registry.end_revoked(), 1);
+        assert_eq!(anna.order().poll(cx), Some(Reason::Revoked));
+        assert_eq!(registry.end_revoked(), 0);
+        assert_eq!(bob.order().poll(cx), None);
+        revocations.lift(&subject);
+        assert_eq!(enter("anna").order().poll(cx), None);
+        revocations.add(Target::Session(bob.id()), until).unwrap();
+        assert_eq!(registry.end_revoked(), 1);
+        assert_eq!(bob.order().poll(cx), Some(Reason::Revoked));
     }
 }

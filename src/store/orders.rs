@@ -22,8 +22,10 @@ pub const ORDERS_MAX: usize = 10_000;
 pub const NOTICES_MAX: usize = ORDERS_MAX / 2;
 /// How long an order is in force that does not say.
 pub const USUAL: Duration = Duration::from_secs(24 * 3600);
-/// Longest text of what is named; no subject in a token is longer than it may be itself.
-pub const NAME_MAX: usize = 512;
+/// Longest name of what is taken back, in bytes.
+pub const NAME_MAX: usize = 1024;
+/// Lost revocations that are given back at a time.
+pub const RESTORED_MAX: usize = 200;
 /// Read at a time.
 pub(super) const PAGE: usize = 500;
 /// Any later time in ms since 1970 is more: who writes seconds by mistake is told.
@@ -111,6 +113,8 @@ impl Target {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Order {
     Revoke(Target),
+    /// It is not taken back any more, by any order before this one.
+    Lift(Target),
     /// The session has shown a new credential: it may last until `end`.
     Refresh {
         session: SessionId,
@@ -127,6 +131,7 @@ impl Order {
     pub fn kind(&self) -> &'static str {
         match self {
             Order::Revoke(target) => target.kind(),
+            Order::Lift(_) => "lift",
             Order::Refresh { .. } => "refresh",
             Order::End { .. } => "end",
         }
@@ -136,6 +141,10 @@ impl Order {
     pub(super) fn written(&self, until: SystemTime) -> Fields {
         let (value, end) = match self {
             Order::Revoke(target) => (target.name(), String::new()),
+            Order::Lift(target) => {
+                let value = format!("{}:{}", target.kind(), target.name());
+                (value, String::new())
+            }
             Order::Refresh { session, end } => (session.to_string(), ms(*end).to_string()),
             Order::End { session } => (session.to_string(), String::new()),
         };
@@ -150,7 +159,7 @@ impl Order {
     /// How many there may be, with this one, before it is refused.
     pub(super) fn room(&self) -> usize {
         match self {
-            Order::Revoke(_) => ORDERS_MAX,
+            Order::Revoke(_) | Order::Lift(_) => ORDERS_MAX,
             Order::Refresh { .. } | Order::End { .. } => NOTICES_MAX,
         }
     }
@@ -181,6 +190,10 @@ impl Fields {
             "end" => Order::End {
                 session: session()?,
             },
+            "lift" => {
+                let (kind, name) = self.value.split_once(':')?;
+                Order::Lift(Target::read(kind, name)?)
+            }
             kind => Order::Revoke(Target::read(kind, &self.value)?),
         };
         Some(Ordered { at, order, until })
@@ -310,6 +323,21 @@ impl Store {
         Ok(lodged)
     }
 
+    /// Writes those of these revocations that are not in the log, up to [`RESTORED_MAX`] of them.
+    pub async fn restore(&self, revoked: &[(Target, SystemTime)]) -> Result<Lodged, Unavailable> {
+        let work = async {
+            match &self.engine {
+                Engine::Memory(memory) => Ok(memory.restore(revoked)),
+                Engine::Redis(redis) => Box::pin(redis.restore(revoked, &self.keys)).await,
+            }
+        };
+        let lodged = self.count("restore", work).await?;
+        if lodged == Lodged::Full {
+            self.metrics.limit_hit("orders");
+        }
+        Ok(lodged)
+    }
+
     /// The orders behind a place in the log, up to 500 of them.
     pub async fn orders(&self, after: Cursor) -> Result<Orders, Unavailable> {
         let work = async {
@@ -357,6 +385,12 @@ mod tests {
         .into();
         let kinds: Vec<&str> = orders.iter().map(Order::kind).collect();
         assert_eq!(kinds, Target::KINDS);
+        let lifts = orders.clone().into_iter().filter_map(|order| match order {
+            Order::Revoke(target) => Some(Order::Lift(target)),
+            Order::Lift(_) | Order::Refresh { .. } | Order::End { .. } => None,
+        });
+        let lifts: Vec<Order> = lifts.collect();
+        orders.extend(lifts);
         orders.extend([Order::Refresh { session, end }, Order::End { session }]);
         for order in orders {
             let read = order.written(now).read(at("1-1")).unwrap();
@@ -395,6 +429,9 @@ mod tests {
             ("credential", "7f0c"),
             ("refresh", "7f0c7f0c7f0c7f0c7f0c7f0c"),
             ("end", "7f0c"),
+            ("lift", "users"),
+            ("lift", "sbuject:users:a"),
+            ("lift", "key:a b"),
         ] {
             assert_eq!(fields(kind, value).read(at("1-1")), None, "{kind} {value}");
         }

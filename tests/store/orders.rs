@@ -12,10 +12,13 @@ use tonegate::store::{
 use crate::server::Server;
 use crate::under::{HOUR, Running, Under, at, eventually, settings};
 
-/// An order about somebody whom no other test knows.
+/// Somebody whom no other test knows.
+fn target() -> Target {
+    Target::Subject(format!("users:{}", SessionId::random()).into())
+}
+
 fn order() -> Order {
-    let name = SessionId::random().to_string();
-    Order::Revoke(Target::Subject(format!("users:{name}").into()))
+    Order::Revoke(target())
 }
 
 /// To the ms, as the log keeps times.
@@ -62,6 +65,7 @@ pub(crate) async fn a35_an_order_is_read_by_every_edge_from_where_it_stopped(und
         Order::Revoke(Target::Session(session)),
         Order::Revoke(Target::tenant("T")),
         Order::Revoke(Target::Credential(Digest::of(&session.to_string()))),
+        Order::Lift(Target::Session(session)),
         Order::Refresh {
             session,
             end: until,
@@ -103,6 +107,28 @@ pub(crate) async fn a35_an_order_that_is_written_again_is_one(under: Under) {
         .map(|entry| entry.until)
         .collect();
     assert_eq!(ends, [until, until + HOUR]);
+}
+
+pub(crate) async fn a35_what_the_log_has_lost_is_written_again_and_what_it_has_is_not(
+    under: Under,
+) {
+    let store = under.store();
+    let [there, brief, lost] = [target(), target(), target()];
+    let revoke = |target: &Target| Order::Revoke(target.clone());
+    let (soon, until) = (later(HOUR), later(2 * HOUR));
+    write(store, &revoke(&there), until).await;
+    write(store, &revoke(&brief), soon).await;
+    let all = [&there, &brief, &lost].map(|target| (target.clone(), until));
+    for edge in [store, under.other()] {
+        assert_eq!(edge.restore(&all).await, Ok(Lodged::Written));
+        let ends = async |target| {
+            let entries = of(edge, &revoke(target)).await;
+            entries.iter().map(|entry| entry.until).collect::<Vec<_>>()
+        };
+        assert_eq!(ends(&there).await, [until]);
+        assert_eq!(ends(&brief).await, [soon, until]);
+        assert_eq!(ends(&lost).await, [until]);
+    }
 }
 
 pub(crate) async fn a35_an_order_that_has_ended_makes_room(under: Under) {
@@ -214,9 +240,11 @@ async fn a35_a_full_log_refuses_until_something_ends_and_notices_leave_room_for_
         store.write_order(&late, later(HOUR)).await,
         Ok(Lodged::Full)
     );
+    let restored = store.restore(&[(target(), later(HOUR))]).await;
+    assert_eq!(restored, Ok(Lodged::Full));
     let page = running.metrics.render();
     assert!(
-        page.contains("tonegate_limit_hits_total{limit=\"orders\"} 2"),
+        page.contains("tonegate_limit_hits_total{limit=\"orders\"} 3"),
         "{page}"
     );
     // What is there is read all the same, page by page.

@@ -13,6 +13,7 @@ use tonegate::store::{
 use crate::orders::{
     a35_an_order_is_read_by_every_edge_from_where_it_stopped,
     a35_an_order_that_has_ended_makes_room, a35_an_order_that_is_written_again_is_one,
+    a35_what_the_log_has_lost_is_written_again_and_what_it_has_is_not,
 };
 use crate::people::{
     c22_a_note_ends_and_each_writing_renews_it, c22_a_note_has_its_bound,
@@ -81,6 +82,7 @@ on_every_engine!(
     a35_an_order_is_read_by_every_edge_from_where_it_stopped,
     a35_an_order_that_is_written_again_is_one,
     a35_an_order_that_has_ended_makes_room,
+    a35_what_the_log_has_lost_is_written_again_and_what_it_has_is_not,
 );
 
 async fn a18_an_unknown_call_is_refused_until_it_is_known(under: Under) {

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::SystemTime;
 
 use super::Memory;
-use crate::store::orders::{Cursor, Lodged, Order, Ordered, Orders, PAGE};
+use crate::store::orders::{Cursor, Lodged, Order, Ordered, Orders, PAGE, Target};
 
 /// The log.
 #[derive(Default)]
@@ -32,6 +32,23 @@ impl Memory {
             order: order.clone(),
             until,
         });
+        Lodged::Written
+    }
+
+    pub(in crate::store) fn restore(&self, revoked: &[(Target, SystemTime)]) -> Lodged {
+        for (target, until) in revoked {
+            let known = |entry: &Ordered| {
+                let same = matches!(&entry.order, Order::Revoke(known) if known == target);
+                same && entry.until >= *until
+            };
+            if self.state().orders.entries.iter().any(known) {
+                continue;
+            }
+            let order = Order::Revoke(target.clone());
+            if self.write_order(&order, *until) == Lodged::Full {
+                return Lodged::Full;
+            }
+        }
         Lodged::Written
     }
 

@@ -5,8 +5,13 @@ use std::time::SystemTime;
 use bytes::Bytes;
 
 use super::Redis;
-use crate::store::orders::{Cursor, Fields, Lodged, NAME_MAX, Order, Orders, PAGE, USUAL, ms};
+use crate::store::orders::{
+    Cursor, Fields, Lodged, NAME_MAX, ORDERS_MAX, Order, Orders, PAGE, Target, USUAL, ms,
+};
 use crate::store::{Keys, Unavailable};
+
+/// Longest text before a name in what is lifted: `certificate:`.
+const KIND_MAX: usize = 16;
 
 impl Redis {
     pub(in crate::store) async fn write_order(
@@ -27,11 +32,27 @@ impl Redis {
             fields.end,
         ];
         let told: String = turn.ask(&self.scripts.order, [keys.orders()], args).await?;
-        match told.as_str() {
-            "written" => Ok(Lodged::Written),
-            "full" => Ok(Lodged::Full),
-            _ => Err(Unavailable::Malformed),
+        lodged(&told)
+    }
+
+    pub(in crate::store) async fn restore(
+        &self,
+        revoked: &[(Target, SystemTime)],
+        keys: &Keys,
+    ) -> Result<Lodged, Unavailable> {
+        let turn = self.turn()?;
+        let mut args = vec![
+            ms(SystemTime::now()).to_string(),
+            ORDERS_MAX.to_string(),
+            super::ms(USUAL),
+        ];
+        for (target, until) in revoked {
+            let fields = Order::Revoke(target.clone()).written(*until);
+            args.extend([fields.kind, fields.value, fields.until]);
         }
+        let script = &self.scripts.restore;
+        let told: String = turn.ask(script, [keys.orders()], args).await?;
+        lodged(&told)
     }
 
     pub(in crate::store) async fn orders(
@@ -43,13 +64,21 @@ impl Redis {
         let args = [
             after.next().to_string(),
             PAGE.to_string(),
-            NAME_MAX.to_string(),
+            (KIND_MAX + NAME_MAX).to_string(),
         ];
         // Bytes: what somebody writes by hand need be no text, and must not hide the others.
         let told: Vec<Bytes> = turn
             .ask(&self.scripts.orders, [keys.orders()], args)
             .await?;
         read(&told, after).ok_or(Unavailable::Malformed)
+    }
+}
+
+fn lodged(told: &str) -> Result<Lodged, Unavailable> {
+    match told {
+        "written" => Ok(Lodged::Written),
+        "full" => Ok(Lodged::Full),
+        _ => Err(Unavailable::Malformed),
     }
 }
 

@@ -52,6 +52,7 @@ pub(super) struct Scripts {
     pub(super) over: Script,
     pub(super) order: Script,
     pub(super) orders: Script,
+    pub(super) restore: Script,
 }
 
 impl Scripts {
@@ -103,6 +104,7 @@ impl Scripts {
             over: Script::new(include_str!("over.lua")),
             order: Script::new(include_str!("order.lua")),
             orders: Script::new(include_str!("orders.lua")),
+            restore: Script::new(include_str!("restore.lua")),
         }
     }
 }
