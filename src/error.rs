@@ -83,6 +83,7 @@ pub enum Reason {
     Idle,
     MaxDuration,
     LeaseExpired,
+    Revoked,
     ClientClosed,
     ClientLost,
     HungUp,
@@ -109,7 +110,7 @@ pub struct Row {
 /// public Voice Live clients try again; 1008 and 1009 do not. The README prints the same table,
 /// and a test compares the two.
 #[rustfmt::skip]
-const TABLE: [(Reason, &str, u16, u16, &str); 32] = [
+const TABLE: [(Reason, &str, u16, u16, &str); 33] = [
     (Reason::BadRequest, "bad_request", 400, 0, "the request is malformed"),
     (Reason::Protocol, "protocol", 0, 1002, "a frame broke RFC 6455"),
     (Reason::Unauthenticated, "unauthenticated", 401, 1008, "no valid credential was given"),
@@ -138,6 +139,7 @@ const TABLE: [(Reason, &str, u16, u16, &str); 32] = [
     (Reason::Idle, "idle", 0, 1001, "no message crossed for too long"),
     (Reason::MaxDuration, "max_duration", 0, 4450, "the session reached its longest duration"),
     (Reason::LeaseExpired, "lease_expired", 0, 4440, "the credential of the session ended"),
+    (Reason::Revoked, "revoked", 403, 4441, "what was shown to enter has been taken back"),
     (Reason::ClientClosed, "client_closed", 0, 1000, "the client ended the session"),
     (Reason::ClientLost, "client_lost", 0, 1011, "the client was lost without a close"),
     (Reason::HungUp, "hung_up", 0, 1000, "the call is over"),

@@ -21,6 +21,21 @@ impl SessionId {
         aws_lc_rs::rand::fill(&mut bytes).expect("the system generator never fails after boot");
         SessionId(bytes)
     }
+
+    /// Reads 24 hexadecimal digits, as logs show it.
+    pub fn from_hex(text: &str) -> Option<SessionId> {
+        let digits = text.as_bytes();
+        if digits.len() != 24 {
+            return None;
+        }
+        let mut bytes = [0; 12];
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            let high = char::from(pair[0]).to_digit(16)?;
+            let low = char::from(pair[1]).to_digit(16)?;
+            *byte = u8::try_from(high << 4 | low).ok()?;
+        }
+        Some(SessionId(bytes))
+    }
 }
 
 impl fmt::Display for SessionId {
@@ -354,5 +369,15 @@ mod tests {
         assert_ne!(a, b);
         assert_eq!(a.to_string().len(), 24);
         assert!(a.to_string().bytes().all(|b| b.is_ascii_hexdigit()));
+        assert_eq!(SessionId::from_hex(&a.to_string()), Some(a));
+        for bad in [
+            "",
+            "7f0c",
+            &a.to_string()[1..],
+            &format!("{b}0"),
+            &"g".repeat(24),
+        ] {
+            assert_eq!(SessionId::from_hex(bad), None, "{bad:?}");
+        }
     }
 }

@@ -25,6 +25,7 @@
 //! | *forward* | moves frames as they are |
 //! | [*bridge*](relay::bridge) | translates messages of ACS to those of Voice Live and back |
 //! | [*store*](store) | session keys that others write, and what the edges know of each other's calls |
+//! | *order* | what every edge is to do about a session; to *revoke* is to end and to shut out |
 //! | [`Reason`](error::Reason) | why something ended, from one closed list |
 //!
 //! No synonyms, in code, metrics, logs, settings or documentation.
@@ -49,6 +50,8 @@
 //!    frame boundaries in place, [`tap`] looks at the frames and counts, and where a route observes
 //!    keys it listens to the client's audio with [`dtmf`].
 //!    Of a phone call the messages are heard, and the [bridge](relay::bridge) writes others.
+//!    Whatever the grant was given for may be taken back: [`session`] reads such orders from the store,
+//!    its registry ends who is named, and [`admission`] refuses them.
 //! 7. The first ending wins. Its `Reason` and `Side` are the close code, the log line and the
 //!    metric label.
 //!

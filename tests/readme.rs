@@ -68,6 +68,7 @@ fn the_sample_shows_every_setting_and_its_default() {
         "bot.rs",
         "credential.rs",
         "route.rs",
+        "store.rs",
         "ticket.rs",
     ]
     .map(read)

@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use super::bot::Vouched;
 use super::call::Calling;
+use super::holder::Holder;
 use super::limit::Taken;
 use super::once::Once;
 use super::subject::Subject;
@@ -20,7 +21,7 @@ use crate::upstream::{Ask, Caller, Want};
 /// It holds the slots that the session takes; dropping it gives them back.
 #[derive(Debug)]
 pub struct Grant {
-    pub(super) subject: Subject,
+    pub(super) holder: Arc<Holder>,
     pub(super) person: Option<(EntraId, EntraId)>,
     pub(super) ask: Ask,
     /// The token to show upstream, where it is meant for it.
@@ -40,7 +41,12 @@ pub struct Grant {
 
 impl Grant {
     pub fn subject(&self) -> &Subject {
-        &self.subject
+        &self.holder.subject
+    }
+
+    /// By what it may be taken back.
+    pub fn holder(&self) -> &Arc<Holder> {
+        &self.holder
     }
 
     pub fn ask(&self) -> &Ask {
@@ -49,8 +55,9 @@ impl Grant {
 
     /// What the session wants of an upstream.
     pub fn want<'a>(&'a self, route: &'a Label, session: SessionId) -> Want<'a> {
-        let (tenant, name) = self.subject.names();
-        let (way, tenant, subject) = match &self.subject {
+        let subject = self.subject();
+        let (tenant, name) = subject.names();
+        let (way, tenant, subject) = match subject {
             Subject::Key(name) => ("key", None, Some(name.as_str())),
             Subject::Token {
                 issuer,

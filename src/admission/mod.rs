@@ -12,10 +12,11 @@
 //!    digest or a name in it, the principal by the hop that brought it, a call's secret by our own
 //!    signature (401, 403, 503)
 //! 7. on routes of calls: whether token, URL and headers speak of one call (400, 403)
-//! 8. on routes by which calls are handed over: whether the token is young, and has a name (401)
-//! 9. what is asked for: the model or the agent, in the route's list and in the key's (403)
-//! 10. whether the ticket, if one was shown, is for this (403)
-//! 11. how often and how much is in use already, by key and by identity (429, 503)
+//! 8. whether any of that was taken back (401, 403), or cannot be known (503)
+//! 9. on routes by which calls are handed over: whether the token is young, and has a name (401)
+//! 10. what is asked for: the model or the agent, in the route's list and in the key's (403)
+//! 11. whether the ticket, if one was shown, is for this (403)
+//! 12. how often and how much is in use already, by key and by identity (429, 503)
 //!
 //! What a call has in the store ([`Grant::call`]), and whether a ticket was used before
 //! ([`Grant::ticket`]), is asked after that, before anything is dialled, and
@@ -34,6 +35,7 @@ mod credential;
 mod developer;
 mod easyauth;
 mod grant;
+mod holder;
 mod identify;
 mod jwks;
 mod jwt;
@@ -44,6 +46,7 @@ mod once;
 mod origin;
 mod query;
 mod rate;
+mod revocations;
 mod slot;
 mod subject;
 pub mod ticket;
@@ -61,10 +64,12 @@ pub use self::call::Calling;
 pub use self::certificate::Certificate;
 pub use self::credential::subprotocol;
 pub use self::grant::Grant;
+pub use self::holder::Holder;
 pub use self::jwks::Keys;
 pub use self::network::{Address, Peer};
 pub use self::once::Once;
 pub use self::query::is_credential;
+pub use self::revocations::{Overfull, Revocations};
 pub use self::slot::{Slot, Slots};
 pub use self::subject::Subject;
 pub use self::told::{Finding, Told};
@@ -168,6 +173,7 @@ pub struct Admission {
     /// `None`: nobody enters by a ticket.
     tickets: Option<Tickets>,
     metrics: metrics::Shared,
+    revocations: Revocations,
 }
 
 /// A token that is good.
@@ -203,7 +209,16 @@ impl Admission {
             limits: Limits::new(metrics.clone()),
             tickets: live.tickets.as_ref().map(Tickets::new),
             metrics: metrics.clone(),
+            revocations: Revocations::default(),
         })
+    }
+
+    /// The same, and what is taken back does not enter.
+    pub fn heed(self, revocations: &Revocations) -> Admission {
+        Admission {
+            revocations: revocations.clone(),
+            ..self
+        }
     }
 
     /// The published keys of all issuers; whoever owns the admission must run them.
@@ -244,7 +259,7 @@ impl Admission {
 
     /// Whether whoever was let in may have another call made, which counts it.
     pub fn may_call(&self, asked: Request<'_>, calls: &CallApi, who: &Grant) -> Result<(), Denied> {
-        let (route, creator) = (&asked.route.name, who.subject.digest());
+        let (route, creator) = (&asked.route.name, who.subject().digest());
         let now = asked.now.steady;
         self.limits
             .of_calls(route, creator, calls.calls_per_identity, now)
@@ -273,6 +288,8 @@ impl Admission {
             }
             None => None,
         };
+        let holder = self.held(asked, &shown, &entered, call.as_ref()).await;
+        let holder = told.hear_refusal("revoked", holder)?;
         let once = match once::judge(&route.kind, &entered, asked.now.wall) {
             Ok(None) => None,
             once => told.hear("once", once, |_| {
@@ -302,7 +319,7 @@ impl Admission {
         let token = entered.token.as_ref();
         let token = token.filter(|token| goes_on(&route.kind, token));
         Ok(Grant {
-            subject: entered.subject(),
+            holder,
             person: entered.person(),
             ask,
             token: token.and(shown.bearer),
@@ -315,6 +332,22 @@ impl Admission {
             dropped_parameters: query.dropped(route),
             _slots: slots,
         })
+    }
+
+    /// Whose the grant will be, unless something of that is taken back.
+    async fn held(
+        &self,
+        asked: Request<'_>,
+        shown: &Shown<'_>,
+        entered: &Entered<'_>,
+        call: Option<&Calling>,
+    ) -> Result<Arc<Holder>, Denied> {
+        let token = entered.token.as_ref().and(shown.bearer.as_ref());
+        let credential = token.or(entered.ticket.as_ref().and(shown.ticket.as_ref()));
+        let holder = Holder::of(entered, credential.map(jwt::signed), call);
+        self.revocations.begun().await;
+        self.revocations.judge(&holder, asked.now)?;
+        Ok(Arc::new(holder))
     }
 }
 

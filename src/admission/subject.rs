@@ -39,6 +39,20 @@ pub enum Subject {
 }
 
 impl Subject {
+    /// The tenant of a token or a principal, where it has one.
+    pub fn tenant(&self) -> Option<&str> {
+        match self {
+            Subject::Token { tenant, .. } => tenant.as_deref(),
+            Subject::EasyAuth { tenant, .. } => Some(tenant),
+            Subject::Ticket { tenant, .. } => tenant.as_deref(),
+            Subject::Holder(subject) => subject.tenant(),
+            Subject::Developer { tenant, .. } => Some(tenant.as_str()),
+            Subject::Key(_) | Subject::Certificate(_) | Subject::Call { .. } | Subject::Anyone => {
+                None
+            }
+        }
+    }
+
     /// One subject, however often it comes and by whatever credential of its kind: no two have one.
     pub fn digest(&self) -> Digest {
         // What may hold any character stands last.

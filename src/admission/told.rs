@@ -63,6 +63,19 @@ impl Told {
         }
     }
 
+    /// Passes on what `check` came to, and tells only what it refused: what a store says is not asked
+    /// where somebody has requests explained.
+    pub(super) fn hear_refusal<T>(
+        &mut self,
+        check: &'static str,
+        result: Result<T, Denied>,
+    ) -> Result<T, Denied> {
+        match result {
+            Ok(value) => Ok(value),
+            Err(_) => self.hear(check, result, |_| String::new()),
+        }
+    }
+
     /// Passes on what `check` came to; `say` puts a good result into words, without secrets.
     pub(super) fn hear<T>(
         &mut self,

@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::Failed;
-use crate::admission::Admission;
+use crate::admission::{Admission, Revocations};
 use crate::audit::Audit;
 use crate::bot::Bot;
 use crate::bot::roles::Roles;
@@ -20,7 +20,7 @@ use crate::listener::gateway::inward::Inward;
 use crate::listener::paths::Paths;
 use crate::listener::web::Web;
 use crate::metrics::{self, Metrics};
-use crate::session::Registry;
+use crate::session::{Orders, Registry};
 use crate::store::Store;
 use crate::telephony::Telephony;
 use crate::upstream::Upstream;
@@ -103,17 +103,20 @@ pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
     let pii_detectors = pii_detectors?;
     let (paths, routes) = routes(settings, (&upstreams, &pii_detectors), &metrics);
     let store = Arc::new(Store::new(&settings.boot.store, metrics.clone())?);
-    let registry = Registry::default();
+    let revocations = Revocations::default();
+    let registry = Registry::heeding(&revocations);
+    let orders = Orders::new(&store, &registry, &revocations, &metrics);
     let telephony = Telephony::new(live, acs.as_ref(), &store, &registry, &metrics);
     let roles = Roles::new(live.roles.as_ref(), graph.as_ref(), &store)?;
     Ok(Doors {
         routes,
         paths,
-        admission: Admission::new(live, &metrics)?,
+        admission: Admission::new(live, &metrics)?.heed(&revocations),
         hops: live.hops.clone(),
         limits: live.limits,
         sessions: Arc::new(Semaphore::new(live.limits.sessions)),
         registry,
+        orders: Arc::new(orders),
         bot: Arc::new(bot(live, &store, &metrics)?),
         store,
         telephony: Arc::new(telephony),

@@ -23,7 +23,7 @@ use crate::admission::ticket::Examined as ExaminedTicket;
 use crate::admission::{Denied, Examined, Slots};
 use crate::audit::{self, Audit};
 use crate::bot::roles::Roles;
-use crate::config::{Settings, Way};
+use crate::config::{self, Settings, Way};
 use crate::error::Reason;
 use crate::label::Label;
 use crate::listener::doors::Doors;
@@ -31,6 +31,7 @@ use crate::listener::explain::Explained;
 use crate::listener::{self, Public, admin, tls};
 use crate::log;
 use crate::secret::Secret;
+use crate::session::Registry;
 use crate::store::{self, Store};
 use crate::upstream;
 
@@ -91,6 +92,10 @@ impl Edge {
             (public_sockets[0].local_addr()?, admin_socket.local_addr()?);
         let mut doors = doors(settings)?;
         doors.audit = Audit::open(boot.audit.as_ref(), &doors.metrics)?;
+        if matches!(boot.store.engine, config::Engine::Redis(_)) {
+            let revocations = doors.orders.revocations();
+            revocations.must_be_read(boot.store.revocations_stale);
+        }
         let doors = Arc::new(doors);
         let public = Arc::new(Public {
             doors: doors.clone(),
@@ -123,6 +128,7 @@ impl Edge {
                 () = of_store.store.run() => {}
                 () = of_store.webhooks.run() => {}
                 () = of_store.bot.run() => {}
+                () = of_store.orders.run() => {}
                 () = all_said(&of_store) => {}
             }
         })?;
@@ -206,6 +212,11 @@ impl Edge {
     /// The session store, for whoever runs the edge in a process of their own: demo, tests.
     pub fn store(&self) -> &Arc<Store> {
         &self.doors.store
+    }
+
+    /// Its sessions, for the same.
+    pub fn registry(&self) -> &Registry {
+        &self.doors.registry
     }
 
     /// The page that `/metrics` shows.
@@ -312,7 +323,8 @@ async fn all_said(doors: &Doors) {
     doors.registry.empty().await;
     doors.telephony.settled().await;
     doors.bot.settled().await;
-    let _ = tokio::time::timeout(LAST_WORDS, doors.webhooks.settled()).await;
+    let last = async { tokio::join!(doors.webhooks.settled(), doors.orders.settled()) };
+    let _ = tokio::time::timeout(LAST_WORDS, last).await;
 }
 
 async fn upkeep(doors: &Doors) {

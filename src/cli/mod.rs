@@ -10,6 +10,7 @@ mod demo;
 mod dtmf;
 mod explain;
 mod key;
+mod revoke;
 mod serve;
 mod sim;
 mod token;
@@ -60,6 +61,8 @@ enum Verb {
     /// Verify a token as the edge would, or make one for tests
     #[command(subcommand)]
     Token(token::Verb),
+    /// Take back what somebody entered by, at all edges that share a store, or let them in again
+    Revoke(Box<revoke::Flags>),
     /// Look at what was decided
     #[command(subcommand)]
     Audit(audit::Verb),
@@ -120,6 +123,7 @@ pub fn run() -> ExitCode {
         Verb::Tone(flags) => tone::run(&flags),
         Verb::Sim(peer) => sim::run(peer),
         Verb::Token(verb) => token::run(&verb),
+        Verb::Revoke(flags) => revoke::run(&flags),
         Verb::Audit(verb) => audit::run(&verb),
     };
     match result {

@@ -20,6 +20,8 @@ pub struct Store {
     pub ttl: Duration,
     /// Whether a session key that nobody gave an end is none.
     pub require_ttl: bool,
+    /// Nobody enters while what was taken back could not be read for so long; in Redis only.
+    pub revocations_stale: Duration,
     pub keys: KeyForms,
 }
 
@@ -29,6 +31,7 @@ impl Default for Store {
             engine: Engine::Memory,
             ttl: Duration::from_secs(3600),
             require_ttl: false,
+            revocations_stale: Duration::from_secs(30),
             keys: KeyForms::default(),
         }
     }
@@ -158,7 +161,7 @@ impl Store {
     pub(super) fn describe(&self, out: &mut String) -> std::fmt::Result {
         match &self.engine {
             Engine::Memory => writeln!(out, "store     memory of this process")?,
-            Engine::Redis(settings) => redis(settings, out)?,
+            Engine::Redis(settings) => redis(settings, self.revocations_stale, out)?,
         }
         let keys = &self.keys;
         let form = |template: &Template| -> String { template.0.iter().map(Piece::word).collect() };
@@ -184,7 +187,7 @@ impl Store {
     }
 }
 
-fn redis(redis: &Redis, out: &mut String) -> std::fmt::Result {
+fn redis(redis: &Redis, stale: Duration, out: &mut String) -> std::fmt::Result {
     let layout = match &redis.layout {
         Layout::Single => "single".to_owned(),
         Layout::Cluster => "cluster".to_owned(),
@@ -213,9 +216,11 @@ fn redis(redis: &Redis, out: &mut String) -> std::fmt::Result {
     };
     writeln!(
         out,
-        "store     Redis ({layout}) at {}, database {}, {roots}, {login}, timeout {}",
+        "store     Redis ({layout}) at {}, database {}, {roots}, {login}, timeout {}, \
+         revocations stale after {}",
         servers.join(", "),
         redis.database,
         format_duration(redis.timeout),
+        format_duration(stale),
     )
 }

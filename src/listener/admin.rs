@@ -1,4 +1,4 @@
-//! The operator's listener: metrics and probes, on loopback.
+//! The operator's listener: metrics, probes and what is taken back, on loopback.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -13,14 +13,18 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::doors::Doors;
+use super::revoke;
 
 /// Connections at a time; a scraper and some people need few.
 const CONNECTIONS: usize = 64;
 /// A connection that asks for nothing is closed after this.
 const HEAD_WAIT: Duration = Duration::from_secs(10);
+/// Longer than a body on loopback takes, and than the store may take to answer.
+const ANSWER_WAIT: Duration = Duration::from_secs(30);
 
 /// Serves until told to stop.
 pub async fn serve(listener: TcpListener, doors: Arc<Doors>, stop: CancellationToken) {
@@ -43,9 +47,9 @@ pub async fn serve(listener: TcpListener, doors: Arc<Doors>, stop: CancellationT
         let (doors, stop) = (doors.clone(), stop.clone());
         tokio::spawn(async move {
             let _permit = permit;
-            let service = service_fn(|request| {
-                let response = answer(&doors, &request);
-                async { Ok::<_, Infallible>(response) }
+            let service = service_fn(|request| async {
+                let asked = timeout(ANSWER_WAIT, answer(&doors, request)).await;
+                Ok::<_, Infallible>(asked.unwrap_or_else(|_| late()))
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -61,8 +65,19 @@ pub async fn serve(listener: TcpListener, doors: Arc<Doors>, stop: CancellationT
     }
 }
 
-fn answer(doors: &Doors, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-    const TEXT: &str = "text/plain; charset=utf-8";
+const TEXT: &str = "text/plain; charset=utf-8";
+
+async fn answer(doors: &Doors, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    match request.uri().path() {
+        "/revoke" | "/lift" | "/revocations" => {
+            let (status, told) = revoke::answer(doors, request).await;
+            respond(status, "application/json", format!("{told}\n"))
+        }
+        _ => look(doors, &request),
+    }
+}
+
+fn look(doors: &Doors, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     let not_ready = doors.not_ready();
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     let (status, kind, body) = match request.uri().path() {
@@ -83,9 +98,18 @@ fn answer(doors: &Doors, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         _ => (
             StatusCode::NOT_FOUND,
             TEXT,
-            "there are /metrics, /healthz and /readyz\n".to_owned(),
+            "there are /metrics, /healthz, /readyz, /revocations, /revoke and /lift\n".to_owned(),
         ),
     };
+    respond(status, kind, body)
+}
+
+fn late() -> Response<Full<Bytes>> {
+    let text = "the request took too long\n".to_owned();
+    respond(StatusCode::REQUEST_TIMEOUT, TEXT, text)
+}
+
+fn respond(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(body));
     *response.status_mut() = status;
     response

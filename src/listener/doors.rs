@@ -21,7 +21,7 @@ use crate::config::{self, Hops, KnownBy, Limits};
 use crate::log::Throttle;
 use crate::metrics;
 use crate::relay::Leg;
-use crate::session::{Registry, Session};
+use crate::session::{Orders, Registry, Session};
 use crate::store::Store;
 use crate::telephony::Telephony;
 use crate::upstream::Upstream;
@@ -41,6 +41,7 @@ pub struct Doors {
     pub limits: Limits,
     pub sessions: Arc<Semaphore>,
     pub registry: Registry,
+    pub orders: Arc<Orders>,
     pub store: Arc<Store>,
     pub telephony: Arc<Telephony>,
     /// Places for those who tell the store later that a token was not spent.
@@ -92,8 +93,11 @@ impl Doors {
         };
         let asked = self.routes.iter().any(asks)
             || self.roles.as_ref().is_some_and(Roles::are_in_the_store);
-        let missed = !self.store.is_up() && asked;
-        missed.then_some("store")
+        if !self.store.is_up() && asked {
+            return Some("store");
+        }
+        let stale = self.orders.revocations().is_stale(Instant::now());
+        stale.then_some("revocations")
     }
 }
 

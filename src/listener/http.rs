@@ -386,13 +386,14 @@ async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut io: S) {
 mod tests {
     use super::*;
     use crate::admission::Admission;
+    use crate::admission::Revocations;
     use crate::audit::Audit;
     use crate::bot::Bot;
     use crate::config::{self, KnownBy, Limits};
     use crate::listener::decision::Decision;
     use crate::listener::paths::Paths;
     use crate::metrics::Metrics;
-    use crate::session::Registry;
+    use crate::session::{Orders, Registry};
     use crate::store::Store;
     use crate::telephony::Telephony;
     use crate::upstream::webhook::Webhooks;
@@ -401,6 +402,11 @@ mod tests {
     use tokio::sync::Semaphore;
     use tokio::time::Instant as Deadline;
     use tokio_util::sync::CancellationToken;
+
+    fn orders(store: &Arc<Store>, metrics: &crate::metrics::Shared) -> Arc<Orders> {
+        let (registry, none) = (Registry::default(), Revocations::default());
+        Arc::new(Orders::new(store, &registry, &none, metrics))
+    }
 
     #[tokio::test]
     async fn a_refusal_that_cannot_be_written_is_counted_once() {
@@ -433,6 +439,7 @@ mod tests {
             limits: Limits::default(),
             sessions: Arc::new(Semaphore::new(1)),
             registry: Registry::default(),
+            orders: orders(&store, &metrics),
             store: store.clone(),
             telephony: Arc::new(telephony),
             returning: Arc::new(Semaphore::new(1)),

@@ -17,6 +17,7 @@ mod probe;
 mod proxy;
 mod pulse;
 mod refusal;
+mod revoke;
 mod stranger;
 mod ticket;
 pub mod tls;

@@ -129,7 +129,8 @@ async fn begin(
     } else {
         Some(dial(open, want, id, call.as_deref()).await?)
     };
-    let entry = doors.registry.enter(id);
+    let about = session::About::of(&open.route.name, grant);
+    let entry = doors.registry.enter(id, about);
     let entry = match &call {
         Some(call) => entry.of_call(&call.calling.call, turn),
         None => entry,

@@ -123,6 +123,23 @@ impl Metrics {
         self.add(TICKETS, tags, 1);
     }
 
+    /// Counts orders that were news here; `kind` is the order's, or `malformed`.
+    pub fn orders(&self, kind: &'static str, count: usize) {
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        self.add(ORDERS, vec![word("kind", kind)], count);
+    }
+
+    /// Shows how many revocations are in force, and how long ago that was read.
+    pub fn show_revocations(&self, in_force: usize, age: Option<Duration>) {
+        metrics::with_local_recorder(&self.recorder, || {
+            let in_force = u32::try_from(in_force).unwrap_or(u32::MAX);
+            metrics::gauge!(REVOCATIONS).set(f64::from(in_force));
+            if let Some(age) = age {
+                metrics::gauge!(REVOCATIONS_AGE).set(age.as_secs_f64());
+            }
+        });
+    }
+
     /// Counts what was to be kept of somebody who spoke to the bot; `result` is `ok`, `lost` or `full`.
     pub fn bot_noted(&self, note: &'static str, result: &'static str) {
         self.add(

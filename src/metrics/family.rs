@@ -64,6 +64,9 @@ pub(super) const BOT_NOTES: &str = "tonegate_bot_notes_total";
 pub(super) const STORE_OPERATIONS: &str = "tonegate_store_operations_total";
 pub(super) const STORE_SECONDS: &str = "tonegate_store_seconds";
 pub(super) const STORE_UP: &str = "tonegate_store_up";
+pub(super) const ORDERS: &str = "tonegate_orders_total";
+pub(super) const REVOCATIONS: &str = "tonegate_revocations";
+pub(super) const REVOCATIONS_AGE: &str = "tonegate_revocations_age_seconds";
 pub(super) const LOG_DROPS: &str = "tonegate_log_lines_dropped_total";
 pub(super) const LOG_UNFILTERED: &str = "tonegate_log_lines_unfiltered_total";
 pub(super) const AUDIT_RECORDS: &str = "tonegate_audit_records_total";
@@ -74,7 +77,7 @@ pub(super) const INSECURE_DEV: &str = "tonegate_insecure_dev";
 pub(super) const BUILD: &str = "tonegate_build_info";
 
 /// Every family that `/metrics` can show.
-pub const FAMILIES: [Family; 53] = [
+pub const FAMILIES: [Family; 56] = [
     family(CONNECTIONS, Kind::Gauge, "Open client sockets."),
     family(CONNECTIONS_TOTAL, Kind::Counter, "Client sockets accepted."),
     family(
@@ -287,6 +290,21 @@ pub const FAMILIES: [Family; 53] = [
         STORE_UP,
         Kind::Gauge,
         "1 while the session store can be asked.",
+    ),
+    family(
+        ORDERS,
+        Kind::Counter,
+        "Orders to all edges that were news here, by kind: what was taken back, lift, end, and malformed for entries that are none.",
+    ),
+    family(
+        REVOCATIONS,
+        Kind::Gauge,
+        "Revocations in force, as this edge knows them.",
+    ),
+    family(
+        REVOCATIONS_AGE,
+        Kind::Gauge,
+        "Since the revocations were last read from the store.",
     ),
     family(
         LOG_DROPS,

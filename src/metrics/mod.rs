@@ -395,6 +395,8 @@ mod tests {
         audit.errors.increment(1);
         metrics.bot_noted("reference", "ok");
         metrics.ticket(&route, "ok");
+        metrics.orders("subject", 1);
+        metrics.show_revocations(1, Some(Duration::from_millis(1)));
         metrics.app_answered(&route, 200, Duration::from_millis(1));
         metrics.upkeep();
         let page = metrics.render();

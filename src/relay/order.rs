@@ -16,11 +16,13 @@ pub struct Order {
 }
 
 impl Order {
-    /// Ends the session for `reason`.
-    pub fn end(&self, reason: Reason) {
-        if self.reason.set(reason).is_ok() {
+    /// Ends the session for `reason`. Whether that is the first order.
+    pub fn end(&self, reason: Reason) -> bool {
+        let first = self.reason.set(reason).is_ok();
+        if first {
             self.waker.wake();
         }
+        first
     }
 
     /// What was ordered; if nothing yet, the task is woken when something is.

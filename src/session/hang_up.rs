@@ -73,6 +73,7 @@ fn is_left_alone(reason: Reason) -> bool {
         | Reason::Idle
         | Reason::MaxDuration
         | Reason::LeaseExpired
+        | Reason::Revoked
         | Reason::Protocol
         | Reason::TooLarge
         | Reason::UpstreamUnreachable

@@ -4,28 +4,33 @@
 //! gives all of them back. What others wait for is given back as soon as it begins to close, for
 //! the goodbye may take seconds. Its start and its end are one log line each.
 
+mod about;
 mod call;
 mod contact;
 mod hang_up;
 mod left;
+mod orders;
 mod registry;
 mod told;
 mod tones;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
+pub use self::about::About;
 pub use self::call::Call;
 pub use self::contact::Contact;
 pub use self::left::Left;
+pub use self::orders::{Lifted, Orders, Revoked};
 pub use self::registry::{Entry, Registry};
 
 use self::call::Whose;
 
-use crate::admission::{Grant, Peer, Subject};
+use crate::admission::{Grant, Holder, Peer};
 use crate::audit::Place;
 use crate::config::{Dtmf, Limits};
 use crate::error::{Reason, Side};
@@ -66,7 +71,7 @@ pub struct Books {
 pub struct Session {
     id: SessionId,
     route: Label,
-    subject: Subject,
+    holder: Arc<Holder>,
     ask: Ask,
     expires: Option<SystemTime>,
     peer: Peer,
@@ -101,7 +106,7 @@ impl Session {
         let mut session = Session {
             id: parts.entry.id(),
             route: parts.route,
-            subject: parts.grant.subject().clone(),
+            holder: parts.grant.holder().clone(),
             ask: parts.grant.ask().clone(),
             expires: parts.grant.expires(),
             peer: parts.peer,
@@ -304,7 +309,6 @@ mod tests {
     use crate::config::{self, AuditFile, AuditSync, AuditTo, Settings};
     use crate::metrics::Metrics;
     use bytes::Bytes;
-    use std::sync::Arc;
     use tokio::net::TcpListener;
     use tokio::sync::Semaphore;
 
@@ -359,12 +363,13 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let route = Label::new("open").unwrap();
+        let grant = grant(&metrics).await;
         let (session, leg) = Session::open(Parts {
-            grant: grant(&metrics).await,
             peer: address.into(),
             accepted: Instant::now(),
             permit: permits.clone().try_acquire_owned().unwrap(),
-            entry: registry.enter(SessionId::random()),
+            entry: registry.enter(SessionId::random(), About::of(&route, &grant)),
+            grant,
             books: Books {
                 gate: None,
                 end: audit.reserve().unwrap(),

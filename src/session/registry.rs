@@ -6,9 +6,12 @@ use std::sync::{Arc, OnceLock};
 use dashmap::DashMap;
 use tokio::sync::Notify;
 
+use crate::admission::Revocations;
 use crate::error::Reason;
 use crate::ids::{CallId, SessionId};
 use crate::relay::Order;
+
+use super::About;
 
 /// The sessions of the process, also those that are closing. An entry is made after a session
 /// permit and goes before its connection's, so both bound it.
@@ -17,20 +20,44 @@ pub struct Registry(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
-    sessions: DashMap<SessionId, Arc<Order>>,
+    sessions: DashMap<SessionId, Seat>,
     /// Whose each call is, and whose turn that was.
     calls: DashMap<CallId, (SessionId, Turn)>,
     turns: AtomicU64,
     /// Set when all sessions were told to end: one that was on its way in ends at once too.
     closing: OnceLock<Reason>,
+    revocations: Revocations,
     emptied: Notify,
 }
 
+/// A session's place: what reaches it, and what it is.
+struct Seat {
+    order: Arc<Order>,
+    about: About,
+}
+
 impl Registry {
+    /// One in which nobody stays who is taken back.
+    pub fn heeding(revocations: &Revocations) -> Registry {
+        Registry(Arc::new(Shared {
+            revocations: revocations.clone(),
+            ..Shared::default()
+        }))
+    }
+
     /// Enters a new session under its id.
-    pub fn enter(&self, id: SessionId) -> Entry {
+    pub fn enter(&self, id: SessionId, about: About) -> Entry {
         let order = Arc::new(Order::default());
-        self.0.sessions.insert(id, order.clone());
+        let holder = about.holder.clone();
+        let seat = Seat {
+            order: order.clone(),
+            about,
+        };
+        self.0.sessions.insert(id, seat);
+        // Asked behind that: what is taken back later finds it here.
+        if self.0.revocations.name(id, &holder) {
+            order.end(Reason::Revoked);
+        }
         if let Some(&reason) = self.0.closing.get() {
             order.end(reason);
         }
@@ -46,11 +73,50 @@ impl Registry {
     pub fn hang_up(&self, call: &CallId) -> bool {
         let shared = &self.0;
         let session = shared.calls.get(call).map(|whose| whose.0);
-        let order = session.and_then(|id| shared.sessions.get(&id).map(|order| order.clone()));
+        let order = session.and_then(|id| self.order(id));
         if let Some(order) = &order {
             order.end(Reason::HungUp);
         }
         order.is_some()
+    }
+
+    /// What is known of a session of this process.
+    pub fn about(&self, id: SessionId) -> Option<About> {
+        let seat = self.0.sessions.get(&id)?;
+        Some(seat.about.clone())
+    }
+
+    /// All sessions of this process for which `pick` says so, in no order.
+    pub fn list(&self, pick: impl Fn(&About) -> bool) -> Vec<(SessionId, About)> {
+        let picked = self.0.sessions.iter().filter(|seat| pick(&seat.about));
+        picked
+            .map(|seat| (*seat.key(), seat.about.clone()))
+            .collect()
+    }
+
+    /// Ends one session for `reason`, if it is one of this process.
+    pub fn end(&self, id: SessionId, reason: Reason) -> bool {
+        let order = self.order(id);
+        if let Some(order) = &order {
+            order.end(reason);
+        }
+        order.is_some()
+    }
+
+    /// Ends every session of which something is taken back. How many had not been told to end.
+    pub fn end_revoked(&self) -> usize {
+        let shared = &self.0;
+        let revoked = shared.sessions.iter();
+        let revoked =
+            revoked.filter(|seat| shared.revocations.name(*seat.key(), &seat.about.holder));
+        let orders: Vec<Arc<Order>> = revoked.map(|seat| seat.order.clone()).collect();
+        let told = |order: &&Arc<Order>| order.end(Reason::Revoked);
+        orders.iter().filter(told).count()
+    }
+
+    /// Never held over anything: what is in the table may go at any time.
+    fn order(&self, id: SessionId) -> Option<Arc<Order>> {
+        self.0.sessions.get(&id).map(|seat| seat.order.clone())
     }
 
     /// The turn of an upgrade that has just been let in.
@@ -71,7 +137,12 @@ impl Registry {
         // The first reason stays.
         let _ = self.0.closing.set(reason);
         // Collected first: a session that ends right away takes its entry out of the table.
-        let orders: Vec<Arc<Order>> = self.0.sessions.iter().map(|e| e.value().clone()).collect();
+        let orders: Vec<Arc<Order>> = self
+            .0
+            .sessions
+            .iter()
+            .map(|seat| seat.order.clone())
+            .collect();
         for order in orders {
             order.end(reason);
         }
@@ -117,7 +188,7 @@ impl Entry {
         };
         drop(place);
         let first = holder == self.id && over == self.id && latest == turn;
-        let order = shared.sessions.get(&over).map(|order| order.clone());
+        let order = self.registry.order(over);
         if let Some(order) = order.filter(|_| !first) {
             order.end(Reason::Superseded);
         }
@@ -149,7 +220,9 @@ impl Drop for Entry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Target;
     use std::task::Context;
+    use std::time::{Duration, SystemTime};
 
     #[test]
     fn a_call_that_comes_again_ends_the_session_that_had_it() {
@@ -159,7 +232,9 @@ mod tests {
         let other = CallId::new("7f0d").unwrap();
         let enter = |call| {
             let turn = registry.turn();
-            registry.enter(SessionId::random()).of_call(call, turn)
+            registry
+                .enter(SessionId::random(), About::of_a_test("anna"))
+                .of_call(call, turn)
         };
         let (first, beside) = (enter(&call), enter(&other));
         let second = enter(&call);
@@ -174,7 +249,9 @@ mod tests {
         let early = registry.turn();
         let fourth = enter(&call);
         assert_eq!(third.order().poll(cx), Some(Reason::Superseded));
-        let late = registry.enter(SessionId::random()).of_call(&call, early);
+        let late = registry
+            .enter(SessionId::random(), About::of_a_test("anna"))
+            .of_call(&call, early);
         assert_eq!(late.order().poll(cx), Some(Reason::Superseded));
         assert_eq!(fourth.order().poll(cx), None);
         drop(late);
@@ -191,7 +268,9 @@ mod tests {
         assert!(!registry.hang_up(&call));
         let enter = |call| {
             let turn = registry.turn();
-            registry.enter(SessionId::random()).of_call(call, turn)
+            registry
+                .enter(SessionId::random(), About::of_a_test("anna"))
+                .of_call(call, turn)
         };
         let (first, beside) = (enter(&call), enter(&other));
         assert!(registry.hang_up(&call));
@@ -203,14 +282,39 @@ mod tests {
     fn a_session_that_comes_after_the_end_of_all_ends_too() {
         let registry = Registry::default();
         let cx = &mut Context::from_waker(std::task::Waker::noop());
-        let early = registry.enter(SessionId::random());
+        let early = registry.enter(SessionId::random(), About::of_a_test("anna"));
         assert_eq!(early.order().poll(cx), None);
         registry.end_all(Reason::Draining);
-        let late = registry.enter(SessionId::random());
+        let late = registry.enter(SessionId::random(), About::of_a_test("anna"));
         assert_eq!(early.order().poll(cx), Some(Reason::Draining));
         assert_eq!(late.order().poll(cx), Some(Reason::Draining));
         assert_eq!(registry.len(), 2);
         drop((early, late));
         assert!(registry.is_empty());
+    }
+
+    #[test]
+    fn a35_who_is_taken_back_ends_also_if_the_session_registers_after_that() {
+        let revocations = Revocations::default();
+        let registry = Registry::heeding(&revocations);
+        let cx = &mut Context::from_waker(std::task::Waker::noop());
+        let enter = |name| registry.enter(SessionId::random(), About::of_a_test(name));
+        let (anna, bob) = (enter("anna"), enter("bob"));
+        assert_eq!(registry.end_revoked(), 0);
+        let until = SystemTime::now() + Duration::from_secs(60);
+        let subject = Target::Subject("users:anna".into());
+        revocations.add(subject.clone(), until).unwrap();
+        // It was admitted before that.
+        let late = enter("anna");
+        assert_eq!(late.order().poll(cx), Some(Reason::Revoked));
+        assert_eq!(registry.end_revoked(), 1);
+        assert_eq!(anna.order().poll(cx), Some(Reason::Revoked));
+        assert_eq!(registry.end_revoked(), 0);
+        assert_eq!(bob.order().poll(cx), None);
+        revocations.lift(&subject);
+        assert_eq!(enter("anna").order().poll(cx), None);
+        revocations.add(Target::Session(bob.id()), until).unwrap();
+        assert_eq!(registry.end_revoked(), 1);
+        assert_eq!(bob.order().poll(cx), Some(Reason::Revoked));
     }
 }

@@ -17,7 +17,7 @@ impl Session {
         tracing::info!(
             session = %self.id,
             route = %self.route,
-            subject = %self.subject,
+            subject = %self.holder.subject,
             model = self.ask.about.model().map(tracing::field::display),
             agent = self.ask.about.agent().map(tracing::field::display),
             client = %self.peer,
@@ -56,7 +56,7 @@ impl Session {
         tracing::info!(
             session = %self.id,
             route = %self.route,
-            subject = %self.subject,
+            subject = %self.holder.subject,
             model = self.ask.about.model().map(tracing::field::display),
             agent = self.ask.about.agent().map(tracing::field::display),
             client = %self.peer,
@@ -125,7 +125,7 @@ impl Session {
             session: self.id,
             route: self.route.clone(),
             known: Known {
-                who: Some((&self.subject).into()),
+                who: Some((&self.holder.subject).into()),
                 call: call.map(|call| (&call.calling).into()),
                 message: None,
             },

@@ -22,8 +22,10 @@
 //! | `fails:ani:{ani}`, `fails:key:{sha256 of a key}`, `fails:route:{route}` | set of failed tries | the window of its rate | `try_code` | `try_code` |
 //! | `reference:{tenant}:{person}`, `quiet:…`, `scope:…` | string: where to write to somebody of Entra, that they want to hear nothing, whom they may see | as their settings say | `put_note` | `note` |
 //! | `person:{tenant}:{person}` | string: JSON of who somebody is to the customer | as its writer says | the customer | `note` |
+//! | `orders:log` | stream: `kind`, `value`, `until`, and of a refresh `end` | each entry until its `until`; cleared away when one is written | operators, `write_order`, `restore` | `orders` |
 //! | `used:{{session key}}` | string: the try that consumed it; in a cluster only | 60 s | `try_code`, `enter` | the same, after a lost answer |
 //!
+//! To take back what somebody entered by, write an order ([`Store::write_order`]).
 //! To take a verdict back, delete `live:{{call}}`: no other socket gets in by it, while a session that
 //! runs goes on; to forget a call, its `call:{{call}}`.
 //!
@@ -37,6 +39,7 @@ mod hand_over;
 mod key;
 mod made;
 mod memory;
+mod orders;
 mod people;
 mod redis;
 
@@ -49,6 +52,10 @@ pub use self::hand_over::{
 };
 pub use self::key::{Keys, SessionKey};
 pub use self::made::{Bind, CallEnded, Known, Made};
+pub use self::orders::{
+    Cursor, Lodged, NAME_MAX, NOTICES_MAX, ORDERS_MAX, Order, Ordered, Orders, RESTORED_MAX,
+    Target, USUAL,
+};
 pub use self::people::{About, Note};
 pub use self::redis::Unusable;
 

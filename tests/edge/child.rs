@@ -83,6 +83,11 @@ impl Child {
         Pid::from_raw(self.process.id().cast_signed()).unwrap()
     }
 
+    /// Where its operator's listener is.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
     /// What its operator's listener answers.
     pub async fn asks_admin(&self, path: &str) -> Option<(u16, String)> {
         crate::metrics::get(self.admin, path).await

@@ -21,7 +21,8 @@ use crate::bot::world::Bot;
 use crate::child::Child;
 use crate::harness::{Caller, KEY, Wish, read_answer, request, within};
 use crate::phone::world::{CONNECTION, Line, Phone, Ringing, signed};
-use crate::tokens::{AUDIENCE, Issued};
+use crate::revoke::post;
+use crate::tokens::{AUDIENCE, Issued, TENANT};
 
 /// What a request shows.
 type Shown<'a> = (&'a str, &'a str);
@@ -275,6 +276,28 @@ async fn leased() -> HashSet<Reason> {
     edge.told
 }
 
+/// A token is taken back by its session, and does not enter again.
+async fn revoked() -> HashSet<Reason> {
+    let mut edge = Edge::narrow("").await;
+    let token = edge.issued.token(|_| {});
+    let bearer = format!("Bearer {token}");
+    let shown = ("Authorization", bearer.as_str());
+    let admin = edge.child.admin();
+    edge.ends(
+        (Side::Edge, Reason::Revoked, 4441),
+        &[Side::Client, Side::Upstream],
+        ("sim-sink", shown),
+        async |_| {
+            let order = json!({"tenant": TENANT});
+            assert_eq!(post(admin, "/revoke", &order).await.0, 200);
+        },
+    )
+    .await;
+    let echo = "/ws?model=sim-echo";
+    edge.refuses((echo, shown), Reason::Revoked, 403).await;
+    edge.told
+}
+
 /// An order from outside: a session is closed, and a request that waits for its upstream refused.
 /// The page of metrics has gone by then.
 async fn draining() -> HashSet<Reason> {
@@ -484,6 +507,7 @@ async fn every_reason_is_told_by_one_word_everywhere_and_gives_back_what_it_took
     told.extend(by_the_clock("session = \"300ms\"", Reason::MaxDuration, 4450).await);
     told.extend(sparing().await);
     told.extend(leased().await);
+    told.extend(revoked().await);
     told.extend(draining().await);
     told.extend(calls().await);
     told.extend(storeless().await);

@@ -54,6 +54,7 @@ mod proxy;
 mod refuse;
 mod relay;
 mod request;
+mod revoke;
 mod samples;
 mod sdk;
 mod socket;

@@ -10,6 +10,11 @@ use tonegate::store::{
     Attempt, CallEnded, Enter, Entered, Facts, Kept, Known, Needs, Still, Tones, Tried,
 };
 
+use crate::orders::{
+    a35_an_order_is_read_by_every_edge_from_where_it_stopped,
+    a35_an_order_that_has_ended_makes_room, a35_an_order_that_is_written_again_is_one,
+    a35_what_the_log_has_lost_is_written_again_and_what_it_has_is_not,
+};
 use crate::people::{
     c22_a_note_ends_and_each_writing_renews_it, c22_a_note_has_its_bound,
     c22_a_note_is_found_by_every_edge_until_it_is_dropped,
@@ -74,6 +79,10 @@ on_every_engine!(
     c22_a_note_is_found_by_every_edge_until_it_is_dropped,
     c22_a_note_ends_and_each_writing_renews_it,
     c22_a_note_has_its_bound,
+    a35_an_order_is_read_by_every_edge_from_where_it_stopped,
+    a35_an_order_that_is_written_again_is_one,
+    a35_an_order_that_has_ended_makes_room,
+    a35_what_the_log_has_lost_is_written_again_and_what_it_has_is_not,
 );
 
 async fn a18_an_unknown_call_is_refused_until_it_is_known(under: Under) {

@@ -73,6 +73,13 @@ pub(super) fn is_token(secret: &Secret) -> bool {
     secret.expose().bytes().filter(|&byte| byte == b'.').count() == 2
 }
 
+/// Names a token by everything but its signature: some algorithms have several good ones for one
+/// token.
+pub(super) fn signed(token: &Secret) -> Digest {
+    let text = token.expose();
+    Digest::of(text.rsplit_once('.').map_or(text, |(signed, _)| signed))
+}
+
 impl Tokens {
     pub(super) fn new(
         issuers: &[config::Issuer],
@@ -323,5 +330,18 @@ pub(super) fn forbidden(detail: &'static str) -> Denied {
     Denied {
         challenge: Some("error=\"insufficient_scope\""),
         ..Denied::new(Reason::Forbidden, detail)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a07_a_token_is_the_same_with_another_spelling_of_its_signature() {
+        let of = |text: &str| signed(&Secret::new(text.to_owned()));
+        assert!(of("head.claims.signature").is(&of("head.claims.other")));
+        assert!(!of("head.claims.signature").is(&of("head.other.signature")));
+        assert!(!of("head.claims.signature").is(&of("other.claims.signature")));
     }
 }

@@ -8,6 +8,7 @@ mod bot;
 mod credential;
 mod route;
 mod schema;
+mod store;
 mod table;
 mod ticket;
 
@@ -20,7 +21,8 @@ pub(super) use self::bot::{Assertion, Bot, PiiDetector, Roles};
 pub(super) use self::credential::{Credential, Federated};
 pub(super) use self::route::{FieldRule, Gate, Route, Webhook};
 pub(super) use self::schema::text as schema;
-pub(super) use self::table::{Acs, Audit, Calls, File, Issuer, Store, Upstream};
+pub(super) use self::store::Store;
+pub(super) use self::table::{Acs, Audit, Calls, File, Issuer, Upstream};
 pub(super) use self::ticket::{TicketKey, Tickets};
 use super::env::{self, Environment};
 

@@ -16,6 +16,7 @@ use super::bot::{Assertion, Bot, Graph, Log, PiiDetector, Roles};
 use super::credential::Credential;
 use super::route::Route;
 use super::schema;
+use super::store::Store;
 use super::ticket::Tickets;
 use crate::config::Rate;
 
@@ -100,40 +101,6 @@ pub(in crate::config) struct Limits {
     #[serde(deserialize_with = "duration")]
     #[schemars(schema_with = "schema::duration")]
     pub session: Option<Duration>,
-}
-
-/// `[store]`
-#[derive(Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(in crate::config) struct Store {
-    pub url: Option<String>,
-    pub username: Option<String>,
-    pub password: Option<String>,
-    pub sentinel_username: Option<String>,
-    pub sentinel_password: Option<String>,
-    pub managed_identity: bool,
-    pub client_id: Option<String>,
-    pub scope: Option<String>,
-    pub roots: Option<String>,
-    pub plain_text: bool,
-    #[serde(deserialize_with = "duration")]
-    #[schemars(schema_with = "schema::duration")]
-    pub timeout: Option<Duration>,
-    #[serde(deserialize_with = "duration")]
-    #[schemars(schema_with = "schema::duration")]
-    pub ttl: Option<Duration>,
-    pub require_ttl: bool,
-    pub prefix: Option<String>,
-    pub pstn: Option<String>,
-    pub sip: Option<String>,
-    pub api: Option<String>,
-    pub hmac: Option<String>,
-}
-
-impl std::fmt::Debug for Store {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Store(***)")
-    }
 }
 
 /// `[audit]`

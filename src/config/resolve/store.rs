@@ -17,6 +17,10 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(10);
 /// The longest that session keys of any known writer live.
 const TTL_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 
+/// An edge reads what was taken back twice a second: a shorter time would refuse for one late answer.
+const STALE_MIN: Duration = Duration::from_secs(2);
+const STALE_MAX: Duration = Duration::from_secs(24 * 3600);
+
 pub(super) fn store(
     written: &file::Store,
     variables: &Environment,
@@ -26,6 +30,13 @@ pub(super) fn store(
     let ttl = written.ttl.unwrap_or(usual.ttl);
     if !(Duration::from_secs(1)..=TTL_MAX).contains(&ttl) {
         problems.add("store.ttl", "must be at least 1s and at most 7 days");
+    }
+    let revocations_stale = written.revocations_stale.unwrap_or(usual.revocations_stale);
+    if !(STALE_MIN..=STALE_MAX).contains(&revocations_stale) {
+        problems.add(
+            "store.revocations_stale",
+            "must be at least 2s and at most 24h",
+        );
     }
     let hmac = secret("store.hmac", written.hmac.as_ref(), problems);
     let keys = hmac.and_then(|hmac| template::key_forms(written, hmac, problems));
@@ -40,6 +51,7 @@ pub(super) fn store(
         engine: engine?,
         ttl,
         require_ttl: written.require_ttl,
+        revocations_stale,
         keys: keys?,
     })
 }
@@ -56,6 +68,7 @@ fn only_for_redis(written: &file::Store, problems: &mut Problems) {
         ("roots", written.roots.is_some()),
         ("plain_text", written.plain_text),
         ("timeout", written.timeout.is_some()),
+        ("revocations_stale", written.revocations_stale.is_some()),
     ] {
         if is_written {
             let what = "has a use with url = \"redis…\" only";
@@ -408,6 +421,15 @@ mod tests {
         ),
         ("ttl = \"0s\"", "store.ttl"),
         ("ttl = \"8d\"", "store.ttl"),
+        ("revocations_stale = \"30s\"", "store.revocations_stale"),
+        (
+            "url = \"redis://localhost\"\nrevocations_stale = \"1s\"",
+            "store.revocations_stale",
+        ),
+        (
+            "url = \"redis://localhost\"\nrevocations_stale = \"25h\"",
+            "store.revocations_stale",
+        ),
         ("prefix = \"a{b}\"", "store.prefix"),
         ("prefix = \"a*\"", "store.prefix"),
         ("hmac = \"CANARY\"", "store.hmac"),
@@ -426,6 +448,7 @@ mod tests {
         ("sip = \"pstn:x:{id}\"", "store.sip"),
         ("api = \"live:{id}\"", "store.api"),
         ("api = \"handoff:{id}\"", "store.api"),
+        ("sip = \"orders:{id}\"", "store.sip"),
         ("sip = \"reference:{id}\"", "store.sip"),
         ("sip = \"quiet:{id}\"", "store.sip"),
         ("sip = \"scope:{id}\"", "store.sip"),

@@ -7,8 +7,10 @@ mod counted;
 mod events;
 mod hand_over;
 mod made;
+mod orders;
 mod people;
 mod table;
+mod wanted;
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,13 +18,15 @@ use std::time::Duration;
 
 use self::counted::Counted;
 use self::hand_over::Record;
+use self::orders::Log;
 use self::table::Table;
+use self::wanted::{Wanted, agree, wanted};
 use super::made::{CallEnded, Made};
 use super::{
-    Attempt, Enter, Entered, Facts, GivenBack, Keys, Needs, Policy, SessionKey, Still, Tried,
-    Unavailable, until,
+    Attempt, Enter, Entered, Facts, GivenBack, Keys, Policy, SessionKey, Still, Tried, Unavailable,
+    until,
 };
-use crate::ids::{CallId, ContactId, ForeignId, SessionId};
+use crate::ids::{CallId, ContactId, SessionId};
 use crate::label::Label;
 use crate::secret::Digest;
 
@@ -51,6 +55,7 @@ struct State {
     tones: Table<CallId, BTreeMap<u32, char>>,
     /// About people.
     notes: Table<String, String>,
+    orders: Log,
 }
 
 /// What the edge wrote into a session key: nothing, where others wrote it.
@@ -117,6 +122,7 @@ impl Memory {
                 handed: Table::new(entries.div_ceil(10)),
                 claims: Table::new(entries),
                 tones: Table::new(entries),
+                orders: Log::default(),
             }),
         }
     }
@@ -334,53 +340,6 @@ impl Call {
     }
 }
 
-/// What must be there for a call to be opened.
-enum Wanted {
-    Nothing,
-    Gate,
-    /// A session key, if it can be named, and whether it goes with its use.
-    Key(Option<SessionKey>, bool),
-}
-
-fn wanted(enter: &Enter<'_>, facts: &Facts, keys: &Keys) -> Wanted {
-    match enter.needs {
-        Needs::Nothing => Wanted::Nothing,
-        Needs::Dialled => Wanted::Gate,
-        Needs::ApiKey { consume } => Wanted::Key(enter.asking().map(|id| keys.api(id)), consume),
-        Needs::SipKey { consume } => {
-            Wanted::Key(facts.sip.as_ref().map(|id| keys.sip(id)), consume)
-        }
-    }
-}
-
-/// Whether nobody contradicts; what the record lacks is taken from the others.
-fn agree(facts: &mut Facts, enter: &Enter<'_>) -> bool {
-    fn take<T: Clone + PartialEq>(known: &mut Option<T>, said: Option<&T>) -> bool {
-        match (&*known, said) {
-            (Some(known), Some(said)) => known == said,
-            (None, Some(said)) => {
-                *known = Some(said.clone());
-                true
-            }
-            (_, None) => true,
-        }
-    }
-    let ids = |id: Option<&ForeignId>, known: &mut Option<ForeignId>| take(known, id);
-    if let Some(signed) = enter.signed {
-        let same = take(&mut facts.ani, signed.ani.as_ref())
-            && ids(signed.sip.as_ref(), &mut facts.sip)
-            && ids(signed.connection.as_ref(), &mut facts.connection);
-        if !same {
-            return false;
-        }
-        // Two correlations of one connection are no contradiction: the first is the record's.
-        ids(signed.correlation.as_ref(), &mut facts.correlation);
-    }
-    let same = ids(enter.connection, &mut facts.connection);
-    ids(enter.correlation, &mut facts.correlation);
-    same
-}
-
 impl State {
     /// A session key's contact, if the key is there. Whatever is in here has an end, so `require_ttl`
     /// has nothing to refuse.
@@ -401,6 +360,8 @@ impl State {
 mod tests {
     use super::*;
     use crate::config::KeyForms;
+    use crate::ids::ForeignId;
+    use crate::store::{Lodged, NOTICES_MAX, Needs, ORDERS_MAX, Order, Target};
     use std::sync::LazyLock;
     use std::time::SystemTime;
 
@@ -486,5 +447,30 @@ mod tests {
         assert_eq!(memory.enter(&ask, &keys), Ok(Entered::NoKey));
         tokio::time::advance(TTL / 2).await;
         assert_eq!(memory.enter(&ask, &keys), Ok(Entered::Unknown));
+    }
+
+    #[test]
+    fn a35_a_full_log_of_orders_refuses_until_something_ends() {
+        let (memory, _) = memory(1);
+        let order = |i: usize| Order::Revoke(Target::Subject(format!("users:{i}").into()));
+        let notice = Order::End {
+            session: SessionId::random(),
+        };
+        let hour = SystemTime::now() + Duration::from_secs(3600);
+        for i in 0..NOTICES_MAX {
+            assert_eq!(memory.write_order(&order(i), hour), Lodged::Written);
+        }
+        assert_eq!(memory.write_order(&notice, hour), Lodged::Full);
+        let soon = SystemTime::now() + Duration::from_secs(4);
+        for i in NOTICES_MAX..ORDERS_MAX {
+            assert_eq!(memory.write_order(&order(i), soon), Lodged::Written);
+        }
+        let late = order(ORDERS_MAX);
+        assert_eq!(memory.write_order(&late, hour), Lodged::Full);
+        while SystemTime::now() < soon {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert_eq!(memory.write_order(&late, hour), Lodged::Written);
+        assert_eq!(memory.state().orders.entries.len(), NOTICES_MAX + 1);
     }
 }

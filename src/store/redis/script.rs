@@ -50,6 +50,9 @@ pub(super) struct Scripts {
     pub(super) handed: Script,
     pub(super) begun: Script,
     pub(super) over: Script,
+    pub(super) order: Script,
+    pub(super) orders: Script,
+    pub(super) restore: Script,
 }
 
 impl Scripts {
@@ -99,6 +102,9 @@ impl Scripts {
             handed: Script::new(include_str!("handed.lua")),
             begun: Script::new(include_str!("begun.lua")),
             over: Script::new(include_str!("over.lua")),
+            order: Script::new(include_str!("order.lua")),
+            orders: Script::new(include_str!("orders.lua")),
+            restore: Script::new(include_str!("restore.lua")),
         }
     }
 }

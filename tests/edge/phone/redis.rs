@@ -229,7 +229,11 @@ pub async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
 }
 
 pub async fn is_up(edge: &Edge) {
-    eventually("the store's connection", async || edge.store().is_up()).await;
+    let read = "\ntonegate_revocations_age_seconds ";
+    eventually("the store's connection", async || {
+        edge.store().is_up() && edge.metrics_page().contains(read)
+    })
+    .await;
 }
 
 /// The value of a series of an edge's metrics page; 0 if it is not there.

@@ -173,11 +173,13 @@ async fn s31_a39_a_killed_store_ends_no_call_lets_none_in_and_is_found_again() {
 }
 
 #[tokio::test]
-async fn s31_who_has_no_calls_does_not_miss_the_store() {
+async fn s31_a35_who_has_no_calls_misses_the_store_only_for_what_was_taken_back() {
     let redis = Redis::own();
     let phone = phone(&redis, Line::default()).await;
+    crate::revoke::ready(phone.world.edge().admin()).await;
     redis.server().kill();
     phone.world.metrics_say("tonegate_store_up 0").await;
+    // It is known as it was half a minute ago.
     phone.world.still_serves().await;
     let without = World::with(Wish {
         more: format!("[store]\n{}\n", redis.lines()),
@@ -185,10 +187,14 @@ async fn s31_who_has_no_calls_does_not_miss_the_store() {
     })
     .await;
     without.metrics_say("tonegate_store_up 0").await;
-    without.metrics_say("tonegate_ready 1").await;
     let request = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     let ready = without.refused_bytes(request).await;
-    assert_eq!((ready.status, ready.body.as_str()), (200, "ready\n"));
+    let told = (ready.status, ready.body.as_str());
+    assert_eq!(told, (503, "revocations\n"));
+    let refused = without.try_call("sim-echo").await.err().unwrap();
+    refused.is(503, "store_unavailable");
+    redis.server().restart();
+    without.metrics_say("tonegate_ready 1").await;
     without.still_serves().await;
 }
 
