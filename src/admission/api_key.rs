@@ -1,6 +1,7 @@
 //! API keys, found by digest.
 
 use std::collections::HashMap;
+use std::time::SystemTime;
 
 use super::Denied;
 use crate::config::ApiKey;
@@ -21,14 +22,23 @@ impl Keys {
         }
     }
 
-    /// The key that `secret` is, if it opens `route`.
-    pub(super) fn find(&self, secret: &Secret, route: &Label) -> Result<&ApiKey, Denied> {
+    /// The key that `secret` is, if it has not ended and opens `route`.
+    pub(super) fn find(
+        &self,
+        secret: &Secret,
+        route: &Label,
+        now: SystemTime,
+    ) -> Result<&ApiKey, Denied> {
         let digest = Digest::of(secret.expose());
         let key = self
             .by_digest
             .get(&digest)
             .filter(|key| key.digest.is(&digest))
             .ok_or(Denied::new(Reason::Unauthenticated, "the key is not known"))?;
+        // The clock is the edge's own, and so is the date: there is no leeway.
+        if key.expires.is_some_and(|end| now >= end) {
+            return Err(Denied::new(Reason::Unauthenticated, "the key has ended"));
+        }
         if !key.routes.is_empty() && !key.routes.contains(route) {
             return Err(Denied::new(
                 Reason::Forbidden,

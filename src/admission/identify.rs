@@ -8,6 +8,7 @@ use http::StatusCode;
 use super::certificate;
 use super::credential::Shown;
 use super::easyauth::Principal;
+use super::grant::Ends;
 use super::jwt::{self, Verified};
 use super::media_url::Signed;
 use super::{Admission, Denied, Request, Subject};
@@ -51,7 +52,8 @@ impl Admission {
                 let bearer = bearer.filter(|b| shown.principal.is_none() || !jwt::is_token(b));
                 if let Some(secret) = shown.key.as_ref().or(bearer) {
                     if ways.contains(&Way::Key) {
-                        entered.key = Some(self.keys.find(secret, &asked.route.name)?);
+                        entered.key =
+                            Some(self.keys.find(secret, &asked.route.name, asked.now.wall)?);
                         return Ok(entered);
                     }
                     if !issuers.is_empty() {
@@ -98,7 +100,7 @@ impl Admission {
         }
         if ways.contains(&Way::Key) {
             let key = keys.ok_or(missing(ways, "and"))?;
-            entered.key = Some(self.keys.find(key, &asked.route.name)?);
+            entered.key = Some(self.keys.find(key, &asked.route.name, asked.now.wall)?);
         }
         if ways.contains(&Way::Call) {
             let no_call = Denied::new(Reason::Forbidden, "no calls are streamed here");
@@ -183,6 +185,21 @@ impl Entered<'_> {
             (Some(_), _) | (None, None) => return None,
         };
         EntraId::new(tenant).zip(EntraId::new(name))
+    }
+
+    /// When what was shown ends.
+    pub(super) fn ends(&self) -> Ends {
+        let token = self.token.as_ref().map(|token| token.expires);
+        let key = self.key.and_then(|key| key.expires);
+        let named_by_key = self.token.is_none() && self.principal.is_none();
+        let (of_subject, of_others) = match named_by_key {
+            true => (key, None),
+            false => (token, key),
+        };
+        Ends {
+            of_subject,
+            of_others,
+        }
     }
 
     pub(super) fn identity(&self) -> Option<Digest> {

@@ -58,7 +58,7 @@ use http::{StatusCode, request};
 pub use self::call::Calling;
 pub use self::certificate::Certificate;
 pub use self::credential::subprotocol;
-pub use self::grant::Grant;
+pub use self::grant::{Ends, Grant};
 pub use self::holder::Holder;
 pub use self::jwks::Keys;
 pub use self::network::{Address, Peer};
@@ -312,7 +312,7 @@ impl Admission {
                 .and_then(|token| token.vouched.clone()),
             once,
             locked: route.lock_models.then(|| allowed(route, entered.key)),
-            expires: entered.token.as_ref().map(|token| token.expires),
+            ends: entered.ends(),
             dropped_parameters: query.dropped(route),
             _slots: slots,
         })
@@ -346,6 +346,7 @@ fn goes_on(kind: &RouteKind, token: &Verified) -> bool {
         | RouteKind::AcsCallback
         | RouteKind::CallApi(_)
         | RouteKind::Notify
+        | RouteKind::Sessions(_)
         | RouteKind::SessionApi(_) => false,
     }
 }

@@ -37,6 +37,7 @@ pub(super) fn judge(
             | RouteKind::Http(_)
             | RouteKind::Bot(_)
             | RouteKind::Notify
+            | RouteKind::Sessions(_)
             | RouteKind::CallApi(_)
             | RouteKind::SessionApi(_),
             _,

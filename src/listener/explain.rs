@@ -171,6 +171,7 @@ fn of_request(
         | RouteKind::EventGrid(_)
         | RouteKind::AcsCallback
         | RouteKind::CallApi(_)
+        | RouteKind::Sessions(_)
         | RouteKind::SessionApi(_) => (web::judge(route, limits, head), "answered here"),
     }
 }
@@ -260,6 +261,7 @@ fn leave(
         | RouteKind::SessionApi(_)
         | RouteKind::Http(_)
         | RouteKind::Bot(_)
+        | RouteKind::Sessions(_)
         | RouteKind::Notify => {
             cors::preflight::<()>(&open.route, came.0.uri.path(), headers)?;
             Ok("a page that may ask")

@@ -1,5 +1,8 @@
 //! From a well-formed request on a route to a session that may begin: admission, permit, upstream.
 
+use std::sync::Arc;
+use std::time::SystemTime;
+
 use http::{Request, Response, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -10,11 +13,12 @@ use super::doors::{Asked, Doors, Open};
 use super::refusal::Refusal;
 use super::stranger::Stranger;
 use super::{calls, gateway};
-use crate::admission::{self, Address, Now};
+use crate::admission::{self, Address, Grant, Now};
 use crate::config;
 use crate::error::Reason;
 use crate::ids::SessionId;
-use crate::session;
+use crate::relay::Lease;
+use crate::session::{self, Entry, Leased};
 use crate::upstream::{self, Dialled, Want};
 use crate::ws::handshake::{self, NotAnUpgrade};
 
@@ -88,9 +92,7 @@ pub(super) async fn upgrade(
         };
         Some(dial(open, want, id, call.as_deref()).await?)
     };
-    let entry = doors
-        .registry
-        .enter(id, session::About::of(&open.route.name, &grant));
+    let (entry, lease) = enter(doors, open, &grant, id);
     let entry = match &call {
         Some(call) => entry.of_call(&call.calling.call, turn),
         None => entry,
@@ -103,6 +105,7 @@ pub(super) async fn upgrade(
         permit,
         books,
         entry,
+        lease,
         limits: open.route.limits.over(doors.limits),
         dtmf: open.route.dtmf,
         metrics: doors.metrics.clone(),
@@ -110,6 +113,16 @@ pub(super) async fn upgrade(
         upstream,
         call,
     })
+}
+
+/// A session's place in the registry, by which whoever may is told of it, and its lease.
+fn enter(doors: &Doors, open: &Open, grant: &Grant, id: SessionId) -> (Entry, Arc<Lease>) {
+    let route = &open.route.name;
+    let longest = open.route.limits.over(doors.limits).session;
+    let leased = Leased::new(id, route, grant, SystemTime::now() + longest);
+    let lease = leased.lease();
+    let about = session::About::of(route, grant);
+    (doors.registry.enter(id, about).leased(leased), lease)
 }
 
 /// A place among the sessions of the edge.

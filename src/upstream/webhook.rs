@@ -99,6 +99,7 @@ impl Webhooks {
             | RouteKind::Http(_)
             | RouteKind::Bot(_)
             | RouteKind::Notify
+            | RouteKind::Sessions(_)
             | RouteKind::CallApi(_) => None,
         };
         Webhooks::of(live.routes.iter().filter_map(of_route), metrics)

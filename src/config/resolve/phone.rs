@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::gate::{flow, rates};
 use super::route::{At, Known};
-use super::{gateway, session_api, web};
+use super::{gateway, session_api, sessions, web};
 use crate::config::file;
 use crate::config::{
     Bridge, CALL_SECRET, Dtmf, Enter, IssuerKind, Kind, Phone, Place, Refuse, Route, RouteKind,
@@ -26,11 +26,13 @@ pub(super) fn kind(at: &mut At<'_>, known: &Known<'_>) -> Option<RouteKind> {
         Some("http") => gateway::http(at),
         Some("bot") => gateway::bot(at, known),
         Some("notify") => RouteKind::Notify,
+        Some("sessions") => sessions::sessions(at),
         Some(_) | None => {
             at.add(
                 "kind",
                 "must be \"voice-live\", \"relay\", \"acs-media\", \"event-grid\", \
-                 \"acs-callback\", \"call-api\", \"session-api\", \"http\", \"bot\" or \"notify\"",
+                 \"acs-callback\", \"call-api\", \"session-api\", \"sessions\", \"http\", \"bot\" or \
+                 \"notify\"",
             );
             return None;
         }

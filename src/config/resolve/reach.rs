@@ -109,6 +109,7 @@ pub(super) fn callers(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
                 | RouteKind::AcsCallback
                 | RouteKind::CallApi(_)
                 | RouteKind::Notify
+                | RouteKind::Sessions(_)
                 | RouteKind::SessionApi(_) => false,
             }
         })
@@ -140,6 +141,7 @@ pub(super) fn callers(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
                     | RouteKind::AcsCallback
                     | RouteKind::CallApi(_)
                     | RouteKind::Notify
+                    | RouteKind::Sessions(_)
                     | RouteKind::SessionApi(_) => String::new(),
                     RouteKind::VoiceLive => format!(
                         ", of an issuer whose audience is {} or {}",

@@ -73,6 +73,7 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
                 | RouteKind::AcsCallback
                 | RouteKind::CallApi(_)
                 | RouteKind::Notify
+                | RouteKind::Sessions(_)
                 | RouteKind::SessionApi(_) => "must all be of kind \"voice-live\", or all of kind \
                      \"relay\""
                     .to_owned(),

@@ -205,7 +205,7 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
             controls_calls(at, route, known);
             passable(at, calls, known);
         }
-        RouteKind::SessionApi(_) => {}
+        RouteKind::SessionApi(_) | RouteKind::Sessions(_) => {}
         RouteKind::Notify => gateway::notify(at, route, known),
         RouteKind::VoiceLive
         | RouteKind::Relay
@@ -308,6 +308,8 @@ fn useless(at: &mut At<'_>, route: &Route) {
     let written = at.written;
     let events = matches!(route.kind, RouteKind::EventGrid(_));
     let calls = matches!(route.kind, RouteKind::CallApi(_));
+    // Scripts of pages may ask there.
+    let pages = calls || matches!(route.kind, RouteKind::Sessions(_));
     let place = |place: &Place| match place {
         Place::Header => true,
         Place::Query => events,
@@ -329,8 +331,8 @@ fn useless(at: &mut At<'_>, route: &Route) {
         ("parameters", !route.parameters.is_empty()),
         ("subprotocols", written.subprotocols.is_some()),
         ("web_rtc", route.web_rtc),
-        ("origins", !calls && !route.origins.is_empty()),
-        ("without_origin", !calls && !route.without_origin),
+        ("origins", !pages && !route.origins.is_empty()),
+        ("without_origin", !pages && !route.without_origin),
         ("cookie", written.cookie.is_some()),
         ("dtmf", route.dtmf != Dtmf::Off),
         ("refuse", route.refuse == Refuse::Close),

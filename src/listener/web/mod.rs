@@ -6,6 +6,7 @@
 
 pub(super) mod cors;
 mod judge;
+mod sessions;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +25,7 @@ use super::refusal::Refusal;
 use super::stranger::Stranger;
 use super::upgrade::count_behind_hop;
 use crate::admission::{self, Grant, Now};
-use crate::config::{Live, Route, RouteKind};
+use crate::config::{Live, Route, RouteKind, See};
 use crate::error::Reason;
 use crate::ids::CallId;
 use crate::telephony::{
@@ -41,11 +42,16 @@ pub enum Web {
     Callbacks(Arc<CallbackRoute>),
     Calls(Arc<CallRoute>),
     Sessions(Arc<SessionRoute>),
+    /// Of sessions that run.
+    Running(See),
 }
 
 impl Web {
     /// `None`: on this route sessions begin.
     pub fn of(route: &Route, live: &Live) -> Option<Web> {
+        if let RouteKind::Sessions(see) = route.kind {
+            return Some(Web::Running(see));
+        }
         let events = telephony::event_route(route, live).map(|route| Web::Events(Arc::new(route)));
         let callbacks = || telephony::callback_route(route, live);
         let calls = || telephony::call_route(route, live);
@@ -59,7 +65,7 @@ impl Web {
     fn whose(&self) -> Whose {
         match self {
             Web::Events(_) | Web::Callbacks(_) => Whose::Platform,
-            Web::Calls(_) | Web::Sessions(_) => Whose::Asker,
+            Web::Calls(_) | Web::Sessions(_) | Web::Running(_) => Whose::Asker,
         }
     }
 }
@@ -157,6 +163,9 @@ async fn admitted(
                 .telephony
                 .take_session(route, &grant, asks, body)
                 .await?
+        }
+        Some(Web::Running(see)) => {
+            sessions::answer(doors, (open, *see), asked, (head, &grant)).await?
         }
         None => return Err(Refusal::new(Reason::Internal, "nobody answers here")),
     };
