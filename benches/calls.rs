@@ -17,10 +17,9 @@ use tokio::task::JoinHandle;
 use tonegate::config::{
     Ani, Bridge, CodeLength, Dialled, Dtmf, Feeds, Gate, Prompts, VoiceSession,
 };
-use tonegate::error::Reason;
 use tonegate::ids::PhoneNumber;
 use tonegate::metrics::Flow;
-use tonegate::relay::{CallTerms, Leg, Order, Patience, Relay, Terms};
+use tonegate::relay::{CallTerms, Lease, Leg, Order, Patience, Relay, Terms};
 use tonegate::sim::frame::{Decoder, Frame, PING, Sender, TEXT};
 
 /// Messages of a round: of audio that may be heard at once.
@@ -37,8 +36,8 @@ fn terms() -> Terms {
             ping: FOREVER,
             idle: FOREVER,
             session: FOREVER,
-            session_end: Reason::MaxDuration,
         },
+        lease: Arc::new(Lease::until(None)),
         client_message_max: 1 << 20,
         upstream_message_max: 1 << 24,
         locked: None,

@@ -12,9 +12,8 @@ use bytes::{Bytes, BytesMut};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 use tonegate::config::Dtmf;
-use tonegate::error::Reason;
 use tonegate::metrics::Flow;
-use tonegate::relay::{Leg, Order, Patience, Relay, Terms};
+use tonegate::relay::{Lease, Leg, Order, Patience, Relay, Terms};
 use tonegate::sim::frame::{Frame, TEXT};
 
 /// Messages per round.
@@ -29,8 +28,8 @@ async fn forward(batch: &[u8], rounds: usize, dtmf: Dtmf) {
             ping: hour,
             idle: hour,
             session: hour,
-            session_end: Reason::MaxDuration,
         },
+        lease: Arc::new(Lease::until(None)),
         client_message_max: 1 << 20,
         upstream_message_max: 1 << 24,
         locked: None,

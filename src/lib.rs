@@ -16,15 +16,16 @@
 //! | *caller* | the client as its own credential names it |
 //! | *hop* | a proxy in front of us, listed in the settings: its word on the client is believed |
 //! | *session* | our object, from a [`Grant`](admission::Grant) to an [`Ending`](relay::Ending) |
+//! | [*lease*](relay::Lease) | until when a session may last by what was shown for it |
 //! | *call* | the telephony fact |
 //! | *contact* | what another cloud calls the call that it hands over |
 //! | *frame*, *block*, *message* | RFC 6455; signal processing; JSON |
-//! | *record* | the one line that a decision has in the [`audit`]; of a call also what the store has |
+//! | *record* | the one line that a decision has in the [`audit`]; of a call or a session also what the store has |
 //! | *admission* | decides before the upgrade |
 //! | [*gate*](gate) | the second stage, inside a connected call, opened by digits |
 //! | *forward* | moves frames as they are |
 //! | [*bridge*](relay::bridge) | translates messages of ACS to those of Voice Live and back |
-//! | [*store*](store) | session keys that others write, and what the edges know of each other's calls |
+//! | [*store*](store) | session keys that others write, and what the edges know of each other's calls and sessions |
 //! | *order* | what every edge is to do about a session; to *revoke* is to end and to shut out |
 //! | [`Reason`](error::Reason) | why something ended, from one closed list |
 //!
@@ -45,7 +46,8 @@
 //!    per identity keeps fresh.
 //! 4. `101`. hyper gives the socket back; what had been read beyond the head was kept apart from
 //!    it. TLS session and socket are taken apart ([`relay::Leg`]).
-//! 5. [`session`] owns the legs and every guard: permit, slot, gauges, registry entry.
+//! 5. [`session`] owns the legs and every guard: permit, slot, gauges, registry entry. Its lease ends with
+//!    what was shown, or later for who shows something new; all edges are told by the store that it runs.
 //! 6. [`relay`] moves frames: one task, two pumps, no queue and no buffer of its own. [`ws`] finds
 //!    frame boundaries in place, [`tap`] looks at the frames and counts, and where a route observes
 //!    keys it listens to the client's audio with [`dtmf`].

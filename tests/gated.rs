@@ -20,7 +20,7 @@ use tonegate::dtmf::tone;
 use tonegate::error::Reason;
 use tonegate::gate::{Answer, State};
 use tonegate::metrics::Flow;
-use tonegate::relay::{Asked, CallTerms, Leg, Order, Patience, Relay, Terms};
+use tonegate::relay::{Asked, CallTerms, Lease, Leg, Order, Patience, Relay, Terms};
 use tonegate::sim::frame::{BINARY, CLOSE, CONTINUATION, Decoder, Frame, PING, PONG, Sender, TEXT};
 
 const RATE: SampleRate = SampleRate::Hz24000;
@@ -32,8 +32,8 @@ fn terms() -> Terms {
             ping: Duration::from_secs(20),
             idle: Duration::from_secs(600),
             session: Duration::from_secs(3600),
-            session_end: Reason::MaxDuration,
         },
+        lease: Arc::new(Lease::until(None)),
         client_message_max: 1 << 20,
         upstream_message_max: 1 << 24,
         locked: None,

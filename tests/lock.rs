@@ -12,7 +12,7 @@ use tonegate::config::Dtmf;
 use tonegate::error::{Reason, Side};
 use tonegate::label::Label;
 use tonegate::metrics::Flow;
-use tonegate::relay::{Ending, Leg, Order, Patience, Relay, Terms};
+use tonegate::relay::{Ending, Lease, Leg, Order, Patience, Relay, Terms};
 use tonegate::sim::frame::{BINARY, CLOSE, CONTINUATION, Decoder, Frame, PING, PONG, Sender, TEXT};
 
 const KEY: [u8; 4] = [0x21, 0xF2, 0x03, 0x74];
@@ -34,8 +34,8 @@ fn locked(room: usize) -> Locked {
             ping: Duration::from_secs(20),
             idle: Duration::from_secs(600),
             session: Duration::from_secs(3600),
-            session_end: Reason::MaxDuration,
         },
+        lease: Arc::new(Lease::until(None)),
         client_message_max: 1 << 20,
         upstream_message_max: 1 << 24,
         locked: Some(Arc::from([Label::new("gpt-4o").unwrap()])),

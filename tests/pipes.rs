@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use tonegate::config::Dtmf;
 use tonegate::error::{Reason, Side};
 use tonegate::metrics::Flow;
-use tonegate::relay::{Ending, Leg, Order, Patience, Relay, Terms};
+use tonegate::relay::{Ending, Lease, Leg, Order, Patience, Relay, Terms};
 use tonegate::sim::frame::{BINARY, CLOSE, CONTINUATION, Decoder, Frame, PING, PONG, Sender, TEXT};
 
 fn terms(order: &Arc<Order>) -> Terms {
@@ -21,8 +21,8 @@ fn terms(order: &Arc<Order>) -> Terms {
             ping: Duration::from_secs(20),
             idle: Duration::from_secs(600),
             session: Duration::from_secs(3600),
-            session_end: Reason::MaxDuration,
         },
+        lease: Arc::new(Lease::until(None)),
         client_message_max: 1 << 20,
         upstream_message_max: 1 << 24,
         locked: None,

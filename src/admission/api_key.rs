@@ -1,6 +1,7 @@
 //! API keys, found by digest.
 
 use std::collections::HashMap;
+use std::time::SystemTime;
 
 use super::Denied;
 use crate::config::ApiKey;
@@ -21,26 +22,40 @@ impl Keys {
         }
     }
 
-    /// The key that `secret` is, if it opens `route`.
-    pub(super) fn find(&self, secret: &Secret, route: &Label) -> Result<&ApiKey, Denied> {
+    /// The key that `secret` is, if it has not ended and opens `route`.
+    pub(super) fn find(
+        &self,
+        secret: &Secret,
+        route: &Label,
+        now: SystemTime,
+    ) -> Result<&ApiKey, Denied> {
         let digest = Digest::of(secret.expose());
         let key = self
             .by_digest
             .get(&digest)
             .filter(|key| key.digest.is(&digest))
             .ok_or(Denied::new(Reason::Unauthenticated, "the key is not known"))?;
-        opens(key, route)
+        opens(key, route, now)
     }
 
     /// The key of this name, whose holder was admitted before, if it opens `route`.
-    pub(super) fn named(&self, name: &Label, route: &Label) -> Result<&ApiKey, Denied> {
+    pub(super) fn named(
+        &self,
+        name: &Label,
+        route: &Label,
+        now: SystemTime,
+    ) -> Result<&ApiKey, Denied> {
         let key = self.by_digest.values().find(|key| key.name == *name);
         let gone = "the key that was shown for the ticket is known no more";
-        opens(key.ok_or(Denied::invalid_token(gone))?, route)
+        opens(key.ok_or(Denied::invalid_token(gone))?, route, now)
     }
 }
 
-fn opens<'a>(key: &'a ApiKey, route: &Label) -> Result<&'a ApiKey, Denied> {
+fn opens<'a>(key: &'a ApiKey, route: &Label, now: SystemTime) -> Result<&'a ApiKey, Denied> {
+    // The clock is the edge's own, and so is the date: there is no leeway.
+    if key.expires.is_some_and(|end| now >= end) {
+        return Err(Denied::new(Reason::Unauthenticated, "the key has ended"));
+    }
     if !key.routes.is_empty() && !key.routes.contains(route) {
         return Err(Denied::new(
             Reason::Forbidden,

@@ -138,6 +138,7 @@ mod tests {
                     agents: Vec::new(),
                     sessions: None,
                     upgrades: None,
+                    expires: None,
                 }],
                 ..live
             };

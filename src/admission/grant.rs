@@ -33,10 +33,27 @@ pub struct Grant {
     pub(super) ticket: Option<Spendable>,
     /// Models that messages of the client may name; `None`: messages are not looked at.
     pub(super) locked: Option<Arc<[Model]>>,
-    pub(super) expires: Option<SystemTime>,
+    pub(super) ends: Ends,
     /// Parameters of the query that go no further.
     pub(super) dropped_parameters: u64,
     pub(super) _slots: Taken,
+}
+
+/// When credentials end, leeway included; none: they do not end by themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ends {
+    /// The one that names the subject.
+    pub of_subject: Option<SystemTime>,
+    /// The first of those that were shown beside it.
+    pub of_others: Option<SystemTime>,
+}
+
+impl Ends {
+    /// When the first of them ends.
+    pub fn first(self) -> Option<SystemTime> {
+        let both = [self.of_subject, self.of_others];
+        both.into_iter().flatten().min()
+    }
 }
 
 impl Grant {
@@ -113,9 +130,9 @@ impl Grant {
         self.locked.clone()
     }
 
-    /// When what was shown ends, and the session with it.
-    pub fn expires(&self) -> Option<SystemTime> {
-        self.expires
+    /// When what was shown ends, and the session's lease with it.
+    pub fn ends(&self) -> Ends {
+        self.ends
     }
 
     pub fn dropped_parameters(&self) -> u64 {

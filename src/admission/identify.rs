@@ -2,13 +2,13 @@
 //! the list of them, the principal by the hop that signed it in.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use http::StatusCode;
 
 use super::certificate;
 use super::credential::Shown;
 use super::easyauth::Principal;
+use super::grant::Ends;
 use super::jwt::{self, Verified};
 use super::media_url::Signed;
 use super::ticket::{Caller, Flaw, Ticket};
@@ -69,7 +69,8 @@ impl Admission {
                 let bearer = bearer.filter(|b| shown.principal.is_none() || !jwt::is_token(b));
                 if let Some(secret) = shown.key.as_ref().or(bearer) {
                     if ways.contains(&Way::Key) {
-                        entered.key = Some(self.keys.find(secret, &asked.route.name)?);
+                        entered.key =
+                            Some(self.keys.find(secret, &asked.route.name, asked.now.wall)?);
                         return Ok(entered);
                     }
                     if !issuers.is_empty() {
@@ -123,7 +124,7 @@ impl Admission {
         }
         if ways.contains(&Way::Key) {
             let key = keys.ok_or(missing(ways, "and"))?;
-            entered.key = Some(self.keys.find(key, &asked.route.name)?);
+            entered.key = Some(self.keys.find(key, &asked.route.name, asked.now.wall)?);
         }
         if ways.contains(&Way::Call) {
             let no_call = Denied::new(Reason::Forbidden, "no calls are streamed here");
@@ -176,7 +177,9 @@ impl Admission {
         let (ticket, route) = (self.ticket(asked, ticket)?, &asked.route.name);
         let gone = || Denied::invalid_token("whom the ticket is for is not admitted any more");
         match &ticket.claims.caller {
-            Some(Caller::Key { name }) => entered.key = Some(self.keys.named(name, route)?),
+            Some(Caller::Key { name }) => {
+                entered.key = Some(self.keys.named(name, route, asked.now.wall)?)
+            }
             Some(Caller::Certificate { name }) => {
                 entered.certificate = Some(self.certificates.named(name, route)?);
             }
@@ -279,10 +282,20 @@ impl Entered<'_> {
 
     /// When what was shown ends, and the session with it. A ticket ends by itself within seconds, which
     /// is the end of entering only.
-    pub(super) fn expires(&self) -> Option<SystemTime> {
+    pub(super) fn ends(&self) -> Ends {
         let token = self.token.as_ref().map(|token| token.expires);
+        let key = self.key.and_then(|key| key.expires);
         let ticket = self.ticket.as_ref().and_then(Ticket::session_ends);
-        token.into_iter().chain(ticket).min()
+        let named_by_key = self.token.is_none() && self.principal.is_none();
+        let (of_subject, others) = match (self.by_ticket, named_by_key) {
+            (true, _) => (ticket, [token, key]),
+            (false, true) => (key, [token, ticket]),
+            (false, false) => (token, [key, ticket]),
+        };
+        Ends {
+            of_subject,
+            of_others: others.into_iter().flatten().min(),
+        }
     }
 
     /// Who it is by another credential than the ticket. ACS is nobody of whom a ticket could be.

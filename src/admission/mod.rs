@@ -63,7 +63,7 @@ use http::{StatusCode, request};
 pub use self::call::Calling;
 pub use self::certificate::Certificate;
 pub use self::credential::subprotocol;
-pub use self::grant::Grant;
+pub use self::grant::{Ends, Grant};
 pub use self::holder::Holder;
 pub use self::jwks::Keys;
 pub use self::network::{Address, Peer};
@@ -328,7 +328,7 @@ impl Admission {
             once,
             ticket,
             locked: route.lock_models.then(|| locked(route, &entered)),
-            expires: entered.expires(),
+            ends: entered.ends(),
             dropped_parameters: query.dropped(route),
             _slots: slots,
         })
@@ -404,6 +404,7 @@ fn goes_on(kind: &RouteKind, token: &Verified) -> bool {
         | RouteKind::CallApi(_)
         | RouteKind::Notify
         | RouteKind::Tickets(_)
+        | RouteKind::Sessions(_)
         | RouteKind::SessionApi(_) => false,
     }
 }

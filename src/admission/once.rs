@@ -38,6 +38,7 @@ pub(super) fn judge(
             | RouteKind::Bot(_)
             | RouteKind::Notify
             | RouteKind::Tickets(_)
+            | RouteKind::Sessions(_)
             | RouteKind::CallApi(_)
             | RouteKind::SessionApi(_),
             _,

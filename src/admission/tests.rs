@@ -20,6 +20,7 @@ fn admission() -> Admission {
         agents: Vec::new(),
         sessions,
         upgrades: None,
+        expires: None,
     };
     with_keys(vec![
         key("kiosk", "k-1", &[], Some(2)),
@@ -198,6 +199,38 @@ fn what_must_not_enter_does_not() {
     for (target, headers, reason) in cases {
         let denied = decide(&admission, &route, target, headers).unwrap_err();
         assert_eq!(denied.reason, *reason, "{target} {headers:?}");
+    }
+}
+
+#[test]
+fn s41_a_key_opens_until_it_ends_and_not_a_moment_longer() {
+    let end = SystemTime::now() + Duration::from_secs(3600);
+    let admission = with_keys(vec![ApiKey {
+        name: label("kiosk"),
+        digest: Digest::of("k-1"),
+        routes: Vec::new(),
+        models: Vec::new(),
+        agents: Vec::new(),
+        sessions: None,
+        upgrades: None,
+        expires: Some(end),
+    }]);
+    let route = route(&[Way::Key], &BOTH);
+    let at = |wall| {
+        let now = Now {
+            wall,
+            ..Now::read()
+        };
+        decide_at(&admission, &route, "/ws", &[("api-key", "k-1")], now)
+    };
+    let moment = Duration::from_millis(1);
+    for wall in [SystemTime::UNIX_EPOCH, end - moment] {
+        let grant = at(wall).unwrap();
+        assert_eq!(grant.ends().first(), Some(end));
+        assert_eq!(grant.ends().of_others, None);
+    }
+    for wall in [end, end + moment, end + Duration::from_secs(3600)] {
+        assert_eq!(at(wall).unwrap_err().reason, Reason::Unauthenticated);
     }
 }
 

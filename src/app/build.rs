@@ -12,7 +12,7 @@ use crate::admission::{Admission, Revocations};
 use crate::audit::Audit;
 use crate::bot::Bot;
 use crate::bot::roles::Roles;
-use crate::config::{Flow, KnownBy, Live, Phone, Settings};
+use crate::config::{Flow, KnownBy, Live, Phone, Route, RouteKind, Settings};
 use crate::label::Label;
 use crate::listener::calls::RETURNING_MAX;
 use crate::listener::doors::{Doors, Open};
@@ -20,7 +20,7 @@ use crate::listener::gateway::inward::Inward;
 use crate::listener::paths::Paths;
 use crate::listener::web::Web;
 use crate::metrics::{self, Metrics};
-use crate::session::{Orders, Registry};
+use crate::session::{Announcer, Orders, Registry};
 use crate::store::Store;
 use crate::telephony::Telephony;
 use crate::upstream::Upstream;
@@ -53,6 +53,9 @@ fn routes(
             paths.add(path, routes.len());
             if route.kind.has_items() {
                 paths.add_items(path, routes.len());
+            }
+            if matches!(route.kind, RouteKind::Sessions(_)) {
+                paths.add_refresh(path, routes.len());
             }
         }
         let gated = |phone: &Arc<Phone>| matches!(phone.flow, Flow::Dialled(_));
@@ -107,6 +110,10 @@ pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
     let registry = Registry::heeding(&revocations);
     let orders = Orders::new(&store, &registry, &revocations, &metrics);
     let telephony = Telephony::new(live, acs.as_ref(), &store, &registry, &metrics);
+    // Where nobody is told of sessions, nobody tells.
+    let is_told = |route: &Route| matches!(route.kind, RouteKind::Sessions(_));
+    let announcer = live.routes.iter().any(is_told);
+    let announcer = announcer.then(|| Announcer::new(&registry, &store));
     let roles = Roles::new(live.roles.as_ref(), graph.as_ref(), &store)?;
     Ok(Doors {
         routes,
@@ -117,6 +124,7 @@ pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
         sessions: Arc::new(Semaphore::new(live.limits.sessions)),
         registry,
         orders: Arc::new(orders),
+        announcer,
         bot: Arc::new(bot(live, &store, &metrics)?),
         store,
         telephony: Arc::new(telephony),

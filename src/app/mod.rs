@@ -129,6 +129,7 @@ impl Edge {
                 () = of_store.webhooks.run() => {}
                 () = of_store.bot.run() => {}
                 () = of_store.orders.run() => {}
+                () = announce(&of_store) => {}
                 () = all_said(&of_store) => {}
             }
         })?;
@@ -321,10 +322,22 @@ async fn all_said(doors: &Doors) {
     // Sessions that are ending still have, and so has whoever answers a call or has heard somebody
     // speak to the bot.
     doors.registry.empty().await;
+    if let Some(announcer) = &doors.announcer {
+        announcer.take_leave().await;
+    }
     doors.telephony.settled().await;
     doors.bot.settled().await;
     let last = async { tokio::join!(doors.webhooks.settled(), doors.orders.settled()) };
     let _ = tokio::time::timeout(LAST_WORDS, last).await;
+}
+
+/// Tells other edges which sessions run here.
+async fn announce(doors: &Doors) {
+    match &doors.announcer {
+        Some(announcer) => announcer.run().await,
+        // Nobody is told.
+        None => std::future::pending().await,
+    }
 }
 
 async fn upkeep(doors: &Doors) {

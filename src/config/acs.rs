@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::{ManagedIdentity, Roots};
+use super::{ManagedIdentity, Rate, Roots};
+use crate::ids::{NumberPrefix, PhoneNumber};
 use crate::label::Label;
 use crate::secret::Secret;
 
@@ -94,4 +95,31 @@ impl Channels {
             Channels::Unmixed => "unmixed",
         }
     }
+}
+
+/// What a route of calls that are made does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallApi {
+    /// The routes that ACS is told of when a call is made, as [`EventGrid`] has them.
+    pub media: Label,
+    pub callbacks: Label,
+    /// The number of the resource, which whoever is called sees.
+    pub source: PhoneNumber,
+    /// Whom calls may be made to.
+    pub destinations: Vec<NumberPrefix>,
+    /// Calls that one identity may have made.
+    pub calls_per_identity: Rate,
+}
+
+/// What a route of Event Grid does with its events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventGrid {
+    /// The routes that ACS is told of when a call is answered: for its media, and for what becomes
+    /// of it.
+    pub media: Label,
+    pub callbacks: Label,
+    /// The SIP header that holds the call's id.
+    pub sip_header: Option<String>,
+    /// Publishers that may ask, as `WebHook-Request-Origin`, whether their events are wanted.
+    pub webhook_origins: Vec<String>,
 }

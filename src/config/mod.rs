@@ -23,6 +23,7 @@ pub mod rewrite;
 mod roles;
 mod route;
 mod session_api;
+mod sessions;
 mod show;
 mod store;
 mod ticket;
@@ -32,12 +33,14 @@ mod variables;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use ipnet::IpNet;
 use jsonwebtoken::Algorithm;
 
-pub use self::acs::{ACS_SCOPE, Acs, AcsAudio, AcsCredential, Channels, Streaming};
+pub use self::acs::{
+    ACS_SCOPE, Acs, AcsAudio, AcsCredential, CallApi, Channels, EventGrid, Streaming,
+};
 pub use self::assertion::Assertion;
 pub use self::audit::{Audit, AuditFile, AuditSync, AuditTo};
 pub use self::bot::{Bot, ServiceOrigin};
@@ -55,10 +58,11 @@ pub use self::phone::{
 };
 pub use self::roles::{Directory, Roles, RolesBy};
 pub use self::route::{
-    BELOW, BotRoute, CALL, CALL_SECRET, CallApi, Dtmf, EventGrid, Http, JWKS, Parameter, Pass,
-    Refuse, Route, RouteKind,
+    BELOW, BotRoute, CALL, CALL_SECRET, Dtmf, Http, JWKS, Parameter, Pass, REFRESH, Refuse, Route,
+    RouteKind,
 };
 pub use self::session_api::{CODE_DIGITS, SessionApi, Webhook, WebhookSecret};
+pub use self::sessions::See;
 pub use self::store::{
     Engine, KeyForms, Layout, Login, Piece, REDIS_SCOPE, Redis, Store, Template,
 };
@@ -185,6 +189,8 @@ pub struct ApiKey {
     pub sessions: Option<usize>,
     /// Upgrades.
     pub upgrades: Option<Rate>,
+    /// From then on it opens nothing, and sessions that it opened end; `None`: it does not end.
+    pub expires: Option<SystemTime>,
 }
 
 /// The name of a model: 1 to 64 characters of `a-z A-Z 0-9 . _ -`, so that it stands in a URL

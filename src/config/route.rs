@@ -5,15 +5,17 @@ use std::sync::Arc;
 use http::{HeaderName, Method};
 use ipnet::IpNet;
 
+use super::acs::{CallApi, EventGrid};
 use super::enter::{Enter, Place, Way};
 use super::phone::{Bridge, Phone};
 use super::pii::Pii;
 use super::rewrite::{Names, Rewrite};
 use super::session_api::SessionApi;
+use super::sessions::See;
 use super::ticket::{RouteTickets, TicketDesk};
 use super::upstream::Kind;
-use super::{Model, Rate, RouteLimits};
-use crate::ids::{CallId, NumberPrefix, PhoneNumber};
+use super::{Model, RouteLimits};
+use crate::ids::CallId;
 use crate::label::Label;
 
 /// A set of paths with one admission decision.
@@ -77,15 +79,27 @@ impl Route {
 
     /// The id that a path of the route ends in, if it is one that does.
     pub fn item(&self, path: &str) -> Option<CallId> {
+        let path = self.refreshed(path).unwrap_or(path);
         let whole = self.paths.iter().any(|known| known == path);
         let (_, id) = path.rsplit_once('/')?;
         let ends = self.kind.is_by_call() || self.kind.has_items() && !whole;
         CallId::new(id).filter(|_| ends)
     }
+
+    /// What stands before [`REFRESH`] in a path that has a session last longer.
+    pub fn refreshed<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let item = path.strip_suffix(REFRESH)?;
+        let (folder, _) = item.rsplit_once('/')?;
+        let ours = matches!(self.kind, RouteKind::Sessions(_));
+        let below = self.paths.iter().any(|known| known == folder);
+        (ours && below).then_some(item)
+    }
 }
 
 /// How the paths of calls end: the last segment is the call's id.
 pub const CALL: &str = "/{call}";
+/// How the paths end that have a session last longer.
+pub const REFRESH: &str = "/refresh";
 /// How the paths end that lead to all below them.
 pub const BELOW: &str = "/*";
 /// Where the public keys of assertions are, if the edge signs some: no route has this path.
@@ -118,6 +132,8 @@ pub enum RouteKind {
     Notify,
     /// Tickets are handed out, for routes that take them.
     Tickets(Arc<TicketDesk>),
+    /// Whoever asks is told of sessions that run, and may end them and have them last longer.
+    Sessions(See),
 }
 
 /// What goes on to a private application.
@@ -157,33 +173,6 @@ pub struct BotRoute {
     pub speak: Vec<String>,
 }
 
-/// What a route of calls that are made does.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CallApi {
-    /// The routes that ACS is told of when a call is made, as [`EventGrid`] has them.
-    pub media: Label,
-    pub callbacks: Label,
-    /// The number of the resource, which whoever is called sees.
-    pub source: PhoneNumber,
-    /// Whom calls may be made to.
-    pub destinations: Vec<NumberPrefix>,
-    /// Calls that one identity may have made.
-    pub calls_per_identity: Rate,
-}
-
-/// What a route of Event Grid does with its events.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EventGrid {
-    /// The routes that ACS is told of when a call is answered: for its media, and for what becomes
-    /// of it.
-    pub media: Label,
-    pub callbacks: Label,
-    /// The SIP header that holds the call's id.
-    pub sip_header: Option<String>,
-    /// Publishers that may ask, as `WebHook-Request-Origin`, whether their events are wanted.
-    pub webhook_origins: Vec<String>,
-}
-
 impl RouteKind {
     /// What its upstreams must serve; `None`: it has none, as the edge itself answers.
     pub fn upstream(&self) -> Option<Kind> {
@@ -200,7 +189,8 @@ impl RouteKind {
             | RouteKind::CallApi(_)
             | RouteKind::SessionApi(_)
             | RouteKind::Tickets(_)
-            | RouteKind::Notify => None,
+            | RouteKind::Notify
+            | RouteKind::Sessions(_) => None,
         }
     }
 
@@ -221,7 +211,8 @@ impl RouteKind {
             | RouteKind::CallApi(_)
             | RouteKind::SessionApi(_)
             | RouteKind::Tickets(_)
-            | RouteKind::Notify => false,
+            | RouteKind::Notify
+            | RouteKind::Sessions(_) => false,
         }
     }
 
@@ -233,7 +224,7 @@ impl RouteKind {
     /// Whether below each of its paths lie paths that end in an id.
     pub fn has_items(&self) -> bool {
         match self {
-            RouteKind::CallApi(_) | RouteKind::SessionApi(_) => true,
+            RouteKind::CallApi(_) | RouteKind::SessionApi(_) | RouteKind::Sessions(_) => true,
             RouteKind::VoiceLive
             | RouteKind::Relay
             | RouteKind::AcsMedia(_)
@@ -259,6 +250,7 @@ impl RouteKind {
             | RouteKind::Bot(_)
             | RouteKind::Notify
             | RouteKind::Tickets(_)
+            | RouteKind::Sessions(_)
             | RouteKind::SessionApi(_) => None,
         }
     }
@@ -281,6 +273,7 @@ impl RouteKind {
             | RouteKind::Bot(_)
             | RouteKind::Notify
             | RouteKind::Tickets(_)
+            | RouteKind::Sessions(_)
             | RouteKind::SessionApi(_) => None,
         }
     }
@@ -298,6 +291,7 @@ impl RouteKind {
             | RouteKind::Http(_)
             | RouteKind::Notify
             | RouteKind::Tickets(_)
+            | RouteKind::Sessions(_)
             | RouteKind::SessionApi(_) => None,
         }
     }
@@ -316,6 +310,7 @@ impl RouteKind {
             RouteKind::SessionApi(_) => "session-api",
             RouteKind::Notify => "notify",
             RouteKind::Tickets(_) => "tickets",
+            RouteKind::Sessions(_) => "sessions",
         }
     }
 }

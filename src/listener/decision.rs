@@ -9,7 +9,7 @@ use super::doors::{Doors, Open};
 use super::refusal::Refusal;
 use crate::admission::{self, Denied, Grant, Peer, Told};
 use crate::audit::{self, Entry, Event, Known, Place, Verdict};
-use crate::config::{BELOW, CALL, Route};
+use crate::config::{BELOW, CALL, REFRESH, Route};
 use crate::error::Reason;
 use crate::ids::{CallId, EntraId, SessionId};
 
@@ -120,6 +120,14 @@ impl Decision {
         Decision(Mutex::new(self.lock().take()))
     }
 
+    /// It was answered, and was about this session.
+    pub(super) fn answered_about(&self, status: StatusCode, session: SessionId) {
+        self.record(Verdict::Allowed {
+            status: status.as_u16(),
+            session: Some(session),
+        });
+    }
+
     /// It was answered.
     pub(super) fn answered(&self, status: StatusCode) {
         self.record(Verdict::Allowed {
@@ -193,6 +201,9 @@ impl Doors {
 /// The path of a route that a request's belongs to, as the settings write it. Ids in it stand apart in
 /// the record, where they are ids of calls and somebody has proved that they may name them.
 fn as_set(route: &Route, path: &str) -> String {
+    if let Some(item) = route.refreshed(path) {
+        return format!("{}{REFRESH}", as_set(route, item));
+    }
     let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
     let known = |known: &&String| **known == path || known.strip_suffix(CALL) == Some(folder);
     match route.paths.iter().find(known) {

@@ -21,7 +21,7 @@ use crate::config::{self, Hops, KnownBy, Limits};
 use crate::log::Throttle;
 use crate::metrics;
 use crate::relay::Leg;
-use crate::session::{Orders, Registry, Session};
+use crate::session::{Announcer, Orders, Registry, Session};
 use crate::store::Store;
 use crate::telephony::Telephony;
 use crate::upstream::Upstream;
@@ -42,6 +42,8 @@ pub struct Doors {
     pub sessions: Arc<Semaphore>,
     pub registry: Registry,
     pub orders: Arc<Orders>,
+    /// Tells other edges of the sessions here; `None`: nobody is told of sessions.
+    pub announcer: Option<Announcer>,
     pub store: Arc<Store>,
     pub telephony: Arc<Telephony>,
     /// Places for those who tell the store later that a token was not spent.

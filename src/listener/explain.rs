@@ -172,6 +172,7 @@ fn of_request(
         | RouteKind::AcsCallback
         | RouteKind::CallApi(_)
         | RouteKind::Tickets(_)
+        | RouteKind::Sessions(_)
         | RouteKind::SessionApi(_) => (web::judge(route, limits, head), "answered here"),
     }
 }
@@ -262,6 +263,7 @@ fn leave(
         | RouteKind::Http(_)
         | RouteKind::Bot(_)
         | RouteKind::Tickets(_)
+        | RouteKind::Sessions(_)
         | RouteKind::Notify => {
             cors::preflight::<()>(&open.route, came.0.uri.path(), headers)?;
             Ok("a page that may ask")

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -32,9 +32,13 @@ use super::web::{self, cors};
 use crate::admission::Peer;
 use crate::config::{Refuse, RouteKind};
 use crate::error::Reason;
+use crate::ids::SessionId;
 use crate::label::Label;
 use crate::relay::Leg;
 use crate::session::{self, Session};
+
+/// Names the session that begins, in the `101`.
+const SESSION: HeaderName = HeaderName::from_static("x-tonegate-session");
 
 /// After a refusal the rest of what the client sends is read and dropped for a moment, because a
 /// socket that is closed with bytes unread resets the connection and the answer may be lost.
@@ -333,7 +337,11 @@ async fn upgraded(
         upgraded = upgrade(doors, open, asked, stranger, request) => upgraded,
     };
     match (upgraded, open.route.refuse) {
-        (Ok(parts), _) => (response, Course::Opened(Box::new(parts))),
+        (Ok(parts), _) => {
+            let mut response = response;
+            name_session(&mut response, parts.entry.id());
+            (response, Course::Opened(Box::new(parts)))
+        }
         (Err(refusal), Refuse::Status) => {
             refused(&refusal);
             (problem(&refusal).map(Body::from), Course::Answered)
@@ -343,6 +351,13 @@ async fn upgraded(
             (response, Course::Refused(frames(&refusal)))
         }
     }
+}
+
+/// By this id whoever may asks for the session, and the logs have it.
+fn name_session(response: &mut Response<Body>, id: SessionId) {
+    let id = HeaderValue::try_from(id.to_string());
+    let headers = response.headers_mut();
+    headers.extend(id.map(|id| (SESSION, id)));
 }
 
 fn route<'a, B>(doors: &'a Doors, request: &Request<B>) -> Option<&'a Open> {
@@ -440,6 +455,7 @@ mod tests {
             sessions: Arc::new(Semaphore::new(1)),
             registry: Registry::default(),
             orders: orders(&store, &metrics),
+            announcer: None,
             store: store.clone(),
             telephony: Arc::new(telephony),
             returning: Arc::new(Semaphore::new(1)),

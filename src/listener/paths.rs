@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::config::{BELOW, CALL};
+use crate::config::{BELOW, CALL, REFRESH};
 use crate::ids::CallId;
 
 /// Indices of routes by path.
@@ -12,6 +12,8 @@ pub struct Paths {
     whole: HashMap<String, usize>,
     /// By what stands before the last slash.
     calls: HashMap<String, usize>,
+    /// Of paths that have a session last longer, by what stands before its id.
+    refresh: HashMap<String, usize>,
     /// Of all paths below, by what stands before the slash.
     below: HashMap<String, usize>,
     /// All of them as a lax application may read them (`fold`).
@@ -38,6 +40,11 @@ impl Paths {
         self.calls.insert(path.to_owned(), route);
     }
 
+    /// So do those that have what has that id last longer.
+    pub fn add_refresh(&mut self, path: &str, route: usize) {
+        self.refresh.insert(path.to_owned(), route);
+    }
+
     /// The route that has this path, of a request: to the letter, nothing is decoded.
     pub fn find(&self, path: &str) -> Option<usize> {
         if let Some(route) = self.whole.get(path) {
@@ -47,6 +54,13 @@ impl Paths {
             && let Some(route) = self.calls.get(folder)
         {
             return CallId::fits(call).then_some(*route);
+        }
+        if let Some((folder, id)) = path
+            .strip_suffix(REFRESH)
+            .and_then(|item| item.rsplit_once('/'))
+            && let Some(route) = self.refresh.get(folder)
+        {
+            return CallId::fits(id).then_some(*route);
         }
         self.below(path)
     }

@@ -1,5 +1,8 @@
 //! From a well-formed request on a route to a session that may begin: admission, permit, upstream.
 
+use std::sync::Arc;
+use std::time::SystemTime;
+
 use http::{Request, Response, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -14,7 +17,8 @@ use crate::admission::{self, Address, Grant, Now};
 use crate::config;
 use crate::error::Reason;
 use crate::ids::SessionId;
-use crate::session::{self, Entry};
+use crate::relay::Lease;
+use crate::session::{self, Entry, Leased};
 use crate::upstream::{self, Dialled, Want};
 use crate::ws::handshake::{self, NotAnUpgrade};
 
@@ -85,6 +89,7 @@ pub(super) async fn upgrade(
         call,
         upstream,
         entry,
+        lease,
     } = begun;
     Ok(session::Parts {
         route: open.route.name.clone(),
@@ -94,6 +99,7 @@ pub(super) async fn upgrade(
         permit,
         books,
         entry,
+        lease,
         limits: open.route.limits.over(doors.limits),
         dtmf: open.route.dtmf,
         metrics: doors.metrics.clone(),
@@ -108,6 +114,7 @@ struct Begun {
     call: Option<Box<session::Call>>,
     upstream: Option<Dialled>,
     entry: Entry,
+    lease: Arc<Lease>,
 }
 
 /// What others have to say: the store of a call, and the upstream.
@@ -129,8 +136,7 @@ async fn begin(
     } else {
         Some(dial(open, want, id, call.as_deref()).await?)
     };
-    let about = session::About::of(&open.route.name, grant);
-    let entry = doors.registry.enter(id, about);
+    let (entry, lease) = enter(doors, open, grant, id);
     let entry = match &call {
         Some(call) => entry.of_call(&call.calling.call, turn),
         None => entry,
@@ -139,7 +145,18 @@ async fn begin(
         call,
         upstream,
         entry,
+        lease,
     })
+}
+
+/// A session's place in the registry, by which whoever may is told of it, and its lease.
+fn enter(doors: &Doors, open: &Open, grant: &Grant, id: SessionId) -> (Entry, Arc<Lease>) {
+    let route = &open.route.name;
+    let longest = open.route.limits.over(doors.limits).session;
+    let leased = Leased::new(id, route, grant, SystemTime::now() + longest);
+    let lease = leased.lease();
+    let about = session::About::of(route, grant);
+    (doors.registry.enter(id, about).leased(leased), lease)
 }
 
 /// A place among the sessions of the edge.

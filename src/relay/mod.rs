@@ -33,6 +33,7 @@ mod closing;
 mod end;
 mod forward;
 mod hear;
+mod lease;
 pub mod message;
 mod order;
 mod pending;
@@ -53,6 +54,7 @@ use tokio::time::{Instant, Sleep};
 
 pub use self::buffer::READ_BUFFER;
 pub use self::call::{Asked, CallEnding, CallTerms, Drops, GateEnding, Pressed};
+pub use self::lease::Lease;
 pub use self::order::Order;
 pub use self::terms::{Ending, Terms};
 pub use self::tls::Leg;
@@ -135,7 +137,7 @@ where
         call: Option<Box<Call>>,
         terms: Terms,
     ) -> Relay<C, U> {
-        let watch = Watch::new(terms.patience, Instant::now());
+        let watch = Watch::new(terms.patience, terms.lease.clone(), Instant::now());
         let most = terms.most();
         Relay {
             client,

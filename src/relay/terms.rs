@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::call::CallEnding;
-use super::{Order, Patience};
+use super::{Lease, Order, Patience};
 use crate::config::{Dtmf, Model};
 use crate::error::{Reason, Side};
 use crate::metrics::Flow;
@@ -13,6 +13,7 @@ use crate::ws::Violation;
 /// What a session may do, and who may end it.
 pub struct Terms {
     pub patience: Patience,
+    pub lease: Arc<Lease>,
     /// Longest message of the client in bytes.
     pub client_message_max: u64,
     /// Longest message of the upstream in bytes.

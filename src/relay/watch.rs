@@ -3,10 +3,12 @@
 //! Nothing is timed per frame. One timer fires when the next thing may be due, and what moved in
 //! between is read from counters.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::Lease;
 use crate::error::{Reason, Side};
 
 /// How long things may take in a session.
@@ -17,10 +19,8 @@ pub struct Patience {
     pub ping: Duration,
     /// A session in which no data frame crossed for this long ends.
     pub idle: Duration,
-    /// Longest duration of a session.
+    /// Longest duration of a session, whatever its lease says.
     pub session: Duration,
-    /// What its end is called then: the longest duration, or that of what was shown to enter.
-    pub session_end: Reason,
 }
 
 /// After a close has been queued, both legs are shut within this time.
@@ -51,6 +51,11 @@ pub(super) struct Due {
 #[derive(Debug)]
 pub(super) struct Watch {
     patience: Patience,
+    lease: Arc<Lease>,
+    /// The longest duration is over.
+    longest: Instant,
+    /// That or the end of the lease, as it was when it was last looked at: it can only have been put
+    /// off since.
     ends: Instant,
     next_ping: Instant,
     idle_at: Instant,
@@ -74,10 +79,13 @@ enum Verdict {
 }
 
 impl Watch {
-    pub(super) fn new(patience: Patience, now: Instant) -> Watch {
+    pub(super) fn new(patience: Patience, lease: Arc<Lease>, now: Instant) -> Watch {
+        let longest = now + patience.session;
         Watch {
             patience,
-            ends: now + patience.session,
+            ends: lease.at().map_or(longest, |end| end.min(longest)),
+            lease,
+            longest,
             next_ping: now + patience.ping,
             idle_at: now + patience.idle,
             crossed: 0,
@@ -94,8 +102,10 @@ impl Watch {
     /// number that grows with the data that crosses either way.
     pub(super) fn look(&mut self, now: Instant, legs: [Progress; 2], crossed: u64) -> Due {
         let mut due = Due::default();
-        if now >= self.ends {
-            due.end = Some((Side::Edge, self.patience.session_end));
+        if now >= self.ends
+            && let Some(reason) = self.over(now)
+        {
+            due.end = Some((Side::Edge, reason));
             return due;
         }
         if crossed != self.crossed {
@@ -122,6 +132,16 @@ impl Watch {
             }
         }
         due
+    }
+
+    /// Why the session may last no longer, unless its lease has been put off meanwhile.
+    fn over(&mut self, now: Instant) -> Option<Reason> {
+        if now >= self.longest {
+            return Some(Reason::MaxDuration);
+        }
+        let lease = self.lease.at();
+        self.ends = lease.map_or(self.longest, |end| end.min(self.longest));
+        (now >= self.ends).then_some(Reason::LeaseExpired)
     }
 
     /// The ping that was due has been queued on a leg, which has moved this much by now.
@@ -170,17 +190,21 @@ impl Silence {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::SystemTime;
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn watch(now: Instant) -> Watch {
+    fn watch_of(lease: Arc<Lease>, now: Instant) -> Watch {
         let patience = Patience {
             ping: 20 * SECOND,
             idle: 300 * SECOND,
             session: 3600 * SECOND,
-            session_end: Reason::MaxDuration,
         };
-        Watch::new(patience, now)
+        Watch::new(patience, lease, now)
+    }
+
+    fn watch(now: Instant) -> Watch {
+        watch_of(Arc::new(Lease::until(None)), now)
     }
 
     fn moved(received: u64, sent: u64) -> Progress {
@@ -314,6 +338,89 @@ mod tests {
         }
         assert_eq!(ended, Some((Side::Edge, Reason::Idle)));
         assert!(now > start + 300 * SECOND && now <= start + 420 * SECOND);
+    }
+
+    /// How a session with this lease ends that looks whenever it is time to, and is busy; and when.
+    fn ends(lease: &Arc<Lease>, mut at: impl FnMut(Instant)) -> (Reason, Duration) {
+        let start = Instant::now();
+        let mut watch = watch_of(lease.clone(), start);
+        for n in 1.. {
+            let now = watch.next();
+            at(now);
+            let busy = [moved(n, n), moved(n, n)];
+            if let Some((by, reason)) = watch.look(now, busy, n).end {
+                assert_eq!(by, Side::Edge);
+                return (reason, now - start);
+            }
+        }
+        unreachable!("it ends");
+    }
+
+    fn lease(seconds: u64) -> Arc<Lease> {
+        let end = SystemTime::now() + Duration::from_secs(seconds);
+        Arc::new(Lease::until(Some(end)))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn s41_b14_a_session_ends_with_its_lease_and_not_a_moment_before() {
+        let start = Instant::now();
+        let lease = lease(90);
+        let end = lease.at().unwrap();
+        let mut watch = watch_of(lease, start);
+        let look = |watch: &mut Watch, now, n| watch.look(now, [moved(n, n); 2], n).end;
+        // It is looked at then, though nothing else is due.
+        let mut nexts = (1..9).map(|n| {
+            let next = watch.next();
+            look(&mut watch, next, n);
+            next
+        });
+        assert!(nexts.any(|next| next == end));
+        let mut watch = watch_of(self::lease(90), start);
+        let end = watch.lease.at().unwrap();
+        let moment = Duration::from_millis(1);
+        assert_eq!(look(&mut watch, end - moment, 1), None);
+        let over = Some((Side::Edge, Reason::LeaseExpired));
+        assert_eq!(look(&mut watch, end, 2), over);
+        assert_eq!(look(&mut watch, end + moment, 3), over);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn s41_b20_a_lease_that_was_put_off_in_time_ends_then_and_not_before() {
+        let lease = lease(90);
+        let mut extended = false;
+        let (reason, after) = ends(&lease, |now| {
+            // The last moment at which it can be.
+            if !extended && now >= lease.at().unwrap() {
+                let later = SystemTime::now() + Duration::from_secs(200);
+                extended = lease.extend(Some(later));
+            }
+        });
+        assert!(extended && reason == Reason::LeaseExpired, "{reason}");
+        assert!((199..=200).contains(&after.as_secs()), "{after:?}");
+        // A moment too late it is of no use to the session.
+        let lease = self::lease(90);
+        let (reason, after) = ends(&lease, |_| {});
+        assert!(lease.extend(None) && reason == Reason::LeaseExpired);
+        assert!((89..=90).contains(&after.as_secs()), "{after:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn s41_no_lease_makes_a_session_longer_than_the_longest() {
+        for lease in [
+            lease(3600 + 1),
+            lease(7 * 24 * 3600),
+            Arc::new(Lease::until(None)),
+        ] {
+            let (reason, after) = ends(&lease, |_| {});
+            let whole = Duration::from_secs(3600);
+            assert_eq!((reason, after), (Reason::MaxDuration, whole), "{lease:?}");
+        }
+        // What is put off for ever ends there, too.
+        let lease = lease(90);
+        let (reason, after) = ends(&lease, |_| {
+            lease.extend(None);
+        });
+        assert_eq!((reason, after.as_secs()), (Reason::MaxDuration, 3600));
     }
 
     #[test]

@@ -5,9 +5,11 @@
 //! the goodbye may take seconds. Its start and its end are one log line each.
 
 mod about;
+mod announce;
 mod call;
 mod contact;
 mod hang_up;
+mod lease;
 mod left;
 mod orders;
 mod registry;
@@ -15,15 +17,17 @@ mod told;
 mod tones;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
 pub use self::about::About;
+pub use self::announce::Announcer;
 pub use self::call::Call;
 pub use self::contact::Contact;
+pub use self::lease::{Leased, Refreshed};
 pub use self::left::Left;
 pub use self::orders::{Lifted, Orders, Revoked};
 pub use self::registry::{Entry, Registry};
@@ -37,7 +41,7 @@ use crate::error::{Reason, Side};
 use crate::ids::SessionId;
 use crate::label::Label;
 use crate::metrics::{self, Held};
-use crate::relay::{Ending, Leg, Patience, Relay, Terms};
+use crate::relay::{Ending, Lease, Leg, Patience, Relay, Terms};
 use crate::upstream::{Ask, Dialled, Stream};
 
 /// What a session is made of, when both sides have agreed to it.
@@ -51,6 +55,7 @@ pub struct Parts {
     pub permit: OwnedSemaphorePermit,
     pub books: Books,
     pub entry: Entry,
+    pub lease: Arc<Lease>,
     pub limits: Limits,
     pub dtmf: Dtmf,
     pub metrics: metrics::Shared,
@@ -73,7 +78,7 @@ pub struct Session {
     route: Label,
     holder: Arc<Holder>,
     ask: Ask,
-    expires: Option<SystemTime>,
+    lease: Arc<Lease>,
     peer: Peer,
     /// As soon as it has been dialled.
     upstream_name: Option<Label>,
@@ -108,7 +113,7 @@ impl Session {
             route: parts.route,
             holder: parts.grant.holder().clone(),
             ask: parts.grant.ask().clone(),
-            expires: parts.grant.expires(),
+            lease: parts.lease,
             peer: parts.peer,
             upstream_name: None,
             call: parts.call,
@@ -253,32 +258,19 @@ impl Session {
     }
 
     fn terms(&self) -> Terms {
-        let (session, session_end) = self.longest();
         Terms {
             patience: Patience {
                 ping: self.limits.ping,
                 idle: self.limits.idle,
-                session,
-                session_end,
+                session: self.limits.session,
             },
+            lease: self.lease.clone(),
             client_message_max: self.limits.client_message,
             upstream_message_max: self.limits.upstream_message,
             dtmf: self.dtmf,
             locked: self.share.as_ref().and_then(|share| share.grant.locked()),
             order: self.entry.order(),
             flow: self.route_metrics.flow.clone(),
-        }
-    }
-    /// How long the session may last, and what its end is called then: a session does not outlive
-    /// the credential that it was opened with.
-    fn longest(&self) -> (Duration, Reason) {
-        let longest = self.limits.session;
-        let left = self
-            .expires
-            .map(|end| end.duration_since(SystemTime::now()).unwrap_or_default());
-        match left {
-            Some(left) if left < longest => (left, Reason::LeaseExpired),
-            Some(_) | None => (longest, Reason::MaxDuration),
         }
     }
 }
@@ -369,6 +361,7 @@ mod tests {
             accepted: Instant::now(),
             permit: permits.clone().try_acquire_owned().unwrap(),
             entry: registry.enter(SessionId::random(), About::of(&route, &grant)),
+            lease: Arc::new(Lease::until(grant.ends().first())),
             grant,
             books: Books {
                 gate: None,

@@ -219,9 +219,12 @@ impl Orders {
         let mut net = Net::default();
         for ordered in orders {
             net.add(ordered);
-            if let Order::End { session } = ordered.order
-                && self.registry.end(session, Reason::Revoked)
-            {
+            let done = match ordered.order {
+                Order::End { session } => self.registry.end(session, Reason::Revoked),
+                Order::Refresh { session, end } => self.registry.put_off(session, end),
+                Order::Revoke(_) | Order::Lift(_) => false,
+            };
+            if done {
                 self.metrics.orders(ordered.order.kind(), 1);
             }
         }

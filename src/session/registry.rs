@@ -2,14 +2,18 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
 
 use dashmap::DashMap;
 use tokio::sync::Notify;
 
+use super::lease::{Leased, Refreshed};
 use crate::admission::Revocations;
 use crate::error::Reason;
 use crate::ids::{CallId, SessionId};
 use crate::relay::Order;
+use crate::secret::Digest;
+use crate::store::Running;
 
 use super::About;
 
@@ -21,6 +25,8 @@ pub struct Registry(Arc<Shared>);
 #[derive(Default)]
 struct Shared {
     sessions: DashMap<SessionId, Seat>,
+    /// What is told of those that have begun.
+    leased: DashMap<SessionId, Leased>,
     /// Whose each call is, and whose turn that was.
     calls: DashMap<CallId, (SessionId, Turn)>,
     turns: AtomicU64,
@@ -119,6 +125,41 @@ impl Registry {
         self.0.sessions.get(&id).map(|seat| seat.order.clone())
     }
 
+    /// Sessions that run here and are of that kind, as they are told of.
+    pub fn told(&self, wanted: impl Fn(SessionId, &Leased) -> bool) -> Vec<Running> {
+        let all = self.0.leased.iter();
+        let wanted = all.filter(|entry| wanted(*entry.key(), entry.value()));
+        wanted.map(|entry| entry.value().told()).collect()
+    }
+
+    /// A session that runs here.
+    pub fn told_of(&self, id: SessionId) -> Option<Running> {
+        self.0.leased.get(&id).map(|leased| leased.told())
+    }
+
+    /// Whether a session runs here.
+    pub fn has(&self, id: SessionId) -> bool {
+        self.0.leased.contains_key(&id)
+    }
+
+    /// Has a session last longer, whose subject has shown what ends then; `None`: no session of that
+    /// subject has this id here.
+    pub fn refresh(
+        &self,
+        id: SessionId,
+        subject: &Digest,
+        end: Option<SystemTime>,
+    ) -> Option<Refreshed> {
+        self.0.leased.get(&id)?.refresh(subject, end)
+    }
+
+    /// The same on the word of another edge, which has seen what was shown; whether it is a session of
+    /// this process.
+    pub fn put_off(&self, id: SessionId, end: SystemTime) -> bool {
+        let leased = self.0.leased.get(&id);
+        leased.map(|leased| leased.put_off(Some(end))).is_some()
+    }
+
     /// The turn of an upgrade that has just been let in.
     pub fn turn(&self) -> Turn {
         Turn(self.0.turns.fetch_add(1, Ordering::Relaxed))
@@ -195,6 +236,12 @@ impl Entry {
         self
     }
 
+    /// Whoever may is told of the session from now on.
+    pub fn leased(self, leased: Leased) -> Entry {
+        self.registry.0.leased.insert(self.id, leased);
+        self
+    }
+
     pub fn id(&self) -> SessionId {
         self.id
     }
@@ -206,6 +253,7 @@ impl Entry {
 
 impl Drop for Entry {
     fn drop(&mut self) {
+        self.registry.0.leased.remove(&self.id);
         self.registry.0.sessions.remove(&self.id);
         if let Some(call) = &self.call {
             let calls = &self.registry.0.calls;

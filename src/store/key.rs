@@ -7,8 +7,9 @@
 use aws_lc_rs::hmac;
 
 use super::people::About;
+use super::running::Whose;
 use crate::config::{KeyForms, Piece, Template};
-use crate::ids::{CallId, ContactId, ForeignId, PhoneNumber};
+use crate::ids::{CallId, ContactId, ForeignId, PhoneNumber, SessionId};
 use crate::label::Label;
 use crate::secret::Digest;
 
@@ -181,6 +182,24 @@ impl Keys {
         format!("{}orders:log", self.prefix)
     }
 
+    /// What is told of a session that runs.
+    pub(super) fn running(&self, session: SessionId) -> String {
+        format!("{}running:{{{session}}}", self.prefix)
+    }
+
+    /// Sessions of somebody that run.
+    pub(super) fn running_of(&self, whose: Whose<'_>) -> String {
+        let prefix = &self.prefix;
+        match whose {
+            Whose::Subject(digest) => format!("{prefix}running-of:subject:{{{}}}", digest.to_hex()),
+            Whose::Person(tenant, person) => {
+                format!("{prefix}running-of:person:{{{tenant}:{person}}}")
+            }
+            Whose::Tenant(tenant) => format!("{prefix}running-of:tenant:{{{tenant}}}"),
+            Whose::Route(route) => format!("{prefix}running-of:route:{{{route}}}"),
+        }
+    }
+
     /// By whom a session key was used, in a cluster only: in the slot of the key itself.
     pub(super) fn used(&self, key: &str) -> String {
         format!("{}used:{{{key}}}", self.prefix)
@@ -321,7 +340,8 @@ mod tests {
                 let safe = !one.contains(['{', '}', '*', '?', '[', '\r', '\n', ' ']);
                 prop_assert!(safe, "it has what Redis reads as more than a name");
                 let own = ["call:", "live:", "tries:", "spent:", "fails:", "used:", "event:", "tones:",
-                    "handoff:", "reference:", "quiet:", "scope:", "person:", "orders:"];
+                    "handoff:", "reference:", "quiet:", "scope:", "person:", "orders:", "running:",
+                    "running-of:"];
                 let foreign = !own.iter().any(|own| one.starts_with(own));
                 prop_assert!(foreign, "it is one of our own");
             }

@@ -23,11 +23,15 @@
 //! | `reference:{tenant}:{person}`, `quiet:…`, `scope:…` | string: where to write to somebody of Entra, that they want to hear nothing, whom they may see | as their settings say | `put_note` | `note` |
 //! | `person:{tenant}:{person}` | string: JSON of who somebody is to the customer | as its writer says | the customer | `note` |
 //! | `orders:log` | stream: `kind`, `value`, `until`, and of a refresh `end` | each entry until its `until`; cleared away when one is written | operators, `write_order`, `restore` | `orders` |
+//! | `running:{{session}}` | string: JSON of a session that runs | 30 s, anew every 10 s | `tell_running` | `running`, `running_of` |
+//! | `running-of:subject:{{…}}`, `…person:{{…}}`, `…tenant:{{…}}`, `…route:{{…}}` | sorted set of sessions, by when their place ends | as its records | `tell_running` | `running_of` |
 //! | `used:{{session key}}` | string: the try that consumed it; in a cluster only | 60 s | `try_code`, `enter` | the same, after a lost answer |
 //!
 //! To take back what somebody entered by, write an order ([`Store::write_order`]).
-//! To take a verdict back, delete `live:{{call}}`: no other socket gets in by it, while a session that
-//! runs goes on; to forget a call, its `call:{{call}}`.
+//! To take a verdict back, delete `live:{{call}}`: no other socket gets in by it, and the session that
+//! runs by it ends at its next look, within two seconds, as `revoked`. So it does when the call's
+//! `call:{{call}}` is deleted, which forgets the call. A store that comes back empty says the same of
+//! all calls: what it has lost it may have been told to take back.
 //!
 //! # Not here
 //!
@@ -42,6 +46,7 @@ mod memory;
 mod orders;
 mod people;
 mod redis;
+mod running;
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -58,6 +63,7 @@ pub use self::orders::{
 };
 pub use self::people::{About, Note};
 pub use self::redis::Unusable;
+pub use self::running::{Found, Running, Whose};
 
 use self::memory::Memory;
 use self::redis::Redis;

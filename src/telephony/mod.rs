@@ -99,6 +99,17 @@ pub enum Reply {
     Gone,
 }
 
+impl Reply {
+    /// The status that it is told with.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Reply::Done | Reply::Validated(_) => StatusCode::OK,
+            Reply::Gone => StatusCode::NO_CONTENT,
+            Reply::Said { status, .. } => *status,
+        }
+    }
+}
+
 /// What whoever posted may try again, or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refused {
@@ -235,6 +246,7 @@ pub fn callback_route(route: &Route, live: &Live) -> Option<CallbackRoute> {
         | RouteKind::SessionApi(_)
         | RouteKind::Notify
         | RouteKind::Tickets(_)
+        | RouteKind::Sessions(_)
         | RouteKind::Http(_)
         | RouteKind::Bot(_) => None,
     };

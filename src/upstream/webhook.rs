@@ -100,6 +100,7 @@ impl Webhooks {
             | RouteKind::Bot(_)
             | RouteKind::Notify
             | RouteKind::Tickets(_)
+            | RouteKind::Sessions(_)
             | RouteKind::CallApi(_) => None,
         };
         Webhooks::of(live.routes.iter().filter_map(of_route), metrics)

@@ -32,10 +32,9 @@ use tokio_rustls::{client, server};
 use tonegate::audio::SampleRate;
 use tonegate::config::Dtmf;
 use tonegate::dtmf::tone;
-use tonegate::error::Reason;
 use tonegate::label::Label;
 use tonegate::metrics::{Flow, Metrics};
-use tonegate::relay::{Leg, Order, Patience, Relay, Terms};
+use tonegate::relay::{Lease, Leg, Order, Patience, Relay, Terms};
 use tonegate::sim::certificate::Authority;
 use tonegate::sim::frame::{BINARY, Frame, TEXT};
 use tonegate::sim::stream;
@@ -100,8 +99,8 @@ fn terms() -> Terms {
             ping: hour,
             idle: hour,
             session: hour,
-            session_end: Reason::MaxDuration,
         },
+        lease: Arc::new(Lease::until(None)),
         client_message_max: 1 << 20,
         upstream_message_max: 1 << 24,
         locked: None,

@@ -57,6 +57,7 @@ mod request;
 mod revoke;
 mod samples;
 mod sdk;
+mod sessions;
 mod socket;
 mod targets;
 mod tickets;

@@ -85,7 +85,8 @@ async fn b01_s14_the_upstream_sees_our_request_and_nothing_of_the_clients() {
         .map(|(name, _)| name.to_ascii_lowercase())
         .collect();
     names.sort();
-    let told = "connection date sec-websocket-accept sec-websocket-protocol upgrade";
+    let told =
+        "connection date sec-websocket-accept sec-websocket-protocol upgrade x-tonegate-session";
     assert_eq!(names.join(" "), told);
     drop(caller);
     world.settles().await;

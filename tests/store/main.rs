@@ -7,6 +7,7 @@ mod hand_over;
 mod orders;
 mod people;
 mod redis;
+mod running;
 mod server;
 mod suite;
 mod under;

@@ -19,6 +19,11 @@ use crate::people::{
     c22_a_note_ends_and_each_writing_renews_it, c22_a_note_has_its_bound,
     c22_a_note_is_found_by_every_edge_until_it_is_dropped,
 };
+use crate::running::{
+    c13_a_session_that_runs_is_found_by_whose_it_is_at_every_edge,
+    c13_so_many_are_found_as_are_wanted_and_whether_there_are_more,
+    c13_what_is_told_of_a_session_ends_unless_it_is_told_again,
+};
 use crate::under::{Call, HOUR, Under, eventually, random_ani, random_id};
 
 macro_rules! on_every_engine {
@@ -83,6 +88,9 @@ on_every_engine!(
     a35_an_order_that_is_written_again_is_one,
     a35_an_order_that_has_ended_makes_room,
     a35_what_the_log_has_lost_is_written_again_and_what_it_has_is_not,
+    c13_a_session_that_runs_is_found_by_whose_it_is_at_every_edge,
+    c13_what_is_told_of_a_session_ends_unless_it_is_told_again,
+    c13_so_many_are_found_as_are_wanted_and_whether_there_are_more,
 );
 
 async fn a18_an_unknown_call_is_refused_until_it_is_known(under: Under) {

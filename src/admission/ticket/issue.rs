@@ -57,9 +57,9 @@ impl Admission {
             Reason::Forbidden,
             "no ticket is for whoever this is",
         ))?;
-        self.may_ask(&caller, wish)?;
+        self.may_ask(&caller, wish, now)?;
         let iat = seconds(now);
-        let left = who.expires().map(seconds);
+        let left = who.ends().first().map(seconds);
         let exp = iat.saturating_add(wish.life.as_secs());
         let exp = left.map_or(exp, |left| exp.min(left));
         if exp <= iat {
@@ -81,11 +81,11 @@ impl Admission {
     }
 
     /// Whether they could ask for this on the route itself, as far as their own lists say.
-    fn may_ask(&self, caller: &Caller, wish: Wish<'_>) -> Result<(), Denied> {
+    fn may_ask(&self, caller: &Caller, wish: Wish<'_>, now: SystemTime) -> Result<(), Denied> {
         let forbidden = |detail| Err(Denied::new(Reason::Forbidden, detail));
         let route = wish.route;
         let key = match caller {
-            Caller::Key { name } => Some(self.keys.named(name, &route.name)?),
+            Caller::Key { name } => Some(self.keys.named(name, &route.name, now)?),
             Caller::Certificate { name } => {
                 self.certificates.named(name, &route.name)?;
                 None

@@ -114,6 +114,10 @@ pub(in crate::config) struct Route {
     pub identity: BTreeMap<String, FieldRule>,
     pub about: Option<About>,
     pub pii: Option<Pii>,
+    /// Of a route of sessions that run.
+    #[serde(default)]
+    #[schemars(schema_with = "schema::see")]
+    pub see: Option<String>,
     /// Of a route of a bot.
     pub refusal: Option<String>,
     pub quiet: Option<Vec<String>>,

@@ -35,6 +35,14 @@ pub(super) fn rate(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+pub(super) fn date(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "string",
+        "description": "A date and a time in UTC, such as \"2026-12-31T00:00:00Z\"",
+        "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$",
+    })
+}
+
 pub(super) fn size(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": ["string", "integer"],
@@ -71,6 +79,7 @@ one_of!(
     "acs-callback",
     "call-api",
     "session-api",
+    "sessions",
     "http",
     "bot",
     "notify",
@@ -93,6 +102,7 @@ one_of!(speak, "http", "proxy");
 one_of!(audit_to, "stdout", "file");
 one_of!(audit_sync, "batch", "second", "never");
 one_of!(dtmf, "off", "observe");
+one_of!(see, "own", "team", "all");
 one_of!(refuse, "status", "close");
 one_of!(default, "model", "agent");
 

@@ -133,6 +133,9 @@ pub(in crate::config) struct Key {
     pub name: String,
     pub sha256: Option<String>,
     #[serde(default)]
+    #[schemars(schema_with = "schema::date")]
+    pub expires: Option<String>,
+    #[serde(default)]
     pub routes: Vec<String>,
     #[serde(default)]
     pub models: Vec<String>,

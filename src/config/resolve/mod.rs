@@ -27,6 +27,7 @@ mod relay;
 mod roles;
 mod route;
 mod session_api;
+mod sessions;
 mod store;
 mod template;
 mod ticket;
@@ -36,7 +37,7 @@ mod web;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::env::Environment;
 use super::file::{File, Unusable};
@@ -146,6 +147,12 @@ impl Problems {
             self.add(at, "must be a GUID, as Entra shows the id");
         }
         id
+    }
+
+    fn date(&mut self, at: &str, written: Option<&str>) -> Option<SystemTime> {
+        let date = humantime::parse_rfc3339(written?);
+        let what = "must be a date and a time in UTC, such as \"2026-12-31T00:00:00Z\"";
+        date.map_err(|_| self.add(at, what)).ok()
     }
 
     fn roots(&mut self, at: &str, written: Option<&str>) -> Option<Roots> {
@@ -341,6 +348,7 @@ fn keys(file: &File, problems: &mut Problems) -> Vec<ApiKey> {
             agents: problems.labels(&format!("{at}.agents"), &key.agents),
             sessions: key.limits.sessions,
             upgrades: key.limits.upgrades,
+            expires: problems.date(&format!("{at}.expires"), key.expires.as_deref()),
         });
     }
     keys
@@ -481,6 +489,16 @@ mod tests {
             "routes.browser.admit",
         ),
         ("ba7816bf", "zz", "keys.kiosk.sha256"),
+        (
+            "name = \"kiosk\"",
+            "name = \"kiosk\"\nexpires = \"2026-12-31\"",
+            "keys.kiosk.expires",
+        ),
+        (
+            "name = \"kiosk\"",
+            "name = \"kiosk\"\nexpires = \"2026-12-31T00:00:00+01:00\"",
+            "keys.kiosk.expires",
+        ),
         ("\"kiosk\"", "\"ki osk\"", "keys.ki osk"),
         ("admit = [\"key\"]", "", "routes.browser.admit"),
         (

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::gate::{flow, rates};
 use super::route::{At, Known};
-use super::{gateway, session_api, ticket, web};
+use super::{gateway, session_api, sessions, ticket, web};
 use crate::config::file;
 use crate::config::{
     Bridge, CALL_SECRET, Dtmf, Enter, IssuerKind, Kind, Phone, Place, Refuse, Route, RouteKind,
@@ -27,11 +27,13 @@ pub(super) fn kind(at: &mut At<'_>, known: &Known<'_>) -> Option<RouteKind> {
         Some("bot") => gateway::bot(at, known),
         Some("notify") => RouteKind::Notify,
         Some("tickets") => ticket::desk(at, known)?,
+        Some("sessions") => sessions::sessions(at),
         Some(_) | None => {
             at.add(
                 "kind",
                 "must be \"voice-live\", \"relay\", \"acs-media\", \"event-grid\", \
-                 \"acs-callback\", \"call-api\", \"session-api\", \"http\", \"bot\", \"notify\" or \"tickets\"",
+                 \"acs-callback\", \"call-api\", \"session-api\", \"sessions\", \"http\", \"bot\", \"notify\" or \
+                 \"tickets\"",
             );
             return None;
         }

@@ -110,6 +110,7 @@ pub(super) fn callers(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
                 | RouteKind::CallApi(_)
                 | RouteKind::Notify
                 | RouteKind::Tickets(_)
+                | RouteKind::Sessions(_)
                 | RouteKind::SessionApi(_) => false,
             }
         })
@@ -142,6 +143,7 @@ pub(super) fn callers(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
                     | RouteKind::CallApi(_)
                     | RouteKind::Notify
                     | RouteKind::Tickets(_)
+                    | RouteKind::Sessions(_)
                     | RouteKind::SessionApi(_) => String::new(),
                     RouteKind::VoiceLive => format!(
                         ", of an issuer whose audience is {} or {}",

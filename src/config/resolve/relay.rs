@@ -74,6 +74,7 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
                 | RouteKind::CallApi(_)
                 | RouteKind::Notify
                 | RouteKind::Tickets(_)
+                | RouteKind::Sessions(_)
                 | RouteKind::SessionApi(_) => "must all be of kind \"voice-live\", or all of kind \
                      \"relay\""
                     .to_owned(),

@@ -9,7 +9,7 @@ use super::network::networks;
 use super::origin::origins;
 use super::reach::{agents, callers, openable};
 use super::upstream::is_subprotocol;
-use super::{Problems, gateway, phone, relay, session_api, ticket, web};
+use super::{Problems, gateway, phone, relay, session_api, sessions, ticket, web};
 use crate::config::file::{self, File};
 use crate::config::{
     ApiKey, Dtmf, Hops, Issuer, Kind, Pass, Refuse, Route, RouteKind, RouteLimits, Upstream,
@@ -78,6 +78,7 @@ pub(super) fn routes(file: &File, known: &Known<'_>, problems: &mut Problems) ->
         gateway::check(&mut at, &route, known);
         session_api::check(&mut at, &route, known);
         ticket::check(&mut at, &route, known);
+        sessions::check(&mut at, &route, known);
         agents(&mut at, &route, known);
         callers(&mut at, &route, known);
         openable(&mut at, &route);

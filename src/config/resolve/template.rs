@@ -6,7 +6,7 @@ use crate::config::{KeyForms, Piece, Template};
 use crate::secret::Secret;
 
 /// Names of the edge's own keys begin so; see the README.
-const OWN: [&str; 14] = [
+const OWN: [&str; 16] = [
     "call:",
     "live:",
     "tries:",
@@ -21,6 +21,8 @@ const OWN: [&str; 14] = [
     "quiet:",
     "scope:",
     "person:",
+    "running:",
+    "running-of:",
 ];
 
 pub(super) fn key_forms(

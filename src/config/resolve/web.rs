@@ -205,7 +205,7 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
             controls_calls(at, route, known);
             passable(at, calls, known);
         }
-        RouteKind::SessionApi(_) => {}
+        RouteKind::SessionApi(_) | RouteKind::Sessions(_) => {}
         RouteKind::Notify => gateway::notify(at, route, known),
         RouteKind::Tickets(_) => {}
         RouteKind::VoiceLive
@@ -309,7 +309,8 @@ fn useless(at: &mut At<'_>, route: &Route) {
     let written = at.written;
     let events = matches!(route.kind, RouteKind::EventGrid(_));
     let calls = matches!(route.kind, RouteKind::CallApi(_));
-    let pages = calls || matches!(route.kind, RouteKind::Tickets(_));
+    // Scripts of pages may ask there.
+    let pages = calls || matches!(route.kind, RouteKind::Tickets(_) | RouteKind::Sessions(_));
     let place = |place: &Place| match place {
         Place::Header => true,
         Place::Query => events,

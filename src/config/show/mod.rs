@@ -9,7 +9,7 @@ mod ticket;
 use std::fmt::Write as _;
 
 use bytesize::ByteSize;
-use humantime::format_duration;
+use humantime::{format_duration, format_rfc3339_seconds};
 
 use super::{
     Credential, Dtmf, Enter, IdentitySource, KeyHeader, Kind, ManagedIdentity, Mark, Place, Rate,
@@ -99,10 +99,12 @@ fn clients(settings: &Settings, out: &mut String) -> std::fmt::Result {
             .sessions
             .map_or_else(|| "no limit".to_owned(), |n| n.to_string());
         let upgrades = key.upgrades.map_or_else(|| "no limit".to_owned(), rate);
+        let ends = key.expires.map(format_rfc3339_seconds);
+        let ends = ends.map_or_else(|| "never".to_owned(), |end| end.to_string());
         writeln!(
             out,
             "key       {}: sha256 ***, routes {}, models {}, agents {}, sessions {sessions}, \
-             upgrades {upgrades}",
+             upgrades {upgrades}, ends {ends}",
             key.name,
             list(&key.routes, "all"),
             list(&key.models, "all of the route"),
@@ -233,6 +235,9 @@ fn route(route: &Route, out: &mut String) -> std::fmt::Result {
         phone::sessions(api, out)?;
     }
     ticket::route(route, out)?;
+    if let RouteKind::Sessions(see) = &route.kind {
+        writeln!(out, "          sessions that run: sees {}", see.word())?;
+    }
     if let Some(bot) = route.kind.bot() {
         bot::route(bot, out)?;
     }

@@ -16,6 +16,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
+use super::judge::methods;
 use crate::config::{Route, Way};
 use crate::error::Reason;
 use crate::listener::refusal::Refusal;
@@ -79,10 +80,8 @@ pub(in crate::listener) fn preflight<T: Default>(
     let mut response = Response::new(T::default());
     *response.status_mut() = StatusCode::NO_CONTENT;
     let headers = response.headers_mut();
-    let allow = match route.item(path) {
-        Some(_) => HeaderValue::from_static("GET, DELETE"),
-        None => HeaderValue::from_static("POST"),
-    };
+    let allow = methods(route, path).trim_end_matches(", OPTIONS");
+    let allow = HeaderValue::from_static(allow);
     headers.insert(ACCESS_CONTROL_ALLOW_METHODS, allow);
     headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HEADERS);
     headers.insert(ACCESS_CONTROL_MAX_AGE, MAX_AGE);

@@ -28,7 +28,9 @@ pub(in crate::listener) fn judge(
         });
     }
     let length = head.headers.get(header::CONTENT_LENGTH);
-    let has_body = head.method == Method::POST || head.method == Method::PUT;
+    // What has a session last longer is the request's own credential.
+    let without = matches!(route.kind, RouteKind::Sessions(_));
+    let has_body = !without && (head.method == Method::POST || head.method == Method::PUT);
     if !has_body {
         let none = length.is_none_or(|length| length == "0");
         let none = none && !head.headers.contains_key(header::TRANSFER_ENCODING);
@@ -63,7 +65,8 @@ pub(in crate::listener) fn judge(
         RouteKind::CallApi(_)
         | RouteKind::SessionApi(_)
         | RouteKind::Notify
-        | RouteKind::Tickets(_) => &TYPES[..1],
+        | RouteKind::Tickets(_)
+        | RouteKind::Sessions(_) => &TYPES[..1],
         RouteKind::EventGrid(_)
         | RouteKind::AcsCallback
         | RouteKind::Http(_)
@@ -83,7 +86,7 @@ pub(in crate::listener) fn judge(
 }
 
 /// What may be asked, in the words of `Allow`.
-fn methods(route: &Route, path: &str) -> &'static str {
+pub(super) fn methods(route: &Route, path: &str) -> &'static str {
     let item = route.item(path).is_some();
     let pages = !route.origins.is_empty();
     match (&route.kind, item) {
@@ -95,6 +98,14 @@ fn methods(route: &Route, path: &str) -> &'static str {
         (RouteKind::Tickets(_), _) => "POST",
         (RouteKind::CallApi(_), true) => "GET, DELETE",
         (RouteKind::SessionApi(_), true) => "PUT, GET, DELETE",
+        (RouteKind::Sessions(_), _) => match (route.refreshed(path), item, pages) {
+            (Some(_), _, true) => "POST, OPTIONS",
+            (Some(_), _, false) => "POST",
+            (None, true, true) => "GET, DELETE, OPTIONS",
+            (None, true, false) => "GET, DELETE",
+            (None, false, true) => "GET, OPTIONS",
+            (None, false, false) => "GET",
+        },
         // Nobody is told which there are.
         (RouteKind::SessionApi(_), false) => "",
         (

@@ -7,6 +7,7 @@
 pub(super) mod cors;
 mod desk;
 mod judge;
+mod sessions;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +27,7 @@ use super::refusal::Refusal;
 use super::stranger::Stranger;
 use super::upgrade::count_behind_hop;
 use crate::admission::{self, Grant, Now};
-use crate::config::{Live, Route, RouteKind};
+use crate::config::{Live, Route, RouteKind, See};
 use crate::error::Reason;
 use crate::ids::CallId;
 use crate::telephony::{
@@ -44,11 +45,16 @@ pub enum Web {
     Calls(Arc<CallRoute>),
     Sessions(Arc<SessionRoute>),
     Tickets(Desk),
+    /// Of sessions that run.
+    Running(See),
 }
 
 impl Web {
     /// `None`: on this route sessions begin.
     pub fn of(route: &Route, live: &Live) -> Option<Web> {
+        if let RouteKind::Sessions(see) = route.kind {
+            return Some(Web::Running(see));
+        }
         let events = telephony::event_route(route, live).map(|route| Web::Events(Arc::new(route)));
         let callbacks = || telephony::callback_route(route, live);
         let calls = || telephony::call_route(route, live);
@@ -63,7 +69,7 @@ impl Web {
     fn whose(&self) -> Whose {
         match self {
             Web::Events(_) | Web::Callbacks(_) => Whose::Platform,
-            Web::Calls(_) | Web::Sessions(_) | Web::Tickets(_) => Whose::Asker,
+            Web::Calls(_) | Web::Sessions(_) | Web::Tickets(_) | Web::Running(_) => Whose::Asker,
         }
     }
 }
@@ -163,6 +169,9 @@ async fn admitted(
                 .await?
         }
         Some(Web::Tickets(desk)) => desk.answer(doors, &grant, head, &body)?,
+        Some(Web::Running(see)) => {
+            sessions::answer(doors, (open, *see), asked, (head, &grant)).await?
+        }
         None => return Err(Refusal::new(Reason::Internal, "nobody answers here")),
     };
     Ok(response(reply))

@@ -9,6 +9,7 @@ mod hand_over;
 mod made;
 mod orders;
 mod people;
+mod running;
 mod table;
 mod wanted;
 
@@ -22,6 +23,7 @@ use self::orders::Log;
 use self::table::Table;
 use self::wanted::{Wanted, agree, wanted};
 use super::made::{CallEnded, Made};
+use super::running::Running;
 use super::{
     Attempt, Enter, Entered, Facts, GivenBack, Keys, Policy, SessionKey, Still, Tried, Unavailable,
     until,
@@ -56,6 +58,7 @@ struct State {
     /// About people.
     notes: Table<String, String>,
     orders: Log,
+    running: Table<SessionId, Running>,
 }
 
 /// What the edge wrote into a session key: nothing, where others wrote it.
@@ -113,6 +116,7 @@ impl Memory {
             state: Mutex::new(State {
                 calls: Table::new(entries),
                 notes: Table::new(entries),
+                running: Table::new(entries),
                 live: Table::new(entries),
                 tries: Table::new(entries),
                 spent: Table::new(entries),

@@ -44,6 +44,12 @@ impl<K: Eq + Hash, V> Table<K, V> {
         (*ends > Instant::now()).then_some(value)
     }
 
+    pub(super) fn values(&self) -> impl Iterator<Item = &V> {
+        let now = Instant::now();
+        let there = self.entries.values().filter(move |(_, ends)| *ends > now);
+        there.map(|(value, _)| value)
+    }
+
     /// Makes sure that an entry can be put.
     pub(super) fn room(&mut self, key: &K) -> Result<(), Unavailable> {
         if self.entries.len() < self.most || self.entries.contains_key(key) {

@@ -18,6 +18,7 @@ mod one;
 mod orders;
 mod people;
 mod record;
+mod running;
 mod script;
 mod told;
 

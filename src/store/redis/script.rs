@@ -53,6 +53,9 @@ pub(super) struct Scripts {
     pub(super) order: Script,
     pub(super) orders: Script,
     pub(super) restore: Script,
+    pub(super) list: Script,
+    pub(super) unlist: Script,
+    pub(super) listed: Script,
 }
 
 impl Scripts {
@@ -105,6 +108,9 @@ impl Scripts {
             order: Script::new(include_str!("order.lua")),
             orders: Script::new(include_str!("orders.lua")),
             restore: Script::new(include_str!("restore.lua")),
+            list: Script::new(include_str!("list.lua")),
+            unlist: Script::new(include_str!("unlist.lua")),
+            listed: Script::new(include_str!("listed.lua")),
         }
     }
 }

@@ -18,6 +18,7 @@ mod puppet;
 pub mod redis;
 mod redis_faults;
 mod redis_kept;
+mod redis_revoked;
 mod redis_told;
 mod redis_two;
 mod refusals;

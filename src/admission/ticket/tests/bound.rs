@@ -170,9 +170,9 @@ fn a32_a_ticket_says_what_is_asked_where_the_client_does_not_and_locks_it() {
     // Bound to nothing it is as any other way in.
     let grant = door.with(&claims(), "/ws", &[]).unwrap();
     assert_eq!(grant.locked().unwrap().len(), 3);
-    assert_eq!(grant.expires(), None);
+    assert_eq!(grant.ends().first(), None);
     let grant = door.with(&with("session_exp", json!(NOW + 900)), "/ws", &[]);
-    assert_eq!(grant.unwrap().expires(), Some(at(NOW + 900)));
+    assert_eq!(grant.unwrap().ends().first(), Some(at(NOW + 900)));
 }
 
 #[test]

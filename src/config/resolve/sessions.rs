@@ -1,0 +1,160 @@
+//! What routes have of their own on which sessions that run are told of.
+
+use super::route::{At, Known};
+use crate::config::{IssuerKind, Route, RouteKind, See, Way};
+
+/// Such a route; what is wrong with it is told.
+pub(super) fn sessions(at: &mut At<'_>) -> RouteKind {
+    let see = match at.written.see.as_deref() {
+        None | Some("own") => See::Own,
+        Some("team") => See::Team,
+        Some("all") => See::All,
+        Some(other) => {
+            let what = format!("{other:?} must be \"own\", \"team\" or \"all\"");
+            at.add("see", what);
+            See::Own
+        }
+    };
+    RouteKind::Sessions(see)
+}
+
+/// Who may see sessions, and what has no use.
+pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
+    let RouteKind::Sessions(see) = route.kind else {
+        if at.written.see.is_some() {
+            at.add("see", "has a use with kind = \"sessions\" only");
+        }
+        return;
+    };
+    let ways = route.enter.ways();
+    let of_people = |way: &Way| match way {
+        Way::Issuer(name) => {
+            let issuer = known.issuers.iter().find(|issuer| issuer.name == *name);
+            // What is wrong with one that is unknown has been told.
+            issuer.is_none_or(|issuer| match issuer.kind {
+                IssuerKind::Oidc { .. } | IssuerKind::Entra { .. } => true,
+                IssuerKind::Acs { .. }
+                | IssuerKind::EventGrid { .. }
+                | IssuerKind::Bot { .. }
+                | IssuerKind::BotTenant { .. } => false,
+            })
+        }
+        Way::Key | Way::Certificate | Way::EasyAuth => true,
+        Way::Call | Way::Ticket | Way::Anyone => false,
+    };
+    if !ways.iter().all(of_people) {
+        at.add(
+            "admit",
+            "must name issuers of kind \"entra\" or \"oidc\", \"key\", \"certificate\" or \
+             \"easyauth\": others have no sessions of their own",
+        );
+    }
+    if see == See::Team && known.file.roles.is_none() {
+        at.add(
+            "see",
+            "\"team\" needs [roles], which says whom somebody may see",
+        );
+    }
+    let operators = |way: &Way| matches!(way, Way::Key | Way::Certificate);
+    if see == See::All && !ways.iter().all(operators) {
+        at.add(
+            "see",
+            "\"all\" is for whoever runs the edge: admit must name \"key\" or \"certificate\" and \
+             nothing else",
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{RouteKind, See, Settings};
+
+    const GOOD: &str = r#"
+        [server]
+        listen = "127.0.0.1:0"
+        [[keys]]
+        name = "operator"
+        sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        [roles]
+        by = "store"
+        [issuers.users]
+        kind = "entra"
+        tenants = ["11111111-2222-3333-4444-555555555555"]
+        audience = ["api://media-edge"]
+        [issuers.phone]
+        kind = "acs"
+        audience = ["55555555-2222-3333-4444-555555555555"]
+        [[routes]]
+        name = "mine"
+        paths = ["/sessions"]
+        kind = "sessions"
+        admit = ["users", "key"]
+        origins = ["https://app.example.com"]
+    "#;
+
+    fn problems(text: &str) -> String {
+        match Settings::read_text("edge.toml", text) {
+            Ok(_) => String::new(),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    fn see(text: &str) -> See {
+        let settings = Settings::read_text("edge.toml", text).unwrap();
+        let RouteKind::Sessions(see) = settings.live.routes[0].kind else {
+            panic!("it is another kind");
+        };
+        assert!(
+            settings
+                .describe()
+                .contains(&format!("sees {}", see.word()))
+        );
+        see
+    }
+
+    #[test]
+    fn c13_whose_sessions_are_seen_is_said() {
+        assert_eq!(see(GOOD), See::Own);
+        let with = |see: &str| GOOD.replace("origins", &format!("see = \"{see}\"\norigins"));
+        assert_eq!(see(&with("own")), See::Own);
+        assert_eq!(see(&with("team")), See::Team);
+        let all = with("all").replace("[\"users\", \"key\"]", "[\"key\"]");
+        assert_eq!(see(&all), See::All);
+    }
+
+    #[test]
+    fn c13_every_mistake_names_its_key() {
+        let with = |see: &str| GOOD.replace("origins", &format!("see = \"{see}\"\norigins"));
+        for (text, named) in [
+            (with("everybody"), "routes.mine.see: \"everybody\" must be"),
+            (with("all"), "routes.mine.see: \"all\" is for whoever runs"),
+            (
+                with("team").replace("[roles]\n        by = \"store\"", ""),
+                "routes.mine.see: \"team\" needs [roles]",
+            ),
+            (
+                GOOD.replace("\"users\", \"key\"", "\"phone\""),
+                "routes.mine.admit",
+            ),
+            (
+                GOOD.replace("\"users\", \"key\"", "\"anyone\""),
+                "routes.mine.admit",
+            ),
+            (
+                GOOD.replace("origins", "upstreams = [\"v\"]\norigins"),
+                "routes.mine.upstreams",
+            ),
+            (
+                GOOD.replace("origins", "models = [\"m\"]\norigins"),
+                "routes.mine.models",
+            ),
+            (
+                GOOD.replace("\"sessions\"\n", "\"notify\"\n        see = \"own\"\n"),
+                "routes.mine.see: has a use with kind = \"sessions\" only",
+            ),
+        ] {
+            let told = problems(&text);
+            assert!(told.contains(named), "{named}: {told}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! The lease of a session: until when it may last by what was shown, and who may have it last longer.
+//!
+//! A session ends with the first of the credentials that it was opened with. Whoever shows one later
+//! that names the same subject puts off the end of that one; the others end when they end. The longest
+//! duration of a session stands above all.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use crate::admission::Grant;
+use crate::ids::SessionId;
+use crate::label::Label;
+use crate::relay::Lease;
+use crate::secret::Digest;
+use crate::store::Running;
+
+/// A session that runs here, as it is told of, and its lease.
+#[derive(Clone)]
+pub struct Leased {
+    told: Running,
+    lease: Arc<Lease>,
+}
+
+/// What a refresh came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refreshed {
+    /// The lease ends later than before.
+    pub changed: bool,
+    /// When it ends; `None`: by itself it does not.
+    pub lease: Option<SystemTime>,
+}
+
+impl Leased {
+    /// A session that begins now, and lasts until `longest` at the most.
+    pub fn new(id: SessionId, route: &Label, grant: &Grant, longest: SystemTime) -> Leased {
+        let ends = grant.ends();
+        Leased {
+            told: Running {
+                id,
+                route: route.clone(),
+                subject: grant.subject().to_string(),
+                digest: grant.subject().digest(),
+                person: grant.person().cloned(),
+                call: grant.call().map(|calling| calling.call.clone()),
+                started: SystemTime::now(),
+                lease: ends.first(),
+                of_others: ends.of_others,
+                longest,
+            },
+            lease: Arc::new(Lease::until(ends.first())),
+        }
+    }
+
+    pub fn lease(&self) -> Arc<Lease> {
+        self.lease.clone()
+    }
+
+    /// As things are.
+    pub fn told(&self) -> Running {
+        Running {
+            lease: self.lease.ends(),
+            ..self.told.clone()
+        }
+    }
+
+    /// Whose it is; what is told of its lease here is as old as the session.
+    pub fn whose(&self) -> &Running {
+        &self.told
+    }
+
+    /// Whether the lease has another end than was told.
+    pub(super) fn differs(&self, told: &Running) -> bool {
+        self.lease.ends() != told.lease
+    }
+
+    /// Whoever has this digest shows what ends then; `None`: it is not their session.
+    pub(super) fn refresh(&self, subject: &Digest, end: Option<SystemTime>) -> Option<Refreshed> {
+        if !self.told.digest.is(subject) {
+            return None;
+        }
+        Some(Refreshed {
+            changed: self.put_off(end),
+            lease: self.lease.ends(),
+        })
+    }
+
+    pub(super) fn put_off(&self, end: Option<SystemTime>) -> bool {
+        self.lease.extend(self.told.lease_with(end))
+    }
+}
