@@ -22,6 +22,8 @@
 //! | `fails:ani:{ani}`, `fails:key:{sha256 of a key}`, `fails:route:{route}` | set of failed tries | the window of its rate | `try_code` | `try_code` |
 //! | `reference:{tenant}:{person}`, `quiet:…`, `scope:…` | string: where to write to somebody of Entra, that they want to hear nothing, whom they may see | as their settings say | `put_note` | `note` |
 //! | `person:{tenant}:{person}` | string: JSON of who somebody is to the customer | as its writer says | the customer | `note` |
+//! | `pace:{{quota}}` | sorted set: turn → when it is over, ms of the server's clock | until the last one is over | `take_turn`, `note_turn` | `take_turn` |
+//! | `pace:{{quota}}:shut` | string: `1` | for as long as the upstream said | `note_turn` | `take_turn` |
 //! | `used:{{session key}}` | string: the try that consumed it; in a cluster only | 60 s | `try_code`, `enter` | the same, after a lost answer |
 //!
 //! To take a verdict back, delete `live:{{call}}`: no other socket gets in by it, while a session that
@@ -37,6 +39,7 @@ mod hand_over;
 mod key;
 mod made;
 mod memory;
+mod pace;
 mod people;
 mod redis;
 
@@ -49,6 +52,7 @@ pub use self::hand_over::{
 };
 pub use self::key::{Keys, SessionKey};
 pub use self::made::{Bind, CallEnded, Known, Made};
+pub use self::pace::{Became, Paced, TURNS_TOLD, TakeTurn, Turn};
 pub use self::people::{About, Note};
 pub use self::redis::Unusable;
 

@@ -10,6 +10,12 @@ use tonegate::store::{
     Attempt, CallEnded, Enter, Entered, Facts, Kept, Known, Needs, Still, Tones, Tried,
 };
 
+use crate::pace::{
+    u8_a_quota_that_is_shut_has_no_turn_for_any_edge,
+    u8_of_thirty_who_race_for_ten_turns_ten_have_one,
+    u8_turns_are_of_all_edges_together_and_free_when_they_are_over,
+    u8_what_was_taken_while_the_store_was_away_counts_first,
+};
 use crate::people::{
     c22_a_note_ends_and_each_writing_renews_it, c22_a_note_has_its_bound,
     c22_a_note_is_found_by_every_edge_until_it_is_dropped,
@@ -74,6 +80,10 @@ on_every_engine!(
     c22_a_note_is_found_by_every_edge_until_it_is_dropped,
     c22_a_note_ends_and_each_writing_renews_it,
     c22_a_note_has_its_bound,
+    u8_turns_are_of_all_edges_together_and_free_when_they_are_over,
+    u8_of_thirty_who_race_for_ten_turns_ten_have_one,
+    u8_what_was_taken_while_the_store_was_away_counts_first,
+    u8_a_quota_that_is_shut_has_no_turn_for_any_edge,
 );
 
 async fn a18_an_unknown_call_is_refused_until_it_is_known(under: Under) {

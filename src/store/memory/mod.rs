@@ -7,8 +7,10 @@ mod counted;
 mod events;
 mod hand_over;
 mod made;
+mod pace;
 mod people;
 mod table;
+mod wanted;
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,11 +18,13 @@ use std::time::Duration;
 
 use self::counted::Counted;
 use self::hand_over::Record;
+use self::pace::Turns;
 use self::table::Table;
+use self::wanted::{Wanted, wanted};
 use super::made::{CallEnded, Made};
 use super::{
-    Attempt, Enter, Entered, Facts, GivenBack, Keys, Needs, Policy, SessionKey, Still, Tried,
-    Unavailable, until,
+    Attempt, Enter, Entered, Facts, GivenBack, Keys, Policy, SessionKey, Still, Tried, Unavailable,
+    until,
 };
 use crate::ids::{CallId, ContactId, ForeignId, SessionId};
 use crate::label::Label;
@@ -51,6 +55,8 @@ struct State {
     tones: Table<CallId, BTreeMap<u32, char>>,
     /// About people.
     notes: Table<String, String>,
+    /// By quota.
+    turns: Table<String, Turns>,
 }
 
 /// What the edge wrote into a session key: nothing, where others wrote it.
@@ -108,6 +114,7 @@ impl Memory {
             state: Mutex::new(State {
                 calls: Table::new(entries),
                 notes: Table::new(entries),
+                turns: Table::new(entries),
                 live: Table::new(entries),
                 tries: Table::new(entries),
                 spent: Table::new(entries),
@@ -334,25 +341,6 @@ impl Call {
     }
 }
 
-/// What must be there for a call to be opened.
-enum Wanted {
-    Nothing,
-    Gate,
-    /// A session key, if it can be named, and whether it goes with its use.
-    Key(Option<SessionKey>, bool),
-}
-
-fn wanted(enter: &Enter<'_>, facts: &Facts, keys: &Keys) -> Wanted {
-    match enter.needs {
-        Needs::Nothing => Wanted::Nothing,
-        Needs::Dialled => Wanted::Gate,
-        Needs::ApiKey { consume } => Wanted::Key(enter.asking().map(|id| keys.api(id)), consume),
-        Needs::SipKey { consume } => {
-            Wanted::Key(facts.sip.as_ref().map(|id| keys.sip(id)), consume)
-        }
-    }
-}
-
 /// Whether nobody contradicts; what the record lacks is taken from the others.
 fn agree(facts: &mut Facts, enter: &Enter<'_>) -> bool {
     fn take<T: Clone + PartialEq>(known: &mut Option<T>, said: Option<&T>) -> bool {
@@ -401,6 +389,7 @@ impl State {
 mod tests {
     use super::*;
     use crate::config::KeyForms;
+    use crate::store::Needs;
     use std::sync::LazyLock;
     use std::time::SystemTime;
 

@@ -15,6 +15,7 @@ mod events;
 mod hand_over;
 mod made;
 mod one;
+mod pace;
 mod people;
 mod record;
 mod script;

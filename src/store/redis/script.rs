@@ -50,6 +50,8 @@ pub(super) struct Scripts {
     pub(super) handed: Script,
     pub(super) begun: Script,
     pub(super) over: Script,
+    pub(super) take_turn: Script,
+    pub(super) note_turn: Script,
 }
 
 impl Scripts {
@@ -99,6 +101,8 @@ impl Scripts {
             handed: Script::new(include_str!("handed.lua")),
             begun: Script::new(include_str!("begun.lua")),
             over: Script::new(include_str!("over.lua")),
+            take_turn: Script::new(include_str!("take_turn.lua")),
+            note_turn: Script::new(include_str!("note_turn.lua")),
         }
     }
 }
