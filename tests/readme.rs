@@ -63,7 +63,9 @@ fn b13_the_schema_of_the_audit_is_the_one_in_the_code() {
 fn the_sample_shows_every_setting_and_its_default() {
     let sample = fs::read_to_string(root().join("config/every-setting.toml")).unwrap();
     let read = |name: &str| fs::read_to_string(root().join("src/config/file").join(name)).unwrap();
-    let file = ["table.rs", "bot.rs", "route.rs"].map(read).concat();
+    let file = ["table.rs", "bot.rs", "route.rs", "upstream.rs"]
+        .map(read)
+        .concat();
     let mut fields = 0;
     for line in file.lines() {
         let Some(field) = line.strip_prefix("    pub ") else {

@@ -20,7 +20,7 @@ use crate::listener::gateway::inward::Inward;
 use crate::listener::paths::Paths;
 use crate::listener::web::Web;
 use crate::metrics::{self, Metrics};
-use crate::session::Registry;
+use crate::session::{Dialler, Registry};
 use crate::store::Store;
 use crate::telephony::Telephony;
 use crate::upstream::Upstream;
@@ -72,6 +72,10 @@ fn routes(
     (paths, routes)
 }
 
+/// Edges that share what upstreams take while the store is away, of which nothing is set yet: each then
+/// takes it for its own.
+const REPLICAS: u32 = 1;
+
 pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
     let metrics = Arc::new(Metrics::new());
     let live = &settings.live;
@@ -90,6 +94,7 @@ pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
     };
     let (paths, routes) = routes(settings, &upstreams, &metrics);
     let store = Arc::new(Store::new(&settings.boot.store, metrics.clone())?);
+    let dialler = Dialler::new(&live.upstreams, (&store, REPLICAS), &metrics);
     let registry = Registry::default();
     let telephony = Telephony::new(live, acs.as_ref(), &store, &registry, &metrics);
     let roles = Roles::new(live.roles.as_ref(), graph.as_ref(), &store)?;
@@ -103,6 +108,7 @@ pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
         registry,
         bot: Arc::new(bot(live, &store, &metrics)?),
         store,
+        dialler: Arc::new(dialler),
         telephony: Arc::new(telephony),
         returning: Arc::new(Semaphore::new(RETURNING_MAX)),
         known_by: live

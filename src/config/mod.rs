@@ -58,8 +58,8 @@ pub use self::store::{
     Engine, KeyForms, Layout, Login, Piece, REDIS_SCOPE, Redis, Store, Template,
 };
 pub use self::upstream::{
-    ApiVersions, App, Credential, IdentitySource, KeyHeader, Kind, ManagedIdentity, Roots, Service,
-    Target, Upstream, VOICE_LIVE_AUDIENCES,
+    ApiVersions, App, Credential, IdentitySource, KeyHeader, Kind, ManagedIdentity, Pacing, Roots,
+    Service, SessionCap, Target, Upstream, VOICE_LIVE_AUDIENCES,
 };
 
 use crate::label::Label;

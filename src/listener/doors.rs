@@ -20,7 +20,7 @@ use crate::config::{self, Hops, KnownBy, Limits};
 use crate::log::Throttle;
 use crate::metrics;
 use crate::relay::Leg;
-use crate::session::{Registry, Session};
+use crate::session::{Dialler, Registry, Session};
 use crate::store::Store;
 use crate::telephony::Telephony;
 use crate::upstream::Upstream;
@@ -38,6 +38,8 @@ pub struct Doors {
     pub sessions: Arc<Semaphore>,
     pub registry: Registry,
     pub store: Arc<Store>,
+    /// Dials for sessions, as often as upstreams take them.
+    pub dialler: Arc<Dialler>,
     pub telephony: Arc<Telephony>,
     /// Places for those who tell the store later that a token was not spent.
     pub returning: Arc<Semaphore>,

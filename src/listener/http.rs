@@ -389,7 +389,7 @@ mod tests {
     use crate::listener::decision::Decision;
     use crate::listener::paths::Paths;
     use crate::metrics::Metrics;
-    use crate::session::Registry;
+    use crate::session::{Dialler, Registry};
     use crate::store::Store;
     use crate::telephony::Telephony;
     use crate::upstream::webhook::Webhooks;
@@ -428,6 +428,7 @@ mod tests {
             sessions: Arc::new(Semaphore::new(1)),
             registry: Registry::default(),
             store: store.clone(),
+            dialler: Arc::new(Dialler::default()),
             telephony: Arc::new(telephony),
             returning: Arc::new(Semaphore::new(1)),
             known_by: KnownBy::Record,

@@ -14,6 +14,7 @@ use crate::admission::{self, Address, Now};
 use crate::config;
 use crate::error::Reason;
 use crate::ids::SessionId;
+use crate::secret::Digest;
 use crate::session;
 use crate::upstream::{self, Dialled, Want};
 use crate::ws::handshake::{self, NotAnUpgrade};
@@ -86,7 +87,8 @@ pub(super) async fn upgrade(
             through,
             ..grant.want(&open.route.name, id)
         };
-        Some(dial(open, want, id, call.as_deref()).await?)
+        let whose = grant.subject().party();
+        Some(dial(doors, open, (want, whose), id, call.as_deref()).await?)
     };
     let entry = doors.registry.enter(id);
     let entry = match &call {
@@ -136,12 +138,14 @@ pub(super) fn count_behind_hop(
 
 /// Dials before the `101`, so that a refusal is still an HTTP status.
 async fn dial(
+    doors: &Doors,
     open: &Open,
-    want: Want<'_>,
+    (want, whose): (Want<'_>, Digest),
     session: SessionId,
     call: Option<&session::Call>,
 ) -> Result<Dialled, Refusal> {
-    match upstream::dial_first(&open.upstreams, want).await {
+    let dialled = doors.dialler.dial_first(&open.upstreams, want, whose);
+    match dialled.await {
         Ok(dialled) => Ok(dialled),
         Err((name, failure)) => {
             upstream::warn(&open.dial_warnings, &open.route.name, &name, failure);

@@ -5,7 +5,9 @@
 //! the goodbye may take seconds. Its start and its end are one log line each.
 
 mod call;
+mod cap;
 mod contact;
+mod dial;
 mod hang_up;
 mod left;
 mod registry;
@@ -20,10 +22,12 @@ use tokio::sync::OwnedSemaphorePermit;
 
 pub use self::call::Call;
 pub use self::contact::Contact;
+pub use self::dial::Dialler;
 pub use self::left::Left;
 pub use self::registry::{Entry, Registry};
 
 use self::call::Whose;
+use self::cap::Cap;
 
 use crate::admission::{Grant, Peer, Subject};
 use crate::audit::Place;
@@ -72,6 +76,7 @@ pub struct Session {
     peer: Peer,
     /// As soon as it has been dialled.
     upstream_name: Option<Label>,
+    cap: Option<Cap>,
     call: Option<Box<Call>>,
     started: Instant,
     limits: Limits,
@@ -106,6 +111,7 @@ impl Session {
             expires: parts.grant.expires(),
             peer: parts.peer,
             upstream_name: None,
+            cap: None,
             call: parts.call,
             started: Instant::now(),
             limits: parts.limits,
@@ -132,6 +138,7 @@ impl Session {
 
     /// The upstream's leg.
     fn connected(&mut self, dialled: Dialled) -> Leg<TcpStream> {
+        self.cap = dialled.cap.map(|(begun, cap)| Cap::new(begun, cap));
         self.upstream_name = Some(dialled.upstream);
         let leg = match dialled.stream {
             Stream::Plain(io) => Leg::plain(io, dialled.early),
@@ -180,7 +187,11 @@ impl Session {
     where
         U: AsyncRead + AsyncWrite + Unpin,
     {
-        relay.until_closing().await;
+        let order = self.entry.order();
+        tokio::select! {
+            () = relay.until_closing() => {}
+            never = self.keep_cap(&order) => match never {},
+        }
         let duration = self.started.elapsed();
         self.share = None;
         (relay.await, duration)
@@ -226,6 +237,7 @@ impl Session {
                     session: self.id,
                     route: &self.route,
                     want: share.grant.want(&self.route, self.id),
+                    party: share.grant.subject().party(),
                     longest: self.limits.session,
                 };
                 call.pass_gate(&mut relay, whose).await
@@ -378,6 +390,7 @@ mod tests {
                 early: Bytes::new(),
                 upstream: Label::new("voice").unwrap(),
                 took: Duration::ZERO,
+                cap: None,
             }),
             call: None,
             route,

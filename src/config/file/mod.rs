@@ -8,6 +8,7 @@ mod bot;
 mod route;
 mod schema;
 mod table;
+mod upstream;
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +18,8 @@ use toml::{Table, Value};
 pub(super) use self::bot::{Assertion, Bot};
 pub(super) use self::route::{FieldRule, Gate, Route, Webhook};
 pub(super) use self::schema::text as schema;
-pub(super) use self::table::{Acs, Audit, Calls, Credential, File, Issuer, Roles, Store, Upstream};
+pub(super) use self::table::{Acs, Audit, Calls, File, Issuer, Roles, Store};
+pub(super) use self::upstream::{Credential, Upstream};
 use super::env::{self, Environment};
 
 /// Why the settings cannot be used. The text is for the operator and holds no secret.

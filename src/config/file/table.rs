@@ -15,6 +15,7 @@ use serde::{Deserialize, Deserializer};
 use super::bot::{Assertion, Bot, Graph};
 use super::route::Route;
 use super::schema;
+use super::upstream::Upstream;
 use crate::config::Rate;
 
 /// The root of a settings file.
@@ -300,72 +301,6 @@ pub(in crate::config) struct Roles {
 impl std::fmt::Debug for Roles {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Roles(***)")
-    }
-}
-
-/// `[upstreams.NAME]`
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(in crate::config) struct Upstream {
-    #[serde(default)]
-    #[schemars(schema_with = "schema::kind")]
-    pub kind: Option<String>,
-    pub resource: Option<String>,
-    pub url: Option<String>,
-    pub api_version: Option<String>,
-    pub web_rtc_api_version: Option<String>,
-    pub model_parameter: Option<String>,
-    pub subprotocol: Option<String>,
-    #[serde(default)]
-    pub headers: Headers,
-    #[serde(default)]
-    pub identity_headers: bool,
-    pub credential: Option<Credential>,
-    pub roots: Option<String>,
-    /// The edge's own certificate with its key, PEM files.
-    pub certificate: Option<PathBuf>,
-    pub key: Option<PathBuf>,
-    #[serde(default, deserialize_with = "duration")]
-    #[schemars(schema_with = "schema::duration")]
-    pub connect: Option<Duration>,
-    #[serde(default, deserialize_with = "duration")]
-    #[schemars(schema_with = "schema::duration")]
-    pub total: Option<Duration>,
-    #[serde(default)]
-    pub plain_text: bool,
-}
-
-/// `headers = { X-Fleet = "…" }`. Keys of gateways stand in such, so nothing prints them.
-#[derive(Default, Deserialize, JsonSchema)]
-#[serde(transparent)]
-pub(in crate::config) struct Headers(pub BTreeMap<String, String>);
-
-impl std::fmt::Debug for Headers {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Headers(***)")
-    }
-}
-
-/// `credential = { key = "…" }`, `{ key_file = "…" }`, `{ caller = true }`,
-/// `{ managed_identity = true }`, or several of them; or `{ none = true }`.
-#[derive(Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(in crate::config) struct Credential {
-    pub caller: bool,
-    pub key: Option<String>,
-    pub key_file: Option<PathBuf>,
-    #[schemars(schema_with = "schema::key_header")]
-    pub header: Option<String>,
-    pub managed_identity: bool,
-    pub client_id: Option<String>,
-    pub scope: Option<String>,
-    pub roots: Option<String>,
-    pub none: bool,
-}
-
-impl std::fmt::Debug for Credential {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Credential(***)")
     }
 }
 

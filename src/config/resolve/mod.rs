@@ -17,6 +17,7 @@ mod inward;
 mod issuer;
 mod network;
 mod origin;
+mod pacing;
 mod phone;
 mod reach;
 mod relay;
