@@ -27,6 +27,9 @@
 //! | [*bridge*](relay::bridge) | translates messages of ACS to those of Voice Live and back |
 //! | [*store*](store) | session keys that others write, and what the edges know of each other's calls and sessions |
 //! | *order* | what every edge is to do about a session; to *revoke* is to end and to shut out |
+//! | *turn* | leave to connect to an upstream once; all edges share so many in a window |
+//! | *quota* | what an upstream's turns are counted by |
+//! | *party* | a tenant, or who else counts as one, that turns are shared among |
 //! | [`Reason`](error::Reason) | why something ended, from one closed list |
 //!
 //! No synonyms, in code, metrics, logs, settings or documentation.
@@ -41,13 +44,15 @@
 //!    asks [`admission`] for a `Grant`: network, rate, origin, query, credential, identity, call, ask,
 //!    limits. Its lack is an HTTP status with a problem document, or an error message and a close
 //!    frame.
-//! 3. [`upstream`] dials before the `101`, so that a refusal there is still an HTTP status. It shows
+//! 3. `session::dial` takes a turn to connect, or waits for one in a queue that is fair, and [`upstream`]
+//!    dials before the `101`, so that a refusal there is still an HTTP status. It shows
 //!    the caller's own token, a key, or a token of the platform for the edge itself, which one future
 //!    per identity keeps fresh.
 //! 4. `101`. hyper gives the socket back; what had been read beyond the head was kept apart from
 //!    it. TLS session and socket are taken apart ([`relay::Leg`]).
 //! 5. [`session`] owns the legs and every guard: permit, slot, gauges, registry entry. Its lease ends with
-//!    what was shown, or later for who shows something new; all edges are told by the store that it runs.
+//!    what was shown, or later for who shows something new; it ends before the upstream would end it; all
+//!    edges are told by the store that it runs.
 //! 6. [`relay`] moves frames: one task, two pumps, no queue and no buffer of its own. [`ws`] finds
 //!    frame boundaries in place, [`tap`] looks at the frames and counts, and where a route observes
 //!    keys it listens to the client's audio with [`dtmf`].

@@ -70,6 +70,7 @@ fn the_sample_shows_every_setting_and_its_default() {
         "route.rs",
         "store.rs",
         "ticket.rs",
+        "upstream.rs",
     ]
     .map(read)
     .concat();

@@ -100,6 +100,37 @@ impl Subject {
     }
 }
 
+impl Subject {
+    /// The party that what is scarce is shared among: the tenant where there is one, else whoever it is.
+    /// All calls that one issuer vouches for are one party.
+    pub fn party(&self) -> Digest {
+        match self {
+            Subject::Token {
+                issuer,
+                tenant: Some(tenant),
+                ..
+            }
+            | Subject::Ticket {
+                issuer,
+                tenant: Some(tenant),
+                ..
+            } => Digest::of(&format!("tenant\0{issuer}\0{tenant}")),
+            Subject::EasyAuth { tenant, .. } if !tenant.is_empty() => {
+                Digest::of(&format!("tenant\0easyauth\0{tenant}"))
+            }
+            Subject::Call { issuer, .. } => Digest::of(&format!("calls\0{issuer}")),
+            Subject::Holder(subject) => subject.party(),
+            Subject::Token { .. }
+            | Subject::Ticket { .. }
+            | Subject::Developer { .. }
+            | Subject::EasyAuth { .. }
+            | Subject::Key(_)
+            | Subject::Certificate(_)
+            | Subject::Anyone => self.digest(),
+        }
+    }
+}
+
 impl From<&Subject> for Who {
     fn from(subject: &Subject) -> Who {
         match subject {
@@ -180,6 +211,27 @@ impl fmt::Display for Subject {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn u8_people_of_a_tenant_and_calls_of_an_issuer_are_one_party() {
+        let label = |name| Label::new(name).unwrap();
+        let token = |tenant: Option<&str>, name: &str| Subject::Token {
+            issuer: label("users"),
+            tenant: tenant.map(str::to_owned),
+            name: name.to_owned(),
+        };
+        let call = |call| Subject::Call {
+            issuer: label("users"),
+            call: CallId::new(call).unwrap(),
+        };
+        let same = |one: Subject, other: Subject| one.party() == other.party();
+        assert!(same(token(Some("t"), "a"), token(Some("t"), "b")));
+        assert!(!same(token(Some("t"), "a"), token(Some("u"), "a")));
+        assert!(!same(token(None, "a"), token(None, "b")));
+        assert!(same(call("a"), call("b")));
+        assert!(!same(call("a"), token(Some("a"), "a")));
+        assert!(!same(Subject::Key(label("a")), Subject::Key(label("b"))));
+    }
 
     #[test]
     fn a26_two_subjects_have_two_digests() {

@@ -20,7 +20,7 @@ use crate::listener::gateway::inward::Inward;
 use crate::listener::paths::Paths;
 use crate::listener::web::Web;
 use crate::metrics::{self, Metrics};
-use crate::session::{Announcer, Orders, Registry};
+use crate::session::{Announcer, Dialler, Orders, Registry};
 use crate::store::Store;
 use crate::telephony::Telephony;
 use crate::upstream::Upstream;
@@ -76,6 +76,10 @@ fn routes(
     (paths, routes)
 }
 
+/// Edges that share what upstreams take while the store is away, of which nothing is set yet: each then
+/// takes it for its own.
+const REPLICAS: u32 = 1;
+
 pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
     let metrics = Arc::new(Metrics::new());
     let live = &settings.live;
@@ -109,6 +113,7 @@ pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
     let revocations = Revocations::default();
     let registry = Registry::heeding(&revocations);
     let orders = Orders::new(&store, &registry, &revocations, &metrics);
+    let dialler = Dialler::new(&live.upstreams, (&store, REPLICAS), &metrics);
     let telephony = Telephony::new(live, acs.as_ref(), &store, &registry, &metrics);
     // Where nobody is told of sessions, nobody tells.
     let is_told = |route: &Route| matches!(route.kind, RouteKind::Sessions(_));
@@ -127,6 +132,7 @@ pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
         announcer,
         bot: Arc::new(bot(live, &store, &metrics)?),
         store,
+        dialler: Arc::new(dialler),
         telephony: Arc::new(telephony),
         returning: Arc::new(Semaphore::new(RETURNING_MAX)),
         known_by: live

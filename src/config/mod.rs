@@ -68,8 +68,8 @@ pub use self::store::{
 };
 pub use self::ticket::{RouteTickets, TICKET_LEEWAY, TicketClaim, TicketDesk, TicketKey, Tickets};
 pub use self::upstream::{
-    ApiVersions, App, Credential, IdentitySource, KeyHeader, Kind, ManagedIdentity, Roots, Service,
-    Target, Upstream, VOICE_LIVE_AUDIENCES,
+    ApiVersions, App, Credential, IdentitySource, KeyHeader, Kind, ManagedIdentity, Pacing, Roots,
+    Service, SessionCap, Target, Upstream, VOICE_LIVE_AUDIENCES,
 };
 
 use self::pii::{PiiDetector, PiiKind};

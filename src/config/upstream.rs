@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue};
 
-use super::Identity;
+use super::{Identity, Rate};
 use crate::label::Label;
 use crate::secret::Secret;
 
@@ -25,6 +25,51 @@ pub struct Upstream {
     pub connect: Duration,
     /// Everything up to the `101`, or to the head of an answer.
     pub total: Duration,
+    /// How new connections are paced; `None`: everybody is dialled for at once.
+    pub pacing: Option<Pacing>,
+    /// How long the service lets a session last; `None`: nothing is known of that.
+    pub cap: Option<SessionCap>,
+}
+
+impl Upstream {
+    /// Whose quota its connections use up: that of a resource, where two upstreams of one have one
+    /// quota; behind any other address there may be several.
+    pub fn quota(&self) -> String {
+        match &self.service {
+            Service::VoiceLive(_) => format!("{}:{}", self.host, self.port),
+            Service::Relay(_) | Service::Http(_) => self.name.to_string(),
+        }
+    }
+}
+
+/// How many new connections an upstream is asked for, and who may wait for a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pacing {
+    /// So many in any window of this length, of all edges together.
+    pub connects: Rate,
+    /// Sessions of one edge that may wait for a turn.
+    pub queue: usize,
+    /// For how long at the most.
+    pub queue_wait: Duration,
+}
+
+/// How long a service lets a session last, and what the edge does before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionCap {
+    /// The service's own longest session.
+    pub lasts: Duration,
+    /// So long before that the edge ends it.
+    pub margin: Duration,
+    /// So long before its end it is told.
+    pub notice: Duration,
+}
+
+impl SessionCap {
+    /// From the dial to the edge's end of it, and to the notice of that.
+    pub fn ends(&self) -> (Duration, Duration) {
+        let ends = self.lasts.saturating_sub(self.margin);
+        (ends, ends.saturating_sub(self.notice))
+    }
 }
 
 /// Whom a token must be for that Voice Live is to take: the resources behind the scopes

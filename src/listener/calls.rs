@@ -78,9 +78,8 @@ pub(super) async fn enter(
         }
         Entered::Unknown => return Err(forbidden("the call is not known")),
         Entered::OtherConnection => {
-            return Err(forbidden(
-                "the call is known otherwise than it is said to be",
-            ));
+            let detail = "the call is known otherwise than it is said to be";
+            return Err(forbidden(detail));
         }
         Entered::NoKey => return Err(forbidden("no session key was stored for the call")),
     };
@@ -93,15 +92,15 @@ pub(super) async fn enter(
         phone: phone.clone(),
         store: doors.store.clone(),
         upstreams: open.upstreams.clone(),
+        dialler: doors.dialler.clone(),
         dial_warnings: open.dial_warnings.clone(),
         resume: doors.resume,
         hang_up: doors.acs.clone().filter(|_| phone.hang_up),
     };
     if !authorised && phone.flow.needs_ani() && call.facts.ani.is_none() {
         give_back(&call, session).await;
-        return Err(forbidden(
-            "the caller withholds the number that the key is built of",
-        ));
+        let detail = "the caller withholds the number that the key is built of";
+        return Err(forbidden(detail));
     }
     Ok(call)
 }

@@ -21,7 +21,7 @@ use crate::config::{self, Hops, KnownBy, Limits};
 use crate::log::Throttle;
 use crate::metrics;
 use crate::relay::Leg;
-use crate::session::{Announcer, Orders, Registry, Session};
+use crate::session::{Announcer, Dialler, Orders, Registry, Session};
 use crate::store::Store;
 use crate::telephony::Telephony;
 use crate::upstream::Upstream;
@@ -45,6 +45,8 @@ pub struct Doors {
     /// Tells other edges of the sessions here; `None`: nobody is told of sessions.
     pub announcer: Option<Announcer>,
     pub store: Arc<Store>,
+    /// Dials for sessions, as often as upstreams take them.
+    pub dialler: Arc<Dialler>,
     pub telephony: Arc<Telephony>,
     /// Places for those who tell the store later that a token was not spent.
     pub returning: Arc<Semaphore>,

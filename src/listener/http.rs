@@ -408,7 +408,7 @@ mod tests {
     use crate::listener::decision::Decision;
     use crate::listener::paths::Paths;
     use crate::metrics::Metrics;
-    use crate::session::{Orders, Registry};
+    use crate::session::{Dialler, Orders, Registry};
     use crate::store::Store;
     use crate::telephony::Telephony;
     use crate::upstream::webhook::Webhooks;
@@ -457,6 +457,7 @@ mod tests {
             orders: orders(&store, &metrics),
             announcer: None,
             store: store.clone(),
+            dialler: Arc::new(Dialler::default()),
             telephony: Arc::new(telephony),
             returning: Arc::new(Semaphore::new(1)),
             known_by: KnownBy::Record,

@@ -64,7 +64,10 @@ impl From<Failure> for Refusal {
                 detail: "the upstream refused the caller's token",
                 ..refusal
             },
-            Some(_) | None => refusal,
+            Some(_) | None => Refusal {
+                retry_after: failure.retry_after,
+                ..refusal
+            },
         }
     }
 }

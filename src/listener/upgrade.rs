@@ -18,6 +18,7 @@ use crate::config;
 use crate::error::Reason;
 use crate::ids::SessionId;
 use crate::relay::Lease;
+use crate::secret::Digest;
 use crate::session::{self, Entry, Leased};
 use crate::upstream::{self, Dialled, Want};
 use crate::ws::handshake::{self, NotAnUpgrade};
@@ -134,7 +135,8 @@ async fn begin(
     let upstream = if call.as_ref().is_some_and(|call| call.is_gated()) {
         None
     } else {
-        Some(dial(open, want, id, call.as_deref()).await?)
+        let whose = grant.subject().party();
+        Some(dial(doors, open, (want, whose), id, call.as_deref()).await?)
     };
     let (entry, lease) = enter(doors, open, grant, id);
     let entry = match &call {
@@ -185,12 +187,14 @@ pub(super) fn count_behind_hop(
 
 /// Dials before the `101`, so that a refusal is still an HTTP status.
 async fn dial(
+    doors: &Doors,
     open: &Open,
-    want: Want<'_>,
+    (want, whose): (Want<'_>, Digest),
     session: SessionId,
     call: Option<&session::Call>,
 ) -> Result<Dialled, Refusal> {
-    match upstream::dial_first(&open.upstreams, want).await {
+    let dialled = doors.dialler.dial_first(&open.upstreams, want, whose);
+    match dialled.await {
         Ok(dialled) => Ok(dialled),
         Err((name, failure)) => {
             upstream::warn(&open.dial_warnings, &open.route.name, &name, failure);

@@ -1,9 +1,9 @@
-//! Counters of phone calls, of the audit, and of what goes on to private applications.
+//! Counters of phone calls, of turns, of the audit, and of what goes on to private applications.
 
 use std::time::Duration;
 
 use super::family::*;
-use super::{Audit, Metrics, tag, word};
+use super::{Audit, Metrics, Pacing, tag, word};
 use crate::label::Label;
 
 impl Metrics {
@@ -147,5 +147,28 @@ impl Metrics {
             vec![word("note", note), word("result", result)],
             1,
         );
+    }
+
+    /// Counts a turn to connect: `taken`, `alone` (without the store), `given_back`, or why there was
+    /// none for somebody: `full`, `late`.
+    pub fn turn(&self, upstream: &Label, result: &'static str) {
+        let tags = vec![tag("upstream", upstream), word("result", result)];
+        self.add(TURNS, tags, 1);
+    }
+
+    /// Handles for those who wait for turns.
+    pub fn pacing(&self, upstream: &Label) -> Pacing {
+        let tags = || vec![tag("upstream", upstream)];
+        metrics::with_local_recorder(&self.recorder, || Pacing {
+            queue: metrics::gauge!(QUEUE, tags()),
+            waited: metrics::histogram!(QUEUE_SECONDS, tags()),
+            throttled: metrics::counter!(THROTTLED, tags()),
+        })
+    }
+
+    /// Counts a session that will be ended soon, for its upstream allows no longer one.
+    pub fn session_near_cap(&self, route: &Label, upstream: &Label) {
+        let tags = vec![tag("route", route), tag("upstream", upstream)];
+        self.add(NEAR_CAP, tags, 1);
     }
 }

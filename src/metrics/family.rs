@@ -31,6 +31,11 @@ pub(super) const DROPPED_PARAMETERS: &str = "tonegate_dropped_parameters_total";
 pub(super) const UPGRADE_SECONDS: &str = "tonegate_upgrade_seconds";
 pub(super) const DIALS: &str = "tonegate_upstream_dials_total";
 pub(super) const DIAL_SECONDS: &str = "tonegate_upstream_dial_seconds";
+pub(super) const TURNS: &str = "tonegate_upstream_turns_total";
+pub(super) const THROTTLED: &str = "tonegate_upstream_throttled_total";
+pub(super) const QUEUE: &str = "tonegate_upstream_queue";
+pub(super) const QUEUE_SECONDS: &str = "tonegate_upstream_queue_seconds";
+pub(super) const NEAR_CAP: &str = "tonegate_sessions_near_cap_total";
 pub(super) const SESSIONS: &str = "tonegate_sessions";
 pub(super) const SESSIONS_ENDED: &str = "tonegate_sessions_ended_total";
 pub(super) const SESSION_SECONDS: &str = "tonegate_session_seconds";
@@ -77,7 +82,7 @@ pub(super) const INSECURE_DEV: &str = "tonegate_insecure_dev";
 pub(super) const BUILD: &str = "tonegate_build_info";
 
 /// Every family that `/metrics` can show.
-pub const FAMILIES: [Family; 56] = [
+pub const FAMILIES: [Family; 61] = [
     family(CONNECTIONS, Kind::Gauge, "Open client sockets."),
     family(CONNECTIONS_TOTAL, Kind::Counter, "Client sockets accepted."),
     family(
@@ -129,6 +134,31 @@ pub const FAMILIES: [Family; 56] = [
         DIAL_SECONDS,
         Kind::Histogram,
         "Duration of successful attempts: TCP, TLS and upgrade.",
+    ),
+    family(
+        TURNS,
+        Kind::Counter,
+        "Turns to connect to a paced upstream by result: taken, alone, given_back, or why there was none: full, late.",
+    ),
+    family(
+        THROTTLED,
+        Kind::Counter,
+        "Connections that a paced upstream answered with 429.",
+    ),
+    family(
+        QUEUE,
+        Kind::Gauge,
+        "Sessions that wait for a turn to connect, by upstream.",
+    ),
+    family(
+        QUEUE_SECONDS,
+        Kind::Histogram,
+        "How long those waited who got a turn, by upstream.",
+    ),
+    family(
+        NEAR_CAP,
+        Kind::Counter,
+        "Sessions that came near the longest that their upstream allows, by route and upstream.",
     ),
     family(SESSIONS, Kind::Gauge, "Running sessions, by route."),
     family(

@@ -56,6 +56,10 @@ impl Metrics {
                 let gate = Matcher::Full(GATE_SECONDS.to_owned());
                 builder.set_buckets_for_metric(gate, &SECONDS_GATE)
             })
+            .and_then(|builder| {
+                let queue = Matcher::Full(QUEUE_SECONDS.to_owned());
+                builder.set_buckets_for_metric(queue, &SECONDS_GATE)
+            })
             .and_then(|builder| builder.set_buckets(&SECONDS_SHORT))
             .expect("the bounds above are neither empty nor unsorted")
             .build_recorder();
@@ -266,6 +270,13 @@ pub struct Audit {
     pub errors: Counter,
 }
 
+/// Handles for those who wait for turns to connect to an upstream.
+pub struct Pacing {
+    pub queue: Gauge,
+    pub waited: Histogram,
+    pub throttled: Counter,
+}
+
 /// Handles for the sessions of one route.
 #[derive(Clone)]
 pub struct Route {
@@ -390,6 +401,12 @@ mod tests {
         metrics.pii_looked(&upstream, "timeout", Duration::from_millis(1));
         metrics.bot_sent("reply", "throttled", Duration::from_millis(1));
         metrics.audited("request", "deny");
+        metrics.turn(&upstream, "taken");
+        metrics.session_near_cap(&route, &upstream);
+        let pacing = metrics.pacing(&upstream);
+        pacing.queue.set(1.0);
+        pacing.waited.record(2.0);
+        pacing.throttled.increment(1);
         let audit = metrics.audit();
         audit.refused.increment(1);
         audit.errors.increment(1);

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::contact::Contact;
+use super::dial::Dialler;
 use super::tones::Places;
 use crate::admission::Calling;
 use crate::config::{Ani, Dialled, Flow, Gate, Phone};
@@ -23,6 +24,7 @@ use crate::ids::{ForeignId, PhoneNumber, SessionId};
 use crate::label::Label;
 use crate::log::Throttle;
 use crate::relay::{Asked, CallTerms, Relay};
+use crate::secret::Digest;
 use crate::store::{Attempt, Facts, SessionKey, Still, Store, Tones, Tried, Unavailable};
 use crate::upstream::call_automation::CallAutomation;
 use crate::upstream::webhook::Webhooks;
@@ -54,6 +56,8 @@ pub struct Call {
     pub store: Arc<Store>,
     /// Where it goes once it may, tried in this order.
     pub upstreams: Vec<Arc<Upstream>>,
+    /// By whom it is dialled.
+    pub dialler: Arc<Dialler>,
     /// For warnings that none of them could serve.
     pub dial_warnings: Arc<Throttle>,
     /// How long the verdict holds when the media socket has dropped.
@@ -77,6 +81,8 @@ pub(super) struct Whose<'a> {
     pub(super) session: SessionId,
     pub(super) route: &'a Label,
     pub(super) want: Want<'a>,
+    /// That turns to dial are shared among.
+    pub(super) party: Digest,
     /// The longest that the session can last.
     pub(super) longest: Duration,
 }
@@ -126,7 +132,8 @@ impl Call {
                     }
                     Asked::Dial => {
                         listening.set(None.into());
-                        let dial = upstream::dial_first(&self.upstreams, whose.want);
+                        let (want, party) = (whose.want, whose.party);
+                        let dial = self.dialler.dial_first(&self.upstreams, want, party);
                         dialling.set(Some(dial).into());
                     }
                     // Else a key could be consumed for a caller who is being told no.

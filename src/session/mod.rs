@@ -7,7 +7,9 @@
 mod about;
 mod announce;
 mod call;
+mod cap;
 mod contact;
+mod dial;
 mod hang_up;
 mod lease;
 mod left;
@@ -27,12 +29,14 @@ pub use self::about::About;
 pub use self::announce::Announcer;
 pub use self::call::Call;
 pub use self::contact::Contact;
+pub use self::dial::Dialler;
 pub use self::lease::{Leased, Refreshed};
 pub use self::left::Left;
 pub use self::orders::{Lifted, Orders, Revoked};
 pub use self::registry::{Entry, Registry};
 
 use self::call::Whose;
+use self::cap::Cap;
 
 use crate::admission::{Grant, Holder, Peer};
 use crate::audit::Place;
@@ -82,6 +86,7 @@ pub struct Session {
     peer: Peer,
     /// As soon as it has been dialled.
     upstream_name: Option<Label>,
+    cap: Option<Cap>,
     call: Option<Box<Call>>,
     started: Instant,
     limits: Limits,
@@ -116,6 +121,7 @@ impl Session {
             lease: parts.lease,
             peer: parts.peer,
             upstream_name: None,
+            cap: None,
             call: parts.call,
             started: Instant::now(),
             limits: parts.limits,
@@ -142,6 +148,7 @@ impl Session {
 
     /// The upstream's leg.
     fn connected(&mut self, dialled: Dialled) -> Leg<TcpStream> {
+        self.cap = dialled.cap.map(|(begun, cap)| Cap::new(begun, cap));
         self.upstream_name = Some(dialled.upstream);
         let leg = match dialled.stream {
             Stream::Plain(io) => Leg::plain(io, dialled.early),
@@ -190,7 +197,11 @@ impl Session {
     where
         U: AsyncRead + AsyncWrite + Unpin,
     {
-        relay.until_closing().await;
+        let order = self.entry.order();
+        tokio::select! {
+            () = relay.until_closing() => {}
+            never = self.keep_cap(&order) => match never {},
+        }
         let duration = self.started.elapsed();
         self.share = None;
         (relay.await, duration)
@@ -236,6 +247,7 @@ impl Session {
                     session: self.id,
                     route: &self.route,
                     want: share.grant.want(&self.route, self.id),
+                    party: share.grant.subject().party(),
                     longest: self.limits.session,
                 };
                 call.pass_gate(&mut relay, whose).await
@@ -376,6 +388,7 @@ mod tests {
                 early: Bytes::new(),
                 upstream: Label::new("voice").unwrap(),
                 took: Duration::ZERO,
+                cap: None,
             }),
             call: None,
             route,

@@ -126,6 +126,13 @@ impl Keys {
         format!("{}handoff:{{{contact}}}", self.prefix)
     }
 
+    /// The turns of a quota, and that it is shut.
+    pub(super) fn pace(&self, quota: &str) -> [String; 2] {
+        let turns = format!("{}pace:{{{quota}}}", self.prefix);
+        let shut = format!("{turns}:shut");
+        [turns, shut]
+    }
+
     /// A code as it is kept beside the session key that it is in: where keys are hashed it must not
     /// be legible there either. `key` is the name of that key, so no two codes are veiled alike.
     pub(super) fn veil(&self, key: &str, code: &str) -> String {
@@ -341,7 +348,7 @@ mod tests {
                 prop_assert!(safe, "it has what Redis reads as more than a name");
                 let own = ["call:", "live:", "tries:", "spent:", "fails:", "used:", "event:", "tones:",
                     "handoff:", "reference:", "quiet:", "scope:", "person:", "orders:", "running:",
-                    "running-of:"];
+                    "running-of:", "pace:"];
                 let foreign = !own.iter().any(|own| one.starts_with(own));
                 prop_assert!(foreign, "it is one of our own");
             }

@@ -25,6 +25,8 @@
 //! | `orders:log` | stream: `kind`, `value`, `until`, and of a refresh `end` | each entry until its `until`; cleared away when one is written | operators, `write_order`, `restore` | `orders` |
 //! | `running:{{session}}` | string: JSON of a session that runs | 30 s, anew every 10 s | `tell_running` | `running`, `running_of` |
 //! | `running-of:subject:{{…}}`, `…person:{{…}}`, `…tenant:{{…}}`, `…route:{{…}}` | sorted set of sessions, by when their place ends | as its records | `tell_running` | `running_of` |
+//! | `pace:{{quota}}` | sorted set: turn → when it is over, ms of the server's clock | until the last one is over | `take_turn`, `note_turn` | `take_turn` |
+//! | `pace:{{quota}}:shut` | string: `1` | for as long as the upstream said | `note_turn` | `take_turn` |
 //! | `used:{{session key}}` | string: the try that consumed it; in a cluster only | 60 s | `try_code`, `enter` | the same, after a lost answer |
 //!
 //! To take back what somebody entered by, write an order ([`Store::write_order`]).
@@ -44,6 +46,7 @@ mod key;
 mod made;
 mod memory;
 mod orders;
+mod pace;
 mod people;
 mod redis;
 mod running;
@@ -61,6 +64,7 @@ pub use self::orders::{
     Cursor, Lodged, NAME_MAX, NOTICES_MAX, ORDERS_MAX, Order, Ordered, Orders, RESTORED_MAX,
     Target, USUAL,
 };
+pub use self::pace::{Became, Paced, TURNS_TOLD, TakeTurn, Turn};
 pub use self::people::{About, Note};
 pub use self::redis::Unusable;
 pub use self::running::{Found, Running, Whose};

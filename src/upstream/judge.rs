@@ -1,9 +1,12 @@
 //! Whether an answer is the `101` that was asked for, and what it means if not.
 
-use http::{HeaderValue, Response, StatusCode};
+use std::time::SystemTime;
+
+use http::{HeaderValue, Response, StatusCode, header};
 use hyper::body::Incoming;
 
 use super::Failure;
+use super::again::retry_after;
 use crate::error::Reason;
 use crate::ws::handshake;
 
@@ -42,5 +45,9 @@ pub(super) fn judge(
         detail,
         status: Some(status),
         by_token: false,
+        retry_after: (reason == Reason::UpstreamBusy)
+            .then(|| response.headers().get(header::RETRY_AFTER))
+            .flatten()
+            .and_then(|value| retry_after(value, SystemTime::now())),
     })
 }

@@ -61,6 +61,8 @@ pub struct Dialled {
     pub upstream: Label,
     /// TCP, TLS and upgrade.
     pub took: Duration,
+    /// How long a session may last there, from the time at which the dial began.
+    pub cap: Option<(Deadline, config::SessionCap)>,
 }
 
 /// Why an upstream cannot serve a session. The detail is for the log; it holds nothing that the
@@ -73,15 +75,18 @@ pub struct Failure {
     pub status: Option<StatusCode>,
     /// It was the caller's own token that the upstream refused.
     pub by_token: bool,
+    /// When to ask again, where that is known.
+    pub retry_after: Option<Duration>,
 }
 
 impl Failure {
-    fn new(reason: Reason, detail: &'static str) -> Failure {
+    pub fn new(reason: Reason, detail: &'static str) -> Failure {
         Failure {
             reason,
             detail,
             status: None,
             by_token: false,
+            retry_after: None,
         }
     }
 }
@@ -154,13 +159,18 @@ impl Upstream {
         &self.settings.name
     }
 
-    /// Dials for a session, within this upstream's deadlines.
+    /// Dials for a session, within this upstream's deadlines. Before it connects a second time, it asks
+    /// whether it may `again`.
     ///
     /// Cancel-safe: dropping the future closes whatever was open.
-    pub async fn dial(&self, want: Want<'_>) -> Result<Dialled, Failure> {
-        let started = Instant::now();
-        let total = Deadline::now() + self.settings.total;
-        let dialled = timeout_at(total, self.show_and_dial(want))
+    pub async fn dial(
+        &self,
+        want: Want<'_>,
+        again: impl Future<Output = bool>,
+    ) -> Result<Dialled, Failure> {
+        let (started, begun) = (Instant::now(), Deadline::now());
+        let total = begun + self.settings.total;
+        let dialled = timeout_at(total, self.show_and_dial(want, again))
             .await
             .unwrap_or(Err(Failure::new(
                 Reason::UpstreamTimeout,
@@ -175,6 +185,7 @@ impl Upstream {
                     early,
                     upstream: self.name().clone(),
                     took,
+                    cap: self.settings.cap.map(|cap| (begun, cap)),
                 })
             }
             Err(failure) => {
@@ -186,7 +197,11 @@ impl Upstream {
 
     /// Dials with the credential that fits; if the upstream refuses a token of the edge's own, once
     /// more with a new one.
-    async fn show_and_dial(&self, want: Want<'_>) -> Result<(Stream, Bytes), Failure> {
+    async fn show_and_dial(
+        &self,
+        want: Want<'_>,
+        again: impl Future<Output = bool>,
+    ) -> Result<(Stream, Bytes), Failure> {
         let shown = self.wallet.show(want).await?;
         let dialled = self.connect_and_upgrade(want, shown.as_ref()).await;
         let (Err(failure), Some(shown)) = (&dialled, &shown) else {
@@ -196,8 +211,8 @@ impl Upstream {
             return dialled;
         }
         match self.wallet.another(shown).await {
-            Some(another) => self.connect_and_upgrade(want, Some(&another)).await,
-            None => dialled,
+            Some(another) if again.await => self.connect_and_upgrade(want, Some(&another)).await,
+            Some(_) | None => dialled,
         }
     }
 
@@ -368,24 +383,4 @@ pub fn warn(throttle: &Throttle, route: &Label, name: &Label, failure: Failure) 
             "upstream failed"
         );
     }
-}
-
-/// Dials the first of `upstreams` that answers; what the last one said if none does.
-///
-/// All failures but a refusal of the caller's own token are tried again elsewhere: another
-/// upstream has its own address, credential and quota. The caller gives at least one.
-pub async fn dial_first(
-    upstreams: &[Arc<Upstream>],
-    want: Want<'_>,
-) -> Result<Dialled, (Label, Failure)> {
-    let mut last = None;
-    for upstream in upstreams {
-        match upstream.dial(want).await {
-            Ok(dialled) => return Ok(dialled),
-            // Whom Azure turned away is not let in elsewhere, least of all with our own key.
-            Err(failure) if failure.by_token => return Err((upstream.name().clone(), failure)),
-            Err(failure) => last = Some((upstream.name().clone(), failure)),
-        }
-    }
-    Err(last.expect("a route without upstreams does not start"))
 }

@@ -107,6 +107,8 @@ pub struct Wish {
     pub service: Service,
     /// Bytes of appended audio that the upstream keeps of each connection.
     pub keep_audio: usize,
+    /// How many connections the upstream takes in any such time.
+    pub quota: Option<(usize, Duration)>,
     /// Variables that the edge sees, instead of those of the process.
     pub variables: Option<Vec<(&'static str, String)>>,
 }
@@ -131,6 +133,7 @@ impl Default for Wish {
             upstream_token: None,
             service: Service::VoiceLive,
             keep_audio: 0,
+            quota: None,
             variables: None,
         }
     }
@@ -184,6 +187,7 @@ impl World {
             bearer: wish.upstream_token.clone(),
             service: wish.service,
             keep_audio: wish.keep_audio,
+            quota: wish.quota,
             ..Options::loopback()
         })
         .await

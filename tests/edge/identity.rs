@@ -281,6 +281,23 @@ async fn b20_a_crowd_whose_token_is_refused_waits_for_one_new_one() {
     assert_eq!(given.desk.asked().given.len(), 2);
 }
 
+/// Each of the two connections is one that the upstream counts.
+#[tokio::test]
+async fn u8_b20_a_second_dial_with_a_new_token_has_a_turn_of_its_own() {
+    let given = Given::usual().await;
+    let mut wish = wish(given.imds(), 2);
+    wish.upstream = "connects = \"2/m\"\nqueue_wait = \"0s\"".to_owned();
+    let world = World::with(wish).await;
+    given.asked(|asked| asked.given.len() == 1).await;
+    drop(world.try_call("sim-echo").await.unwrap());
+    assert_eq!(world.upstream_total(), 2);
+    let taken = "tonegate_upstream_turns_total{upstream=\"voice\",result=\"taken\"}";
+    assert_eq!(world.count(taken), 2);
+    let refused = world.try_call("sim-echo").await.err().unwrap();
+    refused.is(503, "upstream_busy");
+    assert_eq!(world.upstream_total(), 2);
+}
+
 #[tokio::test]
 async fn b20_the_same_token_again_is_not_tried_again() {
     let options = Options {

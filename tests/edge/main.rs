@@ -48,6 +48,7 @@ mod modes;
 mod nginx;
 mod noise;
 mod observe;
+mod pacing;
 mod phone;
 mod places;
 mod proxy;

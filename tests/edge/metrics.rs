@@ -104,6 +104,11 @@ async fn names_in_the_readme_are_the_names_on_the_page() {
     let unseen: Vec<_> = known.iter().filter(|name| !shown.contains(name)).collect();
     let of_others = [
         &"tickets_total",
+        &"upstream_turns_total",
+        &"upstream_throttled_total",
+        &"upstream_queue",
+        &"upstream_queue_seconds",
+        &"sessions_near_cap_total",
         &"gates_total",
         &"gate_seconds",
         &"gate_digits_total",

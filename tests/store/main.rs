@@ -5,6 +5,7 @@
 mod faults;
 mod hand_over;
 mod orders;
+mod pace;
 mod people;
 mod redis;
 mod running;

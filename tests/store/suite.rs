@@ -15,6 +15,12 @@ use crate::orders::{
     a35_an_order_that_has_ended_makes_room, a35_an_order_that_is_written_again_is_one,
     a35_what_the_log_has_lost_is_written_again_and_what_it_has_is_not,
 };
+use crate::pace::{
+    u8_a_quota_that_is_shut_has_no_turn_for_any_edge,
+    u8_of_thirty_who_race_for_ten_turns_ten_have_one,
+    u8_turns_are_of_all_edges_together_and_free_when_they_are_over,
+    u8_what_was_taken_while_the_store_was_away_counts_first,
+};
 use crate::people::{
     c22_a_note_ends_and_each_writing_renews_it, c22_a_note_has_its_bound,
     c22_a_note_is_found_by_every_edge_until_it_is_dropped,
@@ -91,6 +97,10 @@ on_every_engine!(
     c13_a_session_that_runs_is_found_by_whose_it_is_at_every_edge,
     c13_what_is_told_of_a_session_ends_unless_it_is_told_again,
     c13_so_many_are_found_as_are_wanted_and_whether_there_are_more,
+    u8_turns_are_of_all_edges_together_and_free_when_they_are_over,
+    u8_of_thirty_who_race_for_ten_turns_ten_have_one,
+    u8_what_was_taken_while_the_store_was_away_counts_first,
+    u8_a_quota_that_is_shut_has_no_turn_for_any_edge,
 );
 
 async fn a18_an_unknown_call_is_refused_until_it_is_known(under: Under) {

@@ -11,6 +11,7 @@ mod schema;
 mod store;
 mod table;
 mod ticket;
+mod upstream;
 
 use std::path::{Path, PathBuf};
 
@@ -22,8 +23,9 @@ pub(super) use self::credential::{Credential, Federated};
 pub(super) use self::route::{FieldRule, Gate, Route, Webhook};
 pub(super) use self::schema::text as schema;
 pub(super) use self::store::Store;
-pub(super) use self::table::{Acs, Audit, Calls, File, Issuer, Upstream};
+pub(super) use self::table::{Acs, Audit, Calls, File, Issuer};
 pub(super) use self::ticket::{TicketKey, Tickets};
+pub(super) use self::upstream::Upstream;
 use super::env::{self, Environment};
 
 /// Why the settings cannot be used. The text is for the operator and holds no secret.

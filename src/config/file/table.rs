@@ -13,11 +13,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
 use super::bot::{Assertion, Bot, Graph, Log, PiiDetector, Roles};
-use super::credential::Credential;
 use super::route::Route;
 use super::schema;
 use super::store::Store;
 use super::ticket::Tickets;
+use super::upstream::Upstream;
 use crate::config::Rate;
 
 /// The root of a settings file.
@@ -252,49 +252,6 @@ pub(in crate::config) struct Acs {
 impl std::fmt::Debug for Acs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Acs(***)")
-    }
-}
-
-/// `[upstreams.NAME]`
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(in crate::config) struct Upstream {
-    #[serde(default)]
-    #[schemars(schema_with = "schema::kind")]
-    pub kind: Option<String>,
-    pub resource: Option<String>,
-    pub url: Option<String>,
-    pub api_version: Option<String>,
-    pub web_rtc_api_version: Option<String>,
-    pub model_parameter: Option<String>,
-    pub subprotocol: Option<String>,
-    #[serde(default)]
-    pub headers: Headers,
-    #[serde(default)]
-    pub identity_headers: bool,
-    pub credential: Option<Credential>,
-    pub roots: Option<String>,
-    /// The edge's own certificate with its key, PEM files.
-    pub certificate: Option<PathBuf>,
-    pub key: Option<PathBuf>,
-    #[serde(default, deserialize_with = "duration")]
-    #[schemars(schema_with = "schema::duration")]
-    pub connect: Option<Duration>,
-    #[serde(default, deserialize_with = "duration")]
-    #[schemars(schema_with = "schema::duration")]
-    pub total: Option<Duration>,
-    #[serde(default)]
-    pub plain_text: bool,
-}
-
-/// `headers = { X-Fleet = "…" }`. Keys of gateways stand in such, so nothing prints them.
-#[derive(Default, Deserialize, JsonSchema)]
-#[serde(transparent)]
-pub(in crate::config) struct Headers(pub BTreeMap<String, String>);
-
-impl std::fmt::Debug for Headers {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Headers(***)")
     }
 }
 

@@ -20,6 +20,7 @@ mod inward;
 mod issuer;
 mod network;
 mod origin;
+mod pacing;
 mod phone;
 mod pii;
 mod reach;

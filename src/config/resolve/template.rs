@@ -6,7 +6,7 @@ use crate::config::{KeyForms, Piece, Template};
 use crate::secret::Secret;
 
 /// Names of the edge's own keys begin so; see the README.
-const OWN: [&str; 16] = [
+const OWN: [&str; 17] = [
     "call:",
     "live:",
     "tries:",
@@ -23,6 +23,7 @@ const OWN: [&str; 16] = [
     "person:",
     "running:",
     "running-of:",
+    "pace:",
 ];
 
 pub(super) fn key_forms(

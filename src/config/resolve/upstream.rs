@@ -6,6 +6,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::Problems;
 use super::credential::credential;
+use super::pacing::{cap, pacing};
 use crate::config::bot::is_loopback;
 use crate::config::env::Environment;
 use crate::config::file::{self, File};
@@ -48,6 +49,10 @@ pub(super) fn upstreams(
             Kind::Http => app(&at, written, &address.path, problems),
         };
         let client = client(&at, written, &address, problems);
+        let (pacing, cap) = (
+            pacing(&at, written, kind, problems),
+            cap(&at, written, kind, problems),
+        );
         let (Some(credential), Some(service), Some(roots)) = (credential, service, roots) else {
             continue;
         };
@@ -61,6 +66,8 @@ pub(super) fn upstreams(
             client,
             connect,
             total,
+            pacing,
+            cap,
         });
     }
     upstreams

@@ -2,6 +2,7 @@
 
 mod bot;
 mod issuer;
+mod pacing;
 mod phone;
 mod pii;
 mod ticket;
@@ -150,6 +151,7 @@ fn upstreams(settings: &Settings, out: &mut String) -> std::fmt::Result {
             format_duration(upstream.connect),
             format_duration(upstream.total),
         )?;
+        pacing::of(upstream, out)?;
         if let Service::Relay(to) = &upstream.service {
             let names: Vec<_> = to.headers.iter().map(|(name, _)| name.as_str()).collect();
             writeln!(

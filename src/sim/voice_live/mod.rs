@@ -2,7 +2,7 @@
 //!
 //! Owns the listener, the tasks of its connections and their bounds. The life of a connection is
 //! the reading order: [`scenario`] names what is played, `request` judges the upgrade, `refusal`
-//! says no, `wire` is the accepted socket, `play` acts the parts that need raw frames,
+//! says no, `quota` when it is too often, `wire` is the accepted socket, `play` acts the parts that need raw frames,
 //! `conversation` drives the faithful one over tungstenite, with `dialogue` its pure state,
 //! `settings` what `session.update` may say, `vad` its ear and `reply` its voice; `service` is what
 //! OpenAI and Azure OpenAI do otherwise; [`record`] remembers each [`connection`].
@@ -16,6 +16,7 @@ mod conversation;
 mod dialogue;
 mod pace;
 mod play;
+mod quota;
 pub mod record;
 mod refusal;
 mod reply;
@@ -32,6 +33,7 @@ use super::head;
 use super::stream;
 use bytes::BytesMut;
 use connection::{Ending, Violation};
+use quota::Quota;
 use record::{Record, Recorder};
 use refusal::Refusal;
 use request::Request;
@@ -39,7 +41,7 @@ use scenario::Scenario;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -78,6 +80,9 @@ pub struct Options {
     /// How much of the audio that is appended is kept of each connection, in bytes, for tests that
     /// compare samples. What comes beyond it is not kept.
     pub keep_audio: usize,
+    /// How many upgrades it takes in any window of this length; one more is answered 429, with the
+    /// seconds until the next.
+    pub quota: Option<(usize, Duration)>,
 }
 
 impl Options {
@@ -93,6 +98,7 @@ impl Options {
             scenario: Scenario::Conversation,
             strict_pacing: false,
             keep_audio: 0,
+            quota: None,
         }
     }
 }
@@ -109,6 +115,7 @@ struct Host {
     options: Options,
     acceptor: Option<TlsAcceptor>,
     record: Arc<Record>,
+    quota: Option<Quota>,
 }
 
 impl VoiceLive {
@@ -124,6 +131,7 @@ impl VoiceLive {
             listener,
             host: Arc::new(Host {
                 record: Record::new(options.keep_audio),
+                quota: options.quota.map(Quota::new),
                 options,
                 acceptor,
             }),
@@ -193,6 +201,11 @@ impl Host {
         match verdict.outcome {
             Err(refusal) => refuse(wire, &refusal).await,
             Ok(accepted) => {
+                let taken = self.quota.as_ref().map(|quota| quota.take(Instant::now()));
+                if let Some(Err(wait)) = taken {
+                    let refusal = Refusal::new(429, "too many connections").later(wait);
+                    return refuse(wire, &refusal).await;
+                }
                 recorder.playing(accepted.scenario);
                 play::play(wire, &accepted, &self.options).await;
             }

@@ -2,13 +2,15 @@
 //!
 //! Owns status, extra headers and the JSON body. Refuses to know why.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 /// What is said instead of 101.
 pub(super) struct Refusal {
     pub(super) status: u16,
     message: &'static str,
-    header: Option<(&'static str, &'static str)>,
+    header: Option<(&'static str, String)>,
 }
 
 impl Refusal {
@@ -31,7 +33,14 @@ impl Refusal {
     }
 
     pub(super) fn with(mut self, name: &'static str, value: &'static str) -> Self {
-        self.header = Some((name, value));
+        self.header = Some((name, value.to_owned()));
+        self
+    }
+
+    /// In whole seconds, and not too early.
+    pub(super) fn later(mut self, wait: Duration) -> Self {
+        let seconds = wait.as_millis().div_ceil(1000);
+        self.header = Some(("Retry-After", seconds.to_string()));
         self
     }
 
@@ -47,6 +56,7 @@ impl Refusal {
             .unwrap_or("Refused");
         let extra = self
             .header
+            .as_ref()
             .map(|(name, value)| format!("{name}: {value}\r\n"))
             .unwrap_or_default();
         format!(

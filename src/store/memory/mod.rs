@@ -8,6 +8,7 @@ mod events;
 mod hand_over;
 mod made;
 mod orders;
+mod pace;
 mod people;
 mod running;
 mod table;
@@ -20,6 +21,7 @@ use std::time::Duration;
 use self::counted::Counted;
 use self::hand_over::Record;
 use self::orders::Log;
+use self::pace::Turns;
 use self::table::Table;
 use self::wanted::{Wanted, agree, wanted};
 use super::made::{CallEnded, Made};
@@ -59,6 +61,8 @@ struct State {
     notes: Table<String, String>,
     orders: Log,
     running: Table<SessionId, Running>,
+    /// By quota.
+    turns: Table<String, Turns>,
 }
 
 /// What the edge wrote into a session key: nothing, where others wrote it.
@@ -117,6 +121,7 @@ impl Memory {
                 calls: Table::new(entries),
                 notes: Table::new(entries),
                 running: Table::new(entries),
+                turns: Table::new(entries),
                 live: Table::new(entries),
                 tries: Table::new(entries),
                 spent: Table::new(entries),

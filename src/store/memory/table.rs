@@ -84,6 +84,12 @@ impl<K: Eq + Hash, V> Table<K, V> {
         }
     }
 
+    /// Takes an entry out.
+    pub(super) fn take(&mut self, key: &K) -> Option<V> {
+        let (value, ends) = self.entries.remove(key)?;
+        (ends > Instant::now()).then_some(value)
+    }
+
     pub(super) fn remove<Q>(&mut self, key: &Q)
     where
         K: std::borrow::Borrow<Q>,

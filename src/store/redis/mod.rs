@@ -16,6 +16,7 @@ mod hand_over;
 mod made;
 mod one;
 mod orders;
+mod pace;
 mod people;
 mod record;
 mod running;

@@ -56,6 +56,8 @@ pub(super) struct Scripts {
     pub(super) list: Script,
     pub(super) unlist: Script,
     pub(super) listed: Script,
+    pub(super) take_turn: Script,
+    pub(super) note_turn: Script,
 }
 
 impl Scripts {
@@ -111,6 +113,8 @@ impl Scripts {
             list: Script::new(include_str!("list.lua")),
             unlist: Script::new(include_str!("unlist.lua")),
             listed: Script::new(include_str!("listed.lua")),
+            take_turn: Script::new(include_str!("take_turn.lua")),
+            note_turn: Script::new(include_str!("note_turn.lua")),
         }
     }
 }
