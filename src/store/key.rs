@@ -176,6 +176,11 @@ impl Keys {
         format!("{}{}:{tenant}:{person}", self.prefix, note.word())
     }
 
+    /// What edges count together.
+    pub(super) fn limit(&self, name: &str) -> String {
+        format!("{}limit:{name}", self.prefix)
+    }
+
     /// By whom a session key was used, in a cluster only: in the slot of the key itself.
     pub(super) fn used(&self, key: &str) -> String {
         format!("{}used:{{{key}}}", self.prefix)
@@ -316,7 +321,7 @@ mod tests {
                 let safe = !one.contains(['{', '}', '*', '?', '[', '\r', '\n', ' ']);
                 prop_assert!(safe, "it has what Redis reads as more than a name");
                 let own = ["call:", "live:", "tries:", "spent:", "fails:", "used:", "event:", "tones:",
-                    "handoff:", "reference:", "quiet:", "scope:", "person:"];
+                    "handoff:", "reference:", "quiet:", "scope:", "person:", "limit:"];
                 let foreign = !own.iter().any(|own| one.starts_with(own));
                 prop_assert!(foreign, "it is one of our own");
             }

@@ -22,6 +22,7 @@
 //! | `fails:ani:{ani}`, `fails:key:{sha256 of a key}`, `fails:route:{route}` | set of failed tries | the window of its rate | `try_code` | `try_code` |
 //! | `reference:{tenant}:{person}`, `quiet:…`, `scope:…` | string: where to write to somebody of Entra, that they want to hear nothing, whom they may see | as their settings say | `put_note` | `note` |
 //! | `person:{tenant}:{person}` | string: JSON of who somebody is to the customer | as its writer says | the customer | `note` |
+//! | `limit:{name}:{of}` | string or sorted set: a rate's time, sessions with their ends, minutes used | as long as it counts | `take`, `keep`, `free` | the same |
 //! | `used:{{session key}}` | string: the try that consumed it; in a cluster only | 60 s | `try_code`, `enter` | the same, after a lost answer |
 //!
 //! To take a verdict back, delete `live:{{call}}`: no other socket gets in by it, while a session that
@@ -35,6 +36,7 @@ mod ask;
 mod events;
 mod hand_over;
 mod key;
+mod limits;
 mod made;
 mod memory;
 mod people;
@@ -48,6 +50,7 @@ pub use self::hand_over::{
     Begun, Ended, HandOver, Handed, HandedOver, Noted, Opened, Outcome, Over, TakenBack,
 };
 pub use self::key::{Keys, SessionKey};
+pub use self::limits::{Counter, Most, Took, Use, minutes};
 pub use self::made::{Bind, CallEnded, Known, Made};
 pub use self::people::{About, Note};
 pub use self::redis::Unusable;

@@ -4,6 +4,7 @@
 
 mod faults;
 mod hand_over;
+mod limits;
 mod people;
 mod redis;
 mod server;

@@ -6,7 +6,7 @@ use crate::config::{KeyForms, Piece, Template};
 use crate::secret::Secret;
 
 /// Names of the edge's own keys begin so; see the README.
-const OWN: [&str; 13] = [
+const OWN: [&str; 14] = [
     "call:",
     "live:",
     "tries:",
@@ -16,6 +16,7 @@ const OWN: [&str; 13] = [
     "event:",
     "tones:",
     "handoff:",
+    "limit:",
     "reference:",
     "quiet:",
     "scope:",

@@ -6,12 +6,13 @@
 mod counted;
 mod events;
 mod hand_over;
+mod limits;
 mod made;
 mod people;
 mod table;
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use self::counted::Counted;
@@ -51,6 +52,7 @@ struct State {
     tones: Table<CallId, BTreeMap<u32, char>>,
     /// About people.
     notes: Table<String, String>,
+    counted: Table<Arc<str>, limits::Counted>,
 }
 
 /// What the edge wrote into a session key: nothing, where others wrote it.
@@ -108,6 +110,7 @@ impl Memory {
             state: Mutex::new(State {
                 calls: Table::new(entries),
                 notes: Table::new(entries),
+                counted: Table::new(entries),
                 live: Table::new(entries),
                 tries: Table::new(entries),
                 spent: Table::new(entries),
@@ -325,12 +328,6 @@ impl Memory {
     fn state(&self) -> MutexGuard<'_, State> {
         // Whatever panicked: what is written first makes nobody more than they were.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Call {
-    fn binding(&self) -> Option<Digest> {
-        self.made.map(|made| made.binding)
     }
 }
 

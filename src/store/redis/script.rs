@@ -50,6 +50,9 @@ pub(super) struct Scripts {
     pub(super) handed: Script,
     pub(super) begun: Script,
     pub(super) over: Script,
+    pub(super) limit_take: Script,
+    pub(super) limit_keep: Script,
+    pub(super) limit_free: Script,
 }
 
 impl Scripts {
@@ -99,6 +102,9 @@ impl Scripts {
             handed: Script::new(include_str!("handed.lua")),
             begun: Script::new(include_str!("begun.lua")),
             over: Script::new(include_str!("over.lua")),
+            limit_take: Script::new(include_str!("limit_take.lua")),
+            limit_keep: Script::new(include_str!("limit_keep.lua")),
+            limit_free: Script::new(include_str!("limit_free.lua")),
         }
     }
 }
