@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 use tonegate::config::Dtmf;
 use tonegate::error::Reason;
 use tonegate::metrics::Flow;
-use tonegate::relay::{Leg, Order, Patience, Relay, Terms};
+use tonegate::relay::{Leg, Order, Pace, Patience, Relay, Terms};
 use tonegate::sim::frame::{Frame, TEXT};
 
 /// Messages per round.
@@ -33,6 +33,7 @@ async fn forward(batch: &[u8], rounds: usize, dtmf: Dtmf) {
         },
         client_message_max: 1 << 20,
         upstream_message_max: 1 << 24,
+        pace: Pace::default(),
         locked: None,
         dtmf,
         order: Arc::new(Order::default()),

@@ -122,6 +122,7 @@ mod tests {
                     agents: Vec::new(),
                     sessions: None,
                     upgrades: None,
+                    minutes: None,
                 }],
                 ..live
             };

@@ -18,6 +18,7 @@ fn admission() -> Admission {
         agents: Vec::new(),
         sessions,
         upgrades: None,
+        minutes: None,
     };
     with_keys(vec![
         key("kiosk", "k-1", &[], Some(2)),

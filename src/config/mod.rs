@@ -170,6 +170,8 @@ pub struct ApiKey {
     pub sessions: Option<usize>,
     /// Upgrades.
     pub upgrades: Option<Rate>,
+    /// Minutes that its sessions last.
+    pub minutes: Option<Rate>,
 }
 
 /// The name of a model: 1 to 64 characters of `a-z A-Z 0-9 . _ -`, so that it stands in a URL

@@ -35,7 +35,7 @@ use tonegate::dtmf::tone;
 use tonegate::error::Reason;
 use tonegate::label::Label;
 use tonegate::metrics::{Flow, Metrics};
-use tonegate::relay::{Leg, Order, Patience, Relay, Terms};
+use tonegate::relay::{Leg, Order, Pace, Patience, Relay, Terms};
 use tonegate::sim::certificate::Authority;
 use tonegate::sim::frame::{BINARY, Frame, TEXT};
 use tonegate::sim::stream;
@@ -104,6 +104,7 @@ fn terms() -> Terms {
         },
         client_message_max: 1 << 20,
         upstream_message_max: 1 << 24,
+        pace: Pace::default(),
         locked: None,
         dtmf: Dtmf::Off,
         order: Arc::new(Order::default()),

@@ -5,6 +5,7 @@
 //! nearest key that does.
 
 mod bot;
+mod limits;
 mod route;
 mod schema;
 mod table;

@@ -23,6 +23,7 @@ mod relay;
 mod roles;
 mod route;
 mod session_api;
+mod shared;
 mod store;
 mod template;
 mod upstream;
@@ -256,6 +257,7 @@ fn limits(file: &File, problems: &mut Problems) -> Limits {
         ping: set.ping.unwrap_or(usual.ping),
         idle: set.idle.unwrap_or(usual.idle),
         session: set.session.unwrap_or(usual.session),
+        ..shared::limits(file, problems)
     };
     if limits.sessions == 0 || limits.connections <= limits.sessions {
         problems.add(
@@ -327,6 +329,7 @@ fn keys(file: &File, problems: &mut Problems) -> Vec<ApiKey> {
             agents: problems.labels(&format!("{at}.agents"), &key.agents),
             sessions: key.limits.sessions,
             upgrades: key.limits.upgrades,
+            minutes: key.limits.minutes,
         });
     }
     keys

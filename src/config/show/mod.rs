@@ -3,6 +3,7 @@
 mod bot;
 mod issuer;
 mod phone;
+mod shared;
 
 use std::fmt::Write as _;
 
@@ -54,6 +55,7 @@ fn write(settings: &Settings, out: &mut String) -> std::fmt::Result {
         format_duration(limits.idle),
         format_duration(limits.session),
     )?;
+    shared::limits(limits, out)?;
     boot.store.describe(out)?;
     if let Some(audit) = &boot.audit {
         audit.describe(out)?;
@@ -94,10 +96,11 @@ fn clients(settings: &Settings, out: &mut String) -> std::fmt::Result {
             .sessions
             .map_or_else(|| "no limit".to_owned(), |n| n.to_string());
         let upgrades = key.upgrades.map_or_else(|| "no limit".to_owned(), rate);
+        let minutes = key.minutes.map_or_else(|| "no limit".to_owned(), rate);
         writeln!(
             out,
             "key       {}: sha256 ***, routes {}, models {}, agents {}, sessions {sessions}, \
-             upgrades {upgrades}",
+             upgrades {upgrades}, minutes {minutes}",
             key.name,
             list(&key.routes, "all"),
             list(&key.models, "all of the route"),
@@ -317,6 +320,19 @@ fn route_limits(limits: &RouteLimits, out: &mut String) -> std::fmt::Result {
         (
             "upgrades per identity",
             limits.upgrades_per_identity.map(rate),
+        ),
+        ("upgrades per tenant", limits.upgrades_per_tenant.map(rate)),
+        ("sessions per tenant", count(limits.sessions_per_tenant)),
+        ("minutes", limits.minutes.map(rate)),
+        (
+            "minutes per identity",
+            limits.minutes_per_identity.map(rate),
+        ),
+        ("minutes per tenant", limits.minutes_per_tenant.map(rate)),
+        ("bytes per second", limits.bytes_per_second.map(size)),
+        (
+            "frames per second",
+            limits.frames_per_second.map(|frames| frames.to_string()),
         ),
     ];
     for (name, limit) in told {
