@@ -185,6 +185,17 @@ impl Entered<'_> {
         EntraId::new(tenant).zip(EntraId::new(name))
     }
 
+    /// The tenant of Entra that a token or a principal names.
+    pub(super) fn tenant(&self) -> Option<Digest> {
+        let of_token = self
+            .token
+            .as_ref()
+            .and_then(|token| token.tenant.as_deref());
+        let principal = self.principal.as_ref();
+        let tenant = of_token.or_else(|| principal.map(|principal| principal.tenant.as_str()));
+        tenant.map(|tenant| Digest::of(&format!("tenant\0{tenant}")))
+    }
+
     pub(super) fn identity(&self) -> Option<Digest> {
         // All tokens of ACS are one identity: what is to be told apart is calls.
         if let Some(signed) = &self.signed {

@@ -96,7 +96,7 @@ pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
     Ok(Doors {
         routes,
         paths,
-        admission: Admission::new(live, &metrics)?,
+        admission: Admission::new(live, &metrics)?.sharing(&store),
         hops: live.hops.clone(),
         limits: live.limits,
         sessions: Arc::new(Semaphore::new(live.limits.sessions)),

@@ -122,6 +122,7 @@ impl Edge {
                 () = of_store.store.run() => {}
                 () = of_store.webhooks.run() => {}
                 () = of_store.bot.run() => {}
+                () = shares(&of_store) => {}
                 () = all_said(&of_store) => {}
             }
         })?;
@@ -263,7 +264,8 @@ pub fn check(settings: &Settings) -> Result<(), Failed> {
 /// What would become of a request with this head from `peer`, without anything being dialled but
 /// the issuers of tokens.
 pub fn explain(settings: &Settings, head: &[u8], peer: IpAddr) -> Result<Explained, Failed> {
-    let doors = doors(settings)?;
+    let mut doors = doors(settings)?;
+    doors.admission.count_alone();
     alone(&doors, listener::explain::explain(&doors, head, peer))
 }
 
@@ -301,7 +303,16 @@ async fn all_said(doors: &Doors) {
     doors.registry.empty().await;
     doors.telephony.settled().await;
     doors.bot.settled().await;
+    let _ = tokio::time::timeout(LAST_WORDS, doors.admission.settled()).await;
     let _ = tokio::time::timeout(LAST_WORDS, doors.webhooks.settled()).await;
+}
+
+/// Keeps what sessions hold of limits, and ends those whose minutes are used up.
+async fn shares(doors: &Doors) {
+    let end = |session| {
+        doors.registry.end(session, Reason::RateLimited);
+    };
+    doors.admission.keep_shares(end).await;
 }
 
 async fn upkeep(doors: &Doors) {

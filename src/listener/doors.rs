@@ -69,7 +69,10 @@ impl Doors {
             return Some("audit");
         }
         // Where no route asks the store, nobody misses it.
-        let asks = |open: &Open| open.route.kind.phone().is_some() || open.route.kind.is_answered();
+        let asks = |open: &Open| {
+            let kind = &open.route.kind;
+            kind.phone().is_some() || kind.is_answered() || self.admission.needs_store(&open.route)
+        };
         let asked = self.routes.iter().any(asks)
             || self.roles.as_ref().is_some_and(Roles::are_in_the_store);
         let missed = !self.store.is_up() && asked;

@@ -10,7 +10,7 @@ use super::doors::{Asked, Doors, Open};
 use super::refusal::Refusal;
 use super::stranger::Stranger;
 use super::{calls, gateway};
-use crate::admission::{self, Address, Now};
+use crate::admission::{self, Address, Grant, Held, Now};
 use crate::config;
 use crate::error::Reason;
 use crate::ids::SessionId;
@@ -50,7 +50,7 @@ pub(super) async fn upgrade(
         certificate: asked.certificate,
         now: Now::read(),
     };
-    let grant = asked.decision.admit(doors, wanted).await?;
+    let grant = asked.decision.admit_session(doors, wanted).await?;
     let through = match open.route.kind.http() {
         Some(http) => {
             let to = (open, &**http);
@@ -69,12 +69,8 @@ pub(super) async fn upgrade(
         .dropped_parameters
         .increment(grant.dropped_parameters());
     let id = SessionId::random();
-    let call = match open.route.kind.phone() {
-        Some(phone) => Some(Box::new(
-            calls::enter(doors, open, phone, &grant, id).await?,
-        )),
-        None => None,
-    };
+    let (held, call) = enter(doors, open, &grant, id).await?;
+    let grant = grant.hold(held);
     // Whoever comes while the upstream is dialled takes the call over, and not the other way round;
     // whoever then finds no upstream has taken nothing.
     let turn = doors.registry.turn();
@@ -108,6 +104,29 @@ pub(super) async fn upgrade(
         upstream,
         call,
     })
+}
+
+/// What the store says: whether limits that edges share have room, and at the same time, for a call,
+/// whether it may begin. A refusal of either gives back what the other took.
+async fn enter(
+    doors: &Doors,
+    open: &Open,
+    grant: &Grant,
+    id: SessionId,
+) -> Result<(Held, Option<Box<session::Call>>), Refusal> {
+    let share = doors.admission.share(grant, id);
+    let Some(phone) = open.route.kind.phone() else {
+        return Ok((share.await?, None));
+    };
+    let (held, call) = tokio::join!(share, calls::enter(doors, open, phone, grant, id));
+    match (held, call) {
+        (Ok(held), Ok(call)) => Ok((held, Some(Box::new(call)))),
+        (Err(denied), Ok(call)) => {
+            calls::give_back(&call, id).await;
+            Err(denied.into())
+        }
+        (_, Err(refusal)) => Err(refusal),
+    }
 }
 
 /// A place among the sessions of the edge.

@@ -53,6 +53,15 @@ impl Registry {
         order.is_some()
     }
 
+    /// Ends one session, if this process has it.
+    pub fn end(&self, session: SessionId, reason: Reason) -> bool {
+        let order = self.0.sessions.get(&session).map(|order| order.clone());
+        if let Some(order) = &order {
+            order.end(reason);
+        }
+        order.is_some()
+    }
+
     /// The turn of an upgrade that has just been let in.
     pub fn turn(&self) -> Turn {
         Turn(self.0.turns.fetch_add(1, Ordering::Relaxed))

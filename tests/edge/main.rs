@@ -56,6 +56,7 @@ mod relay;
 mod request;
 mod samples;
 mod sdk;
+mod shared;
 mod socket;
 mod targets;
 mod tls;
