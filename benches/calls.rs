@@ -19,7 +19,7 @@ use tonegate::config::{
 };
 use tonegate::ids::PhoneNumber;
 use tonegate::metrics::Flow;
-use tonegate::relay::{CallTerms, Lease, Leg, Order, Patience, Relay, Terms};
+use tonegate::relay::{CallTerms, Lease, Leg, Order, Pace, Patience, Relay, Terms};
 use tonegate::sim::frame::{Decoder, Frame, PING, Sender, TEXT};
 
 /// Messages of a round: of audio that may be heard at once.
@@ -40,6 +40,7 @@ fn terms() -> Terms {
         lease: Arc::new(Lease::until(None)),
         client_message_max: 1 << 20,
         upstream_message_max: 1 << 24,
+        pace: Pace::default(),
         locked: None,
         dtmf: Dtmf::Off,
         order: Arc::new(Order::default()),

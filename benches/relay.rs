@@ -13,7 +13,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 use tonegate::config::Dtmf;
 use tonegate::metrics::Flow;
-use tonegate::relay::{Lease, Leg, Order, Patience, Relay, Terms};
+use tonegate::relay::{Lease, Leg, Order, Pace, Patience, Relay, Terms};
 use tonegate::sim::frame::{Frame, TEXT};
 
 /// Messages per round.
@@ -32,6 +32,7 @@ async fn forward(batch: &[u8], rounds: usize, dtmf: Dtmf) {
         lease: Arc::new(Lease::until(None)),
         client_message_max: 1 << 20,
         upstream_message_max: 1 << 24,
+        pace: Pace::default(),
         locked: None,
         dtmf,
         order: Arc::new(Order::default()),

@@ -42,7 +42,7 @@
 //! 2. [`listener::head`] reads the raw request head and judges it; only then hyper parses it.
 //!    [`listener::http`] hears from a hop that speaks HTTP who the client is, matches the route and
 //!    asks [`admission`] for a `Grant`: network, rate, origin, query, credential, identity, call, ask,
-//!    limits. Its lack is an HTTP status with a problem document, or an error message and a close
+//!    limits; the store counts those that edges share. Its lack is an HTTP status with a problem document, or an error message and a close
 //!    frame.
 //! 3. `session::dial` takes a turn to connect, or waits for one in a queue that is fair, and [`upstream`]
 //!    dials before the `101`, so that a refusal there is still an HTTP status. It shows

@@ -20,7 +20,7 @@ use tonegate::dtmf::tone;
 use tonegate::error::Reason;
 use tonegate::gate::{Answer, State};
 use tonegate::metrics::Flow;
-use tonegate::relay::{Asked, CallTerms, Lease, Leg, Order, Patience, Relay, Terms};
+use tonegate::relay::{Asked, CallTerms, Lease, Leg, Order, Pace, Patience, Relay, Terms};
 use tonegate::sim::frame::{BINARY, CLOSE, CONTINUATION, Decoder, Frame, PING, PONG, Sender, TEXT};
 
 const RATE: SampleRate = SampleRate::Hz24000;
@@ -36,6 +36,7 @@ fn terms() -> Terms {
         lease: Arc::new(Lease::until(None)),
         client_message_max: 1 << 20,
         upstream_message_max: 1 << 24,
+        pace: Pace::default(),
         locked: None,
         dtmf: Dtmf::Off,
         order: Arc::new(Order::default()),

@@ -187,6 +187,7 @@ const CONTAINMENT: &[Rule] = &[
         allowed: &[
             "admission/slot.rs",
             "admission/rate.rs",
+            "admission/minutes.rs",
             "session/registry.rs",
         ],
     },

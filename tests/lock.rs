@@ -12,7 +12,7 @@ use tonegate::config::Dtmf;
 use tonegate::error::{Reason, Side};
 use tonegate::label::Label;
 use tonegate::metrics::Flow;
-use tonegate::relay::{Ending, Lease, Leg, Order, Patience, Relay, Terms};
+use tonegate::relay::{Ending, Lease, Leg, Order, Pace, Patience, Relay, Terms};
 use tonegate::sim::frame::{BINARY, CLOSE, CONTINUATION, Decoder, Frame, PING, PONG, Sender, TEXT};
 
 const KEY: [u8; 4] = [0x21, 0xF2, 0x03, 0x74];
@@ -38,6 +38,7 @@ fn locked(room: usize) -> Locked {
         lease: Arc::new(Lease::until(None)),
         client_message_max: 1 << 20,
         upstream_message_max: 1 << 24,
+        pace: Pace::default(),
         locked: Some(Arc::from([Label::new("gpt-4o").unwrap()])),
         dtmf: Dtmf::Off,
         order: order.clone(),

@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use tonegate::config::Dtmf;
 use tonegate::error::{Reason, Side};
 use tonegate::metrics::Flow;
-use tonegate::relay::{Ending, Lease, Leg, Order, Patience, Relay, Terms};
+use tonegate::relay::{Ending, Lease, Leg, Order, Pace, Patience, Relay, Terms};
 use tonegate::sim::frame::{BINARY, CLOSE, CONTINUATION, Decoder, Frame, PING, PONG, Sender, TEXT};
 
 fn terms(order: &Arc<Order>) -> Terms {
@@ -25,6 +25,7 @@ fn terms(order: &Arc<Order>) -> Terms {
         lease: Arc::new(Lease::until(None)),
         client_message_max: 1 << 20,
         upstream_message_max: 1 << 24,
+        pace: Pace::default(),
         locked: None,
         dtmf: Dtmf::Off,
         order: order.clone(),
@@ -52,6 +53,22 @@ fn relay_between(client_room: usize, upstream_room: usize, early: Bytes) -> Betw
         Leg::plain(client_end, early),
         Leg::plain(upstream_end, Bytes::new()),
         terms(&order),
+    );
+    (client, upstream, relay, order)
+}
+
+/// One whose client may send only so much.
+fn paced(room: usize, pace: Pace) -> Between {
+    let (client, client_end) = duplex(room);
+    let (upstream, upstream_end) = duplex(room);
+    let order = Arc::new(Order::default());
+    let relay = Relay::new(
+        Leg::plain(client_end, Bytes::new()),
+        Leg::plain(upstream_end, Bytes::new()),
+        Terms {
+            pace,
+            ..terms(&order)
+        },
     );
     (client, upstream, relay, order)
 }
@@ -186,6 +203,52 @@ proptest! {
             let ending = relay.await.unwrap();
             assert_eq!((ending.by, ending.reason), (Side::Edge, Reason::Draining));
             assert_eq!((ending.up.bytes, ending.down.bytes), data);
+        });
+    }
+
+    #[test]
+    fn b20_a_paced_stream_comes_out_as_it_went_in_at_its_rate(
+        up in frames(),
+        mask in any::<[u8; 4]>(),
+        sizes in proptest::collection::vec(1usize..9000, 1..8),
+        room in 1usize..20_000,
+        bytes in prop::option::of(1024u64..200_000),
+        frames_per_second in prop::option::of(1u32..50),
+    ) {
+        let data = data_bytes(&up);
+        let frames = up.len();
+        let up = wire(&up, Some(mask));
+        run(async {
+            let pace = Pace { bytes_per_second: bytes, frames_per_second };
+            let (mut client, mut upstream, relay, order) = paced(room, pace);
+            let relay = tokio::spawn(polled_without_cause(relay));
+            let mut got = vec![0; up.len()];
+            let begun = tokio::time::Instant::now();
+            tokio::join!(
+                write_split(&mut client, &up, &sizes),
+                async { upstream.read_exact(&mut got).await.unwrap(); },
+            );
+            assert!(got == up[..], "it differs");
+            // A second's worth goes at once, and the last read is not waited for.
+            let took = begun.elapsed().as_secs_f64();
+            let rates = [
+                bytes.map(|rate| (up.len() as f64, rate as f64, 65_536.0)),
+                frames_per_second.map(|rate| (frames as f64, f64::from(rate), frames as f64)),
+            ];
+            for (all, rate, read) in rates.into_iter().flatten() {
+                assert!(took >= (all - read) / rate - 1.0, "{all} at {rate} in {took}");
+                // Nor is anybody held up for longer than it takes.
+                let slowest = up.len() as f64 / bytes.map_or(f64::MAX, |rate| rate as f64)
+                    + frames as f64 / frames_per_second.map_or(f64::MAX, f64::from);
+                assert!(took <= slowest + 1.0, "{took} of {slowest}");
+            }
+            order.end(Reason::Draining);
+            let (mut rest, mut told) = (Vec::new(), Vec::new());
+            let (_, _) = tokio::join!(upstream.read_to_end(&mut rest), client.read_to_end(&mut told));
+            drop((client, upstream));
+            let ending = relay.await.unwrap();
+            assert_eq!((ending.by, ending.reason), (Side::Edge, Reason::Draining));
+            assert_eq!(ending.up.bytes, data);
         });
     }
 
@@ -640,4 +703,31 @@ fn late_answers_to_pings_of_the_edge_go_no_further() {
             relay.abort();
         });
     }
+}
+
+/// A pause that is over while nothing can be read wakes nobody again and again, and the clock goes on.
+#[test]
+fn b20_a_paced_client_before_an_upstream_that_takes_nothing_ends_in_time() {
+    run(async {
+        let pace = Pace {
+            bytes_per_second: Some(1024),
+            frames_per_second: None,
+        };
+        let (mut client, upstream, relay, _order) = paced(5000, pace);
+        let relay = tokio::spawn(relay);
+        let frames = [Frame::whole(BINARY, vec![7; 20_000])];
+        let bytes = wire(&frames, Some([1, 2, 3, 4]));
+        let begun = tokio::time::Instant::now();
+        let writing = tokio::spawn(async move {
+            let _ = client.write_all(&bytes).await;
+            client
+        });
+        let ending = relay.await.unwrap();
+        assert_eq!(
+            (ending.by, ending.reason),
+            (Side::Upstream, Reason::UpstreamClosed)
+        );
+        assert!(begun.elapsed() < Duration::from_secs(120));
+        drop((writing.await.unwrap(), upstream));
+    });
 }

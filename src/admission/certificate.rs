@@ -139,6 +139,7 @@ mod tests {
                     sessions: None,
                     upgrades: None,
                     expires: None,
+                    minutes: None,
                 }],
                 ..live
             };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::Held;
 use super::bot::Vouched;
 use super::call::Calling;
 use super::holder::Holder;
@@ -10,6 +11,7 @@ use super::limit::Taken;
 use super::once::Once;
 use super::subject::Subject;
 use super::ticket::Spendable;
+use super::wish::Wish;
 use crate::config::Model;
 use crate::ids::{EntraId, SessionId};
 use crate::label::Label;
@@ -36,6 +38,9 @@ pub struct Grant {
     pub(super) ends: Ends,
     /// Parameters of the query that go no further.
     pub(super) dropped_parameters: u64,
+    /// What is to be had of the limits that edges share, and what is held of them.
+    pub(super) wishes: Vec<Wish>,
+    pub(super) _held: Option<Held>,
     pub(super) _slots: Taken,
 }
 
@@ -57,6 +62,14 @@ impl Ends {
 }
 
 impl Grant {
+    /// It has its part of the limits that edges share.
+    pub fn hold(self, held: Held) -> Grant {
+        Grant {
+            _held: Some(held),
+            ..self
+        }
+    }
+
     pub fn subject(&self) -> &Subject {
         &self.holder.subject
     }

@@ -304,6 +304,13 @@ impl Entered<'_> {
         other.then(|| self.subject())
     }
 
+    /// The tenant that a token, a principal or a ticket names.
+    pub(super) fn tenant(&self) -> Option<Digest> {
+        let subject = self.subject();
+        let tenant = subject.tenant().filter(|tenant| !tenant.is_empty())?;
+        Some(Digest::of(&format!("tenant\0{tenant}")))
+    }
+
     pub(super) fn identity(&self) -> Option<Digest> {
         // All tokens of ACS are one identity: what is to be told apart is calls.
         if let Some(signed) = &self.signed {

@@ -16,10 +16,11 @@
 //! 9. on routes by which calls are handed over: whether the token is young, and has a name (401)
 //! 10. what is asked for: the model or the agent, in the route's list and in the key's (403)
 //! 11. whether the ticket, if one was shown, is for this (403)
-//! 12. how often and how much is in use already, by key and by identity (429, 503)
+//! 12. how often, how much is in use already, and for how long, by key, identity and tenant (429, 503)
 //!
-//! What a call has in the store ([`Grant::call`]), and whether a ticket was used before
-//! ([`Grant::ticket`]), is asked after that, before anything is dialled, and
+//! What edges count together is asked of the store behind 2, for addresses, and then by
+//! [`Admission::share`], for all else. What a call has in the store ([`Grant::call`]), and whether a
+//! ticket was used before ([`Grant::ticket`]), is asked after that, before anything is dialled, and
 //! an activity is held against the token of the Bot Connector when its body is there ([`Grant::bind`]).
 //!
 //! `tonegate explain` runs the same checks and tells what each found ([`Told`]).
@@ -41,17 +42,20 @@ mod jwks;
 mod jwt;
 mod limit;
 pub mod media_url;
+mod minutes;
 mod network;
 mod once;
 mod origin;
 mod query;
 mod rate;
 mod revocations;
+mod shared;
 mod slot;
 mod subject;
 pub mod ticket;
 mod told;
 mod who;
+mod wish;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -85,12 +89,15 @@ use self::jwt::{Tokens, Verified};
 use self::limit::Limits;
 use self::media_url::Signer;
 use self::query::Query;
+use self::shared::Shares;
 use self::ticket::{Facts, Tickets};
-use crate::config::{CallApi, KnownBy, Live, Model, Route, RouteKind, Spend};
+use crate::config::{self, CallApi, KnownBy, Live, Model, Route, RouteKind, Spend};
 use crate::error::Reason;
+use crate::ids::SessionId;
 use crate::label::Label;
 use crate::metrics;
 use crate::secret::Secret;
+use crate::store::Store;
 use crate::upstream::Unusable;
 
 /// A refusal. The detail is one fixed sentence for the problem document and the log.
@@ -169,11 +176,20 @@ pub struct Admission {
     signer: Option<Signer>,
     known_by: KnownBy,
     spend: Spend,
-    limits: Limits,
     /// `None`: nobody enters by a ticket.
     tickets: Option<Tickets>,
     metrics: metrics::Shared,
     revocations: Revocations,
+    /// Bounds of all routes.
+    usual: config::Limits,
+    limits: Arc<Limits>,
+    shares: Arc<Shares>,
+}
+
+/// What a session holds of shared limits.
+#[derive(Debug)]
+pub struct Held {
+    _held: Option<shared::Held>,
 }
 
 /// A token that is good.
@@ -187,6 +203,7 @@ pub struct Examined {
 
 impl Admission {
     pub fn new(live: &Live, metrics: &metrics::Shared) -> Result<Admission, Unusable> {
+        let limits = Arc::new(Limits::new(metrics.clone()));
         Ok(Admission {
             keys: ApiKeys::new(&live.keys),
             certificates: Certificates::new(&live.certificates),
@@ -206,10 +223,12 @@ impl Admission {
                 .as_ref()
                 .map(|calls| calls.spend)
                 .unwrap_or_default(),
-            limits: Limits::new(metrics.clone()),
             tickets: live.tickets.as_ref().map(Tickets::new),
             metrics: metrics.clone(),
             revocations: Revocations::default(),
+            usual: live.limits,
+            shares: Arc::new(Shares::alone(limits.clone(), metrics.clone())),
+            limits,
         })
     }
 
@@ -219,6 +238,48 @@ impl Admission {
             revocations: revocations.clone(),
             ..self
         }
+    }
+
+    /// Counts limits together with all that ask this store, if the settings say so.
+    pub fn sharing(self, store: &Arc<Store>) -> Admission {
+        if !self.usual.shared {
+            return self;
+        }
+        let alone = Shares::alone(self.limits.clone(), self.limits.metrics());
+        Admission {
+            shares: Arc::new(alone.with(store.clone(), &self.usual)),
+            ..self
+        }
+    }
+
+    /// Counts nothing with others any more: whoever explains a request does not use up its turns.
+    pub fn count_alone(&mut self) {
+        self.shares = Arc::new(Shares::alone(self.limits.clone(), self.limits.metrics()));
+    }
+
+    /// Whether nobody enters by this route while the store is away.
+    pub fn needs_store(&self, route: &Route) -> bool {
+        self.shares.are_shared() && route.limits.upgrades_per_address.is_some()
+    }
+
+    /// Takes what a session needs of the limits that edges share, and of minutes; it is held with the
+    /// grant. On routes of calls this goes beside the question whether the call may begin.
+    pub async fn share(&self, grant: &Grant, session: SessionId) -> Result<Held, Denied> {
+        self.shares
+            .take(session, &grant.wishes)
+            .await
+            .map(|held| Held { _held: held })
+    }
+
+    /// Keeps what sessions hold of shared limits, for as long as the edge lives; `end` is asked to end
+    /// such as have used up their minutes.
+    pub async fn keep_shares(&self, end: impl Fn(SessionId)) {
+        self.shares.run(end).await;
+    }
+
+    /// Resolves when the store has been told of all sessions that ended.
+    pub async fn settled(&self) {
+        self.shares.settled().await;
     }
 
     /// The published keys of all issuers; whoever owns the admission must run them.
@@ -271,7 +332,10 @@ impl Admission {
         let mut query = self.approached(asked, told)?;
         let shown = credential::lift(asked, &query, self.tickets.as_ref());
         let shown = told.hear("credential", shown, Shown::describe)?;
-        let entered = self.identify(asked, &shown).await;
+        // Guesses count for all edges, whatever comes of them; the tables of this one came first.
+        let turn = self.shares.turn(wish::of_address(asked));
+        let (turn, entered) = tokio::join!(turn, self.identify(asked, &shown));
+        turn?;
         let entered = entered.map_err(|denied| {
             let denied = self.as_the_connector_is_told(denied, route);
             ask::in_old_words(denied, route, &query, &shown)
@@ -309,9 +373,8 @@ impl Admission {
             beside: None,
         };
         self.bound(route, &entered, facts, told)?;
-        let slots = self
-            .limits
-            .of_session(asked, entered.key, entered.identity());
+        let wishes = wish::of_session(asked, &entered, &self.usual);
+        let slots = self.limits.of_session(&wishes, asked.now.steady);
         let slots = told.hear("limits", slots, |slots| {
             format!("{} slots taken", slots.len())
         })?;
@@ -330,6 +393,8 @@ impl Admission {
             locked: route.lock_models.then(|| locked(route, &entered)),
             ends: entered.ends(),
             dropped_parameters: query.dropped(route),
+            wishes,
+            _held: None,
             _slots: slots,
         })
     }

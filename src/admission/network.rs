@@ -8,6 +8,7 @@ use ipnet::IpNet;
 use super::Denied;
 use crate::audit;
 use crate::error::Reason;
+use crate::secret::Digest;
 
 /// Who is at the other end, as logs show it: an address, and its port where that is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +60,12 @@ impl Address {
             IpAddr::V4(v4) => Address(u64::from(u32::from(v4)), false),
             IpAddr::V6(v6) => Address((u128::from(v6) >> 64) as u64, true),
         }
+    }
+
+    /// For names that an address must not be legible in.
+    pub(super) fn digest(self) -> Digest {
+        let Address(bits, is_v6) = self;
+        Digest::of(&format!("address\0{bits:x}\0{is_v6}"))
     }
 
     /// The first 16 bits of an IPv4 address, the first 32 of an IPv6 address: what one party may

@@ -44,6 +44,11 @@ impl<W: Eq + Hash + Clone> Slots<W> {
         })
     }
 
+    /// How many of `who`'s are taken.
+    pub fn taken(&self, who: &W) -> usize {
+        self.0.get(who).map_or(0, |used| *used)
+    }
+
     /// How many entries there are.
     pub fn len(&self) -> usize {
         self.0.len()

@@ -21,6 +21,7 @@ fn admission() -> Admission {
         sessions,
         upgrades: None,
         expires: None,
+        minutes: None,
     };
     with_keys(vec![
         key("kiosk", "k-1", &[], Some(2)),
@@ -213,6 +214,7 @@ fn s41_a_key_opens_until_it_ends_and_not_a_moment_longer() {
         agents: Vec::new(),
         sessions: None,
         upgrades: None,
+        minutes: None,
         expires: Some(end),
     }]);
     let route = route(&[Way::Key], &BOTH);

@@ -76,10 +76,6 @@ fn routes(
     (paths, routes)
 }
 
-/// Edges that share what upstreams take while the store is away, of which nothing is set yet: each then
-/// takes it for its own.
-const REPLICAS: u32 = 1;
-
 pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
     let metrics = Arc::new(Metrics::new());
     let live = &settings.live;
@@ -113,7 +109,7 @@ pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
     let revocations = Revocations::default();
     let registry = Registry::heeding(&revocations);
     let orders = Orders::new(&store, &registry, &revocations, &metrics);
-    let dialler = Dialler::new(&live.upstreams, (&store, REPLICAS), &metrics);
+    let dialler = Dialler::new(&live.upstreams, (&store, live.limits.replicas), &metrics);
     let telephony = Telephony::new(live, acs.as_ref(), &store, &registry, &metrics);
     // Where nobody is told of sessions, nobody tells.
     let is_told = |route: &Route| matches!(route.kind, RouteKind::Sessions(_));
@@ -123,7 +119,9 @@ pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
     Ok(Doors {
         routes,
         paths,
-        admission: Admission::new(live, &metrics)?.heed(&revocations),
+        admission: Admission::new(live, &metrics)?
+            .heed(&revocations)
+            .sharing(&store),
         hops: live.hops.clone(),
         limits: live.limits,
         sessions: Arc::new(Semaphore::new(live.limits.sessions)),

@@ -130,6 +130,7 @@ impl Edge {
                 () = of_store.bot.run() => {}
                 () = of_store.orders.run() => {}
                 () = announce(&of_store) => {}
+                () = shares(&of_store) => {}
                 () = all_said(&of_store) => {}
             }
         })?;
@@ -277,7 +278,8 @@ pub fn check(settings: &Settings) -> Result<(), Failed> {
 /// What would become of a request with this head from `peer`, without anything being dialled but
 /// the issuers of tokens.
 pub fn explain(settings: &Settings, head: &[u8], peer: IpAddr) -> Result<Explained, Failed> {
-    let doors = doors(settings)?;
+    let mut doors = doors(settings)?;
+    doors.admission.count_alone();
     alone(&doors, listener::explain::explain(&doors, head, peer))
 }
 
@@ -327,7 +329,13 @@ async fn all_said(doors: &Doors) {
     }
     doors.telephony.settled().await;
     doors.bot.settled().await;
-    let last = async { tokio::join!(doors.webhooks.settled(), doors.orders.settled()) };
+    let last = async {
+        tokio::join!(
+            doors.admission.settled(),
+            doors.webhooks.settled(),
+            doors.orders.settled()
+        )
+    };
     let _ = tokio::time::timeout(LAST_WORDS, last).await;
 }
 
@@ -338,6 +346,14 @@ async fn announce(doors: &Doors) {
         // Nobody is told.
         None => std::future::pending().await,
     }
+}
+
+/// Keeps what sessions hold of limits, and ends those whose minutes are used up.
+async fn shares(doors: &Doors) {
+    let end = |session| {
+        doors.registry.end(session, Reason::RateLimited);
+    };
+    doors.admission.keep_shares(end).await;
 }
 
 async fn upkeep(doors: &Doors) {

@@ -26,6 +26,20 @@ pub struct Limits {
     pub idle: Duration,
     /// Longest duration of a session.
     pub session: Duration,
+    /// What a client may send, frames and their heads, before it is read more slowly.
+    pub bytes_per_second: Option<u64>,
+    /// The same in frames, pings and pongs among them.
+    pub frames_per_second: Option<u32>,
+    /// Of all routes together; with `shared` of all edges, too.
+    pub total_sessions: Option<usize>,
+    pub total_upgrades: Option<Rate>,
+    pub total_minutes: Option<Rate>,
+    /// Edges count in their store together what is limited by route, address, identity, tenant and key.
+    pub shared: bool,
+    /// How many edges that are: each has its share while the store is away.
+    pub replicas: u32,
+    /// How long a place among shared sessions outlives an edge that died.
+    pub lease: Duration,
 }
 
 impl Default for Limits {
@@ -44,6 +58,15 @@ impl Default for Limits {
             ping: Duration::from_secs(20),
             idle: Duration::from_secs(600),
             session: Duration::from_secs(3600),
+            bytes_per_second: None,
+            frames_per_second: None,
+            total_sessions: None,
+            total_upgrades: None,
+            total_minutes: None,
+            shared: false,
+            replicas: 1,
+            // Three times as long as an edge takes to keep it anew, so that two lost answers lose nothing.
+            lease: Duration::from_secs(30),
         }
     }
 }
@@ -66,11 +89,20 @@ pub struct RouteLimits {
     /// Per key or per subject of a token.
     pub sessions_per_identity: Option<usize>,
     pub upgrades_per_identity: Option<Rate>,
+    /// Per tenant of Entra that tokens and principals name.
+    pub sessions_per_tenant: Option<usize>,
+    pub upgrades_per_tenant: Option<Rate>,
+    /// Minutes that sessions last, `count` in a window of `per` that begins with the first.
+    pub minutes: Option<Rate>,
+    pub minutes_per_identity: Option<Rate>,
+    pub minutes_per_tenant: Option<Rate>,
     /// Instead of those of the whole edge.
     pub client_message: Option<u64>,
     pub upstream_message: Option<u64>,
     pub idle: Option<Duration>,
     pub session: Option<Duration>,
+    pub bytes_per_second: Option<u64>,
+    pub frames_per_second: Option<u32>,
 }
 
 impl RouteLimits {
@@ -81,6 +113,8 @@ impl RouteLimits {
             upstream_message: self.upstream_message.unwrap_or(usual.upstream_message),
             idle: self.idle.unwrap_or(usual.idle),
             session: self.session.unwrap_or(usual.session),
+            bytes_per_second: self.bytes_per_second.or(usual.bytes_per_second),
+            frames_per_second: self.frames_per_second.or(usual.frames_per_second),
             ..usual
         }
     }

@@ -191,6 +191,8 @@ pub struct ApiKey {
     pub upgrades: Option<Rate>,
     /// From then on it opens nothing, and sessions that it opened end; `None`: it does not end.
     pub expires: Option<SystemTime>,
+    /// Minutes that its sessions last.
+    pub minutes: Option<Rate>,
 }
 
 /// The name of a model: 1 to 64 characters of `a-z A-Z 0-9 . _ -`, so that it stands in a URL

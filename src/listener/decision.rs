@@ -58,8 +58,19 @@ impl Decision {
         Ok(())
     }
 
-    /// Asks admission, and keeps whom it has recognised.
+    /// Asks admission about a request that is answered as soon as it can be.
     pub(super) async fn admit(
+        &self,
+        doors: &Doors,
+        wanted: admission::Request<'_>,
+    ) -> Result<Grant, Denied> {
+        let grant = self.admit_session(doors, wanted).await?;
+        let held = doors.admission.share(&grant, SessionId::random()).await?;
+        Ok(grant.hold(held))
+    }
+
+    /// Asks admission, and keeps whom it has recognised. What the edges share is not taken yet.
+    pub(super) async fn admit_session(
         &self,
         doors: &Doors,
         wanted: admission::Request<'_>,

@@ -93,7 +93,8 @@ impl Doors {
         let asks = |open: &Open| {
             let kind = &open.route.kind;
             let tickets = open.route.takes_tickets() && !open.route.tickets.observe;
-            kind.phone().is_some() || kind.is_answered() || tickets
+            let counts = self.admission.needs_store(&open.route);
+            kind.phone().is_some() || kind.is_answered() || tickets || counts
         };
         let asked = self.routes.iter().any(asks)
             || self.roles.as_ref().is_some_and(Roles::are_in_the_store);

@@ -13,7 +13,7 @@ use super::doors::{Asked, Doors, Open};
 use super::refusal::Refusal;
 use super::stranger::Stranger;
 use super::{calls, gateway, ticket};
-use crate::admission::{self, Address, Grant, Now};
+use crate::admission::{self, Address, Grant, Held, Now};
 use crate::config;
 use crate::error::Reason;
 use crate::ids::SessionId;
@@ -55,7 +55,7 @@ pub(super) async fn upgrade(
         certificate: asked.certificate,
         now: Now::read(),
     };
-    let grant = asked.decision.admit(doors, wanted).await?;
+    let grant = asked.decision.admit_session(doors, wanted).await?;
     let through = match open.route.kind.http() {
         Some(http) => {
             let to = (open, &**http);
@@ -87,6 +87,7 @@ pub(super) async fn upgrade(
         }
     };
     let Begun {
+        held,
         call,
         upstream,
         entry,
@@ -94,7 +95,7 @@ pub(super) async fn upgrade(
     } = begun;
     Ok(session::Parts {
         route: open.route.name.clone(),
-        grant,
+        grant: grant.hold(held),
         peer: asked.peer,
         accepted: asked.accepted,
         permit,
@@ -112,23 +113,21 @@ pub(super) async fn upgrade(
 
 /// What a session begins with.
 struct Begun {
+    held: Held,
     call: Option<Box<session::Call>>,
     upstream: Option<Dialled>,
     entry: Entry,
     lease: Arc<Lease>,
 }
 
-/// What others have to say: the store of a call, and the upstream.
+/// What others have to say: the store, and the upstream.
 async fn begin(
     doors: &Doors,
     open: &Open,
     (grant, want): (&Grant, Want<'_>),
     id: SessionId,
 ) -> Result<Begun, Refusal> {
-    let call = match open.route.kind.phone() {
-        Some(phone) => Some(Box::new(calls::enter(doors, open, phone, grant, id).await?)),
-        None => None,
-    };
+    let (held, call) = ask_store(doors, open, grant, id).await?;
     // Whoever comes while the upstream is dialled takes the call over, and not the other way round;
     // whoever then finds no upstream has taken nothing.
     let turn = doors.registry.turn();
@@ -138,12 +137,13 @@ async fn begin(
         let whose = grant.subject().party();
         Some(dial(doors, open, (want, whose), id, call.as_deref()).await?)
     };
-    let (entry, lease) = enter(doors, open, grant, id);
+    let (entry, lease) = seat(doors, open, grant, id);
     let entry = match &call {
         Some(call) => entry.of_call(&call.calling.call, turn),
         None => entry,
     };
     Ok(Begun {
+        held,
         call,
         upstream,
         entry,
@@ -152,13 +152,36 @@ async fn begin(
 }
 
 /// A session's place in the registry, by which whoever may is told of it, and its lease.
-fn enter(doors: &Doors, open: &Open, grant: &Grant, id: SessionId) -> (Entry, Arc<Lease>) {
+fn seat(doors: &Doors, open: &Open, grant: &Grant, id: SessionId) -> (Entry, Arc<Lease>) {
     let route = &open.route.name;
     let longest = open.route.limits.over(doors.limits).session;
     let leased = Leased::new(id, route, grant, SystemTime::now() + longest);
     let lease = leased.lease();
     let about = session::About::of(route, grant);
     (doors.registry.enter(id, about).leased(leased), lease)
+}
+
+/// What the store says: whether limits that edges share have room, and at the same time, for a call,
+/// whether it may begin. A refusal of either gives back what the other took.
+async fn ask_store(
+    doors: &Doors,
+    open: &Open,
+    grant: &Grant,
+    id: SessionId,
+) -> Result<(Held, Option<Box<session::Call>>), Refusal> {
+    let share = doors.admission.share(grant, id);
+    let Some(phone) = open.route.kind.phone() else {
+        return Ok((share.await?, None));
+    };
+    let (held, call) = tokio::join!(share, calls::enter(doors, open, phone, grant, id));
+    match (held, call) {
+        (Ok(held), Ok(call)) => Ok((held, Some(Box::new(call)))),
+        (Err(denied), Ok(call)) => {
+            calls::give_back(&call, id).await;
+            Err(denied.into())
+        }
+        (_, Err(refusal)) => Err(refusal),
+    }
 }
 
 /// A place among the sessions of the edge.

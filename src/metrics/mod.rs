@@ -113,6 +113,8 @@ impl Metrics {
                 down: direction(Direction::Down),
                 keys: metrics::counter!(DTMF_KEYS, vec![tag("route", route)]),
                 unheard: metrics::counter!(DTMF_UNHEARD, vec![tag("route", route)]),
+                paused: ["bytes_per_second", "frames_per_second"]
+                    .map(|limit| metrics::counter!(LIMIT_HITS, vec![word("limit", limit)])),
             },
             sessions: metrics::gauge!(SESSIONS, vec![tag("route", route)]),
             session_seconds: metrics::histogram!(SESSION_SECONDS, vec![tag("route", route)]),
@@ -295,6 +297,7 @@ pub struct Flow {
     pub down: FlowDirection,
     keys: Counter,
     unheard: Counter,
+    paused: [Counter; 2],
 }
 
 impl Flow {
@@ -310,6 +313,16 @@ impl Flow {
             down: direction(),
             keys: Counter::noop(),
             unheard: Counter::noop(),
+            paused: [Counter::noop(), Counter::noop()],
+        }
+    }
+
+    /// How often a client had sent more than it may: in bytes, in frames.
+    pub fn add_paused(&self, bytes: u64, frames: u64) {
+        for (counter, count) in self.paused.iter().zip([bytes, frames]) {
+            if count > 0 {
+                counter.increment(count);
+            }
         }
     }
 

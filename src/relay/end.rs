@@ -59,6 +59,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> End<S> {
             // A leg that is broken holds nobody back: what is meant for it is dropped.
             blocked: self.leg.is_blocked() && !self.broken,
             absent: self.absent,
+            paused: self.pump.paused_until().is_some(),
         }
     }
 

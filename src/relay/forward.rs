@@ -53,6 +53,7 @@ impl Forward {
                 }
             };
             let bytes = &chunk[at..at + step.taken];
+            line.count(&step.found, bytes.len());
             let verdict = match &step.found {
                 Found::Data(header) => {
                     if !self.is_holding() {

@@ -43,6 +43,7 @@ impl Hearing {
             };
             let bytes = &chunk[at..at + step.taken];
             at += step.taken;
+            line.count(&step.found, bytes.len());
             let heard = match &step.found {
                 Found::Data(header) => self.assembler.frame(header, &mut *each),
                 Found::Payload => self.assembler.payload(bytes, &mut *each),

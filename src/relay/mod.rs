@@ -36,6 +36,7 @@ mod hear;
 mod lease;
 pub mod message;
 mod order;
+mod pace;
 mod pending;
 mod policy;
 mod pump;
@@ -56,6 +57,7 @@ pub use self::buffer::READ_BUFFER;
 pub use self::call::{Asked, CallEnding, CallTerms, Drops, GateEnding, Pressed};
 pub use self::lease::Lease;
 pub use self::order::Order;
+pub use self::pace::Pace;
 pub use self::terms::{Ending, Terms};
 pub use self::tls::Leg;
 pub use self::watch::{CLOSE_WAIT, Patience, SHUT_WAIT};
@@ -132,11 +134,12 @@ where
     }
 
     fn between(
-        client: End<C>,
+        mut client: End<C>,
         upstream: End<U>,
         call: Option<Box<Call>>,
         terms: Terms,
     ) -> Relay<C, U> {
+        client.pump.set_pace(terms.pace);
         let watch = Watch::new(terms.patience, terms.lease.clone(), Instant::now());
         let most = terms.most();
         Relay {
@@ -287,9 +290,9 @@ where
     fn timed(&mut self, cx: &mut Context<'_>) -> Option<(Side, Reason)> {
         // A timer that is set anew wakes nobody until it is polled again.
         loop {
-            let next = self.watch.next();
             let gate = self.call.as_mut().and_then(|call| call.wake_at());
-            let next = gate.map_or(next, |gate| gate.min(next));
+            let gate = gate.into_iter().chain(self.client.pump.paused_until());
+            let next = gate.fold(self.watch.next(), Ord::min);
             if self.timer.deadline() != next {
                 self.timer.as_mut().reset(next);
             }
@@ -300,8 +303,10 @@ where
             if let Some(end) = self.call.as_mut().and_then(|call| call.tick(now)) {
                 return Some(end);
             }
-            // What time had said is played although nothing comes that would wake anybody.
-            if self.call.as_ref().is_some_and(|call| call.has_prompts()) {
+            // A client that was paused is read again, and what time had said is played although
+            // nothing comes that would wake anybody.
+            let speaks = self.call.as_ref().is_some_and(|call| call.has_prompts());
+            if self.client.pump.resume(now) || speaks {
                 cx.waker().wake_by_ref();
             }
             if now < self.watch.next() {
@@ -356,6 +361,9 @@ where
             let new = now[i].since(&self.counted[i]);
             direction.add(new.messages, new.bytes, new.audio_messages);
             self.flow.add_heard(new.keys, new.unheard);
+        }
+        if let Some(pauses) = self.client.pump.take_pauses() {
+            self.flow.add_paused(pauses.bytes, pauses.frames);
         }
         self.counted = now;
     }

@@ -5,10 +5,12 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 
 use super::forward::Forward;
 use super::hear::Hearing;
 use super::message::Text;
+use super::pace::{Pace, Pacer, Pauses};
 use super::policy::Lock;
 use super::tls::{Leg, Read};
 use crate::tap::Tap;
@@ -49,6 +51,8 @@ pub(super) struct Line {
     /// The socket of the sender will give nothing more.
     ended: bool,
     pub(super) pings: Pings,
+    /// Of a sender that may send only so much.
+    pacer: Option<Box<Pacer>>,
 }
 
 /// What becomes of the frames.
@@ -150,11 +154,12 @@ impl Pump {
         let (line, Work::Forward(forward)) = (&mut self.line, &mut self.work) else {
             return Poll::Pending;
         };
-        if line.input != Input::Open {
+        if line.input != Input::Open || line.is_paused() {
             return Poll::Pending;
         }
         let read = ready!(from.poll_read(cx, buffer, |chunk| forward.carry(line, chunk, to)));
         line.note_end(read);
+        line.settle();
         // What the socket does not take now is flushed before the next read.
         match to.poll_flush(cx) {
             Poll::Ready(flushed) => Poll::Ready(flushed),
@@ -177,7 +182,7 @@ impl Pump {
         let (line, Work::Hear(hearing)) = (&mut self.line, &mut self.work) else {
             return Poll::Pending;
         };
-        if line.input != Input::Open {
+        if line.input != Input::Open || line.is_paused() {
             return Poll::Pending;
         }
         answer_ping(hearing, line.sender, from, cx);
@@ -185,8 +190,30 @@ impl Pump {
             hearing.hear(line, chunk, &mut each);
         }));
         line.note_end(read);
+        line.settle();
         answer_ping(hearing, line.sender, from, cx);
         Poll::Ready(())
+    }
+
+    /// Reads no more of the sender than that.
+    pub(super) fn set_pace(&mut self, pace: Pace) {
+        self.line.pacer = Pacer::new(pace, Instant::now());
+    }
+
+    /// Until when nothing is read, while the sender has sent too much.
+    pub(super) fn paused_until(&self) -> Option<Instant> {
+        self.line.pacer.as_ref().and_then(|pacer| pacer.until())
+    }
+
+    /// Reads the sender again, if its pause is over; whether it was.
+    pub(super) fn resume(&mut self, now: Instant) -> bool {
+        let pacer = self.line.pacer.as_mut();
+        pacer.is_some_and(|pacer| pacer.resume(now))
+    }
+
+    /// How often that was so since this was asked last.
+    pub(super) fn take_pauses(&mut self) -> Option<Pauses> {
+        self.line.pacer.as_mut().map(|pacer| pacer.take_pauses())
     }
 
     /// What the sender's close frame said, once, where it does not cross by itself.
@@ -225,6 +252,7 @@ impl Line {
             input: Input::Open,
             ended: false,
             pings: Pings::new(super::random()),
+            pacer: None,
         }
     }
 
@@ -235,6 +263,28 @@ impl Line {
         self.ended = true;
         if self.input == Input::Open {
             self.input = Input::Lost;
+        }
+    }
+
+    /// Whether the sender has sent more than it may.
+    fn is_paused(&mut self) -> bool {
+        let pacer = self.pacer.as_mut();
+        pacer.is_some_and(|pacer| !pacer.may_read(Instant::now()))
+    }
+
+    fn settle(&mut self) {
+        if let Some(pacer) = &mut self.pacer {
+            pacer.settle(Instant::now());
+        }
+    }
+
+    /// Counts what a step has found, where somebody counts.
+    pub(super) fn count(&mut self, found: &Found, bytes: usize) {
+        if let Some(pacer) = &mut self.pacer {
+            pacer.count_bytes(bytes);
+            if !matches!(found, Found::Payload) {
+                pacer.count_frame();
+            }
         }
     }
 

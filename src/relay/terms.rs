@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::call::CallEnding;
-use super::{Lease, Order, Patience};
+use super::{Lease, Order, Pace, Patience};
 use crate::config::{Dtmf, Model};
 use crate::error::{Reason, Side};
 use crate::metrics::Flow;
@@ -18,6 +18,8 @@ pub struct Terms {
     pub client_message_max: u64,
     /// Longest message of the upstream in bytes.
     pub upstream_message_max: u64,
+    /// What the client may send in a second.
+    pub pace: Pace,
     /// Models that messages of the client may name; `None`: messages are not looked at.
     pub locked: Option<Arc<[Model]>>,
     pub dtmf: Dtmf,

@@ -37,6 +37,8 @@ pub(super) struct Progress {
     pub blocked: bool,
     /// There is nobody: the upstream of a call that is still to be let through.
     pub absent: bool,
+    /// It has sent more than it may, and is not read.
+    pub paused: bool,
 }
 
 /// What the clock asks for.
@@ -117,7 +119,7 @@ impl Watch {
         }
         if now >= self.next_ping {
             self.next_ping = now + self.patience.ping;
-            match self.legs[0].judge(legs[0], !legs[1].blocked) {
+            match self.legs[0].judge(legs[0], !legs[1].blocked && !legs[0].paused) {
                 Verdict::Alive => {}
                 Verdict::Ping => due.ping_client = true,
                 Verdict::Lost => due.end = Some((Side::Client, Reason::ClientLost)),

@@ -45,7 +45,7 @@ use crate::error::{Reason, Side};
 use crate::ids::SessionId;
 use crate::label::Label;
 use crate::metrics::{self, Held};
-use crate::relay::{Ending, Lease, Leg, Patience, Relay, Terms};
+use crate::relay::{Ending, Lease, Leg, Pace, Patience, Relay, Terms};
 use crate::upstream::{Ask, Dialled, Stream};
 
 /// What a session is made of, when both sides have agreed to it.
@@ -279,6 +279,10 @@ impl Session {
             lease: self.lease.clone(),
             client_message_max: self.limits.client_message,
             upstream_message_max: self.limits.upstream_message,
+            pace: Pace {
+                bytes_per_second: self.limits.bytes_per_second,
+                frames_per_second: self.limits.frames_per_second,
+            },
             dtmf: self.dtmf,
             locked: self.share.as_ref().and_then(|share| share.grant.locked()),
             order: self.entry.order(),

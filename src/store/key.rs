@@ -207,6 +207,11 @@ impl Keys {
         }
     }
 
+    /// What edges count together.
+    pub(super) fn limit(&self, name: &str) -> String {
+        format!("{}limit:{name}", self.prefix)
+    }
+
     /// By whom a session key was used, in a cluster only: in the slot of the key itself.
     pub(super) fn used(&self, key: &str) -> String {
         format!("{}used:{{{key}}}", self.prefix)
@@ -348,7 +353,7 @@ mod tests {
                 prop_assert!(safe, "it has what Redis reads as more than a name");
                 let own = ["call:", "live:", "tries:", "spent:", "fails:", "used:", "event:", "tones:",
                     "handoff:", "reference:", "quiet:", "scope:", "person:", "orders:", "running:",
-                    "running-of:", "pace:"];
+                    "running-of:", "pace:", "limit:"];
                 let foreign = !own.iter().any(|own| one.starts_with(own));
                 prop_assert!(foreign, "it is one of our own");
             }

@@ -27,6 +27,7 @@
 //! | `running-of:subject:{{…}}`, `…person:{{…}}`, `…tenant:{{…}}`, `…route:{{…}}` | sorted set of sessions, by when their place ends | as its records | `tell_running` | `running_of` |
 //! | `pace:{{quota}}` | sorted set: turn → when it is over, ms of the server's clock | until the last one is over | `take_turn`, `note_turn` | `take_turn` |
 //! | `pace:{{quota}}:shut` | string: `1` | for as long as the upstream said | `note_turn` | `take_turn` |
+//! | `limit:{name}:{of}` | string or sorted set: a rate's time, sessions with their ends, minutes used | as long as it counts | `take`, `keep`, `free` | the same |
 //! | `used:{{session key}}` | string: the try that consumed it; in a cluster only | 60 s | `try_code`, `enter` | the same, after a lost answer |
 //!
 //! To take back what somebody entered by, write an order ([`Store::write_order`]).
@@ -43,6 +44,7 @@ mod ask;
 mod events;
 mod hand_over;
 mod key;
+mod limits;
 mod made;
 mod memory;
 mod orders;
@@ -59,6 +61,7 @@ pub use self::hand_over::{
     Begun, Ended, HandOver, Handed, HandedOver, Noted, Opened, Outcome, Over, TakenBack,
 };
 pub use self::key::{Keys, SessionKey};
+pub use self::limits::{Counter, Most, Took, Use, minutes};
 pub use self::made::{Bind, CallEnded, Known, Made};
 pub use self::orders::{
     Cursor, Lodged, NAME_MAX, NOTICES_MAX, ORDERS_MAX, Order, Ordered, Orders, RESTORED_MAX,

@@ -34,7 +34,7 @@ use tonegate::config::Dtmf;
 use tonegate::dtmf::tone;
 use tonegate::label::Label;
 use tonegate::metrics::{Flow, Metrics};
-use tonegate::relay::{Lease, Leg, Order, Patience, Relay, Terms};
+use tonegate::relay::{Lease, Leg, Order, Pace, Patience, Relay, Terms};
 use tonegate::sim::certificate::Authority;
 use tonegate::sim::frame::{BINARY, Frame, TEXT};
 use tonegate::sim::stream;
@@ -103,6 +103,7 @@ fn terms() -> Terms {
         lease: Arc::new(Lease::until(None)),
         client_message_max: 1 << 20,
         upstream_message_max: 1 << 24,
+        pace: Pace::default(),
         locked: None,
         dtmf: Dtmf::Off,
         order: Arc::new(Order::default()),

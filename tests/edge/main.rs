@@ -59,6 +59,7 @@ mod revoke;
 mod samples;
 mod sdk;
 mod sessions;
+mod shared;
 mod socket;
 mod targets;
 mod tickets;

@@ -4,6 +4,7 @@
 
 mod faults;
 mod hand_over;
+mod limits;
 mod orders;
 mod pace;
 mod people;

@@ -6,6 +6,7 @@
 
 mod bot;
 mod credential;
+mod limits;
 mod route;
 mod schema;
 mod store;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bytesize::ByteSize;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::limits::RouteLimits;
 use super::schema;
 use super::table::{duration, rate};
 use crate::config::Rate;
@@ -218,35 +218,4 @@ pub(in crate::config) struct Gate {
     pub prompt: Option<PathBuf>,
     pub retry: Option<PathBuf>,
     pub goodbye: Option<PathBuf>,
-}
-
-/// `limits = { … }` of a route.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(in crate::config) struct RouteLimits {
-    pub sessions: Option<usize>,
-    #[serde(deserialize_with = "rate")]
-    #[schemars(schema_with = "schema::rate")]
-    pub upgrades: Option<Rate>,
-    pub sessions_per_address: Option<usize>,
-    #[serde(deserialize_with = "rate")]
-    #[schemars(schema_with = "schema::rate")]
-    pub upgrades_per_address: Option<Rate>,
-    pub sessions_per_identity: Option<usize>,
-    #[serde(deserialize_with = "rate")]
-    #[schemars(schema_with = "schema::rate")]
-    pub upgrades_per_identity: Option<Rate>,
-    #[serde(deserialize_with = "rate")]
-    #[schemars(schema_with = "schema::rate")]
-    pub calls_per_identity: Option<Rate>,
-    #[schemars(schema_with = "schema::size")]
-    pub client_message: Option<ByteSize>,
-    #[schemars(schema_with = "schema::size")]
-    pub upstream_message: Option<ByteSize>,
-    #[serde(deserialize_with = "duration")]
-    #[schemars(schema_with = "schema::duration")]
-    pub idle: Option<Duration>,
-    #[serde(deserialize_with = "duration")]
-    #[schemars(schema_with = "schema::duration")]
-    pub session: Option<Duration>,
 }

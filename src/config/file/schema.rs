@@ -30,7 +30,7 @@ pub(super) fn duration(_: &mut SchemaGenerator) -> Schema {
 pub(super) fn rate(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "string",
-        "description": "A rate such as \"10/s\", \"60/m\", \"100/h\" or \"100/90s\"",
+        "description": "A rate such as \"10/s\", \"60/m\", \"100/h\", \"600/d\" or \"100/90s\"",
         "pattern": r"^\d+/(\d+)?[a-z]+$",
     })
 }

@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
 use super::bot::{Assertion, Bot, Graph, Log, PiiDetector, Roles};
+use super::limits::{KeyLimits, Limits};
 use super::route::Route;
 use super::schema;
 use super::store::Store;
@@ -77,32 +78,6 @@ pub(in crate::config) struct Hops {
     pub tenants: Vec<String>,
 }
 
-/// `[limits]`
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(in crate::config) struct Limits {
-    pub connections: Option<usize>,
-    pub unadmitted: Option<usize>,
-    pub unadmitted_per_address: Option<usize>,
-    pub sessions: Option<usize>,
-    #[schemars(schema_with = "schema::size")]
-    pub client_message: Option<ByteSize>,
-    #[schemars(schema_with = "schema::size")]
-    pub upstream_message: Option<ByteSize>,
-    #[serde(deserialize_with = "duration")]
-    #[schemars(schema_with = "schema::duration")]
-    pub handshake: Option<Duration>,
-    #[serde(deserialize_with = "duration")]
-    #[schemars(schema_with = "schema::duration")]
-    pub ping: Option<Duration>,
-    #[serde(deserialize_with = "duration")]
-    #[schemars(schema_with = "schema::duration")]
-    pub idle: Option<Duration>,
-    #[serde(deserialize_with = "duration")]
-    #[schemars(schema_with = "schema::duration")]
-    pub session: Option<Duration>,
-}
-
 /// `[audit]`
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -154,16 +129,6 @@ pub(in crate::config) struct Certificate {
     pub dns: Option<String>,
     #[serde(default)]
     pub routes: Vec<String>,
-}
-
-/// `limits = { sessions = 20 }` of a key.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(in crate::config) struct KeyLimits {
-    pub sessions: Option<usize>,
-    #[serde(deserialize_with = "rate")]
-    #[schemars(schema_with = "schema::rate")]
-    pub upgrades: Option<Rate>,
 }
 
 /// `[issuers.NAME]`
@@ -263,7 +228,7 @@ pub(super) fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Dura
         .map_err(|_| serde::de::Error::custom(wrong))
 }
 
-/// `"10/s"`, `"60/m"`, `"100/h"`, `"100/90s"`.
+/// `"10/s"`, `"60/m"`, `"100/h"`, `"600/d"`, `"100/90s"`.
 pub(super) fn rate<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Rate>, D::Error> {
     let text = String::deserialize(from)?;
     let parsed = text.split_once('/').and_then(|(count, unit)| {
@@ -271,6 +236,7 @@ pub(super) fn rate<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Rate>, D
             "s" => 1,
             "m" => 60,
             "h" => 3600,
+            "d" => 24 * 3600,
             _ => 0,
         };
         let count = count.parse().ok().filter(|&count| count > 0)?;
@@ -281,6 +247,6 @@ pub(super) fn rate<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Rate>, D
         let some = !per.is_zero() && per <= Duration::from_secs(24 * 3600);
         some.then_some(Rate { count, per })
     });
-    let wrong = "not a rate such as \"10/s\", \"60/m\", \"100/h\" or \"100/90s\"";
+    let wrong = "not a rate such as \"10/s\", \"60/m\", \"100/h\", \"600/d\" or \"100/90s\"";
     parsed.map(Some).ok_or(serde::de::Error::custom(wrong))
 }

@@ -29,6 +29,7 @@ mod roles;
 mod route;
 mod session_api;
 mod sessions;
+mod shared;
 mod store;
 mod template;
 mod ticket;
@@ -278,6 +279,7 @@ fn limits(file: &File, problems: &mut Problems) -> Limits {
         ping: set.ping.unwrap_or(usual.ping),
         idle: set.idle.unwrap_or(usual.idle),
         session: set.session.unwrap_or(usual.session),
+        ..shared::limits(file, problems)
     };
     if limits.sessions == 0 || limits.connections <= limits.sessions {
         problems.add(
@@ -350,6 +352,7 @@ fn keys(file: &File, problems: &mut Problems) -> Vec<ApiKey> {
             sessions: key.limits.sessions,
             upgrades: key.limits.upgrades,
             expires: problems.date(&format!("{at}.expires"), key.expires.as_deref()),
+            minutes: key.limits.minutes,
         });
     }
     keys

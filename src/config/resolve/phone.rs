@@ -636,6 +636,16 @@ mod tests {
             "limits = { sessions_per_identity = 1 }\n",
             "routes.phone.limits.sessions_per_identity",
         ),
+        (
+            MORE,
+            "limits = { minutes_per_identity = \"9/d\" }\n",
+            "routes.phone.limits.minutes_per_identity",
+        ),
+        (
+            MORE,
+            "limits = { sessions_per_tenant = 1 }\n",
+            "routes.phone.limits.sessions_per_tenant",
+        ),
         (MORE, "parameters = { s = [] }\n", "routes.phone.parameters"),
         // Other routes.
         (

@@ -9,7 +9,7 @@ use super::network::networks;
 use super::origin::origins;
 use super::reach::{agents, callers, openable};
 use super::upstream::is_subprotocol;
-use super::{Problems, gateway, phone, relay, session_api, sessions, ticket, web};
+use super::{Problems, gateway, phone, relay, session_api, sessions, shared, ticket, web};
 use crate::config::file::{self, File};
 use crate::config::{
     ApiKey, Dtmf, Hops, Issuer, Kind, Pass, Refuse, Route, RouteKind, RouteLimits, Upstream,
@@ -79,6 +79,7 @@ pub(super) fn routes(file: &File, known: &Known<'_>, problems: &mut Problems) ->
         session_api::check(&mut at, &route, known);
         ticket::check(&mut at, &route, known);
         sessions::check(&mut at, &route, known);
+        shared::check(&mut at, &route);
         agents(&mut at, &route, known);
         callers(&mut at, &route, known);
         openable(&mut at, &route);
@@ -246,6 +247,13 @@ fn limits(at: &mut At<'_>) -> RouteLimits {
         upstream_message: written.upstream_message.map(|size| size.0),
         idle: written.idle,
         session: written.session,
+        sessions_per_tenant: written.sessions_per_tenant,
+        upgrades_per_tenant: written.upgrades_per_tenant,
+        minutes: written.minutes,
+        minutes_per_identity: written.minutes_per_identity,
+        minutes_per_tenant: written.minutes_per_tenant,
+        bytes_per_second: written.bytes_per_second.map(|size| size.0),
+        frames_per_second: written.frames_per_second,
     }
 }
 

@@ -6,7 +6,7 @@ use crate::config::{KeyForms, Piece, Template};
 use crate::secret::Secret;
 
 /// Names of the edge's own keys begin so; see the README.
-const OWN: [&str; 17] = [
+const OWN: [&str; 18] = [
     "call:",
     "live:",
     "tries:",
@@ -17,6 +17,7 @@ const OWN: [&str; 17] = [
     "tones:",
     "handoff:",
     "orders:",
+    "limit:",
     "reference:",
     "quiet:",
     "scope:",

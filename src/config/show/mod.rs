@@ -5,6 +5,7 @@ mod issuer;
 mod pacing;
 mod phone;
 mod pii;
+mod shared;
 mod ticket;
 
 use std::fmt::Write as _;
@@ -57,6 +58,7 @@ fn write(settings: &Settings, out: &mut String) -> std::fmt::Result {
         format_duration(limits.idle),
         format_duration(limits.session),
     )?;
+    shared::limits(limits, out)?;
     boot.store.describe(out)?;
     if let Some(audit) = &boot.audit {
         audit.describe(out)?;
@@ -102,10 +104,11 @@ fn clients(settings: &Settings, out: &mut String) -> std::fmt::Result {
         let upgrades = key.upgrades.map_or_else(|| "no limit".to_owned(), rate);
         let ends = key.expires.map(format_rfc3339_seconds);
         let ends = ends.map_or_else(|| "never".to_owned(), |end| end.to_string());
+        let minutes = key.minutes.map_or_else(|| "no limit".to_owned(), rate);
         writeln!(
             out,
             "key       {}: sha256 ***, routes {}, models {}, agents {}, sessions {sessions}, \
-             upgrades {upgrades}, ends {ends}",
+             upgrades {upgrades}, minutes {minutes}, ends {ends}",
             key.name,
             list(&key.routes, "all"),
             list(&key.models, "all of the route"),
@@ -332,6 +335,19 @@ fn route_limits(limits: &RouteLimits, out: &mut String) -> std::fmt::Result {
         (
             "upgrades per identity",
             limits.upgrades_per_identity.map(rate),
+        ),
+        ("upgrades per tenant", limits.upgrades_per_tenant.map(rate)),
+        ("sessions per tenant", count(limits.sessions_per_tenant)),
+        ("minutes", limits.minutes.map(rate)),
+        (
+            "minutes per identity",
+            limits.minutes_per_identity.map(rate),
+        ),
+        ("minutes per tenant", limits.minutes_per_tenant.map(rate)),
+        ("bytes per second", limits.bytes_per_second.map(size)),
+        (
+            "frames per second",
+            limits.frames_per_second.map(|frames| frames.to_string()),
         ),
     ];
     for (name, limit) in told {

@@ -1,9 +1,17 @@
 //! Calls that the edge made, kept in this process.
 
-use super::{Memory, Written};
+use super::{Call, Memory, Written};
 use crate::ids::CallId;
+use crate::secret::Digest;
 use crate::store::made::{Bind, Made};
 use crate::store::{Facts, Keys, Unavailable};
+
+impl Call {
+    /// What its media URL must be bound to.
+    pub(super) fn binding(&self) -> Option<Digest> {
+        self.made.map(|made| made.binding)
+    }
+}
 
 impl Memory {
     pub(in crate::store) fn make_call(

@@ -6,6 +6,7 @@
 mod counted;
 mod events;
 mod hand_over;
+mod limits;
 mod made;
 mod orders;
 mod pace;
@@ -15,7 +16,7 @@ mod table;
 mod wanted;
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use self::counted::Counted;
@@ -63,6 +64,7 @@ struct State {
     running: Table<SessionId, Running>,
     /// By quota.
     turns: Table<String, Turns>,
+    counted: Table<Arc<str>, limits::Counted>,
 }
 
 /// What the edge wrote into a session key: nothing, where others wrote it.
@@ -122,6 +124,7 @@ impl Memory {
                 notes: Table::new(entries),
                 running: Table::new(entries),
                 turns: Table::new(entries),
+                counted: Table::new(entries),
                 live: Table::new(entries),
                 tries: Table::new(entries),
                 spent: Table::new(entries),
@@ -340,12 +343,6 @@ impl Memory {
     fn state(&self) -> MutexGuard<'_, State> {
         // Whatever panicked: what is written first makes nobody more than they were.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Call {
-    fn binding(&self) -> Option<Digest> {
-        self.made.map(|made| made.binding)
     }
 }
 

@@ -13,6 +13,7 @@ mod cluster;
 mod connect;
 mod events;
 mod hand_over;
+mod limits;
 mod made;
 mod one;
 mod orders;

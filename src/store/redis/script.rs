@@ -58,6 +58,9 @@ pub(super) struct Scripts {
     pub(super) listed: Script,
     pub(super) take_turn: Script,
     pub(super) note_turn: Script,
+    pub(super) limit_take: Script,
+    pub(super) limit_keep: Script,
+    pub(super) limit_free: Script,
 }
 
 impl Scripts {
@@ -115,6 +118,9 @@ impl Scripts {
             listed: Script::new(include_str!("listed.lua")),
             take_turn: Script::new(include_str!("take_turn.lua")),
             note_turn: Script::new(include_str!("note_turn.lua")),
+            limit_take: Script::new(include_str!("limit_take.lua")),
+            limit_keep: Script::new(include_str!("limit_keep.lua")),
+            limit_free: Script::new(include_str!("limit_free.lua")),
         }
     }
 }
