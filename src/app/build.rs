@@ -76,6 +76,24 @@ fn routes(
     (paths, routes)
 }
 
+/// Whether anybody is told of sessions that run; where nobody is, nobody tells.
+fn is_told(live: &Live) -> bool {
+    let is_told = |route: &Route| matches!(route.kind, RouteKind::Sessions(_));
+    live.routes.iter().any(is_told)
+}
+
+/// What applications are told is signed with.
+fn assertions(live: &Live) -> Result<Option<Assertions>, Failed> {
+    let Some(assertion) = live.assertion.clone() else {
+        return Ok(None);
+    };
+    Ok(Some(match live.developer {
+        // An app elsewhere that believes the edge's keys must not believe a developer.
+        Some(_) => Assertions::with_a_key_of_its_own(assertion)?,
+        None => Assertions::new(assertion)?,
+    }))
+}
+
 pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
     let metrics = Arc::new(Metrics::new());
     let live = &settings.live;
@@ -89,12 +107,6 @@ pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
     let acs = acs.transpose()?.map(Arc::new);
     let insecure_dev = live.developer.is_some();
     metrics.insecure_dev.set(f64::from(u8::from(insecure_dev)));
-    // An app elsewhere that believes the edge's keys must not believe a developer.
-    let assertions = match live.assertion.clone() {
-        Some(assertion) if insecure_dev => Some(Assertions::with_a_key_of_its_own(assertion)?),
-        Some(assertion) => Some(Assertions::new(assertion)?),
-        None => None,
-    };
     let graph = match &live.graph {
         Some(graph) => Some(Arc::new(Graph::new(graph.clone(), metrics.clone())?)),
         None => None,
@@ -111,10 +123,7 @@ pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
     let orders = Orders::new(&store, &registry, &revocations, &metrics);
     let dialler = Dialler::new(&live.upstreams, (&store, live.limits.replicas), &metrics);
     let telephony = Telephony::new(live, acs.as_ref(), &store, &registry, &metrics);
-    // Where nobody is told of sessions, nobody tells.
-    let is_told = |route: &Route| matches!(route.kind, RouteKind::Sessions(_));
-    let announcer = live.routes.iter().any(is_told);
-    let announcer = announcer.then(|| Announcer::new(&registry, &store));
+    let announcer = is_told(live).then(|| Announcer::new(&registry, &store));
     let roles = Roles::new(live.roles.as_ref(), graph.as_ref(), &store)?;
     Ok(Doors {
         routes,
@@ -144,7 +153,7 @@ pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
         acs,
         roles,
         pii_detectors,
-        assertions,
+        assertions: assertions(live)?,
         webhooks: Arc::new(Webhooks::new(live, &metrics)?),
         audit: Audit::off(),
         metrics,

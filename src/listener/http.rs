@@ -418,15 +418,9 @@ mod tests {
     use tokio::time::Instant as Deadline;
     use tokio_util::sync::CancellationToken;
 
-    fn orders(store: &Arc<Store>, metrics: &crate::metrics::Shared) -> Arc<Orders> {
-        let (registry, none) = (Registry::default(), Revocations::default());
-        Arc::new(Orders::new(store, &registry, &none, metrics))
-    }
-
-    #[tokio::test]
-    async fn a_refusal_that_cannot_be_written_is_counted_once() {
-        let metrics = Arc::new(Metrics::new());
-        let nothing = config::Live {
+    /// Settings of an edge with no routes.
+    fn nothing() -> config::Live {
+        config::Live {
             limits: Limits::default(),
             hops: None,
             keys: Vec::new(),
@@ -443,7 +437,18 @@ mod tests {
             developer: None,
             upstreams: Vec::new(),
             routes: Vec::new(),
-        };
+        }
+    }
+
+    fn orders(store: &Arc<Store>, metrics: &crate::metrics::Shared) -> Arc<Orders> {
+        let (registry, none) = (Registry::default(), Revocations::default());
+        Arc::new(Orders::new(store, &registry, &none, metrics))
+    }
+
+    #[tokio::test]
+    async fn a_refusal_that_cannot_be_written_is_counted_once() {
+        let metrics = Arc::new(Metrics::new());
+        let nothing = nothing();
         let store = Arc::new(Store::new(&config::Store::default(), metrics.clone()).unwrap());
         let telephony = Telephony::new(&nothing, None, &store, &Registry::default(), &metrics);
         let doors = Arc::new(Doors {
