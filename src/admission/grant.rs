@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::Held;
+use super::Reserved;
 use super::bot::Vouched;
 use super::call::Calling;
 use super::holder::Holder;
@@ -40,7 +40,7 @@ pub struct Grant {
     pub(super) dropped_parameters: u64,
     /// What is to be had of the limits that edges share, and what is held of them.
     pub(super) wishes: Vec<Wish>,
-    pub(super) _held: Option<Held>,
+    pub(super) _reserved: Option<Reserved>,
     pub(super) _slots: Taken,
 }
 
@@ -63,9 +63,9 @@ impl Ends {
 
 impl Grant {
     /// It has its part of the limits that edges share.
-    pub fn hold(self, held: Held) -> Grant {
+    pub fn hold(self, reserved: Option<Reserved>) -> Grant {
         Grant {
-            _held: Some(held),
+            _reserved: reserved,
             ..self
         }
     }

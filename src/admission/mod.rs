@@ -48,6 +48,7 @@ mod once;
 mod origin;
 mod query;
 mod rate;
+mod request;
 mod revocations;
 mod shared;
 mod slot;
@@ -57,12 +58,10 @@ mod told;
 mod who;
 mod wish;
 
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use http::header::ORIGIN;
-use http::{StatusCode, request};
 
 pub use self::call::Calling;
 pub use self::certificate::Certificate;
@@ -73,7 +72,9 @@ pub use self::jwks::Keys;
 pub use self::network::{Address, Peer};
 pub use self::once::Once;
 pub use self::query::is_credential;
+pub use self::request::{Denied, Now, Request};
 pub use self::revocations::{Overfull, Revocations};
+pub use self::shared::Reserved;
 pub use self::slot::{Slot, Slots};
 pub use self::subject::Subject;
 pub use self::told::{Finding, Told};
@@ -92,76 +93,10 @@ use self::query::Query;
 use self::shared::Shares;
 use self::ticket::{Facts, Tickets};
 use crate::config::{self, CallApi, KnownBy, Live, Model, Route, RouteKind, Spend};
-use crate::error::Reason;
-use crate::ids::SessionId;
 use crate::label::Label;
 use crate::metrics;
 use crate::secret::Secret;
-use crate::store::Store;
 use crate::upstream::Unusable;
-
-/// A refusal. The detail is one fixed sentence for the problem document and the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Denied {
-    pub reason: Reason,
-    pub detail: &'static str,
-    /// When asking again may help, where that is known.
-    pub retry_after: Option<Duration>,
-    /// What is wrong with a token, in the words of RFC 6750, section 3.1.
-    pub challenge: Option<&'static str>,
-    /// The status, where it is not that of the reason.
-    pub status: Option<StatusCode>,
-}
-
-impl Denied {
-    fn new(reason: Reason, detail: &'static str) -> Denied {
-        Denied {
-            reason,
-            detail,
-            retry_after: None,
-            challenge: None,
-            status: None,
-        }
-    }
-
-    fn invalid_token(detail: &'static str) -> Denied {
-        Denied {
-            challenge: Some("error=\"invalid_token\""),
-            ..Denied::new(Reason::Unauthenticated, detail)
-        }
-    }
-}
-
-/// A request, and when and from where it came.
-#[derive(Clone, Copy)]
-pub struct Request<'a> {
-    pub route: &'a Route,
-    pub head: &'a request::Parts,
-    /// The client's address.
-    pub peer: IpAddr,
-    /// A hop that speaks HTTP brought the request: its identity headers are believed.
-    pub by_hop: bool,
-    /// What whoever connects has proved in the TLS handshake. Where that is a hop that speaks HTTP,
-    /// it is the hop's and not the client's, and does not count.
-    pub certificate: Option<&'a Certificate>,
-    pub now: Now,
-}
-
-/// The time by both clocks: that of the world, which tokens go by, and the steady one.
-#[derive(Clone, Copy, Debug)]
-pub struct Now {
-    pub wall: SystemTime,
-    pub steady: Instant,
-}
-
-impl Now {
-    pub fn read() -> Now {
-        Now {
-            wall: SystemTime::now(),
-            steady: Instant::now(),
-        }
-    }
-}
 
 /// The checks, with what they need to know. Shared by all threads.
 pub struct Admission {
@@ -184,12 +119,6 @@ pub struct Admission {
     usual: config::Limits,
     limits: Arc<Limits>,
     shares: Arc<Shares>,
-}
-
-/// What a session holds of shared limits.
-#[derive(Debug)]
-pub struct Held {
-    _held: Option<shared::Held>,
 }
 
 /// A token that is good.
@@ -238,48 +167,6 @@ impl Admission {
             revocations: revocations.clone(),
             ..self
         }
-    }
-
-    /// Counts limits together with all that ask this store, if the settings say so.
-    pub fn sharing(self, store: &Arc<Store>) -> Admission {
-        if !self.usual.shared {
-            return self;
-        }
-        let alone = Shares::alone(self.limits.clone(), self.limits.metrics());
-        Admission {
-            shares: Arc::new(alone.with(store.clone(), &self.usual)),
-            ..self
-        }
-    }
-
-    /// Counts nothing with others any more: whoever explains a request does not use up its turns.
-    pub fn count_alone(&mut self) {
-        self.shares = Arc::new(Shares::alone(self.limits.clone(), self.limits.metrics()));
-    }
-
-    /// Whether nobody enters by this route while the store is away.
-    pub fn needs_store(&self, route: &Route) -> bool {
-        self.shares.are_shared() && route.limits.upgrades_per_address.is_some()
-    }
-
-    /// Takes what a session needs of the limits that edges share, and of minutes; it is held with the
-    /// grant. On routes of calls this goes beside the question whether the call may begin.
-    pub async fn share(&self, grant: &Grant, session: SessionId) -> Result<Held, Denied> {
-        self.shares
-            .take(session, &grant.wishes)
-            .await
-            .map(|held| Held { _held: held })
-    }
-
-    /// Keeps what sessions hold of shared limits, for as long as the edge lives; `end` is asked to end
-    /// such as have used up their minutes.
-    pub async fn keep_shares(&self, end: impl Fn(SessionId)) {
-        self.shares.run(end).await;
-    }
-
-    /// Resolves when the store has been told of all sessions that ended.
-    pub async fn settled(&self) {
-        self.shares.settled().await;
     }
 
     /// The published keys of all issuers; whoever owns the admission must run them.
@@ -394,7 +281,7 @@ impl Admission {
             ends: entered.ends(),
             dropped_parameters: query.dropped(route),
             wishes,
-            _held: None,
+            _reserved: None,
             _slots: slots,
         })
     }

@@ -4,8 +4,10 @@ use super::*;
 use crate::config::{
     self, ApiKey, Dtmf, Enter, Place, Rate, Refuse, RouteLimits, RouteTickets, Way,
 };
+use crate::error::Reason;
 use crate::secret::Digest;
 use crate::upstream::Ask;
+use std::time::Duration;
 
 fn label(name: &str) -> Label {
     Label::new(name).unwrap()

@@ -49,3 +49,30 @@ pub enum Place {
     /// `openai-insecure-api-key.KEY`, `authorization.bearer.TOKEN`, `bearer.TOKEN`.
     Subprotocol,
 }
+
+impl Way {
+    /// The word in the settings.
+    pub fn word(&self) -> &str {
+        match self {
+            Way::Key => "key",
+            Way::Issuer(name) => name.as_str(),
+            Way::Certificate => "certificate",
+            Way::EasyAuth => "easyauth",
+            Way::Ticket => "ticket",
+            Way::Call => "call",
+            Way::Anyone => "anyone",
+        }
+    }
+}
+
+impl Place {
+    /// The word in the settings.
+    pub fn word(self) -> &'static str {
+        match self {
+            Place::Header => "header",
+            Place::Query => "query",
+            Place::Cookie => "cookie",
+            Place::Subprotocol => "subprotocol",
+        }
+    }
+}

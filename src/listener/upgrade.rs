@@ -13,7 +13,7 @@ use super::doors::{Asked, Doors, Open};
 use super::refusal::Refusal;
 use super::stranger::Stranger;
 use super::{calls, gateway, ticket};
-use crate::admission::{self, Address, Grant, Held, Now};
+use crate::admission::{self, Address, Grant, Now, Reserved};
 use crate::config;
 use crate::error::Reason;
 use crate::ids::SessionId;
@@ -87,7 +87,7 @@ pub(super) async fn upgrade(
         }
     };
     let Begun {
-        held,
+        reserved,
         call,
         upstream,
         entry,
@@ -95,7 +95,7 @@ pub(super) async fn upgrade(
     } = begun;
     Ok(session::Parts {
         route: open.route.name.clone(),
-        grant: grant.hold(held),
+        grant: grant.hold(reserved),
         peer: asked.peer,
         accepted: asked.accepted,
         permit,
@@ -113,7 +113,7 @@ pub(super) async fn upgrade(
 
 /// What a session begins with.
 struct Begun {
-    held: Held,
+    reserved: Option<Reserved>,
     call: Option<Box<session::Call>>,
     upstream: Option<Dialled>,
     entry: Entry,
@@ -127,7 +127,7 @@ async fn begin(
     (grant, want): (&Grant, Want<'_>),
     id: SessionId,
 ) -> Result<Begun, Refusal> {
-    let (held, call) = ask_store(doors, open, grant, id).await?;
+    let (reserved, call) = ask_store(doors, open, grant, id).await?;
     // Whoever comes while the upstream is dialled takes the call over, and not the other way round;
     // whoever then finds no upstream has taken nothing.
     let turn = doors.registry.turn();
@@ -143,7 +143,7 @@ async fn begin(
         None => entry,
     };
     Ok(Begun {
-        held,
+        reserved,
         call,
         upstream,
         entry,
@@ -168,14 +168,14 @@ async fn ask_store(
     open: &Open,
     grant: &Grant,
     id: SessionId,
-) -> Result<(Held, Option<Box<session::Call>>), Refusal> {
+) -> Result<(Option<Reserved>, Option<Box<session::Call>>), Refusal> {
     let share = doors.admission.share(grant, id);
     let Some(phone) = open.route.kind.phone() else {
         return Ok((share.await?, None));
     };
-    let (held, call) = tokio::join!(share, calls::enter(doors, open, phone, grant, id));
-    match (held, call) {
-        (Ok(held), Ok(call)) => Ok((held, Some(Box::new(call)))),
+    let (reserved, call) = tokio::join!(share, calls::enter(doors, open, phone, grant, id));
+    match (reserved, call) {
+        (Ok(reserved), Ok(call)) => Ok((reserved, Some(Box::new(call)))),
         (Err(denied), Ok(call)) => {
             calls::give_back(&call, id).await;
             Err(denied.into())

@@ -67,7 +67,7 @@ use self::end::End;
 use self::policy::Lock;
 use self::pump::{Input, Pump};
 use self::random::random;
-use self::terms::Cause;
+use self::terms::{Cause, Phase};
 use self::watch::Watch;
 use crate::config::Dtmf;
 use crate::error::{Reason, Side};
@@ -78,12 +78,6 @@ use crate::ws::{Role, Violation};
 /// Turns of the loop before other sessions of the thread get theirs. Each turn moves at most one
 /// read buffer each way, so a session holds the thread for some 100 µs at the most.
 const TURNS: usize = 4;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Open,
-    Closing(Cause),
-}
 
 /// The running relay; resolves to its [`Ending`].
 ///

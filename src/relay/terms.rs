@@ -59,3 +59,10 @@ pub(super) struct Cause {
     pub(super) reason: Reason,
     pub(super) violation: Option<Violation>,
 }
+
+/// How far a session has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    Open,
+    Closing(Cause),
+}

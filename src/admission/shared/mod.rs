@@ -18,10 +18,10 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::Denied;
 use super::limit::Limits;
 use super::wish::Wish;
-use crate::config;
+use super::{Admission, Denied, Grant};
+use crate::config::{self, Route};
 use crate::error::Reason;
 use crate::ids::SessionId;
 use crate::metrics;
@@ -33,6 +33,51 @@ const GONE_MAX: usize = 65_536;
 
 /// What is told where it cannot be known how often somebody asked.
 const UNKNOWN: &str = "how often this address has asked cannot be known at present";
+
+impl Admission {
+    /// Counts limits together with all that ask this store, if the settings say so.
+    pub fn sharing(self, store: &Arc<Store>) -> Admission {
+        if !self.usual.shared {
+            return self;
+        }
+        let alone = Shares::alone(self.limits.clone(), self.limits.metrics());
+        Admission {
+            shares: Arc::new(alone.with(store.clone(), &self.usual)),
+            ..self
+        }
+    }
+
+    /// Counts nothing with others any more: whoever explains a request does not use up its turns.
+    pub fn count_alone(&mut self) {
+        self.shares = Arc::new(Shares::alone(self.limits.clone(), self.limits.metrics()));
+    }
+
+    /// Whether nobody enters by this route while the store is away.
+    pub fn needs_store(&self, route: &Route) -> bool {
+        self.shares.are_shared() && route.limits.upgrades_per_address.is_some()
+    }
+
+    /// Takes what a session needs of the limits that edges share, and of minutes; it is held with the
+    /// grant. On routes of calls this goes beside the question whether the call may begin.
+    pub async fn share(
+        &self,
+        grant: &Grant,
+        session: SessionId,
+    ) -> Result<Option<Reserved>, Denied> {
+        self.shares.take(session, &grant.wishes).await
+    }
+
+    /// Keeps what sessions hold of shared limits, for as long as the edge lives; `end` is asked to end
+    /// such as have used up their minutes.
+    pub async fn keep_shares(&self, end: impl Fn(SessionId)) {
+        self.shares.run(end).await;
+    }
+
+    /// Resolves when the store has been told of all sessions that ended.
+    pub async fn settled(&self) {
+        self.shares.settled().await;
+    }
+}
 
 /// What the sessions of this edge hold of limits. Shared by all threads.
 pub(super) struct Shares {
@@ -75,18 +120,18 @@ struct Gone {
 }
 
 /// The places of a session; dropping it gives them back.
-pub(super) struct Held {
+pub struct Reserved {
     shares: Arc<Shares>,
     session: SessionId,
 }
 
-impl std::fmt::Debug for Held {
+impl std::fmt::Debug for Reserved {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Held(_)")
+        f.write_str("Reserved(_)")
     }
 }
 
-impl Drop for Held {
+impl Drop for Reserved {
     fn drop(&mut self) {
         self.shares.let_go(self.session);
     }
@@ -149,7 +194,7 @@ impl Shares {
         self: &Arc<Self>,
         session: SessionId,
         wishes: &[Wish],
-    ) -> Result<Option<Held>, Denied> {
+    ) -> Result<Option<Reserved>, Denied> {
         let lasts = |wish: &Wish| matches!(wish.most, Most::Minutes(_));
         if wishes.is_empty() || (self.store.is_none() && !wishes.iter().any(lasts)) {
             return Ok(None);
@@ -182,14 +227,14 @@ impl Shares {
         Ok(Some(held))
     }
 
-    fn hold(self: &Arc<Self>, session: SessionId, wishes: &[Wish]) -> Held {
+    fn hold(self: &Arc<Self>, session: SessionId, wishes: &[Wish]) -> Reserved {
         let place = Place {
             wishes: wishes.into(),
             entered: false,
             counted: Instant::now(),
         };
         lock(&self.places).insert(session, place);
-        Held {
+        Reserved {
             shares: self.clone(),
             session,
         }

@@ -54,7 +54,7 @@ impl Edge {
         }
     }
 
-    async fn enter(&self, wishes: &[Wish]) -> Result<Option<Held>, Denied> {
+    async fn enter(&self, wishes: &[Wish]) -> Result<Option<Reserved>, Denied> {
         self.shares.take(SessionId::random(), wishes).await
     }
 

@@ -14,8 +14,8 @@ use bytesize::ByteSize;
 use humantime::{format_duration, format_rfc3339_seconds};
 
 use super::{
-    Credential, Dtmf, Enter, IdentitySource, KeyHeader, Kind, ManagedIdentity, Mark, Place, Rate,
-    Refuse, Roots, Route, RouteKind, RouteLimits, Service, Settings, Speak, Way,
+    Credential, Dtmf, Enter, IdentitySource, KeyHeader, Kind, ManagedIdentity, Mark, Rate, Refuse,
+    Roots, Route, RouteKind, RouteLimits, Service, Settings, Speak, Way,
 };
 
 /// One line per thing, names first; secrets appear as `***`.
@@ -370,39 +370,12 @@ fn list(labels: &[crate::label::Label], empty: &str) -> String {
     names.join(", ")
 }
 
-impl Way {
-    /// The word in the settings.
-    pub fn word(&self) -> &str {
-        match self {
-            Way::Key => "key",
-            Way::Issuer(name) => name.as_str(),
-            Way::Certificate => "certificate",
-            Way::EasyAuth => "easyauth",
-            Way::Ticket => "ticket",
-            Way::Call => "call",
-            Way::Anyone => "anyone",
-        }
-    }
-}
-
 impl Dtmf {
     /// The word in the settings.
     pub fn word(self) -> &'static str {
         match self {
             Dtmf::Off => "off",
             Dtmf::Observe => "observe",
-        }
-    }
-}
-
-impl Place {
-    /// The word in the settings.
-    pub fn word(self) -> &'static str {
-        match self {
-            Place::Header => "header",
-            Place::Query => "query",
-            Place::Cookie => "cookie",
-            Place::Subprotocol => "subprotocol",
         }
     }
 }
