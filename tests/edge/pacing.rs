@@ -17,7 +17,7 @@ use tonegate::sim::voice_live::{Options, VoiceLive};
 
 use crate::child::Child;
 use crate::harness::{Caller, KEY, Refused, UPSTREAM_KEY, Wish, World, request, text, within};
-use crate::phone::redis::Redis;
+use crate::phone::redis::{Redis, is_up};
 use crate::phone::world::{ANI, Line, Phone, signed};
 
 const TARGET: &str = "/ws?model=sim-echo";
@@ -58,19 +58,6 @@ async fn another(world: &World) -> Edge {
     let edge = Edge::start(&read).unwrap();
     is_up(&edge).await;
     edge
-}
-
-async fn is_up(edge: &Edge) {
-    within("the store", async {
-        while !edge
-            .metrics_page()
-            .lines()
-            .any(|line| line == "tonegate_store_up 1")
-        {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
 }
 
 fn throttled(record: &Record) -> usize {

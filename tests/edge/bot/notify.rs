@@ -519,7 +519,7 @@ async fn c22_c23_while_the_store_is_away_people_are_heard_and_what_they_want_is_
         ..Bots::default()
     })
     .await;
-    bot.world.metrics_say("tonegate_store_up 1").await;
+    crate::phone::redis::is_up(bot.world.edge()).await;
     redis.server().signal("-STOP");
     assert_eq!(bot.post(&bot.message()).await.status, 200);
     assert_eq!(

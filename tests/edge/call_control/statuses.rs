@@ -247,8 +247,9 @@ async fn a04_a06_keys_out_of_reach_are_503_at_both() {
 async fn a19_a_store_out_of_reach_is_503_at_both() {
     let control = Control::of(PSTN, "url = \"redis://127.0.0.1:1\"", false).await;
     let [mut events, callbacks] = endpoints(&control);
-    // It is asked only for calls that ring.
-    events.takes(&control).await;
+    // What was taken back is not known, either.
+    let refused = control.asks(&events.request()).await;
+    refused.is(503, "store_unavailable");
     let rings = control.desk.incoming(&Caller::default());
     events.body = json!([rings.event(Schema::EventGrid)]).to_string();
     for endpoint in [&events, &callbacks] {

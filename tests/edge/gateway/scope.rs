@@ -272,7 +272,7 @@ async fn c12_a_store_that_is_away_keeps_nobody_from_what_the_directory_says() {
     let lines = redis.lines();
     let roles = format!("{BY_DIRECTORY}[store]\n{lines}\ntimeout = \"300ms\"\n");
     let office = Office::with(&roles, ROUTE).await;
-    office.issued.world.metrics_say("tonegate_store_up 1").await;
+    crate::phone::redis::is_up(office.issued.world.edge()).await;
     redis.server().signal("-STOP");
     assert_eq!(office.sees(MANAGER, "eng-002").await, (200, true));
     assert_eq!(office.sees(MANAGER, "eng-003").await, (403, false));

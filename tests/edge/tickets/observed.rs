@@ -83,12 +83,7 @@ async fn a43_a_store_that_is_away_keeps_nobody_out_who_is_observed() {
     })
     .await;
     let key = [("api-key", KEY)];
-    crate::harness::within("the store", async {
-        while !world.edge().store().is_up() {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    crate::phone::redis::is_up(world.edge()).await;
     redis.signal("-STOP");
     speaks(
         world

@@ -29,12 +29,9 @@ async fn two(redis: &Server, change: impl FnOnce(Wish) -> Wish) -> (World, Edge)
 }
 
 async fn is_up(world: &World, other: &Edge) {
-    within("the store", async {
-        while !(world.edge().store().is_up() && other.store().is_up()) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    for edge in [world.edge(), other] {
+        crate::phone::redis::is_up(edge).await;
+    }
 }
 
 #[tokio::test]
