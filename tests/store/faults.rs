@@ -63,6 +63,47 @@ async fn s31_a_frozen_server_is_no_answer_and_is_one_again_afterwards() {
     );
 }
 
+/// Asks every few moments, as an edge does, until the store is found to be away.
+async fn is_found_away_while_it_is_asked(running: &Running, call: &Call) {
+    let store = &*running.store;
+    eventually("that it is seen", async || {
+        let asked = store.look(&call.id, call.owner).await;
+        (!store.is_up() || asked == Err(Unavailable::Unreachable)).then_some(())
+    })
+    .await;
+}
+
+/// F8: fred counts from what was written last, so a connection in use would never be dead to it.
+#[tokio::test]
+async fn s31_a_frozen_server_is_found_also_while_it_is_asked() {
+    let server = Server::plain(&[]);
+    let running = Running::up(&impatient(at(Layout::Single, &[&server]))).await;
+    let call = Call::dialled(&running.store).await;
+    server.signal("-STOP");
+    is_found_away_while_it_is_asked(&running, &call).await;
+    server.signal("-CONT");
+    enters(&running, Needs::Dialled).await;
+}
+
+#[tokio::test]
+async fn s31_a_frozen_node_is_found_also_while_others_answer() {
+    let cluster = Cluster::start();
+    let nodes = &cluster.nodes;
+    let running = Running::up(&impatient(at(Layout::Cluster, &[&nodes[0]]))).await;
+    nodes[2].signal("-STOP");
+    // Most of these are answered.
+    eventually("that it is seen", async || {
+        let call = Call::new();
+        let asked = running.store.note_call(&call.id, &call.facts).await;
+        (!running.store.is_up() || asked == Err(Unavailable::Unreachable)).then_some(())
+    })
+    .await;
+    nodes[2].signal("-CONT");
+    for _ in 0..20 {
+        enters(&running, Needs::Dialled).await;
+    }
+}
+
 #[tokio::test]
 async fn s31_a_server_that_was_killed_is_found_again_and_knows_its_scripts_no_more() {
     let server = Server::plain(&[]);

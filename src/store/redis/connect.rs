@@ -2,7 +2,8 @@
 //!
 //! What is known to go wrong with fred 10.1.0, and what is done about it:
 //!
-//! * F1: `tcp-user-timeouts` does not compile. The feature is off; `unresponsive` finds dead peers.
+//! * F1: `tcp-user-timeouts` does not compile. The feature is off; and `unresponsive` counts from what was
+//!   written last, so that a connection in use is never dead. `probe` finds dead peers.
 //! * F2: the `on_*` handlers end for ever when their channel overflows. Only `*_rx` are used, and
 //!   what lagged is no more than a line of the log: the state is read, not counted up.
 //! * F3: tracking does not survive a reconnect. Nothing is tracked and nothing is cached: each
@@ -27,7 +28,7 @@ use fred::error::{Error, ErrorKind};
 use fred::types::Builder;
 use fred::types::config::{
     Config, ConnectionConfig, CredentialProvider, PerformanceConfig, ReconnectPolicy, Server,
-    ServerConfig, TcpConfig, TlsConfig, TlsConnector, TlsHostMapping, UnresponsiveConfig,
+    ServerConfig, TcpConfig, TlsConfig, TlsConnector, TlsHostMapping,
 };
 
 use super::Unusable;
@@ -47,8 +48,6 @@ const QUEUE: usize = 4 * WAITING_MAX;
 const CONNECT: Duration = Duration::from_secs(2);
 /// From the first failure to the next try, doubled up to the second.
 const RETRY_MS: [u32; 2] = [50, 2_000];
-/// A command without an answer for so long ends its connection; looked for four times as often.
-const UNRESPONSIVE: Duration = Duration::from_secs(2);
 /// Events that may wait to be looked at; more are lost, which costs lines of the log only.
 const EVENTS: usize = 256;
 /// How often connections are shown the token that is good now. The identity renews it five minutes
@@ -143,10 +142,6 @@ fn connection_config() -> ConnectionConfig {
         // has timed out is never written, and all that the edge sends may be made twice.
         max_command_attempts: 3,
         max_command_buffer_len: QUEUE,
-        unresponsive: UnresponsiveConfig {
-            max_timeout: Some(UNRESPONSIVE),
-            interval: UNRESPONSIVE / 4,
-        },
         reconnect_on_auth_error: true,
         tcp: TcpConfig {
             nodelay: Some(true),

@@ -19,6 +19,7 @@ mod one;
 mod orders;
 mod pace;
 mod people;
+mod probe;
 mod record;
 mod running;
 mod script;
@@ -129,10 +130,11 @@ impl Redis {
         loop {
             let mut errors = self.client.error_rx();
             let mut reconnects = self.client.reconnect_rx();
-            let mut unresponsive = self.client.unresponsive_rx();
             let mut task = Task(self.client.connect());
+            let mut silence = Box::pin(probe::silence(&self.client, self.is_cluster));
             loop {
-                // Receivers, a timer and a handle lose nothing when another comes first.
+                // Receivers, a timer, a handle and a pinned future lose nothing when another comes
+                // first.
                 tokio::select! {
                     _ = &mut task.0 => break,
                     event = errors.recv() => match event {
@@ -145,11 +147,12 @@ impl Redis {
                             sleep(LOOK).await;
                         }
                     }
-                    event = unresponsive.recv() => match event {
-                        Ok(_) => told.unresponsive(),
-                        Err(RecvError::Lagged(_)) => {}
-                        Err(RecvError::Closed) => sleep(LOOK).await,
-                    },
+                    // To connect anew would keep the connections of a cluster; whoever waits for an
+                    // answer has none with this, either.
+                    () = &mut silence => {
+                        told.unresponsive();
+                        break;
+                    }
                     () = self.demoted.notified() => {
                         // Whatever it comes to, the next event says it.
                         let _ = timeout(RESTART, self.client.force_reconnection()).await;
@@ -158,6 +161,7 @@ impl Redis {
                 }
                 self.show(self.client.is_connected(), &mut told);
             }
+            drop(task);
             self.show(false, &mut told);
             tracing::debug!("the client of the store ended and is started again");
             sleep(RESTART).await;

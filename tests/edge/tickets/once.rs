@@ -7,7 +7,7 @@ use tonegate::app::Edge;
 use tonegate::config::Settings;
 
 use super::*;
-use crate::harness::within;
+
 use crate::phone::server::Server;
 
 /// Two edges without TLS on one Redis; the second one's port.
