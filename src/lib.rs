@@ -29,6 +29,7 @@
 //! | *order* | what every edge is to do about a session; to *revoke* is to end and to shut out |
 //! | *turn* | leave to connect to an upstream once; all edges share so many in a window |
 //! | *quota* | what an upstream's turns are counted by |
+//! | *place* | one of the sessions that a shared limit allows; an edge that dies frees its places after `limits.lease` |
 //! | *party* | a tenant, or who else counts as one, that turns are shared among |
 //! | [`Reason`](error::Reason) | why something ended, from one closed list |
 //!
@@ -42,8 +43,8 @@
 //! 2. [`listener::head`] reads the raw request head and judges it; only then hyper parses it.
 //!    [`listener::http`] hears from a hop that speaks HTTP who the client is, matches the route and
 //!    asks [`admission`] for a `Grant`: network, rate, origin, query, credential, identity, call, ask,
-//!    limits; the store counts those that edges share. Its lack is an HTTP status with a problem document, or an error message and a close
-//!    frame.
+//!    limits. Those that edges share are counted by the store. Without a `Grant` there is an HTTP status with a
+//!    problem document, or an error message and a close frame.
 //! 3. `session::dial` takes a turn to connect, or waits for one in a queue that is fair, and [`upstream`]
 //!    dials before the `101`, so that a refusal there is still an HTTP status. It shows
 //!    the caller's own token, a key, or a token of the platform for the edge itself, which one future
@@ -140,6 +141,10 @@
 //!
 //! Read [`error`] for the endings, then [`listener::http`], [`admission`], [`relay`], [`ws::scan`].
 //! For phone calls then [`telephony`], [`gate`], [`store`], [`relay::bridge`].
+//! What edges tell each other goes by three futures on the thread `store`: `session::orders` (what is taken
+//! back, ended, refreshed; read twice a second), `session::announce` (which sessions run; where a route is
+//! of kind `sessions`), `admission::shared` (places and minutes; three times in `limits.lease`). Turns are taken
+//! as they are needed: `session::dial`.
 //! [`dtmf`] stands for itself; [`tap`] and [`gate`] feed it from calls, `tonegate dtmf` from files.
 
 pub mod cli;

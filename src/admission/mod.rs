@@ -4,7 +4,7 @@
 //! doubt is a refusal. What is checked, in this order:
 //!
 //! 1. the network: where the client dials from (403)
-//! 2. how often this address, and this route, was asked (429)
+//! 2. how often this address asked (429)
 //! 3. the origin: a browser must come from a page that the route names (403)
 //! 4. the query: known parameters once each, in their grammar (400)
 //! 5. the credentials: lifted out of the request once, from the places the route accepts (400)
@@ -16,7 +16,8 @@
 //! 9. on routes by which calls are handed over: whether the token is young, and has a name (401)
 //! 10. what is asked for: the model or the agent, in the route's list and in the key's (403)
 //! 11. whether the ticket, if one was shown, is for this (403)
-//! 12. how often, how much is in use already, and for how long, by key, identity and tenant (429, 503)
+//! 12. how often, how much is in use already, and for how long: by key, identity, tenant, address, route
+//!     and in all (429, 503)
 //!
 //! What edges count together is asked of the store behind 2, for addresses, and then by
 //! [`Admission::share`], for all else. What a call has in the store ([`Grant::call`]), and whether a
@@ -220,9 +221,9 @@ impl Admission {
         let shown = credential::lift(asked, &query, self.tickets.as_ref());
         let shown = told.hear("credential", shown, Shown::describe)?;
         // Guesses count for all edges, whatever comes of them; the tables of this one came first.
-        let turn = self.shares.turn(wish::of_address(asked));
-        let (turn, entered) = tokio::join!(turn, self.identify(asked, &shown));
-        turn?;
+        let counted = self.shares.count_address(wish::of_address(asked));
+        let (counted, entered) = tokio::join!(counted, self.identify(asked, &shown));
+        counted?;
         let entered = entered.map_err(|denied| {
             let denied = self.as_the_connector_is_told(denied, route);
             ask::in_old_words(denied, route, &query, &shown)
@@ -322,7 +323,7 @@ impl Admission {
         told.hear("network", network, |()| text("allowed"))?;
         let asked_now = self.limits.of_address(asked);
         told.hear("rate", asked_now, |()| {
-            text("within the limits of address and route")
+            text("within the limit of its address")
         })?;
         let origin = origin::check(&head.headers, &route.origins, route.without_origin);
         told.hear("origin", origin, |found| text(found))?;

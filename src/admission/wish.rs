@@ -43,7 +43,7 @@ pub(super) fn of_address(asked: Request<'_>) -> Option<Wish> {
     clippy::too_many_lines,
     reason = "it is a table, and a limit to a line"
 )]
-/// What a session needs once it is known who asks: turns first, then places, then minutes.
+/// What a session needs once it is known who asks: rates first, then places, then minutes.
 pub(super) fn of_session(asked: Request<'_>, entered: &Entered<'_>, usual: &Limits) -> Vec<Wish> {
     let (route, limits, key) = (&asked.route.name, &asked.route.limits, entered.key);
     let of_identity = entered

@@ -26,7 +26,7 @@ pub const FIELDS: [Field; 30] = [
     ("status", "`request`, `upgrade`", "the HTTP status; with `refuse = \"close\"` the one that it stands for"),
     ("client", "all but `repaired`", "the client's address, and its port where that is known"),
     ("request", "`request`, `upgrade`", "drawn for each request"),
-    ("session", "`upgrade` allowed, `gate`, `close`", "as the log names it"),
+    ("session", "`request` about a session, `upgrade` allowed, `gate`, `close`", "as the log names it"),
     ("call", "all but `repaired`?", "the call, once its secret or its caller has been proved"),
     ("connection", "with `call`?", "the call connection id of ACS"),
     ("correlation", "with `call`?", "the correlation id of ACS"),

@@ -36,7 +36,8 @@ pub struct Limits {
     pub total_minutes: Option<Rate>,
     /// Edges count in their store together what is limited by route, address, identity, tenant and key.
     pub shared: bool,
-    /// How many edges that are: each has its share while the store is away.
+    /// How many edges share the store: while it is away each has one part of so many of shared limits
+    /// and of turns to connect.
     pub replicas: u32,
     /// How long a place among shared sessions outlives an edge that died.
     pub lease: Duration,

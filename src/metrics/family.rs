@@ -324,7 +324,7 @@ pub const FAMILIES: [Family; 61] = [
     family(
         ORDERS,
         Kind::Counter,
-        "Orders to all edges that were news here, by kind: what was taken back, lift, end, and malformed for entries that are none.",
+        "Orders to all edges that were news here, by kind: what was taken back, lift, end, refresh, and malformed for entries that are none.",
     ),
     family(
         REVOCATIONS,

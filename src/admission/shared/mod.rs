@@ -47,7 +47,7 @@ impl Admission {
         }
     }
 
-    /// Counts nothing with others any more: whoever explains a request does not use up its turns.
+    /// Counts nothing with others any more: whoever explains a request uses up nothing.
     pub fn count_alone(&mut self) {
         self.shares = Arc::new(Shares::alone(self.limits.clone(), self.limits.metrics()));
     }
@@ -170,8 +170,8 @@ impl Shares {
         self.store.is_some()
     }
 
-    /// Takes a turn of an address. Whoever may be guessing is not let in uncounted.
-    pub(super) async fn turn(&self, wish: Option<Wish>) -> Result<(), Denied> {
+    /// Counts that an address has asked. Whoever may be guessing is not let in uncounted.
+    pub(super) async fn count_address(&self, wish: Option<Wish>) -> Result<(), Denied> {
         let (Some(store), Some(wish)) = (&self.store, wish) else {
             return Ok(());
         };

@@ -204,9 +204,9 @@ async fn a43_s31_without_the_store_an_edge_takes_its_share_and_no_strangers() {
         per: MINUTE,
     };
     let stranger = wish("upgrades_per_address", Most::Rate(rate));
-    let denied = edge.shares.turn(Some(stranger)).await.unwrap_err();
+    let denied = edge.shares.count_address(Some(stranger)).await.unwrap_err();
     assert_eq!(denied.reason, Reason::StoreUnavailable);
-    assert_eq!(edge.shares.turn(None).await, Ok(()));
+    assert_eq!(edge.shares.count_address(None).await, Ok(()));
     // Sessions: two of five, as the slots of this edge count them.
     let five = [wish("route_sessions", Most::Sessions(5))];
     let now = Instant::now().into_std();

@@ -18,6 +18,7 @@ mod graph;
 mod hop;
 mod inward;
 mod issuer;
+mod limits;
 mod network;
 mod origin;
 mod pacing;
@@ -29,7 +30,6 @@ mod roles;
 mod route;
 mod session_api;
 mod sessions;
-mod shared;
 mod store;
 mod template;
 mod ticket;
@@ -279,7 +279,7 @@ fn limits(file: &File, problems: &mut Problems) -> Limits {
         ping: set.ping.unwrap_or(usual.ping),
         idle: set.idle.unwrap_or(usual.idle),
         session: set.session.unwrap_or(usual.session),
-        ..shared::limits(file, problems)
+        ..limits::limits(file, problems)
     };
     if limits.sessions == 0 || limits.connections <= limits.sessions {
         problems.add(

@@ -9,7 +9,7 @@ use super::network::networks;
 use super::origin::origins;
 use super::reach::{agents, callers, openable};
 use super::upstream::is_subprotocol;
-use super::{Problems, gateway, phone, relay, session_api, sessions, shared, ticket, web};
+use super::{Problems, gateway, phone, relay, session_api, sessions, ticket, web};
 use crate::config::file::{self, File};
 use crate::config::{
     ApiKey, Dtmf, Hops, Issuer, Kind, Pass, Refuse, Route, RouteKind, RouteLimits, Upstream,
@@ -79,7 +79,7 @@ pub(super) fn routes(file: &File, known: &Known<'_>, problems: &mut Problems) ->
         session_api::check(&mut at, &route, known);
         ticket::check(&mut at, &route, known);
         sessions::check(&mut at, &route, known);
-        shared::check(&mut at, &route);
+        super::limits::check(&mut at, &route);
         agents(&mut at, &route, known);
         callers(&mut at, &route, known);
         openable(&mut at, &route);

@@ -2,10 +2,10 @@
 
 mod bot;
 mod issuer;
+mod limits;
 mod pacing;
 mod phone;
 mod pii;
-mod shared;
 mod ticket;
 
 use std::fmt::Write as _;
@@ -58,7 +58,7 @@ fn write(settings: &Settings, out: &mut String) -> std::fmt::Result {
         format_duration(limits.idle),
         format_duration(limits.session),
     )?;
-    shared::limits(limits, out)?;
+    limits::limits(limits, out)?;
     boot.store.describe(out)?;
     if let Some(audit) = &boot.audit {
         audit.describe(out)?;

@@ -114,22 +114,33 @@ impl Pair {
 
     /// Both have heard as much as there is.
     pub async fn read(&self) {
+        let asked = Instant::now();
         for edge in self.edges() {
-            within("what was taken back", async {
-                let series = "tonegate_revocations_age_seconds ";
-                let age = || {
-                    let page = edge.metrics_page();
-                    let line = page.lines().find_map(|line| line.strip_prefix(series));
-                    line.unwrap().parse::<f64>().unwrap()
-                };
-                // Another reading begins after this.
-                let first = age();
-                while age() == first {
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                }
-            })
-            .await;
+            within("what was taken back", has_read(edge, asked)).await;
         }
+    }
+}
+
+/// Waits until an edge has read all of the log with a reading that began after `asked`. It shows after
+/// each round how long ago its last good reading began, also if this round's was none.
+async fn has_read(edge: &Edge, asked: Instant) {
+    let series = "tonegate_revocations_age_seconds ";
+    let age = || {
+        let page = edge.metrics_page();
+        let line = page.lines().find_map(|line| line.strip_prefix(series));
+        Duration::from_secs_f64(line.unwrap().parse().unwrap())
+    };
+    let mut seen = Instant::now();
+    let mut shown = age();
+    loop {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        let looked = Instant::now();
+        let now = age();
+        // It was shown after `seen`, where another one still was; so long before that the reading began.
+        if now != shown && now < seen.duration_since(asked) {
+            return;
+        }
+        (shown, seen) = (now, looked);
     }
 }
 

@@ -18,20 +18,17 @@ const BYTES_MIN: u64 = 1024;
 pub(super) fn limits(file: &File, problems: &mut Problems) -> Limits {
     let (set, usual) = (&file.limits, Limits::default());
     let store = file.store.url.as_deref();
-    let shared = set
-        .shared
-        .unwrap_or(store.is_some_and(|url| url != "memory:"));
-    if !shared {
-        for (key, is_written) in [
-            ("replicas", set.replicas.is_some()),
-            ("lease", set.lease.is_some()),
-        ] {
-            if is_written {
-                let what = "has a use where limits are shared: with a store that edges share, and \
-                            without shared = false";
-                problems.add(format!("limits.{key}"), what);
-            }
-        }
+    let has_redis = store.is_some_and(|url| url != "memory:");
+    let shared = set.shared.unwrap_or(has_redis);
+    if set.lease.is_some() && !shared {
+        let what = "has a use where limits are shared: with a store that edges share, and without \
+                    shared = false";
+        problems.add("limits.lease", what);
+    }
+    // Turns to connect are shared whatever becomes of limits.
+    if set.replicas.is_some() && !shared && !has_redis {
+        let what = "has a use where edges share a store: with a url in [store]";
+        problems.add("limits.replicas", what);
     }
     let replicas = set.replicas.unwrap_or(usual.replicas);
     if !(1..=REPLICAS_MAX).contains(&replicas) {
@@ -154,6 +151,21 @@ mod tests {
                 false => "each edge counts for itself",
             };
             assert!(settings.describe().contains(line));
+        }
+    }
+
+    #[test]
+    fn u8_how_many_edges_share_turns_is_said_also_where_each_counts_its_limits() {
+        let limits = "shared = false\nreplicas = 3";
+        let settings = read(limits, "", REDIS).unwrap();
+        let usual = settings.live.limits;
+        assert_eq!((usual.shared, usual.replicas), (false, 3));
+        let line = "each edge counts for itself, replicas 3";
+        assert!(settings.describe().contains(line));
+        // Of its own turns nobody has a part.
+        for limits in [limits, "replicas = 3"] {
+            let told = read(limits, "", "").err().unwrap_or_default();
+            assert!(told.contains("limits.replicas: "), "{told}");
         }
     }
 

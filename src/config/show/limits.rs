@@ -42,6 +42,10 @@ pub(super) fn limits(limits: &Limits, out: &mut String) -> std::fmt::Result {
             limits.replicas,
             format_duration(limits.lease),
         ),
-        false => writeln!(out, "          each edge counts for itself"),
+        false => writeln!(
+            out,
+            "          each edge counts for itself, replicas {}",
+            limits.replicas,
+        ),
     }
 }
