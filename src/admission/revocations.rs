@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::{Denied, Holder, Now, Subject};
 use crate::error::Reason;
 use crate::ids::SessionId;
+use crate::secret::Digest;
 use crate::store::{ORDERS_MAX, Target};
 
 /// Revocations that are kept: more than the log holds, for those that were written by hand beyond its
@@ -120,6 +121,11 @@ impl Revocations {
         !state.in_force.is_empty() && (names(Target::Session(session)) || of(holder).any(names))
     }
 
+    /// Whether a token was taken back, by what is signed in it.
+    pub fn has(&self, credential: Digest) -> bool {
+        self.until(&Target::Credential(credential)).is_some()
+    }
+
     /// Waits for the first reading, if there is one to come and none was: an edge that has just begun
     /// need not send its first callers away.
     pub(super) async fn begun(&self) {
@@ -218,7 +224,6 @@ mod tests {
     use super::*;
     use crate::ids::CallId;
     use crate::label::Label;
-    use crate::secret::Digest;
 
     const HOUR: Duration = Duration::from_secs(3600);
 

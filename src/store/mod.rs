@@ -22,7 +22,7 @@
 //! | `fails:ani:{ani}`, `fails:key:{sha256 of a key}`, `fails:route:{route}` | set of failed tries | the window of its rate | `try_code` | `try_code` |
 //! | `reference:{tenant}:{person}`, `quiet:…`, `scope:…` | string: where to write to somebody of Entra, that they want to hear nothing, whom they may see | as their settings say | `put_note` | `note` |
 //! | `person:{tenant}:{person}` | string: JSON of who somebody is to the customer | as its writer says | the customer | `note` |
-//! | `orders:log` | stream: `kind`, `value`, `until`, and of a refresh `end` | each entry until its `until`; cleared away when one is written | operators, `write_order`, `restore` | `orders` |
+//! | `orders:log` | stream: `kind`, `value` (of a refresh `session:credential`), `until`, and of a refresh `end` | each entry until its `until`; cleared away when one is written | operators, `write_order`, `restore` | `orders` |
 //! | `running:{{session}}` | string: JSON of a session that runs | 30 s, anew every 10 s | `tell_running` | `running`, `running_of` |
 //! | `running-of:subject:{{…}}`, `…person:{{…}}`, `…tenant:{{…}}`, `…route:{{…}}` | sorted set of sessions, by when their place ends | as its records | `tell_running` | `running_of` |
 //! | `pace:{{quota}}` | sorted set: turn → when it is over, ms of the server's clock | until the last one is over | `take_turn`, `note_turn` | `take_turn` |

@@ -266,8 +266,18 @@ impl<'a> Caller<'a> {
         if !session.digest.is(&self.digest) {
             return Err(unknown());
         }
-        let end = grant.ends().first();
-        if let Some(Refreshed { changed, lease }) = doors.registry.refresh(id, &self.digest, end) {
+        let (credential, end) = (grant.holder().credential, grant.ends().first());
+        let here = doors.registry.refresh(id, &self.digest, (credential, end));
+        if let Some(Refreshed {
+            changed,
+            lease,
+            revoked,
+        }) = here
+        {
+            if revoked {
+                let detail = "the token was taken back";
+                return Err(Refusal::new(Reason::Revoked, detail));
+            }
             let state = if changed { "refreshed" } else { "unchanged" };
             return Ok(said(StatusCode::OK, refreshed(&session, lease, state)));
         }
@@ -282,6 +292,7 @@ impl<'a> Caller<'a> {
             session: id,
             // None lasts longer.
             end: lease.unwrap_or(session.longest),
+            credential,
         };
         // Later it would come too late.
         order(doors, &wanted, session.lease.unwrap_or(session.longest)).await?;
