@@ -189,10 +189,10 @@ fn of(holder: &Holder) -> impl Iterator<Item = Target> {
     let key = || holder.key.clone().map(Target::Key);
     let certificate = || holder.certificate.clone().map(Target::Certificate);
     let call = || holder.call.clone().map(Target::Call);
-    let credential = || holder.credential.map(Target::Credential);
     // The token first: another one would do.
-    credential()
-        .into_iter()
+    let shown = [holder.credential, holder.parent].into_iter().flatten();
+    shown
+        .map(Target::Credential)
         .chain(subject)
         .chain(tenant())
         .chain(key())
@@ -243,6 +243,7 @@ mod tests {
             certificate: Some(label(&format!("certificate-{name}"))),
             call: CallId::new(name),
             credential: Some(Digest::of(name)),
+            parent: Some(Digest::of(&format!("parent of {name}"))),
         }
     }
 
@@ -256,6 +257,10 @@ mod tests {
         let cases = [
             (
                 target("credential", &Digest::of("anna").to_hex()),
+                Some(401),
+            ),
+            (
+                target("credential", &Digest::of("parent of anna").to_hex()),
                 Some(401),
             ),
             (target("subject", "users:T-anna/anna"), None),
@@ -344,6 +349,7 @@ mod tests {
             certificate: None,
             call: None,
             credential: None,
+            parent: None,
         };
         assert_eq!(revocations.judge(&anyone, at(late)), Ok(()));
         revocations.was_read(at(late).steady);

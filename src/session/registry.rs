@@ -213,8 +213,9 @@ impl Registry {
         // What ACS shows is good for other calls, and the URL of this one for more tokens.
         let call = holder.call.clone().map(Target::Call);
         let opened_by = call.or(holder.credential.map(Target::Credential));
-        let later = seat.later.map(Target::Credential);
-        opened_by.into_iter().chain(later).collect()
+        let beside = [holder.parent, seat.later].into_iter().flatten();
+        let beside = beside.map(Target::Credential);
+        opened_by.into_iter().chain(beside).collect()
     }
 
     /// The turn of an upgrade that has just been let in.
