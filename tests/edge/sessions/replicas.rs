@@ -1,13 +1,14 @@
 //! Two edges and one Redis: whoever may is told of sessions at either, and what is asked of them is
 //! done where they run.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use serde_json::json;
 use tonegate::app::Edge;
 use tonegate::config::{Environment, Settings};
 use tonegate::ids::SessionId;
 use tonegate::secret::Digest;
+use tonegate::store::{Cursor, Order};
 
 use super::lease::comes;
 use super::world::{
@@ -89,6 +90,17 @@ async fn told_and_ended(redis: Redis) {
         (ended.status, &said(&ended)["state"]),
         (202, &json!("ending"))
     );
+    // The order goes when everybody has read it, whatever the session could have lasted.
+    let log = office.world().edge().store().orders(Cursor::START);
+    let log = log.await.unwrap().orders.into_iter();
+    let ordered = Order::End {
+        session: SessionId::from_hex(&id).unwrap(),
+    };
+    let untils = log.filter(|entry| entry.order == ordered);
+    let untils: Vec<u64> = untils
+        .map(|entry| entry.until.duration_since(UNIX_EPOCH).unwrap().as_secs())
+        .collect();
+    assert!(untils.len() == 1 && untils[0] <= now() + 60, "{untils:?}");
     session.ends(4441, "revoked").await;
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
     // And it is not there any more.
