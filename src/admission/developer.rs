@@ -82,20 +82,25 @@ const BROUGHT: [&str; 5] = [
     "x-client-ip",
 ];
 
-/// Whether a request was made to this machine by name, by nobody for somebody else. A page whose name
-/// leads here (DNS rebinding) names itself in `Host`; one whose origin the route lists has been
-/// let in by that.
+/// Whether a request was made to this machine by name, by nobody for somebody else. A page whose origin
+/// the route lists has been let in by that.
 fn is_local(head: &request::Parts) -> bool {
     let headers = &head.headers;
     let brought = headers.contains_key(FORWARDED)
         || headers.contains_key(VIA)
         || BROUGHT.iter().any(|name| headers.contains_key(*name));
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    let target = head.uri.host();
-    let here = host.is_some_and(|host| is_here(without_port(host))) && target.is_none_or(is_here);
+    let here = names_here(head);
     let site = headers.get("sec-fetch-site").map(|site| site.as_bytes());
     let own_page = matches!(site, None | Some(b"none" | b"same-origin"));
     !brought && here && (own_page || headers.contains_key(ORIGIN))
+}
+
+/// Whether a request names this machine as what it is for. A page whose name leads here (DNS rebinding)
+/// names itself.
+pub fn names_here(head: &request::Parts) -> bool {
+    let host = head.headers.get(HOST).and_then(|host| host.to_str().ok());
+    let target = head.uri.host();
+    host.is_some_and(|host| is_here(without_port(host))) && target.is_none_or(is_here)
 }
 
 fn without_port(host: &str) -> &str {

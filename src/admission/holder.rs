@@ -1,6 +1,7 @@
 //! Whose a grant is: everything by which it may be taken back.
 
 use super::identify::Entered;
+use super::ticket::Ticket;
 use super::{Calling, Subject};
 use crate::ids::CallId;
 use crate::label::Label;
@@ -19,6 +20,8 @@ pub struct Holder {
     /// Of what is signed in the token or the ticket that was shown, so that no other spelling of its signature is
     /// another token. Keys, certificates and principals have none: they serve many sessions.
     pub credential: Option<Digest>,
+    /// The same of the token for which the edge had signed that ticket.
+    pub parent: Option<Digest>,
 }
 
 impl Holder {
@@ -33,6 +36,7 @@ impl Holder {
             certificate: entered.certificate.map(|listed| listed.name.clone()),
             call: call.map(|calling| calling.call.clone()),
             credential,
+            parent: entered.ticket.as_ref().and_then(Ticket::parent),
         }
     }
 

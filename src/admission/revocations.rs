@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::{Denied, Holder, Now, Subject};
 use crate::error::Reason;
 use crate::ids::SessionId;
+use crate::secret::Digest;
 use crate::store::{ORDERS_MAX, Target};
 
 /// Revocations that are kept: more than the log holds, for those that were written by hand beyond its
@@ -120,6 +121,11 @@ impl Revocations {
         !state.in_force.is_empty() && (names(Target::Session(session)) || of(holder).any(names))
     }
 
+    /// Whether a token was taken back, by what is signed in it.
+    pub fn has(&self, credential: Digest) -> bool {
+        self.until(&Target::Credential(credential)).is_some()
+    }
+
     /// Waits for the first reading, if there is one to come and none was: an edge that has just begun
     /// need not send its first callers away.
     pub(super) async fn begun(&self) {
@@ -183,10 +189,10 @@ fn of(holder: &Holder) -> impl Iterator<Item = Target> {
     let key = || holder.key.clone().map(Target::Key);
     let certificate = || holder.certificate.clone().map(Target::Certificate);
     let call = || holder.call.clone().map(Target::Call);
-    let credential = || holder.credential.map(Target::Credential);
     // The token first: another one would do.
-    credential()
-        .into_iter()
+    let shown = [holder.credential, holder.parent].into_iter().flatten();
+    shown
+        .map(Target::Credential)
         .chain(subject)
         .chain(tenant())
         .chain(key())
@@ -218,7 +224,6 @@ mod tests {
     use super::*;
     use crate::ids::CallId;
     use crate::label::Label;
-    use crate::secret::Digest;
 
     const HOUR: Duration = Duration::from_secs(3600);
 
@@ -238,6 +243,7 @@ mod tests {
             certificate: Some(label(&format!("certificate-{name}"))),
             call: CallId::new(name),
             credential: Some(Digest::of(name)),
+            parent: Some(Digest::of(&format!("parent of {name}"))),
         }
     }
 
@@ -251,6 +257,10 @@ mod tests {
         let cases = [
             (
                 target("credential", &Digest::of("anna").to_hex()),
+                Some(401),
+            ),
+            (
+                target("credential", &Digest::of("parent of anna").to_hex()),
                 Some(401),
             ),
             (target("subject", "users:T-anna/anna"), None),
@@ -339,6 +349,7 @@ mod tests {
             certificate: None,
             call: None,
             credential: None,
+            parent: None,
         };
         assert_eq!(revocations.judge(&anyone, at(late)), Ok(()));
         revocations.was_read(at(late).steady);

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::doors::{Doors, Open};
@@ -137,6 +138,40 @@ async fn ask(doors: &Doors, asked: &Enter<'_>) -> Result<Entered, Unanswered> {
             };
         }
         sleep(AGAIN).await;
+    }
+}
+
+/// An upgrade that is under way. If its client goes away, and what carried it with it, what the store
+/// had taken for it is given back all the same: a call is nobody's who is gone, and its token unspent.
+#[must_use = "it gives back when it is dropped"]
+pub(super) struct UnderWay<'a> {
+    doors: &'a Doors,
+    calling: Option<&'a Calling>,
+    session: SessionId,
+}
+
+impl<'a> UnderWay<'a> {
+    /// From before the store is asked.
+    pub(super) fn new(doors: &'a Doors, grant: &'a Grant, session: SessionId) -> UnderWay<'a> {
+        UnderWay {
+            doors,
+            calling: grant.call(),
+            session,
+        }
+    }
+
+    /// It came to an end, and whoever refused it has given back.
+    pub(super) fn done(mut self) {
+        self.calling = None;
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        // With a runtime that ends all else does, too.
+        if let Some(calling) = self.calling.filter(|_| Handle::try_current().is_ok()) {
+            return_later(self.doors, calling, self.session);
+        }
     }
 }
 

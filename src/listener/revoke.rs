@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::doors::Doors;
+use crate::admission::names_here;
 use crate::session::Lifted;
 use crate::store::{Lodged, NAME_MAX, Target, USUAL, Unavailable};
 
@@ -44,10 +45,15 @@ pub(super) async fn answer(doors: &Doors, request: Request<Incoming>) -> Answer 
     if *request.method() != method {
         return wrong(StatusCode::METHOD_NOT_ALLOWED, format!("use {method}"));
     }
+    let (head, body) = request.into_parts();
+    if !names_here(&head) || head.headers.contains_key(header::ORIGIN) {
+        let text = "only this machine is answered: Host must be localhost or a loopback address, and \
+                    no page of a browser may ask";
+        return wrong(StatusCode::FORBIDDEN, text);
+    }
     if method == Method::GET {
         return (StatusCode::OK, list(doors));
     }
-    let (head, body) = request.into_parts();
     // A page in an operator's browser could post anything else without being asked for leave first.
     if !is_json(&head.headers) {
         let text = "the body must be application/json";

@@ -79,7 +79,10 @@ pub(super) async fn upgrade(
         ..grant.want(&open.route.name, id)
     };
     let spent = ticket::spend(doors, open, &grant, id).await?;
-    let begun = match begin(doors, open, (&grant, want), id).await {
+    let under_way = calls::UnderWay::new(doors, &grant, id);
+    let begun = begin(doors, open, (&grant, want), id).await;
+    under_way.done();
+    let begun = match begun {
         Ok(begun) => begun,
         Err(refusal) => {
             ticket::give_back(doors, spent).await;

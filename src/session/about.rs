@@ -45,6 +45,7 @@ impl About {
                 certificate: None,
                 call: None,
                 credential: Some(Digest::of(name)),
+                parent: None,
             }),
             started: SystemTime::now(),
         }

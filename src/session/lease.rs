@@ -28,6 +28,8 @@ pub struct Refreshed {
     pub changed: bool,
     /// When it ends; `None`: by itself it does not.
     pub lease: Option<SystemTime>,
+    /// What was shown has been taken back.
+    pub revoked: bool,
 }
 
 impl Leased {
@@ -73,18 +75,33 @@ impl Leased {
         self.lease.ends() != told.lease
     }
 
-    /// Whoever has this digest shows what ends then; `None`: it is not their session.
-    pub(super) fn refresh(&self, subject: &Digest, end: Option<SystemTime>) -> Option<Refreshed> {
-        if !self.told.digest.is(subject) {
-            return None;
-        }
-        Some(Refreshed {
-            changed: self.put_off(end),
-            lease: self.lease.ends(),
-        })
+    pub(super) fn is_of(&self, subject: &Digest) -> bool {
+        self.told.digest.is(subject)
     }
 
     pub(super) fn put_off(&self, end: Option<SystemTime>) -> bool {
         self.lease.extend(self.told.lease_with(end))
+    }
+}
+
+#[cfg(test)]
+impl Leased {
+    /// Of a session of this subject that ends then.
+    pub(super) fn of_a_test(id: SessionId, subject: &str, end: SystemTime) -> Leased {
+        Leased {
+            told: Running {
+                id,
+                route: Label::new("open").unwrap(),
+                subject: subject.to_owned(),
+                digest: Digest::of(subject),
+                person: None,
+                call: None,
+                started: SystemTime::now(),
+                lease: Some(end),
+                of_others: None,
+                longest: end + std::time::Duration::from_secs(3600),
+            },
+            lease: Arc::new(Lease::until(Some(end))),
+        }
     }
 }

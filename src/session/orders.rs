@@ -221,7 +221,11 @@ impl Orders {
             net.add(ordered);
             let done = match ordered.order {
                 Order::End { session } => self.registry.end(session, Reason::Revoked),
-                Order::Refresh { session, end } => self.registry.put_off(session, end),
+                Order::Refresh {
+                    session,
+                    end,
+                    credential,
+                } => self.registry.put_off(session, (credential, end)),
                 Order::Revoke(_) | Order::Lift(_) => false,
             };
             if done {
@@ -247,8 +251,8 @@ impl Orders {
         self.end_revoked()
     }
 
-    /// Notes that something is taken back, and with a session what opened it: whoever owns the session
-    /// knows that. `None`: there is no room.
+    /// Notes that something is taken back, and with a session what was shown for it: whoever owns the
+    /// session knows that. `None`: there is no room.
     fn keep(&self, target: &Target, until: SystemTime) -> Option<()> {
         let Ok(is_new) = self.revocations.add(target.clone(), until) else {
             self.metrics.limit_hit("revocations");
@@ -262,19 +266,12 @@ impl Orders {
         let Target::Session(session) = target else {
             return Some(());
         };
-        let opened_by = self.registry.about(*session).and_then(|about| {
-            let holder = &about.holder;
-            // What ACS shows is good for other calls, and the URL of this one for more tokens.
-            let call = holder.call.clone().map(Target::Call);
-            call.or(holder.credential.map(Target::Credential))
-        });
-        match opened_by {
-            Some(credential) => {
-                self.write_later(credential.clone(), until);
-                self.keep(&credential, until)
-            }
-            None => Some(()),
+        let mut has_room = true;
+        for shown in self.registry.shown_for(*session) {
+            self.write_later(shown.clone(), until);
+            has_room &= self.keep(&shown, until).is_some();
         }
+        has_room.then_some(())
     }
 
     fn let_in(&self, target: &Target) {

@@ -13,7 +13,7 @@ use crate::error::Reason;
 use crate::ids::{CallId, SessionId};
 use crate::relay::Order;
 use crate::secret::Digest;
-use crate::store::Running;
+use crate::store::{Running, Target};
 
 use super::About;
 
@@ -40,6 +40,15 @@ struct Shared {
 struct Seat {
     order: Arc<Order>,
     about: About,
+    /// What its lease rests on by now, if that is not what opened it.
+    later: Option<Digest>,
+}
+
+impl Seat {
+    fn is_revoked(&self, id: SessionId, revocations: &Revocations) -> bool {
+        revocations.name(id, &self.about.holder)
+            || self.later.is_some_and(|later| revocations.has(later))
+    }
 }
 
 impl Registry {
@@ -58,6 +67,7 @@ impl Registry {
         let seat = Seat {
             order: order.clone(),
             about,
+            later: None,
         };
         self.0.sessions.insert(id, seat);
         // Asked behind that: what is taken back later finds it here.
@@ -113,8 +123,7 @@ impl Registry {
     pub fn end_revoked(&self) -> usize {
         let shared = &self.0;
         let revoked = shared.sessions.iter();
-        let revoked =
-            revoked.filter(|seat| shared.revocations.name(*seat.key(), &seat.about.holder));
+        let revoked = revoked.filter(|seat| seat.is_revoked(*seat.key(), &shared.revocations));
         let orders: Vec<Arc<Order>> = revoked.map(|seat| seat.order.clone()).collect();
         let told = |order: &&Arc<Order>| order.end(Reason::Revoked);
         orders.iter().filter(told).count()
@@ -142,22 +151,71 @@ impl Registry {
         self.0.leased.contains_key(&id)
     }
 
-    /// Has a session last longer, whose subject has shown what ends then; `None`: no session of that
-    /// subject has this id here.
+    /// Has a session last longer, whose subject has shown a credential that ends then; `None`: no
+    /// session of that subject has this id here.
     pub fn refresh(
         &self,
         id: SessionId,
         subject: &Digest,
-        end: Option<SystemTime>,
+        shown: (Option<Digest>, Option<SystemTime>),
     ) -> Option<Refreshed> {
-        self.0.leased.get(&id)?.refresh(subject, end)
+        let leased = self.0.leased.get(&id)?.clone();
+        let is_theirs = leased.is_of(subject);
+        is_theirs.then(|| self.extend(id, &leased, shown))?
     }
 
     /// The same on the word of another edge, which has seen what was shown; whether it is a session of
     /// this process.
-    pub fn put_off(&self, id: SessionId, end: SystemTime) -> bool {
-        let leased = self.0.leased.get(&id);
-        leased.map(|leased| leased.put_off(Some(end))).is_some()
+    pub fn put_off(&self, id: SessionId, (credential, end): (Option<Digest>, SystemTime)) -> bool {
+        let leased = self.0.leased.get(&id).map(|leased| leased.clone());
+        let extended = leased.and_then(|leased| self.extend(id, &leased, (credential, Some(end))));
+        extended.is_some()
+    }
+
+    /// The session's lease rests on what was shown from now on, if that ends later, and goes with it.
+    /// What was taken back puts nothing off.
+    fn extend(
+        &self,
+        id: SessionId,
+        leased: &Leased,
+        (credential, end): (Option<Digest>, Option<SystemTime>),
+    ) -> Option<Refreshed> {
+        let shared = &self.0;
+        let is_revoked = || credential.is_some_and(|shown| shared.revocations.has(shown));
+        // Held over both: of two that come at once the one that lasts longer is what counts.
+        let mut seat = shared.sessions.get_mut(&id)?;
+        let mut revoked = is_revoked();
+        let changed = !revoked && leased.put_off(end);
+        if changed {
+            seat.later = credential.or(seat.later);
+            // Asked again behind that: what is taken back later finds it here.
+            revoked = is_revoked();
+        }
+        let order = seat.order.clone();
+        drop(seat);
+        if changed && revoked {
+            order.end(Reason::Revoked);
+        }
+        Some(Refreshed {
+            changed,
+            lease: leased.lease().ends(),
+            revoked,
+        })
+    }
+
+    /// What a session that was taken back was opened with and is kept up by: whoever has that could
+    /// open another. Keys, certificates and principals serve many sessions and are not among it.
+    pub fn shown_for(&self, id: SessionId) -> Vec<Target> {
+        let Some(seat) = self.0.sessions.get(&id) else {
+            return Vec::new();
+        };
+        let holder = &seat.about.holder;
+        // What ACS shows is good for other calls, and the URL of this one for more tokens.
+        let call = holder.call.clone().map(Target::Call);
+        let opened_by = call.or(holder.credential.map(Target::Credential));
+        let beside = [holder.parent, seat.later].into_iter().flatten();
+        let beside = beside.map(Target::Credential);
+        opened_by.into_iter().chain(beside).collect()
     }
 
     /// The turn of an upgrade that has just been let in.
@@ -364,5 +422,75 @@ mod tests {
         revocations.add(Target::Session(bob.id()), until).unwrap();
         assert_eq!(registry.end_revoked(), 1);
         assert_eq!(bob.order().poll(cx), Some(Reason::Revoked));
+    }
+
+    /// A session of anna's that was opened with one token, and may last a minute.
+    fn anna(registry: &Registry) -> Entry {
+        let id = SessionId::random();
+        let end = SystemTime::now() + Duration::from_secs(60);
+        let leased = Leased::of_a_test(id, "users:anna", end);
+        registry.enter(id, About::of_a_test("anna")).leased(leased)
+    }
+
+    #[test]
+    fn s41_a35_a_session_goes_with_what_it_was_refreshed_with() {
+        let revocations = Revocations::default();
+        let registry = Registry::heeding(&revocations);
+        let cx = &mut Context::from_waker(std::task::Waker::noop());
+        let (until, subject) = (
+            SystemTime::now() + Duration::from_secs(600),
+            Digest::of("users:anna"),
+        );
+        let [b, c, d] = ["b", "c", "d"].map(Digest::of);
+        // Here, and by the word of another edge.
+        for elsewhere in [false, true] {
+            let session = anna(&registry);
+            let show = |credential, end| match elsewhere {
+                true => registry.put_off(session.id(), (Some(credential), end)),
+                false => {
+                    let shown = (Some(credential), Some(end));
+                    registry.refresh(session.id(), &subject, shown).is_some()
+                }
+            };
+            assert!(show(b, until));
+            // What ends sooner is not what it rests on.
+            assert!(show(c, until - Duration::from_secs(1)));
+            let shown = [Digest::of("anna"), b].map(Target::Credential);
+            assert_eq!(registry.shown_for(session.id()), shown);
+            revocations.add(Target::Credential(c), until).unwrap();
+            assert_eq!(registry.end_revoked(), 0);
+            revocations.add(Target::Credential(b), until).unwrap();
+            assert_eq!(registry.end_revoked(), 1);
+            assert_eq!(session.order().poll(cx), Some(Reason::Revoked));
+            // What is taken back already puts nothing off, and ends nothing.
+            let other = anna(&registry);
+            let lease = registry.told_of(other.id()).unwrap().lease;
+            if elsewhere {
+                registry.put_off(other.id(), (Some(b), until));
+            } else {
+                let refreshed = registry.refresh(other.id(), &subject, (Some(b), Some(until)));
+                let refused = Refreshed {
+                    changed: false,
+                    lease,
+                    revoked: true,
+                };
+                assert_eq!(refreshed, Some(refused));
+            }
+            assert_eq!(registry.told_of(other.id()).unwrap().lease, lease);
+            assert_eq!(other.order().poll(cx), None);
+            // A key shows no token: the session goes on by what it has.
+            registry.refresh(other.id(), &subject, (Some(d), Some(until)));
+            let longer = Some(until + Duration::from_secs(1));
+            registry.refresh(other.id(), &subject, (None, longer));
+            assert_eq!(registry.shown_for(other.id())[1], Target::Credential(d));
+            for target in [b, c] {
+                revocations.lift(&Target::Credential(target));
+            }
+        }
+        let nobody = Digest::of("users:bob");
+        let session = anna(&registry);
+        let refused = registry.refresh(session.id(), &nobody, (Some(d), Some(until)));
+        assert_eq!(refused, None);
+        assert_eq!(registry.shown_for(session.id()).len(), 1);
     }
 }

@@ -184,7 +184,7 @@ impl Store {
         by: SessionId,
         expires: SystemTime,
     ) -> Result<bool, Unavailable> {
-        let left = super::until(expires);
+        let left = super::spent_for(expires);
         let work = async {
             match &self.engine {
                 Engine::Memory(memory) => memory.spend(token, by, left),

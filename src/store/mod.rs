@@ -15,14 +15,14 @@
 //! | `call:{{call}}` | hash: `ani`, `sip`, `sip_key`, `connection`, `correlation`, `route`, `noted`, `owner`, `before`, `opened`, `contact`, `heard`, `ended`, `code`, `sub_code`; of one that the edge made `creator`, `binding`, `created`, `connected` | `ttl`, anew with each write and look | `note_call`, `make_call`, `bind_call`, `connect_call`, `enter`, `tones`, `end_call` | all |
 //! | `live:{{call}}` | string: the session that opened the call | `ttl`, anew with each look; after `leave` for the resume window | `enter`, `try_code` | `enter`, `try_code`, `look` |
 //! | `tries:{{call}}` | hash: session and number of a try → `wrong`, `opened`, `reserved` | `ttl` | `try_code` | `try_code` |
-//! | `spent:{sha256 of a token or ticket}` | string: the session that spent it | until the token ends | `enter` | `enter` |
+//! | `spent:{sha256 of a token or ticket}` | string: the session that spent it | until 60 s after the token ends | `enter` | `enter` |
 //! | `event:{sha256 of an event's source and id}` | string: who took it | 10 min | `claim` | `claim` |
 //! | `tones:{{call}}` | hash: place of a key that a callback told of → the key | 2 min, anew with each | `add_tones` | `tones` |
 //! | `handoff:{{contact}}` | hash: `writer`, `content`, `route`, `key`, `drawn`, `context`, `expires`, `kept`, `booking`, `state`, and of its call `call`, `owner`, `connection`, `correlation`, `opened`, `ended`, `reason`, `by`, `lasted` | as long as its key, and `ttl`; of a call as long as one lasts, and `ttl` | `hand_over`, `note_begun`, `note_over` | the same, `handed`, `take_back` |
 //! | `fails:ani:{ani}`, `fails:key:{sha256 of a key}`, `fails:route:{route}` | set of failed tries | the window of its rate | `try_code` | `try_code` |
 //! | `reference:{tenant}:{person}`, `quiet:…`, `scope:…` | string: where to write to somebody of Entra, that they want to hear nothing, whom they may see | as their settings say | `put_note` | `note` |
 //! | `person:{tenant}:{person}` | string: JSON of who somebody is to the customer | as its writer says | the customer | `note` |
-//! | `orders:log` | stream: `kind`, `value`, `until`, and of a refresh `end` | each entry until its `until`; cleared away when one is written | operators, `write_order`, `restore` | `orders` |
+//! | `orders:log` | stream: `kind`, `value` (of a refresh `session:credential`), `until`, and of a refresh `end` | each entry until its `until`; cleared away when one is written | operators, `write_order`, `restore` | `orders` |
 //! | `running:{{session}}` | string: JSON of a session that runs | 30 s, anew every 10 s | `tell_running` | `running`, `running_of` |
 //! | `running-of:subject:{{…}}`, `…person:{{…}}`, `…tenant:{{…}}`, `…route:{{…}}` | sorted set of sessions, by when their place ends | as its records | `tell_running` | `running_of` |
 //! | `pace:{{quota}}` | sorted set: turn → when it is over, ms of the server's clock | until the last one is over | `take_turn`, `note_turn` | `take_turn` |
@@ -301,10 +301,32 @@ impl Store {
     }
 }
 
-/// How long a token must be remembered: never nothing, whatever clocks say.
-fn until(expires: SystemTime) -> Duration {
+/// Longer than a token is good: another replica's clock may be behind by so much, and whoever found the
+/// token good at its last moment asks a moment later. A record that ended with the token would let that
+/// one in again.
+const SPENT_LONGER: Duration = Duration::from_secs(60);
+
+/// How long a token or a ticket that was spent must be remembered, whatever clocks say.
+fn spent_for(expires: SystemTime) -> Duration {
     let left = expires
         .duration_since(SystemTime::now())
         .unwrap_or_default();
-    left.max(Duration::from_secs(1))
+    left + SPENT_LONGER
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a32_what_was_spent_is_remembered_longer_than_it_is_good() {
+        let now = SystemTime::now();
+        for (ends, least) in [(0, 60), (30, 89)] {
+            let kept = spent_for(now + Duration::from_secs(ends)).as_secs();
+            assert!((least..=ends + 60).contains(&kept), "{kept}");
+        }
+        // Also by a clock that is far ahead.
+        let past = now - Duration::from_secs(3600);
+        assert_eq!(spent_for(past), SPENT_LONGER);
+    }
 }

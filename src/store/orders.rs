@@ -115,10 +115,12 @@ pub enum Order {
     Revoke(Target),
     /// It is not taken back any more, by any order before this one.
     Lift(Target),
-    /// The session has shown a new credential: it may last until `end`.
+    /// The session has shown a new credential: it may last until `end`, unless that is taken back.
     Refresh {
         session: SessionId,
         end: SystemTime,
+        /// By what is signed in it; `None`: it is no token.
+        credential: Option<Digest>,
     },
     /// The session is to end; nothing is taken back.
     End {
@@ -145,7 +147,15 @@ impl Order {
                 let value = format!("{}:{}", target.kind(), target.name());
                 (value, String::new())
             }
-            Order::Refresh { session, end } => (session.to_string(), ms(*end).to_string()),
+            Order::Refresh {
+                session,
+                end,
+                credential,
+            } => {
+                let credential = credential.map(|digest| format!(":{}", digest.to_hex()));
+                let value = format!("{session}{}", credential.unwrap_or_default());
+                (value, ms(*end).to_string())
+            }
             Order::End { session } => (session.to_string(), String::new()),
         };
         Fields {
@@ -183,10 +193,18 @@ impl Fields {
         };
         let session = || SessionId::from_hex(&self.value);
         let order = match self.kind.as_str() {
-            "refresh" => Order::Refresh {
-                session: session()?,
-                end: time(&self.end)?,
-            },
+            "refresh" => {
+                // Entries without a credential are those of keys and of older edges.
+                let (session, credential) = match self.value.split_once(':') {
+                    Some((session, digest)) => (session, Some(Digest::from_hex(digest)?)),
+                    None => (self.value.as_str(), None),
+                };
+                Order::Refresh {
+                    session: SessionId::from_hex(session)?,
+                    end: time(&self.end)?,
+                    credential,
+                }
+            }
             "end" => Order::End {
                 session: session()?,
             },
@@ -391,7 +409,14 @@ mod tests {
         });
         let lifts: Vec<Order> = lifts.collect();
         orders.extend(lifts);
-        orders.extend([Order::Refresh { session, end }, Order::End { session }]);
+        orders.extend(
+            [None, Some(Digest::of("a.b"))].map(|credential| Order::Refresh {
+                session,
+                end,
+                credential,
+            }),
+        );
+        orders.push(Order::End { session });
         for order in orders {
             let read = order.written(now).read(at("1-1")).unwrap();
             assert_eq!(read.order, order);
@@ -428,6 +453,7 @@ mod tests {
             ("session", "zz0c7f0c7f0c7f0c7f0c7f0c"),
             ("credential", "7f0c"),
             ("refresh", "7f0c7f0c7f0c7f0c7f0c7f0c"),
+            ("refresh", "7f0c7f0c7f0c7f0c7f0c7f0c:7f0c"),
             ("end", "7f0c"),
             ("lift", "users"),
             ("lift", "sbuject:users:a"),

@@ -9,8 +9,8 @@ use tonegate::ids::{CallId, ContactId, SessionId};
 use tonegate::label::Label;
 use tonegate::secret::{Digest, Secret};
 use tonegate::store::{
-    Attempt, Begun, Ended, Entered, HandOver, HandedOver, Needs, Noted, Outcome, Over, SessionKey,
-    Store, TakenBack, Tried,
+    Attempt, Begun, Ended, Enter, Entered, HandOver, HandedOver, Needs, Noted, Outcome, Over,
+    SessionKey, Store, TakenBack, Tried,
 };
 
 use crate::server::{Cluster, Server};
@@ -27,6 +27,7 @@ on_every_engine!(
     a10_what_is_taken_back_opens_nothing_and_what_opened_is_not_taken_back,
     a10_of_thirty_requests_with_one_token_one_is_done,
     a32_a_token_is_given_back_by_whom_it_was_spent_and_by_nobody_else,
+    a32_a_token_stays_spent_for_a_while_after_its_end,
     a11_a_code_opens_a_call_for_its_contact,
     a11_a_sip_id_opens_a_call_for_its_contact_before_the_101,
     a11_what_others_write_opens_for_nobody_or_for_whom_they_say,
@@ -342,6 +343,30 @@ async fn a32_a_token_is_given_back_by_whom_it_was_spent_and_by_nobody_else(under
     store.unspend(&token, first).await.unwrap();
     assert_eq!(other.spend(&token, second, expires).await, Ok(true));
     assert_eq!(store.spend(&token, first, expires).await, Ok(false));
+}
+
+/// Whoever found it good at its last moment asks a moment later, or by a clock that is behind.
+async fn a32_a_token_stays_spent_for_a_while_after_its_end(under: Under) {
+    let token = Digest::of(&SessionId::random().to_string());
+    let ends = SystemTime::now();
+    let (store, other) = (under.store(), under.other());
+    let [first, second] = [SessionId::random(), SessionId::random()];
+    assert_eq!(store.spend(&token, first, ends).await, Ok(true));
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(other.spend(&token, second, ends).await, Ok(false));
+    // ACS' tokens are spent by the call's way in.
+    let call = Call::new();
+    call.note(store).await;
+    let asked = |owner| Enter {
+        owner,
+        token_expires: ends,
+        ..call.ask(Needs::Dialled)
+    };
+    let entered = store.enter(&asked(first)).await.unwrap();
+    assert_eq!(entered, call.pending());
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    let entered = other.enter(&asked(second)).await;
+    assert_eq!(entered, Ok(Entered::Spent));
 }
 
 async fn a11_a_code_opens_a_call_for_its_contact(under: Under) {

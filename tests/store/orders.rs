@@ -67,6 +67,7 @@ pub(crate) async fn a35_an_order_is_read_by_every_edge_from_where_it_stopped(und
         Order::Revoke(Target::Credential(Digest::of(&session.to_string()))),
         Order::Lift(Target::Session(session)),
         Order::Refresh {
+            credential: Some(Digest::of("later")),
             session,
             end: until,
         },

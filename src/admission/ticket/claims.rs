@@ -4,10 +4,11 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::admission::Subject;
 use crate::admission::jwt::{seconds, some_seconds};
+use crate::admission::{Grant, Subject};
 use crate::ids::CallId;
 use crate::label::Label;
+use crate::secret::Digest;
 
 /// The claims that mean something. The README prints them as a table for whoever signs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -110,13 +111,16 @@ pub enum Caller {
         /// Entra names a person by it.
         #[serde(default)]
         person: bool,
+        /// The token itself, by what is signed in it: the ticket is taken back with it.
+        #[serde(default, with = "digest", skip_serializing_if = "Option::is_none")]
+        credential: Option<Digest>,
     },
 }
 
 impl Caller {
     /// `None`: whom no ticket is for.
-    pub(super) fn of(subject: &Subject, person: bool) -> Option<Caller> {
-        match subject {
+    pub(super) fn of(who: &Grant) -> Option<Caller> {
+        match who.subject() {
             Subject::Key(name) => Some(Caller::Key { name: name.clone() }),
             Subject::Certificate(name) => Some(Caller::Certificate { name: name.clone() }),
             Subject::EasyAuth { tenant, name } => Some(Caller::EasyAuth {
@@ -131,13 +135,22 @@ impl Caller {
                 issuer: issuer.clone(),
                 tenant: tenant.clone(),
                 name: name.clone(),
-                person,
+                person: who.person().is_some(),
+                credential: who.holder().credential,
             }),
             Subject::Ticket { .. }
             | Subject::Holder(_)
             | Subject::Call { .. }
             | Subject::Developer { .. }
             | Subject::Anyone => None,
+        }
+    }
+
+    /// The token for which the ticket was signed.
+    pub(super) fn credential(&self) -> Option<Digest> {
+        match self {
+            Caller::Token { credential, .. } => *credential,
+            Caller::Key { .. } | Caller::Certificate { .. } | Caller::EasyAuth { .. } => None,
         }
     }
 
@@ -194,6 +207,28 @@ impl Claims {
 /// What is there must be of its type: `null` is no way to leave something open.
 fn some<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
     T::deserialize(from).map(Some)
+}
+
+/// A digest, in hexadecimal digits.
+mod digest {
+    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
+
+    use crate::secret::Digest;
+
+    pub(super) fn serialize<S: Serializer>(of: &Option<Digest>, to: S) -> Result<S::Ok, S::Error> {
+        match of {
+            Some(digest) => to.serialize_str(&digest.to_hex()),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Digest>, D::Error> {
+        let text = String::deserialize(from)?;
+        let digest = Digest::from_hex(&text).ok_or(D::Error::custom("no digest"))?;
+        Ok(Some(digest))
+    }
 }
 
 /// Names in their grammar.

@@ -53,7 +53,7 @@ impl Admission {
         );
         let tickets = self.tickets.as_ref().ok_or(internal)?;
         let key = tickets.own().ok_or(internal)?;
-        let caller = Caller::of(who.subject(), who.person().is_some()).ok_or(Denied::new(
+        let caller = Caller::of(who).ok_or(Denied::new(
             Reason::Forbidden,
             "no ticket is for whoever this is",
         ))?;

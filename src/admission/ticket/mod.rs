@@ -174,6 +174,11 @@ impl Ticket {
         }
     }
 
+    /// The token for which the edge had signed it.
+    pub(super) fn parent(&self) -> Option<Digest> {
+        self.claims.caller.as_ref()?.credential()
+    }
+
     /// When the session that it opens must end, if it says so.
     pub(super) fn session_ends(&self) -> Option<SystemTime> {
         let end = self.claims.session_exp?;

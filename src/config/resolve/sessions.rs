@@ -63,6 +63,34 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
              nothing else",
         );
     }
+    if see == See::All {
+        check_operators(at, ways, known);
+    }
+}
+
+/// A key that opens every route opens one that was added for somebody else, too. Whoever is to see and
+/// end the sessions of all is named by the routes of their key.
+fn check_operators(at: &mut At<'_>, ways: &[Way], known: &Known<'_>) {
+    let keys = known.keys.iter().filter(|_| ways.contains(&Way::Key));
+    let keys = keys.map(|key| ("key", key.name.as_str(), key.routes.is_empty()));
+    let listed = known.file.certificates.iter();
+    let listed = listed.filter(|_| ways.contains(&Way::Certificate));
+    let listed = listed.map(|listed| {
+        (
+            "certificate",
+            listed.name.as_str(),
+            listed.routes.is_empty(),
+        )
+    });
+    for (kind, name, opens_all) in keys.chain(listed) {
+        if opens_all {
+            let what = format!(
+                "\"all\" gives the {kind} {name:?} the sessions of everybody, for it names no routes \
+                 and opens each: say in its `routes` what it is for"
+            );
+            at.add("see", what);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -118,8 +146,48 @@ mod tests {
         let with = |see: &str| GOOD.replace("origins", &format!("see = \"{see}\"\norigins"));
         assert_eq!(see(&with("own")), See::Own);
         assert_eq!(see(&with("team")), See::Team);
-        let all = with("all").replace("[\"users\", \"key\"]", "[\"key\"]");
-        assert_eq!(see(&all), See::All);
+        assert_eq!(see(&operators("routes = [\"mine\"]")), See::All);
+    }
+
+    /// A route for whoever runs the edge, whose key has these lines.
+    fn operators(lines: &str) -> String {
+        GOOD.replace("origins", "see = \"all\"\norigins")
+            .replace("[\"users\", \"key\"]", "[\"key\"]")
+            .replace(
+                "name = \"operator\"",
+                &format!("name = \"operator\"\n{lines}"),
+            )
+    }
+
+    #[test]
+    fn c13_a_key_or_a_certificate_that_opens_every_route_is_not_that_of_an_operator() {
+        let told = problems(&operators(""));
+        let named = "routes.mine.see: \"all\" gives the key \"operator\" the sessions of everybody";
+        assert!(told.contains(named), "{told}");
+        // Beside one that says what it is for, too.
+        let text = operators("").replace(
+            "[roles]",
+            "[[keys]]\nname = \"kiosk\"\nroutes = [\"mine\"]\nsha256 = \"DIGEST\"\n[roles]",
+        );
+        let told = problems(&text.replace("DIGEST", &"0".repeat(64)));
+        assert!(
+            told.contains(named) && !told.contains("\"kiosk\""),
+            "{told}"
+        );
+        let certificate = "[[certificates]]\nname = \"lambda\"\ndns = \"lambda.example.com\"\n";
+        let certificate = format!("{certificate}[roles]");
+        let text = operators("routes = [\"mine\"]").replace("[roles]", &certificate);
+        // Any file: what is in it is looked at when the edge starts.
+        let tls = "tls = { certificate = \"Cargo.toml\", key = \"Cargo.toml\", client_roots = \"Cargo.toml\" }";
+        let text = text.replace("[[keys]]", &format!("{tls}\n[[keys]]"));
+        let named = "gives the certificate \"lambda\" the sessions of everybody";
+        // It opens nothing here, where none is admitted.
+        assert!(!problems(&text).contains(named));
+        let told = problems(&text.replace("[\"key\"]", "[\"certificate\"]"));
+        assert!(
+            told.contains(named) && !told.contains("\"operator\""),
+            "{told}"
+        );
     }
 
     #[test]

@@ -11,7 +11,7 @@
 //! known here; of those of others the store tells, and without its word nobody is told anything.
 
 use std::collections::HashMap;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use futures_util::future::try_join_all;
 use http::{Method, StatusCode, request};
@@ -25,7 +25,6 @@ use crate::ids::{EntraId, SessionId};
 use crate::listener::doors::{Asked, Doors, Open};
 use crate::listener::refusal::Refusal;
 use crate::secret::Digest;
-use crate::session::Refreshed;
 use crate::store::{Found, Lodged, Order, Running, Unavailable, Whose};
 use crate::telephony::Reply;
 
@@ -33,6 +32,9 @@ use crate::telephony::Reply;
 const SESSIONS_MAX: usize = 1000;
 /// People whose sessions are looked for, in one answer: a team is smaller.
 const PEOPLE_MAX: usize = 500;
+/// An order to end a session stands for so long: an edge reads twice a second, and one that has not by
+/// then is away from the store. Those of sessions that are long gone would take the room of others.
+const OBEYED: Duration = Duration::from_secs(60);
 /// Questions at a time for one answer.
 const AT_ONCE: usize = 8;
 
@@ -254,7 +256,8 @@ impl<'a> Caller<'a> {
         if doors.registry.end(id, Reason::Revoked) {
             return Ok(Reply::Gone);
         }
-        order(doors, &Order::End { session: id }, session.longest).await?;
+        let until = SystemTime::now() + OBEYED;
+        order(doors, &Order::End { session: id }, until).await?;
         let told = json!({ "session": session.id.to_string(), "state": "ending" });
         Ok(said(StatusCode::ACCEPTED, told))
     }
@@ -266,10 +269,18 @@ impl<'a> Caller<'a> {
         if !session.digest.is(&self.digest) {
             return Err(unknown());
         }
-        let end = grant.ends().first();
-        if let Some(Refreshed { changed, lease }) = doors.registry.refresh(id, &self.digest, end) {
-            let state = if changed { "refreshed" } else { "unchanged" };
-            return Ok(said(StatusCode::OK, refreshed(&session, lease, state)));
+        let (credential, end) = (grant.holder().credential, grant.ends().first());
+        let here = doors.registry.refresh(id, &self.digest, (credential, end));
+        if let Some(here) = here {
+            if here.revoked {
+                return Err(Refusal::new(Reason::Revoked, "the token was taken back"));
+            }
+            let state = if here.changed {
+                "refreshed"
+            } else {
+                "unchanged"
+            };
+            return Ok(said(StatusCode::OK, refreshed(&session, here.lease, state)));
         }
         let lease = session.lease_with(end);
         if lease == session.lease {
@@ -282,6 +293,7 @@ impl<'a> Caller<'a> {
             session: id,
             // None lasts longer.
             end: lease.unwrap_or(session.longest),
+            credential,
         };
         // Later it would come too late.
         order(doors, &wanted, session.lease.unwrap_or(session.longest)).await?;

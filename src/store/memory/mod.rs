@@ -29,7 +29,7 @@ use super::made::{CallEnded, Made};
 use super::running::Running;
 use super::{
     Attempt, Enter, Entered, Facts, GivenBack, Keys, Policy, SessionKey, Still, Tried, Unavailable,
-    until,
+    spent_for,
 };
 use crate::ids::{CallId, ContactId, SessionId};
 use crate::label::Label;
@@ -199,7 +199,7 @@ impl Memory {
         call.route = Some(enter.route.clone());
         call.opened = opened;
         state.calls.put(enter.call.clone(), call, ttl)?;
-        let left = until(enter.token_expires);
+        let left = spent_for(enter.token_expires);
         state.spent.put(enter.token, enter.owner, left)?;
         Ok(match opened {
             true => Entered::Authorised {

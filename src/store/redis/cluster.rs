@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use super::one::{counted, tried, which};
 use super::record::{self, Answer};
 use super::{Turn, is, ms, words};
-use crate::store::{Attempt, Enter, Entered, Keys, Needs, Tried, Unavailable, until};
+use crate::store::{Attempt, Enter, Entered, Keys, Needs, Tried, Unavailable, spent_for};
 
 /// For so long a session that lost an answer finds that the key it consumed was its own. No gate
 /// stays open longer after a code.
@@ -20,7 +20,7 @@ pub(super) async fn enter(
     keys: &Keys,
 ) -> Result<Entered, Unavailable> {
     let owner = enter.owner.to_string();
-    let lasts = ms(until(enter.token_expires));
+    let lasts = ms(spent_for(enter.token_expires));
     let spend = [owner.clone(), lasts];
     let spend = turn.ask(&turn.redis.scripts.spend, [keys.spent(&enter.token)], spend);
     let (spent, asked) = tokio::join!(spend, admit(turn, enter, keys, ("ask", String::new())));

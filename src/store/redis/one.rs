@@ -4,7 +4,7 @@ use super::record::{self, Answer};
 use super::{Turn, ms};
 use crate::config::Rate;
 use crate::ids::ContactId;
-use crate::store::{Attempt, Enter, Entered, Keys, Needs, Tried, Unavailable, until};
+use crate::store::{Attempt, Enter, Entered, Keys, Needs, Tried, Unavailable, spent_for};
 
 pub(super) async fn enter(
     turn: &Turn<'_>,
@@ -27,7 +27,7 @@ pub(super) async fn enter(
         need.to_owned(),
         record::flag(consume),
         record::flag(turn.redis.policy.require_ttl),
-        ms(until(enter.token_expires)),
+        ms(spent_for(enter.token_expires)),
         enter.route.to_string(),
     ]);
     let told: Vec<String> = turn.ask(&turn.redis.scripts.enter, named, args).await?;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::Redis;
 use crate::store::orders::{
-    Cursor, Fields, Lodged, NAME_MAX, ORDERS_MAX, Order, Orders, PAGE, Target, USUAL, ms,
+    Cursor, Fields, Lodged, NAME_MAX, ORDERS_MAX, Order, Orders, PAGE, Target, USUAL,
 };
 use crate::store::{Keys, Unavailable};
 
@@ -23,7 +23,6 @@ impl Redis {
         let turn = self.turn()?;
         let fields = order.written(until);
         let args = [
-            ms(SystemTime::now()).to_string(),
             order.room().to_string(),
             super::ms(USUAL),
             fields.kind,
@@ -41,11 +40,7 @@ impl Redis {
         keys: &Keys,
     ) -> Result<Lodged, Unavailable> {
         let turn = self.turn()?;
-        let mut args = vec![
-            ms(SystemTime::now()).to_string(),
-            ORDERS_MAX.to_string(),
-            super::ms(USUAL),
-        ];
+        let mut args = vec![ORDERS_MAX.to_string(), super::ms(USUAL)];
         for (target, until) in revoked {
             let fields = Order::Revoke(target.clone()).written(*until);
             args.extend([fields.kind, fields.value, fields.until]);

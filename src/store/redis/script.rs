@@ -124,3 +124,20 @@ impl Scripts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An edge whose clock is fast would clear away what is in force for all others.
+    #[test]
+    fn a35_orders_are_cleared_away_by_the_server_s_clock_and_by_no_edge_s() {
+        let scripts = Scripts::new();
+        for script in [&scripts.order, &scripts.restore] {
+            let now = script.text.lines().find(|line| line.contains("now ="));
+            let now = now.expect("what has ended is found by a time");
+            assert!(!now.contains("ARGV") && now.contains("time["), "{now}");
+            assert!(script.text.contains("local time = redis.call('TIME')"));
+        }
+    }
+}

@@ -11,6 +11,7 @@ use tonegate::sim::acs::{Dial, Options};
 use tonegate::store::{Attempt, Enter, Facts, Needs, Tried};
 
 use super::world::{ANI, CONNECTION, Line, Phone, id, signed};
+use crate::harness::UPSTREAM_KEY;
 
 #[tokio::test]
 async fn a07_a_token_is_spent_at_its_first_101_for_any_call() {
@@ -232,4 +233,37 @@ async fn a07_a_dial_that_is_refused_gives_the_token_back() {
         "the token was spent for nothing"
     );
     assert_eq!(phone.world.upstream_total(), 2);
+}
+
+/// Whoever waits for a turn to connect has entered already, and may go.
+#[tokio::test]
+async fn a07_u8_a_call_that_goes_while_it_waits_for_its_turn_gives_the_token_back() {
+    let phone = Phone::with(Line {
+        gate: "flow = \"open\"".to_owned(),
+        upstream: "target",
+        more: format!(
+            "[upstreams.target]\nkind = \"voice-live\"\nurl = \"UPSTREAM\"\nroots = \"ca.pem\"\n\
+             credential = {{ key = \"{UPSTREAM_KEY}\" }}\nconnects = \"1/6s\"\nqueue_wait = \"15s\"\n"
+        ),
+        ..Line::default()
+    })
+    .await;
+    let first = phone
+        .rings(&phone.dial(&signed("c1")), Options::default())
+        .await;
+    let dial = phone.dial(&signed("c2"));
+    let queue = "tonegate_upstream_queue{upstream=\"target\"}";
+    let waits = format!("{queue} 1");
+    tokio::select! {
+        _ = phone.refused(&dial) => panic!("it did not wait"),
+        () = phone.world.metrics_say(&waits) => {}
+    }
+    phone.world.metrics_say(&format!("{queue} 0")).await;
+    let given = "tonegate_store_operations_total{operation=\"give_back\",result=\"ok\"} 1";
+    phone.world.metrics_say(given).await;
+    let again = phone.rings(&dial, Options::default()).await;
+    for call in [first, again] {
+        call.hand.hang_up();
+        call.ended().await;
+    }
 }

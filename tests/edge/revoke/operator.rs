@@ -3,10 +3,12 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::process::Command;
 
 use super::world::{is_closed, is_served, post, send};
-use crate::harness::World;
+use crate::harness::{World, within};
 use crate::metrics::get;
 use crate::program::{ends_well, tells};
 
@@ -167,4 +169,46 @@ async fn a35_the_command_revokes_lists_and_lifts() {
     nowhere.args(["revoke", "--admin", "http://127.0.0.1:1", "--key", "a"]);
     let (code, text) = fails(&mut nowhere).await;
     assert!(code == 1 && text.contains("cannot connect"), "{text}");
+}
+
+/// A page whose name leads to this machine is of the same origin as the admin listener, to its browser.
+#[tokio::test]
+async fn a35_s37_no_page_of_a_browser_takes_back_or_lifts_or_looks() {
+    let world = World::usual().await;
+    let admin = world.edge().admin();
+    let asks = async |line: &str, headers: &str| {
+        let body = r#"{"key": "tester"}"#;
+        let request = format!(
+            "{line} HTTP/1.1\r\nConnection: close\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n{headers}\r\n{body}",
+            body.len()
+        );
+        let mut io = TcpStream::connect(admin).await.unwrap();
+        io.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let read = io.read_to_string(&mut answer);
+        within("the admin's answer", read).await.unwrap();
+        answer[9..12].parse::<u16>().unwrap()
+    };
+    let port = admin.port();
+    let lines = ["POST /revoke", "POST /lift", "GET /revocations"];
+    for line in lines {
+        for headers in [
+            format!("Host: evil.example:{port}\r\n"),
+            format!("Host: localhost.evil.example:{port}\r\n"),
+            format!("Host: 192.0.2.7:{port}\r\n"),
+            format!("Host: 0.0.0.0:{port}\r\n"),
+            format!("Host: localhost:{port}\r\nOrigin: http://localhost:{port}\r\n"),
+            format!("Host: 127.0.0.1:{port}\r\nOrigin: null\r\n"),
+        ] {
+            assert_eq!(asks(line, &headers).await, 403, "{line} {headers}");
+        }
+    }
+    world.still_serves().await;
+    for host in ["localhost", "127.0.0.1", "[::1]"] {
+        for line in lines {
+            let headers = format!("Host: {host}:{port}\r\n");
+            assert_eq!(asks(line, &headers).await, 200, "{line} {host}");
+        }
+    }
 }

@@ -119,7 +119,10 @@ async fn s41_a_refresh_shows_one_credential_and_puts_off_that_one_only() {
     let office = Office::with(
         super::world::BY_DIRECTORY,
         Wish {
-            key: format!("expires = \"{}\"", date(ends)),
+            key: format!(
+                "routes = [\"both\", \"browser\", \"mine\"]\nexpires = \"{}\"",
+                date(ends)
+            ),
             more: both.to_owned(),
             ..Wish::default()
         },

@@ -149,7 +149,7 @@ async fn c13_a_key_has_sessions_of_its_own_and_of_nobody_else() {
     assert_eq!(all, wanted);
     assert_eq!(office.lists(&operator, MINE).await, [""; 0]);
     let line = format!("GET {ALL}/{}", of_person.id);
-    assert_eq!(office.asks(&key, &line).await.status, 200);
+    assert_eq!(office.asks(&key, &line).await.status, 403);
     let shown = said(&office.asks(&operator, &line).await);
     assert_eq!(
         (&shown["route"], &shown["own"]),

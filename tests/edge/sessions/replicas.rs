@@ -1,12 +1,14 @@
 //! Two edges and one Redis: whoever may is told of sessions at either, and what is asked of them is
 //! done where they run.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use serde_json::json;
 use tonegate::app::Edge;
 use tonegate::config::{Environment, Settings};
 use tonegate::ids::SessionId;
+use tonegate::secret::Digest;
+use tonegate::store::{Cursor, Order};
 
 use super::lease::comes;
 use super::world::{
@@ -88,6 +90,17 @@ async fn told_and_ended(redis: Redis) {
         (ended.status, &said(&ended)["state"]),
         (202, &json!("ending"))
     );
+    // The order goes when everybody has read it, whatever the session could have lasted.
+    let log = office.world().edge().store().orders(Cursor::START);
+    let log = log.await.unwrap().orders.into_iter();
+    let ordered = Order::End {
+        session: SessionId::from_hex(&id).unwrap(),
+    };
+    let untils = log.filter(|entry| entry.order == ordered);
+    let untils: Vec<u64> = untils
+        .map(|entry| entry.until.duration_since(UNIX_EPOCH).unwrap().as_secs())
+        .collect();
+    assert!(untils.len() == 1 && untils[0] <= now() + 60, "{untils:?}");
     session.ends(4441, "revoked").await;
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
     // And it is not there any more.
@@ -156,6 +169,52 @@ async fn s41_b20_a_refresh_at_another_edge_is_done_where_the_session_runs() {
     eventually("the new end elsewhere", there).await;
     comes(first + 1).await;
     session.lives().await;
+}
+
+/// By which the token of a credential is taken back.
+fn digest(credential: &str) -> String {
+    let (_, token) = credential.trim_end().rsplit_once(' ').unwrap();
+    let (signed, _) = token.rsplit_once('.').unwrap();
+    Digest::of(signed).to_hex()
+}
+
+/// At the edge where it runs, and at the other one.
+#[tokio::test]
+async fn s41_a35_a_session_ends_with_the_token_that_it_was_refreshed_with() {
+    let redis = Redis::single();
+    let two = Two::on(&redis).await;
+    let office = &two.office;
+    let log = format!("{}orders:log", two.prefix);
+    for port in [office.world().port, two.port()] {
+        for kind in ["credential", "session"] {
+            let mut session = office.opens(ENGINEER, 60).await;
+            let later = office.token(ENGINEER, if port == two.port() { 600 } else { 900 });
+            two.is_told(&later, MINE, &session.id).await;
+            let item = format!("{MINE}/{}", session.id);
+            let line = format!("POST {item}/refresh");
+            let answer = office.asks_at(port, &later, &line).await;
+            assert!([200, 202].contains(&answer.status), "{answer:?}");
+            let lease = said(&answer)["lease"].clone();
+            let here = async || {
+                let shown = office.asks(&later, &format!("GET {item}")).await;
+                said(&shown)["lease"] == lease
+            };
+            eventually("the new end where it runs", here).await;
+            session.lives().await;
+            let name = match kind {
+                "session" => session.id.clone(),
+                _ => digest(&later),
+            };
+            redis.tell(&["XADD", &log, "*", "kind", kind, "value", &name]);
+            session.ends(4441, "revoked").await;
+            // Whoever has that token neither asks nor opens another session.
+            let refused = async || {
+                let answer = office.asks_at(port, &later, &format!("GET {MINE}")).await;
+                answer.status == 401
+            };
+            eventually("that the token is refused", refused).await;
+        }
+    }
 }
 
 /// What an edge told ends by itself, soon; so nothing is left of one that is not there to say so.

@@ -92,7 +92,13 @@ impl Office {
             "[[keys]]\nname = \"operator\"\nroutes = [\"all\", \"mine\"]\nsha256 = \"{}\"\n",
             Digest::of(OPERATOR).to_hex()
         );
+        // Whoever may see all is named by routes, so no key may be without.
+        let key = match wish.key.contains("routes = ") {
+            true => wish.key,
+            false => format!("routes = [\"browser\", \"mine\", \"team\"]\n{}", wish.key),
+        };
         let wish = Wish {
+            key,
             more: format!("{}\n{roles}\n{operator}\n{more}\n", wish.more),
             ..wish
         };

@@ -1,9 +1,11 @@
 //! `POST /tickets`: for whoever was admitted, from pages that the route lists, and then a session.
 
 use serde_json::{Value, json};
+use tonegate::secret::Digest;
 
 use super::*;
 use crate::harness::{KEY, Refused};
+use crate::revoke::post;
 use crate::tokens::{AUDIENCE as API, Issued, TENANT};
 
 const DESK: &str = "[[routes]]\nname = \"desk\"\npaths = [\"/tickets\"]\nkind = \"tickets\"\n\
@@ -198,4 +200,39 @@ async fn a32_nobody_else_gets_a_ticket_nor_one_for_more_than_they_may() {
         }
     }
     assert_eq!(last, 429);
+}
+
+/// Whoever has a token could else have tickets of it, and come in by those when it is taken back.
+#[tokio::test]
+async fn a32_a35_a_ticket_goes_with_the_token_it_was_had_for_and_so_does_its_session() {
+    let issued = desk().await;
+    let world = &issued.world;
+    let page = [("Origin", PAGE)];
+    for kind in ["credential", "session"] {
+        let token = issued.token(|mint| mint.claims["uti"] = json!(kind));
+        let other = issued.token(|mint| mint.claims["uti"] = json!("another"));
+        let desk = async |token: &str| {
+            let headers = format!("Origin: {PAGE}\r\nAuthorization: Bearer {token}\r\n");
+            let body = json!({"route": "browser", "model": "sim-echo"});
+            asks(world, &headers, &body).await
+        };
+        let ticket = async |token: &str| {
+            let given = json_of(&desk(token).await);
+            format!("/ws?ticket={}", given["ticket"].as_str().expect("a ticket"))
+        };
+        let (first, second) = (ticket(&token).await, ticket(&token).await);
+        let beside = ticket(&other).await;
+        let mut caller = world.ask(&first, &page).await.unwrap();
+        let order = match kind {
+            "session" => json!({"session": caller.head.one("x-tonegate-session").unwrap()}),
+            _ => json!({"credential": Digest::of(token.rsplit_once('.').unwrap().0).to_hex()}),
+        };
+        let (status, told) = post(world.edge().admin(), "/revoke", &order).await;
+        assert_eq!((status, &told["written"]), (200, &json!(true)), "{told}");
+        assert_eq!(caller.closed().await, (Some(4441), "revoked".to_owned()));
+        world.refused(&second, &page).await.is(401, "revoked");
+        desk(&token).await.is(401, "revoked");
+        // Another token of the same person is another one.
+        speaks(world.ask(&beside, &page).await.unwrap()).await;
+    }
 }
