@@ -133,7 +133,7 @@ async fn begin(
     let (reserved, call) = ask_store(doors, open, grant, id).await?;
     // Whoever comes while the upstream is dialled takes the call over, and not the other way round;
     // whoever then finds no upstream has taken nothing.
-    let turn = doors.registry.turn();
+    let arrival = doors.registry.arrival();
     let upstream = if call.as_ref().is_some_and(|call| call.is_gated()) {
         None
     } else {
@@ -142,7 +142,7 @@ async fn begin(
     };
     let (entry, lease) = seat(doors, open, grant, id);
     let entry = match &call {
-        Some(call) => entry.of_call(&call.calling.call, turn),
+        Some(call) => entry.of_call(&call.calling.call, arrival),
         None => entry,
     };
     Ok(Begun {

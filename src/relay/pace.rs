@@ -26,7 +26,7 @@ pub(super) struct Pauses {
 }
 
 /// Paces one direction.
-pub(super) struct Pacer {
+pub(super) struct Meter {
     bytes: Option<Bucket>,
     frames: Option<Bucket>,
     /// Nothing is read before that.
@@ -34,9 +34,9 @@ pub(super) struct Pacer {
     pauses: Pauses,
 }
 
-impl Pacer {
+impl Meter {
     /// `None`: there is nothing to pace.
-    pub(super) fn new(pace: Pace, now: Instant) -> Option<Box<Pacer>> {
+    pub(super) fn new(pace: Pace, now: Instant) -> Option<Box<Meter>> {
         let bucket = |rate: f64| Bucket {
             rate,
             left: rate,
@@ -46,7 +46,7 @@ impl Pacer {
         let bytes = pace.bytes_per_second.map(|rate| bucket(rate as f64));
         let frames = pace.frames_per_second.map(|rate| bucket(rate.into()));
         (bytes.is_some() || frames.is_some()).then(|| {
-            Box::new(Pacer {
+            Box::new(Meter {
                 bytes,
                 frames,
                 until: None,
@@ -142,21 +142,21 @@ mod tests {
             frames_per_second: Some(50),
         };
         let start = Instant::now();
-        let mut pacer = Pacer::new(pace, start).unwrap();
+        let mut meter = Meter::new(pace, start).unwrap();
         let (mut now, mut sent) = (start, 0);
         while now < start + Duration::from_secs(60) {
-            assert!(pacer.may_read(now));
-            pacer.count_bytes(700);
-            pacer.count_frame();
-            pacer.settle(now);
+            assert!(meter.may_read(now));
+            meter.count_bytes(700);
+            meter.count_frame();
+            meter.settle(now);
             sent += 700;
-            now = pacer.until().unwrap_or(now);
+            now = meter.until().unwrap_or(now);
         }
         // One read may be overdrawn.
         assert!((60_000..=61_700).contains(&sent), "{sent}");
-        let pauses = pacer.take_pauses();
+        let pauses = meter.take_pauses();
         assert!(pauses.bytes > 80 && pauses.frames == 0, "{pauses:?}");
-        assert_eq!(pacer.take_pauses(), Pauses::default());
+        assert_eq!(meter.take_pauses(), Pauses::default());
     }
 
     #[test]
@@ -166,23 +166,23 @@ mod tests {
             frames_per_second: Some(10),
         };
         let start = Instant::now();
-        let mut pacer = Pacer::new(pace, start).unwrap();
+        let mut meter = Meter::new(pace, start).unwrap();
         for _ in 0..30 {
-            pacer.count_frame();
+            meter.count_frame();
         }
-        pacer.settle(start);
+        meter.settle(start);
         let until = start + Duration::from_secs(2);
-        assert_eq!(pacer.until(), Some(until));
-        assert!(!pacer.may_read(until - Duration::from_millis(1)));
-        assert!(pacer.may_read(until));
+        assert_eq!(meter.until(), Some(until));
+        assert!(!meter.may_read(until - Duration::from_millis(1)));
+        assert!(meter.may_read(until));
         // Silence earns a second's worth at the most.
         let later = until + Duration::from_secs(99);
-        assert!(pacer.may_read(later));
+        assert!(meter.may_read(later));
         for _ in 0..11 {
-            pacer.count_frame();
+            meter.count_frame();
         }
-        pacer.settle(later);
-        assert_eq!(pacer.until(), Some(later + Duration::from_millis(100)));
-        assert!(Pacer::new(Pace::default(), start).is_none());
+        meter.settle(later);
+        assert_eq!(meter.until(), Some(later + Duration::from_millis(100)));
+        assert!(Meter::new(Pace::default(), start).is_none());
     }
 }

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::forward::Forward;
 use super::hear::Hearing;
 use super::message::Text;
-use super::pace::{Pace, Pacer, Pauses};
+use super::pace::{Meter, Pace, Pauses};
 use super::policy::Lock;
 use super::tls::{Leg, Read};
 use crate::tap::Tap;
@@ -52,7 +52,7 @@ pub(super) struct Line {
     ended: bool,
     pub(super) pings: Pings,
     /// Of a sender that may send only so much.
-    pacer: Option<Box<Pacer>>,
+    meter: Option<Box<Meter>>,
 }
 
 /// What becomes of the frames.
@@ -197,23 +197,23 @@ impl Pump {
 
     /// Reads no more of the sender than that.
     pub(super) fn set_pace(&mut self, pace: Pace) {
-        self.line.pacer = Pacer::new(pace, Instant::now());
+        self.line.meter = Meter::new(pace, Instant::now());
     }
 
     /// Until when nothing is read, while the sender has sent too much.
     pub(super) fn paused_until(&self) -> Option<Instant> {
-        self.line.pacer.as_ref().and_then(|pacer| pacer.until())
+        self.line.meter.as_ref().and_then(|meter| meter.until())
     }
 
     /// Reads the sender again, if its pause is over; whether it was.
     pub(super) fn resume(&mut self, now: Instant) -> bool {
-        let pacer = self.line.pacer.as_mut();
-        pacer.is_some_and(|pacer| pacer.resume(now))
+        let meter = self.line.meter.as_mut();
+        meter.is_some_and(|meter| meter.resume(now))
     }
 
     /// How often that was so since this was asked last.
     pub(super) fn take_pauses(&mut self) -> Option<Pauses> {
-        self.line.pacer.as_mut().map(|pacer| pacer.take_pauses())
+        self.line.meter.as_mut().map(|meter| meter.take_pauses())
     }
 
     /// What the sender's close frame said, once, where it does not cross by itself.
@@ -252,7 +252,7 @@ impl Line {
             input: Input::Open,
             ended: false,
             pings: Pings::new(super::random()),
-            pacer: None,
+            meter: None,
         }
     }
 
@@ -268,22 +268,22 @@ impl Line {
 
     /// Whether the sender has sent more than it may.
     fn is_paused(&mut self) -> bool {
-        let pacer = self.pacer.as_mut();
-        pacer.is_some_and(|pacer| !pacer.may_read(Instant::now()))
+        let meter = self.meter.as_mut();
+        meter.is_some_and(|meter| !meter.may_read(Instant::now()))
     }
 
     fn settle(&mut self) {
-        if let Some(pacer) = &mut self.pacer {
-            pacer.settle(Instant::now());
+        if let Some(meter) = &mut self.meter {
+            meter.settle(Instant::now());
         }
     }
 
     /// Counts what a step has found, where somebody counts.
     pub(super) fn count(&mut self, found: &Found, bytes: usize) {
-        if let Some(pacer) = &mut self.pacer {
-            pacer.count_bytes(bytes);
+        if let Some(meter) = &mut self.meter {
+            meter.count_bytes(bytes);
             if !matches!(found, Found::Payload) {
-                pacer.count_frame();
+                meter.count_frame();
             }
         }
     }

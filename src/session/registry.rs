@@ -27,9 +27,9 @@ struct Shared {
     sessions: DashMap<SessionId, Seat>,
     /// What is told of those that have begun.
     leased: DashMap<SessionId, Leased>,
-    /// Whose each call is, and whose turn that was.
-    calls: DashMap<CallId, (SessionId, Turn)>,
-    turns: AtomicU64,
+    /// Whose each call is, and whose arrival that was.
+    calls: DashMap<CallId, (SessionId, Arrival)>,
+    arrivals: AtomicU64,
     /// Set when all sessions were told to end: one that was on its way in ends at once too.
     closing: OnceLock<Reason>,
     revocations: Revocations,
@@ -218,9 +218,9 @@ impl Registry {
         opened_by.into_iter().chain(beside).collect()
     }
 
-    /// The turn of an upgrade that has just been let in.
-    pub fn turn(&self) -> Turn {
-        Turn(self.0.turns.fetch_add(1, Ordering::Relaxed))
+    /// The arrival of an upgrade that has just been let in.
+    pub fn arrival(&self) -> Arrival {
+        Arrival(self.0.arrivals.fetch_add(1, Ordering::Relaxed))
     }
 
     pub fn len(&self) -> usize {
@@ -261,7 +261,7 @@ impl Registry {
 
 /// The order in which upgrades were let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Turn(u64);
+pub struct Arrival(u64);
 
 /// A session's place in the registry; dropping it takes it out.
 pub struct Entry {
@@ -273,20 +273,23 @@ pub struct Entry {
 
 impl Entry {
     /// The session carries this call from now on; another one that did is over, or this one, if the
-    /// other's turn was later.
-    pub fn of_call(mut self, call: &CallId, turn: Turn) -> Entry {
+    /// other's arrival was later.
+    pub fn of_call(mut self, call: &CallId, arrival: Arrival) -> Entry {
         let shared = &self.registry.0;
-        let mut place = shared.calls.entry(call.clone()).or_insert((self.id, turn));
+        let mut place = shared
+            .calls
+            .entry(call.clone())
+            .or_insert((self.id, arrival));
         let (holder, latest) = *place;
         self.call = Some(call.clone());
-        let over = if latest > turn {
+        let over = if latest > arrival {
             self.id
         } else {
-            *place = (self.id, turn);
+            *place = (self.id, arrival);
             holder
         };
         drop(place);
-        let first = holder == self.id && over == self.id && latest == turn;
+        let first = holder == self.id && over == self.id && latest == arrival;
         let order = self.registry.order(over);
         if let Some(order) = order.filter(|_| !first) {
             order.end(Reason::Superseded);
@@ -337,10 +340,10 @@ mod tests {
         let call = CallId::new("7f0c").unwrap();
         let other = CallId::new("7f0d").unwrap();
         let enter = |call| {
-            let turn = registry.turn();
+            let arrival = registry.arrival();
             registry
                 .enter(SessionId::random(), About::of_a_test("anna"))
-                .of_call(call, turn)
+                .of_call(call, arrival)
         };
         let (first, beside) = (enter(&call), enter(&other));
         let second = enter(&call);
@@ -352,7 +355,7 @@ mod tests {
         assert_eq!(second.order().poll(cx), Some(Reason::Superseded));
         assert_eq!(third.order().poll(cx), None);
         // One that was let in before the one that has the call, and comes after it, is over itself.
-        let early = registry.turn();
+        let early = registry.arrival();
         let fourth = enter(&call);
         assert_eq!(third.order().poll(cx), Some(Reason::Superseded));
         let late = registry
@@ -373,10 +376,10 @@ mod tests {
         let [call, other] = ["7f0c", "7f0d"].map(|id| CallId::new(id).unwrap());
         assert!(!registry.hang_up(&call));
         let enter = |call| {
-            let turn = registry.turn();
+            let arrival = registry.arrival();
             registry
                 .enter(SessionId::random(), About::of_a_test("anna"))
-                .of_call(call, turn)
+                .of_call(call, arrival)
         };
         let (first, beside) = (enter(&call), enter(&other));
         assert!(registry.hang_up(&call));
