@@ -109,6 +109,11 @@ pub(super) fn of_session(asked: Request<'_>, entered: &Entered<'_>, usual: &Limi
             "total_sessions",
         ),
         (
+            &of_address,
+            lasts(limits.minutes_per_address),
+            "minutes_per_address",
+        ),
+        (
             &of_identity,
             lasts(limits.minutes_per_identity),
             "minutes_per_identity",

@@ -95,6 +95,7 @@ pub struct RouteLimits {
     pub upgrades_per_tenant: Option<Rate>,
     /// Minutes that sessions last, `count` in a window of `per` that begins with the first.
     pub minutes: Option<Rate>,
+    pub minutes_per_address: Option<Rate>,
     pub minutes_per_identity: Option<Rate>,
     pub minutes_per_tenant: Option<Rate>,
     /// Instead of those of the whole edge.

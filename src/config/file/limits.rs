@@ -102,6 +102,9 @@ pub(in crate::config) struct RouteLimits {
     pub minutes: Option<Rate>,
     #[serde(deserialize_with = "rate")]
     #[schemars(schema_with = "schema::rate")]
+    pub minutes_per_address: Option<Rate>,
+    #[serde(deserialize_with = "rate")]
+    #[schemars(schema_with = "schema::rate")]
     pub minutes_per_identity: Option<Rate>,
     #[serde(deserialize_with = "rate")]
     #[schemars(schema_with = "schema::rate")]

@@ -79,6 +79,7 @@ pub(super) fn check(at: &mut At<'_>, route: &Route) {
     };
     let of_sessions = [
         ("minutes", limits.minutes.is_some()),
+        ("minutes_per_address", limits.minutes_per_address.is_some()),
         (
             "minutes_per_identity",
             limits.minutes_per_identity.is_some(),
@@ -174,6 +175,7 @@ mod tests {
         let limits = "replicas = 3\nlease = \"9s\"\ntotal_sessions = 9\ntotal_upgrades = \"5/s\"\n\
                       total_minutes = \"600/d\"\nbytes_per_second = \"64KiB\"\nframes_per_second = 200";
         let route = "sessions_per_tenant = 2, upgrades_per_tenant = \"1/s\", minutes = \"7/h\", \
+                     minutes_per_address = \"6/h\", \
                      minutes_per_identity = \"8/h\", minutes_per_tenant = \"9/h\", \
                      bytes_per_second = \"128KiB\"";
         let settings = read(limits, route, REDIS).unwrap();
@@ -196,6 +198,7 @@ mod tests {
             "frames per second 200",
             "shared by 3 in the store, lease 9s",
             "sessions per tenant 2",
+            "minutes per address 6 in 1h",
             "minutes per identity 8 in 1h",
             "bytes per second 128.0 KiB",
             "minutes 30 in 1h",

@@ -250,6 +250,7 @@ fn limits(at: &mut At<'_>) -> RouteLimits {
         sessions_per_tenant: written.sessions_per_tenant,
         upgrades_per_tenant: written.upgrades_per_tenant,
         minutes: written.minutes,
+        minutes_per_address: written.minutes_per_address,
         minutes_per_identity: written.minutes_per_identity,
         minutes_per_tenant: written.minutes_per_tenant,
         bytes_per_second: written.bytes_per_second.map(|size| size.0),

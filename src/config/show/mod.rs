@@ -339,6 +339,7 @@ fn route_limits(limits: &RouteLimits, out: &mut String) -> std::fmt::Result {
         ("upgrades per tenant", limits.upgrades_per_tenant.map(rate)),
         ("sessions per tenant", count(limits.sessions_per_tenant)),
         ("minutes", limits.minutes.map(rate)),
+        ("minutes per address", limits.minutes_per_address.map(rate)),
         (
             "minutes per identity",
             limits.minutes_per_identity.map(rate),
