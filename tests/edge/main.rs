@@ -51,6 +51,7 @@ mod observe;
 mod pacing;
 mod phone;
 mod places;
+mod processes;
 mod proxy;
 mod refuse;
 mod relay;

@@ -6,4 +6,4 @@ mod operator;
 mod outage;
 mod world;
 
-pub use self::world::{post, ready};
+pub use self::world::{is_closed, is_served, post, ready};
