@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures_util::future::join_all;
 use tokio::io::AsyncWriteExt as _;
@@ -81,11 +81,12 @@ impl Two {
         count(self.world.edge(), &series) + count(&self.other, &series)
     }
 
-    /// The sessions of both, if the store counts them and no other; else 0.
+    /// The sessions of both, if the store counts them, for a while yet, and no other; else 0.
     fn all_counted(&self) -> usize {
-        let names = self
-            .redis
-            .tell(&["ZRANGE", "limit:route_sessions:browser", "0", "-1"]);
+        let soon = SystemTime::now() + Duration::from_millis(500);
+        let soon = soon.duration_since(UNIX_EPOCH).unwrap().as_millis();
+        let (name, from) = ("limit:route_sessions:browser", soon.to_string());
+        let names = self.redis.tell(&["ZRANGEBYSCORE", name, &from, "+inf"]);
         let counted: BTreeSet<String> = names.lines().map(str::to_owned).collect();
         let edges = [self.world.edge(), &self.other];
         let run = edges.map(|edge| edge.registry().list(|_| true));
