@@ -2,6 +2,8 @@
 CARGO   ?= cargo
 RELEASE := --release --locked
 STAGE   := tests/tools/stage.sh
+# Most tests wait for sockets and deadlines: more of them at a time than there are cores.
+THREADS := 6
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check soak bench tools fmt clippy build cargo-test doc deny
@@ -33,11 +35,13 @@ fmt:
 clippy:
 	@$(STAGE) clippy $(CARGO) clippy $(RELEASE) --workspace --all-targets -- -D warnings
 
+# Programs together with the tests: a build without them would have other features of tokio, and
+# everything above it would be compiled twice.
 build:
-	@$(STAGE) build $(CARGO) build $(RELEASE) --workspace
+	@$(STAGE) build $(CARGO) build $(RELEASE) --workspace --lib --bins --tests
 
 cargo-test:
-	@$(STAGE) cargo-test $(CARGO) test $(RELEASE) --workspace
+	@RUST_TEST_THREADS=$(THREADS) $(STAGE) cargo-test $(CARGO) test $(RELEASE) --workspace
 
 doc:
 	@RUSTDOCFLAGS="-D warnings" $(STAGE) doc $(CARGO) doc $(RELEASE) --workspace --no-deps
