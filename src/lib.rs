@@ -16,6 +16,7 @@
 //! | *caller* | the client as its own credential names it |
 //! | *hop* | a proxy in front of us, listed in the settings: its word on the client is believed |
 //! | *session* | our object, from a [`Grant`](admission::Grant) to an [`Ending`](relay::Ending) |
+//! | *generation* | one reading of the settings with all that was built of it: the [`listener::doors`] that connections go through |
 //! | [*lease*](relay::Lease) | until when a session may last by what was shown for it |
 //! | *call* | the telephony fact |
 //! | *contact* | what another cloud calls the call that it hands over |
@@ -61,7 +62,8 @@
 //!    Whatever the grant was given for may be taken back: [`session`] reads such orders from the store,
 //!    its registry ends who is named, and [`admission`] refuses them.
 //! 7. The first ending wins. Its `Reason` and `Side` are the close code, the log line and the
-//!    metric label.
+//!    metric label. [`drain`] says for the whole process whether it takes new sessions, and until when
+//!    those that run may go on.
 //!
 //! What is decided on the way, at 2, at a gate and at 7, has one record each in the [`audit`], if there is
 //! one; nothing is decided that could not be recorded.
@@ -102,7 +104,7 @@
 //! | 6 | `relay`, `admission` |
 //! | 5 | `gate`, `store`, `tap` |
 //! | 4 | `upstream`, `audit` |
-//! | 3 | `config`, `metrics`, `log` |
+//! | 3 | `config`, `metrics`, `log`, `drain` |
 //! | 2 | `dtmf` |
 //! | 1 | `audio`, `wire`, `ws` |
 //! | 0 | `error`, `ids`, `label`, `secret` |
@@ -135,6 +137,9 @@
 //!   (`relay/policy`, the only thing that may stop a message).
 //! * [`log`] knows nothing of personal data: `cli` hands it a filter of [`bot::pii`], which the log's own
 //!   thread runs over each line. The [`audit`] is not filtered: it says who.
+//! * Nothing that is in force changes piece by piece: a new generation of the settings takes the place of the one
+//!   before ([`app`]), or does not. What must outlive its settings is shared from one to the next; a session
+//!   holds what it was given, and its generation's futures run until nobody holds what they are for.
 //! * rcgen serves only in `sim`.
 //!
 //! # Tour
@@ -168,6 +173,7 @@ pub mod audit;
 pub mod upstream;
 
 pub mod config;
+pub mod drain;
 pub mod log;
 pub mod metrics;
 

@@ -44,6 +44,8 @@ fn admission() -> Admission {
 
 fn with_keys(keys: Vec<ApiKey>) -> Admission {
     let live = Live {
+        identity: None,
+        server_certificates: Vec::new(),
         limits: config::Limits::default(),
         hops: None,
         keys,

@@ -14,9 +14,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
-use super::doors::Doors;
+use super::doors::{Doors, InForce};
 use super::revoke;
 
 /// Connections at a time; a scraper and some people need few.
@@ -26,28 +25,34 @@ const HEAD_WAIT: Duration = Duration::from_secs(10);
 /// Longer than a body on loopback takes, and than the store may take to answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
 
-/// Serves until told to stop.
-pub async fn serve(listener: TcpListener, doors: Arc<Doors>, stop: CancellationToken) {
+/// Serves until the edge ends.
+pub async fn serve(listener: TcpListener, doors: InForce) {
+    // The same for all generations.
+    let (drain, metrics) = {
+        let doors = doors.now();
+        (doors.drain.clone(), doors.metrics.clone())
+    };
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let accepted = tokio::select! {
             biased;
-            () = stop.cancelled() => return,
+            () = drain.ending() => return,
             accepted = listener.accept() => accepted,
         };
         let Ok((socket, _)) = accepted else {
-            doors.metrics.accept_errors.increment(1);
+            metrics.accept_errors.increment(1);
             tokio::time::sleep(super::ACCEPT_PAUSE).await;
             continue;
         };
         let Ok(permit) = permits.clone().try_acquire_owned() else {
-            doors.metrics.limit_hit("admin_connections");
+            metrics.limit_hit("admin_connections");
             continue;
         };
-        let (doors, stop) = (doors.clone(), stop.clone());
+        let (doors, drain) = (doors.clone(), drain.clone());
         tokio::spawn(async move {
             let _permit = permit;
             let service = service_fn(|request| async {
+                let doors = doors.now();
                 let asked = timeout(ANSWER_WAIT, answer(&doors, request)).await;
                 Ok::<_, Infallible>(asked.unwrap_or_else(|_| late()))
             });
@@ -57,7 +62,7 @@ pub async fn serve(listener: TcpListener, doors: Arc<Doors>, stop: CancellationT
                 .max_buf_size(16 * 1024)
                 .serve_connection(TokioIo::new(socket), service);
             tokio::select! {
-                () = stop.cancelled() => {}
+                () = drain.ending() => {}
                 // How an operator's connection ends concerns nobody.
                 _ = connection => {}
             }

@@ -159,6 +159,11 @@ impl Upstream {
         &self.settings.name
     }
 
+    /// What it was made of.
+    pub fn settings(&self) -> &config::Upstream {
+        &self.settings
+    }
+
     /// Dials for a session, within this upstream's deadlines. Before it connects a second time, it asks
     /// whether it may `again`.
     ///

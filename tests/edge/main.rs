@@ -55,6 +55,7 @@ mod processes;
 mod proxy;
 mod refuse;
 mod relay;
+mod reload;
 mod request;
 mod revoke;
 mod samples;

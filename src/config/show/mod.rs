@@ -28,7 +28,7 @@ pub(super) fn describe(settings: &Settings) -> String {
 
 fn write(settings: &Settings, out: &mut String) -> std::fmt::Result {
     let boot = &settings.boot;
-    let scheme = match &boot.identity {
+    let scheme = match &settings.live.identity {
         Some(identity) if identity.client_roots.is_some() => {
             "TLS 1.2 and 1.3, clients are asked for a certificate"
         }
@@ -36,6 +36,13 @@ fn write(settings: &Settings, out: &mut String) -> std::fmt::Result {
         None => "plain text",
     };
     writeln!(out, "listen    {} ({scheme})", boot.listen)?;
+    for certificate in &settings.live.server_certificates {
+        let name = &certificate.name;
+        writeln!(
+            out,
+            "          certificate {name} for who asks for its names, key ***"
+        )?;
+    }
     writeln!(out, "admin     {} (plain text)", boot.admin)?;
     writeln!(out, "workers   {}", boot.workers)?;
     let limits = &settings.live.limits;
