@@ -101,7 +101,7 @@
 //! | 7 | `session` |
 //! | 6 | `relay`, `admission` |
 //! | 5 | `gate`, `store`, `tap` |
-//! | 4 | `upstream`, `audit` |
+//! | 4 | `upstream`, `audit`, `panics` |
 //! | 3 | `config`, `metrics`, `log` |
 //! | 2 | `dtmf` |
 //! | 1 | `audio`, `wire`, `ws` |
@@ -135,6 +135,8 @@
 //!   (`relay/policy`, the only thing that may stop a message).
 //! * [`log`] knows nothing of personal data: `cli` hands it a filter of [`bot::pii`], which the log's own
 //!   thread runs over each line. The [`audit`] is not filtered: it says who.
+//! * A panic ends one thing and never the process: what is served is run by [`panics`], a relay sees to
+//!   itself.
 //! * rcgen serves only in `sim`.
 //!
 //! # Tour
@@ -165,6 +167,7 @@ pub mod store;
 pub mod tap;
 
 pub mod audit;
+pub mod panics;
 pub mod upstream;
 
 pub mod config;

@@ -8,6 +8,7 @@ mod upkeep;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
@@ -15,6 +16,7 @@ use std::time::{Duration, SystemTime};
 use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::build::doors;
@@ -31,6 +33,7 @@ use crate::listener::doors::Doors;
 use crate::listener::explain::Explained;
 use crate::listener::{self, Public, admin, tls};
 use crate::log;
+use crate::panics::{GivenUp, kept_up};
 use crate::secret::Secret;
 use crate::session::Registry;
 use crate::store::{self, Store};
@@ -69,6 +72,8 @@ pub struct Edge {
     threads: Vec<JoinHandle<()>>,
     /// Counts the threads that have not ended: a join alone could not be given up.
     running: TaskTracker,
+    /// Something without which the edge is none has panicked for good.
+    broken: CancellationToken,
 }
 
 impl Edge {
@@ -107,63 +112,73 @@ impl Edge {
             admin: admin_address,
             threads: Vec::new(),
             running: TaskTracker::new(),
+            broken: CancellationToken::new(),
         };
         for (i, socket) in public_sockets.into_iter().enumerate() {
             let public = public.clone();
             edge.spawn(format!("worker-{i}"), move || async move {
                 match TcpListener::from_std(socket) {
                     Ok(listener) => listener::serve(listener, public).await,
-                    Err(error) => tracing::error!(%error, "cannot use a listening socket"),
+                    Err(error) => unusable(&error),
                 }
             })?;
         }
         let stop = doors.stop.clone();
         let of_store = doors.clone();
         edge.spawn("store".to_owned(), move || async move {
+            let (doors, metrics) = (&of_store, &of_store.metrics);
             tokio::select! {
-                () = of_store.store.run() => {}
-                () = of_store.webhooks.run() => {}
-                () = of_store.bot.run() => {}
-                () = of_store.orders.run() => {}
-                () = announce(&of_store) => {}
-                () = shares(&of_store) => {}
-                () = all_said(&of_store) => {}
+                kept = kept_up(metrics, "store", || doors.store.run()) => kept,
+                kept = kept_up(metrics, "webhooks", || doors.webhooks.run()) => kept,
+                kept = kept_up(metrics, "bot", || doors.bot.run()) => kept,
+                kept = kept_up(metrics, "orders", || doors.orders.run()) => kept,
+                kept = kept_up(metrics, "announce", || announce(doors)) => kept,
+                kept = kept_up(metrics, "shares", || shares(doors)) => kept,
+                kept = kept_up(metrics, "end", || all_said(doors)) => kept,
             }
         })?;
         edge.spawn("admin".to_owned(), move || async move {
-            match TcpListener::from_std(admin_socket) {
-                Ok(listener) => tokio::select! {
-                    () = admin::serve(listener, doors.clone(), stop) => {}
-                    () = upkeep(&doors) => {}
-                    () = issuer_keys(&doors) => {}
-                    () = identities(&doors) => {}
-                    () = warn_of_developer(&doors) => {}
-                },
-                Err(error) => tracing::error!(%error, "cannot use a listening socket"),
+            let listener = match TcpListener::from_std(admin_socket) {
+                Ok(listener) => listener,
+                Err(error) => return unusable(&error),
+            };
+            let (doors, metrics) = (&doors, &doors.metrics);
+            let serve = || admin::serve(&listener, doors, &stop);
+            tokio::select! {
+                kept = kept_up(metrics, "admin", serve) => kept,
+                kept = kept_up(metrics, "figures", || upkeep(doors)) => kept,
+                kept = kept_up(metrics, "issuer_keys", || issuer_keys(doors)) => kept,
+                kept = kept_up(metrics, "identities", || identities(doors)) => kept,
+                kept = kept_up(metrics, "warnings", || warn_of_developer(doors)) => kept,
             }
         })?;
         edge.announce(settings);
         Ok(edge)
     }
 
-    /// Runs a future to its end on a thread and a runtime of its own.
+    /// Runs a future to its end on a thread and a runtime of its own. Without any one of these threads
+    /// there is no edge: whoever was told something else than that by it, or panics itself, ends all.
     fn spawn<F>(
         &mut self,
         name: String,
         work: impl FnOnce() -> F + Send + 'static,
     ) -> io::Result<()>
     where
-        F: Future<Output = ()>,
+        F: Future<Output = Result<(), GivenUp>>,
     {
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             // Name look-ups, and the token file of a service account.
             .max_blocking_threads(4)
             .build()?;
-        let running = self.running.token();
+        let (running, broken) = (self.running.token(), self.broken.clone());
         let thread = std::thread::Builder::new().name(name).spawn(move || {
             let _running = running;
-            runtime.block_on(work());
+            // Nothing of it is used again but to be dropped.
+            let run = AssertUnwindSafe(|| runtime.block_on(work()));
+            if !matches!(panic::catch_unwind(run), Ok(Ok(()))) {
+                broken.cancel();
+            }
             runtime.shutdown_background();
         })?;
         self.threads.push(thread);
@@ -200,6 +215,12 @@ impl Edge {
     /// Where metrics and probes are.
     pub fn admin(&self) -> SocketAddr {
         self.admin
+    }
+
+    /// Resolves when the edge can go on no more, for something without which it is none has panicked for
+    /// good. To be stopped then, and begun anew by whoever runs the process.
+    pub async fn broken(&self) {
+        self.broken.cancelled().await;
     }
 
     /// Sessions that are running.
@@ -253,6 +274,12 @@ impl Edge {
         self.doors.metrics.ready.set(0.0);
         self.doors.registry.end_all(Reason::Draining);
     }
+}
+
+/// A socket that was bound a moment ago.
+fn unusable(error: &io::Error) -> Result<(), GivenUp> {
+    tracing::error!(%error, "cannot use a listening socket");
+    Err(GivenUp)
 }
 
 impl Drop for Edge {

@@ -61,10 +61,20 @@ fn serve(settings: &Settings) -> anyhow::Result<()> {
     // Heard from before anybody can connect: a signal must never cut a session short.
     let signals = runtime.block_on(async { Signals::listen() })?;
     let edge = Edge::start(settings)?;
-    let name = runtime.block_on(signals.any());
-    tracing::info!(signal = name, "signal received");
+    let signalled = runtime.block_on(async {
+        tokio::select! {
+            name = signals.any() => Some(name),
+            () = edge.broken() => None,
+        }
+    });
+    match signalled {
+        Some(name) => tracing::info!(signal = name, "signal received"),
+        None => tracing::error!("the edge is broken; the process ends"),
+    }
     edge.stop();
-    Ok(())
+    signalled
+        .map(|_| ())
+        .context("something without which there is no edge has panicked again and again")
 }
 
 /// The signals that ask a process to end.

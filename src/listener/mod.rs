@@ -31,7 +31,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant as Deadline, timeout_at};
 use tokio_util::task::TaskTracker;
 
@@ -41,7 +41,8 @@ use self::stranger::Stranger;
 use crate::admission::{Address, Slots};
 use crate::config::Speak;
 use crate::log::Throttle;
-use crate::metrics::Held;
+use crate::metrics::{Held, Work};
+use crate::panics::{GivenUp, contained, kept_up};
 use crate::relay::Leg;
 use crate::upstream;
 
@@ -98,13 +99,27 @@ pub struct Public {
     pub accept_warnings: Throttle,
 }
 
-/// Accepts connections until told to stop, then waits for those that are left.
-pub async fn serve(listener: TcpListener, public: Arc<Public>) {
+/// Accepts connections until told to stop, then waits for those that are left. It has given up if what
+/// accepts panics again and again; those that are left are cut then.
+pub async fn serve(listener: TcpListener, public: Arc<Public>) -> Result<(), GivenUp> {
     let tasks = TaskTracker::new();
+    let metrics = &public.doors.metrics;
+    kept_up(metrics, "accept", || accept(&listener, &public, &tasks)).await?;
+    drop(listener);
+    tasks.close();
+    tasks.wait().await;
+    // What was begun for a client that did not wait is done all the same.
+    public.doors.telephony.settled().await;
+    public.doors.bot.settled().await;
+    Ok(())
+}
+
+/// Begins a task for each connection, until told to stop.
+async fn accept(listener: &TcpListener, public: &Arc<Public>, tasks: &TaskTracker) {
     loop {
         let accepted = tokio::select! {
             biased;
-            () = public.doors.stop.cancelled() => break,
+            () = public.doors.stop.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         let metrics = &public.doors.metrics;
@@ -140,24 +155,34 @@ pub async fn serve(listener: TcpListener, public: Arc<Public>) {
         }
         let public = public.clone();
         tasks.spawn(async move {
-            let gauge = Held::new(&public.doors.metrics.connections);
-            // Up to the 101 a connection needs many times what it needs afterwards; boxed, that is
-            // gone before the session begins.
-            let begun = Box::pin(connection(socket, peer, hop, &public, stranger));
-            if let Some(begun) = begun.await {
-                let left = begun.session.run(begun.client, begun.upstream).await;
-                // Nobody waits for a place that only a call which is hung up or told of still has.
-                drop((permit, gauge, public));
-                left.run().await;
-            }
+            let metrics = public.doors.metrics.clone();
+            let work = whole((socket, peer), hop, public, (permit, stranger));
+            contained(&metrics, Work::Connection, work).await;
         });
     }
-    drop(listener);
-    tasks.close();
-    tasks.wait().await;
-    // What was begun for a client that did not wait is done all the same.
-    public.doors.telephony.settled().await;
-    public.doors.bot.settled().await;
+}
+
+/// A connection from its beginning to the end of its session, and what is left to do then.
+async fn whole(
+    (socket, peer): (TcpStream, SocketAddr),
+    hop: Option<Speak>,
+    public: Arc<Public>,
+    (permit, stranger): (OwnedSemaphorePermit, Stranger),
+) {
+    let metrics = public.doors.metrics.clone();
+    let gauge = Held::new(&metrics.connections);
+    // Up to the 101 a connection needs many times what it needs afterwards; boxed, that is
+    // gone before the session begins.
+    let begun = Box::pin(connection(socket, peer, hop, &public, stranger));
+    if let Some(begun) = begun.await {
+        let session = begun.session.run(begun.client, begun.upstream);
+        let left = contained(&metrics, Work::Session, session).await;
+        // Nobody waits for a place that only a call which is hung up or told of still has.
+        drop((permit, gauge, public));
+        if let Some(left) = left {
+            contained(&metrics, Work::Background, left.run()).await;
+        }
+    }
 }
 
 /// From an accepted socket to a session, if it comes to one.

@@ -9,6 +9,7 @@
 
 mod child;
 mod harness;
+mod heard;
 mod program;
 mod tape;
 
@@ -49,6 +50,7 @@ mod nginx;
 mod noise;
 mod observe;
 mod pacing;
+mod panics;
 mod phone;
 mod places;
 mod processes;
