@@ -123,7 +123,6 @@ impl Edge {
                 }
             })?;
         }
-        let stop = doors.stop.clone();
         let of_store = doors.clone();
         edge.spawn("store".to_owned(), move || async move {
             let (doors, metrics) = (&of_store, &of_store.metrics);
@@ -143,7 +142,7 @@ impl Edge {
                 Err(error) => return unusable(&error),
             };
             let (doors, metrics) = (&doors, &doors.metrics);
-            let serve = || admin::serve(&listener, doors, &stop);
+            let serve = || admin::serve(&listener, doors);
             tokio::select! {
                 kept = kept_up(metrics, "admin", serve) => kept,
                 kept = kept_up(metrics, "figures", || upkeep(doors)) => kept,
@@ -270,7 +269,7 @@ impl Edge {
     }
 
     fn begin_stop(&self) {
-        self.doors.stop.cancel();
+        self.doors.drain.end();
         self.doors.metrics.ready.set(0.0);
         self.doors.registry.end_all(Reason::Draining);
     }

@@ -119,7 +119,7 @@ async fn accept(listener: &TcpListener, public: &Arc<Public>, tasks: &TaskTracke
     loop {
         let accepted = tokio::select! {
             biased;
-            () = public.doors.stop.cancelled() => return,
+            () = public.doors.drain.leaving() => return,
             accepted = listener.accept() => accepted,
         };
         let metrics = &public.doors.metrics;
@@ -217,7 +217,7 @@ async fn connection(
     };
     let accepted = tokio::select! {
         accepted = timeout_at(deadline, acceptor.accept(socket)) => accepted,
-        () = public.doors.stop.cancelled() => return None,
+        () = public.doors.drain.ending() => return None,
     };
     match accepted {
         Ok(Ok((stream, certificate))) => {
@@ -250,7 +250,7 @@ async fn behind(
 ) -> Option<SocketAddr> {
     let read = tokio::select! {
         read = timeout_at(deadline, proxy::read(socket)) => read,
-        () = public.doors.stop.cancelled() => return None,
+        () = public.doors.drain.ending() => return None,
     };
     match read.unwrap_or(Err(proxy::Wrong::Late)) {
         Ok(client) => Some(client.unwrap_or(hop)),
