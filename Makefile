@@ -6,7 +6,7 @@ STAGE   := tests/tools/stage.sh
 THREADS := 6
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check soak bench tools fmt clippy build cargo-test doc deny
+.PHONY: help demo test check soak fuzz bench tools fmt clippy build cargo-test doc deny
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -20,6 +20,15 @@ check: fmt clippy doc deny ## format, lint, documentation, licences, bans, sourc
 
 soak: tools ## the same tests with counts that take longer
 	@TONEGATE_SOAK=1 $(STAGE) soak $(CARGO) test $(RELEASE) --workspace --tests -- --test-threads=1 --nocapture
+
+# New inputs are kept below target/; what fails is put into tests/fuzz/corpus, minimised, and stays there.
+FUZZ := target/fuzz-corpus/$(TARGET)
+fuzz: ## one fuzz target, with a nightly toolchain: make fuzz TARGET=relay SECONDS=600
+	@test -e "tests/fuzz/targets/$(TARGET).rs" || { echo "TARGET is one of:" $(basename $(notdir $(wildcard tests/fuzz/targets/*.rs))); exit 2; }
+	@$(STAGE) tools tests/tools/install.sh fuzz
+	@mkdir -p $(FUZZ)
+	@PATH=$(CURDIR)/.tools/bin:$$PATH $(STAGE) fuzz $(CARGO) +nightly fuzz run --fuzz-dir tests/fuzz --target-dir target/fuzz \
+	  $(TARGET) $(FUZZ) tests/fuzz/corpus/$(TARGET) -- -max_total_time=$(or $(SECONDS),60)
 
 bench: ## the benchmarks below benches/
 	@$(STAGE) bench $(CARGO) bench --locked

@@ -103,7 +103,7 @@
 //! | 7 | `session` |
 //! | 6 | `relay`, `admission` |
 //! | 5 | `gate`, `store`, `tap` |
-//! | 4 | `upstream`, `audit` |
+//! | 4 | `upstream`, `audit`, `panics` |
 //! | 3 | `config`, `metrics`, `log`, `drain` |
 //! | 2 | `dtmf` |
 //! | 1 | `audio`, `wire`, `ws` |
@@ -140,6 +140,8 @@
 //! * Nothing that is in force changes piece by piece: a new generation of the settings takes the place of the one
 //!   before ([`app`]), or does not. What must outlive its settings is shared from one to the next; a session
 //!   holds what it was given, and its generation's futures run until nobody holds what they are for.
+//! * A panic ends one thing and never the process: what is served is run by [`panics`], a relay sees to
+//!   itself.
 //! * rcgen serves only in `sim`.
 //!
 //! # Tour
@@ -170,6 +172,7 @@ pub mod store;
 pub mod tap;
 
 pub mod audit;
+pub mod panics;
 pub mod upstream;
 
 pub mod config;

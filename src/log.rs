@@ -9,6 +9,7 @@
 
 use std::borrow::Cow;
 use std::io::{self, Write};
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
@@ -122,7 +123,12 @@ impl Scrubbed {
         let Some(scrub) = &self.scrub else {
             return Cow::Borrowed(line);
         };
-        let left = std::str::from_utf8(line).ok().and_then(scrub);
+        // A filter that panics has let nothing through; it keeps nothing from one line to the next.
+        let scrubbed = |line| {
+            let scrubbing = AssertUnwindSafe(|| scrub(line));
+            panic::catch_unwind(scrubbing).ok().flatten()
+        };
+        let left = std::str::from_utf8(line).ok().and_then(scrubbed);
         match left {
             Some(Cow::Borrowed(left)) => Cow::Borrowed(left.as_bytes()),
             Some(Cow::Owned(left)) => Cow::Owned(left.into_bytes()),
@@ -240,11 +246,12 @@ mod tests {
     #[test]
     fn c21_what_cannot_be_filtered_is_not_written_but_counted() {
         let (lines, receiver) = sync_channel(8);
-        for line in [&b"one\n"[..], b"bad\n", b"\xff\n", b"two\n"] {
+        for line in [&b"one\n"[..], b"bad\n", b"\xff\n", b"worse\n", b"two\n"] {
             lines.send(Line::Text(line.to_vec())).unwrap();
         }
         drop(lines);
         fn scrub(line: &str) -> Option<Cow<'_, str>> {
+            assert!(line != "worse\n", "{line}");
             (line != "bad\n").then(|| line.replace('o', "0").into())
         }
         let scrubbed = Scrubbed {
@@ -254,7 +261,7 @@ mod tests {
         let mut out = Vec::new();
         write_lines(&receiver, &mut out, &scrubbed);
         assert_eq!(out, b"0ne\ntw0\n");
-        assert_eq!(scrubbed.unfiltered.load(Ordering::Relaxed), 2);
+        assert_eq!(scrubbed.unfiltered.load(Ordering::Relaxed), 3);
     }
 
     #[test]

@@ -2,12 +2,16 @@
 //! any stream comes out as it went in, and a dropped session closes both sides.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, WriteHalf, duplex, split};
+use tokio::io::{
+    AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, ReadBuf, WriteHalf, duplex, split,
+};
 use tokio::sync::Mutex;
 use tonegate::config::Dtmf;
 use tonegate::error::{Reason, Side};
@@ -729,5 +733,126 @@ fn b20_a_paced_client_before_an_upstream_that_takes_nothing_ends_in_time() {
         );
         assert!(begun.elapsed() < Duration::from_secs(120));
         drop((writing.await.unwrap(), upstream));
+    });
+}
+
+/// A socket whose reads panic after so many; what is written to it goes on.
+struct Panics {
+    io: DuplexStream,
+    reads: usize,
+    writes: bool,
+}
+
+impl tokio::io::AsyncRead for Panics {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.io).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            assert!(self.reads > 0, "a mistake of ours");
+            self.reads -= 1;
+        }
+        polled
+    }
+}
+
+impl tokio::io::AsyncWrite for Panics {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        assert!(!self.writes, "a mistake of ours");
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+/// What the client and the upstream get of a session whose client's socket panics at its second read,
+/// after `first` has crossed, and how it ended.
+async fn panics_behind(first: &[u8], writes: bool) -> (Vec<u8>, Vec<u8>, Ending) {
+    let (mut client, client_end) = duplex(1 << 16);
+    let (mut upstream, upstream_end) = duplex(1 << 16);
+    let order = Arc::new(Order::default());
+    let io = Panics {
+        io: client_end,
+        reads: 1,
+        writes,
+    };
+    let legs = (
+        Leg::plain(io, Bytes::new()),
+        Leg::plain(upstream_end, Bytes::new()),
+    );
+    let relay = tokio::spawn(Relay::new(legs.0, legs.1, terms(&order)));
+    client.write_all(first).await.unwrap();
+    let mut crossed = vec![0; first.len()];
+    upstream.read_exact(&mut crossed).await.unwrap();
+    assert!(crossed == first);
+    client.write_all(b"and this panics").await.unwrap();
+    let (mut told, mut seen) = (Vec::new(), Vec::new());
+    let (_, _) = tokio::join!(
+        client.read_to_end(&mut told),
+        upstream.read_to_end(&mut seen)
+    );
+    drop((client, upstream));
+    (told, seen, relay.await.unwrap())
+}
+
+/// The close frame that `bytes` are.
+fn only_close(sender: Sender, bytes: &[u8]) -> (Option<u16>, String) {
+    let mut decoder = Decoder::new(sender, BytesMut::from(bytes));
+    let close = decoder.next_frame().unwrap().unwrap();
+    assert_eq!(close.opcode, CLOSE);
+    assert!(decoder.buffer().is_empty());
+    close.close_parts()
+}
+
+#[test]
+fn b16_a_panic_in_the_midst_of_a_session_is_told_to_both_sides_between_two_frames() {
+    run(async {
+        let whole = wire(&[Frame::whole(TEXT, "whole")], Some([1; 4]));
+        let (told, seen, ending) = panics_behind(&whole, false).await;
+        assert_eq!((ending.by, ending.reason), (Side::Edge, Reason::Internal));
+        assert_eq!(ending.up.messages, 1);
+        let internal = (Some(1011), "internal".to_owned());
+        assert_eq!(only_close(Sender::Server, &told), internal);
+        assert_eq!(only_close(Sender::Client, &seen), internal);
+    });
+}
+
+#[test]
+fn b16_a_panic_behind_half_a_frame_invents_nothing_to_fill_it() {
+    run(async {
+        let half = wire(&[Frame::whole(TEXT, "half a frame")], Some([1; 4]));
+        let (told, seen, ending) = panics_behind(&half[..9], false).await;
+        assert_eq!((ending.by, ending.reason), (Side::Edge, Reason::Internal));
+        assert_eq!(only_close(Sender::Server, &told).0, Some(1011));
+        // The upstream stands inside the frame: its connection ends.
+        assert_eq!(seen, b"");
+    });
+}
+
+#[test]
+fn b16_a_second_panic_ends_the_session_without_a_word() {
+    run(async {
+        let whole = wire(&[Frame::whole(TEXT, "whole")], Some([1; 4]));
+        let begun = tokio::time::Instant::now();
+        let (told, seen, ending) = panics_behind(&whole, true).await;
+        assert_eq!((ending.by, ending.reason), (Side::Edge, Reason::Internal));
+        assert_eq!((&told[..], &seen[..]), (&b""[..], &b""[..]));
+        assert!(
+            begun.elapsed() < Duration::from_secs(1),
+            "nobody is waited for"
+        );
     });
 }

@@ -10,12 +10,15 @@ mod upkeep;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
 use tokio::net::TcpListener;
 use tokio::runtime;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use futures_util::future::join_all;
@@ -36,6 +39,7 @@ use crate::listener::explain::Explained;
 use crate::listener::reload::Reload;
 use crate::listener::{self, Public, admin, tls};
 use crate::log;
+use crate::panics::{GivenUp, kept_up};
 use crate::secret::Secret;
 use crate::session::Registry;
 use crate::store::{self, Store};
@@ -77,6 +81,8 @@ pub struct Edge {
     threads: Vec<JoinHandle<()>>,
     /// Counts the threads that have not ended: a join alone could not be given up.
     running: TaskTracker,
+    /// Something without which the edge is none has panicked for good.
+    broken: CancellationToken,
 }
 
 impl Edge {
@@ -134,25 +140,29 @@ impl Edge {
             admin: admin_address,
             threads: Vec::new(),
             running: TaskTracker::new(),
+            broken: CancellationToken::new(),
         };
         for (i, socket) in public_sockets.into_iter().enumerate() {
             let public = public.clone();
             edge.spawn(format!("worker-{i}"), move || async move {
                 match TcpListener::from_std(socket) {
                     Ok(listener) => listener::serve(listener, public).await,
-                    Err(error) => tracing::error!(%error, "cannot use a listening socket"),
+                    Err(error) => unusable(&error),
                 }
             })?;
         }
         edge.spawn_store(parts.clone())?;
         edge.spawn_admin(admin_socket)?;
         if let Some(source) = source {
-            let drain = edge.doors.now().drain.clone();
-            let loader = Loader::new(source, asked, (public, parts));
+            let (drain, metrics) = {
+                let doors = edge.doors.now();
+                (doors.drain.clone(), doors.metrics.clone())
+            };
+            let loader = Mutex::new(Loader::new(source, asked, (public, parts)));
             edge.spawn("settings".to_owned(), move || async move {
                 tokio::select! {
-                    () = loader.run() => {}
-                    () = drain.ending() => {}
+                    kept = kept_up(&metrics, "settings", || load(&loader)) => kept,
+                    () = drain.ending() => Ok(()),
                 }
             })?;
         }
@@ -164,15 +174,16 @@ impl Edge {
     fn spawn_store(&mut self, parts: Arc<Parts>) -> io::Result<()> {
         let in_force = self.doors.clone();
         self.spawn("store".to_owned(), move || async move {
-            let (store, orders) = {
+            let (store, orders, metrics) = {
                 let doors = in_force.now();
-                (doors.store.clone(), doors.orders.clone())
+                (doors.store.clone(), doors.orders.clone(), doors.metrics.clone())
             };
+            let metrics = &metrics;
             tokio::select! {
-                () = store.run() => {}
-                () = orders.run() => {}
-                () = parts.run() => {}
-                () = all_said(&in_force, &parts) => {}
+                kept = kept_up(metrics, "store", || store.run()) => kept,
+                kept = kept_up(metrics, "orders", || orders.run()) => kept,
+                given_up = parts.run(metrics) => Err(given_up),
+                kept = kept_up(metrics, "end", || all_said(&in_force, &parts)) => kept,
             }
         })
     }
@@ -180,36 +191,47 @@ impl Edge {
     fn spawn_admin(&mut self, socket: std::net::TcpListener) -> io::Result<()> {
         let in_force = self.doors.clone();
         self.spawn("admin".to_owned(), move || async move {
-            let insecure_dev = in_force.now().insecure_dev;
-            match TcpListener::from_std(socket) {
-                Ok(listener) => tokio::select! {
-                    () = admin::serve(listener, in_force.clone()) => {}
-                    () = upkeep(&in_force) => {}
-                    () = warn_of_developer(insecure_dev) => {}
-                },
-                Err(error) => tracing::error!(%error, "cannot use a listening socket"),
+            let listener = match TcpListener::from_std(socket) {
+                Ok(listener) => listener,
+                Err(error) => return unusable(&error),
+            };
+            let (insecure_dev, metrics) = {
+                let doors = in_force.now();
+                (doors.insecure_dev, doors.metrics.clone())
+            };
+            let (in_force, metrics) = (&in_force, &metrics);
+            let serve = || admin::serve(&listener, in_force);
+            tokio::select! {
+                kept = kept_up(metrics, "admin", serve) => kept,
+                kept = kept_up(metrics, "figures", || upkeep(in_force)) => kept,
+                kept = kept_up(metrics, "warnings", || warn_of_developer(insecure_dev)) => kept,
             }
         })
     }
 
-    /// Runs a future to its end on a thread and a runtime of its own.
+    /// Runs a future to its end on a thread and a runtime of its own. Without any one of these threads
+    /// there is no edge: whoever was told something else than that by it, or panics itself, ends all.
     fn spawn<F>(
         &mut self,
         name: String,
         work: impl FnOnce() -> F + Send + 'static,
     ) -> io::Result<()>
     where
-        F: Future<Output = ()>,
+        F: Future<Output = Result<(), GivenUp>>,
     {
         let runtime = runtime::Builder::new_current_thread()
             .enable_all()
             // Name look-ups, and the token file of a service account.
             .max_blocking_threads(4)
             .build()?;
-        let running = self.running.token();
+        let (running, broken) = (self.running.token(), self.broken.clone());
         let thread = std::thread::Builder::new().name(name).spawn(move || {
             let _running = running;
-            runtime.block_on(work());
+            // Nothing of it is used again but to be dropped.
+            let run = AssertUnwindSafe(|| runtime.block_on(work()));
+            if !matches!(panic::catch_unwind(run), Ok(Ok(()))) {
+                broken.cancel();
+            }
             runtime.shutdown_background();
         })?;
         self.threads.push(thread);
@@ -239,6 +261,12 @@ impl Edge {
     /// Has the settings read anew, and tells what came of it.
     pub fn reload(&self) -> Reload {
         self.doors.now().reload.clone()
+    }
+
+    /// Resolves when the edge can go on no more, for something without which it is none has panicked for
+    /// good. To be stopped then, and begun anew by whoever runs the process.
+    pub async fn broken(&self) {
+        self.broken.cancelled().await;
     }
 
     /// Sessions that are running.
@@ -294,6 +322,17 @@ impl Edge {
         doors.metrics.ready.set(0.0);
         doors.registry.end_all(Reason::Draining);
     }
+}
+
+/// A socket that was bound a moment ago.
+/// Loads settings whenever they change. Nobody else holds the loader.
+async fn load(loader: &Mutex<Loader>) {
+    loader.lock().await.run().await;
+}
+
+fn unusable(error: &io::Error) -> Result<(), GivenUp> {
+    tracing::error!(%error, "cannot use a listening socket");
+    Err(GivenUp)
 }
 
 impl Drop for Edge {

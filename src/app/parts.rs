@@ -18,6 +18,8 @@ use crate::bot::Bot;
 use crate::bot::roles::Roles;
 use crate::error::Reason;
 use crate::listener::doors::Doors;
+use crate::metrics::Metrics;
+use crate::panics::{GivenUp, kept_up};
 use crate::session::{Announcer, Registry};
 use crate::upstream::identity::Identity;
 use crate::upstream::webhook::Webhook;
@@ -90,6 +92,18 @@ impl Part {
             Part::Bot(part) => Arc::strong_count(part),
             Part::Announcer(part) => Arc::strong_count(part),
             Part::Shares(part, _) => Arc::strong_count(part),
+        }
+    }
+
+    /// Its name in the log.
+    fn name(&self) -> &'static str {
+        match self {
+            Part::Keys(_) => "issuer_keys",
+            Part::Identity(_) => "identity",
+            Part::Webhook(_) => "webhook",
+            Part::Bot(_) => "bot",
+            Part::Announcer(_) => "announce",
+            Part::Shares(..) => "shares",
         }
     }
 
@@ -166,24 +180,27 @@ impl Parts {
         lock(&self.all).len()
     }
 
-    /// Runs all of them, for ever.
-    pub(super) async fn run(&self) {
+    /// Runs all of them, each by itself, until one has panicked for good.
+    pub(super) async fn run(&self, metrics: &Metrics) -> GivenUp {
         let mut under_way = FuturesUnordered::new();
         loop {
             let new = std::mem::take(&mut *lock(&self.new));
-            under_way.extend(new.into_iter().map(|part| Box::pin(self.run_one(part))));
+            let new = new.into_iter();
+            under_way.extend(new.map(|part| Box::pin(self.run_one(part, metrics))));
             tokio::select! {
                 () = self.wake.notified() => {}
-                Some(()) = under_way.next() => {}
+                Some(done) = under_way.next() => if let Err(given_up) = done {
+                    return given_up;
+                },
             }
         }
     }
 
-    async fn run_one(&self, part: Part) {
+    async fn run_one(&self, part: Part, metrics: &Metrics) -> Result<(), GivenUp> {
         let run = async {
-            part.run().await;
+            kept_up(metrics, part.name(), || part.run()).await?;
             // It has nothing to run.
-            std::future::pending::<()>().await;
+            std::future::pending().await
         };
         let let_go = async {
             // This future's own, and the one in the list.
@@ -192,11 +209,12 @@ impl Parts {
             }
             let _ = tokio::time::timeout(LEFT_TO_SAY, part.settled()).await;
         };
-        tokio::select! {
-            () = run => {}
-            () = let_go => {}
-        }
+        let ended = tokio::select! {
+            given_up = run => given_up,
+            () = let_go => Ok(()),
+        };
         lock(&self.all).retain(|other| !other.is(&part));
+        ended
     }
 
     /// Takes leave of other edges, where anybody was told of sessions here.
@@ -245,7 +263,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a39_a_part_runs_once_and_as_long_as_somebody_needs_it() {
-        let parts = Parts::default();
+        let (parts, metrics) = (Parts::default(), Metrics::new());
         let first = build::doors(&settings(&["one", "two"])).unwrap();
         drop(parts.begin(&first));
         // Two issuers, the bot, and what is held of limits.
@@ -270,7 +288,7 @@ mod tests {
             assert_eq!(parts.len(), 0);
         };
         tokio::select! {
-            () = parts.run() => unreachable!("it runs for ever"),
+            GivenUp = parts.run(&metrics) => unreachable!("nothing panics"),
             () = running => {}
         }
     }

@@ -92,7 +92,7 @@ impl Loader {
     }
 
     /// Loads whenever it is asked or something changes, for ever.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(&mut self) {
         let mut look = interval(self.source.watch);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

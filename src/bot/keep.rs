@@ -7,10 +7,10 @@
 //! lost, for an activity with one that finds no place is refused. A wish is waited for a moment, so
 //! that it is in force when the application hears of it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
@@ -22,7 +22,8 @@ use crate::config::BotRoute;
 use crate::error::Reason;
 use crate::ids::EntraId;
 use crate::log::Throttle;
-use crate::metrics;
+use crate::metrics::{self, Work};
+use crate::panics::contained;
 use crate::store::{About, Note, Store, Unavailable};
 use crate::upstream::connector::{Reference, Written};
 use crate::wire::activity::{Activity, Kind};
@@ -95,8 +96,8 @@ pub(super) struct Keeper {
     /// How long a reference is kept; zero: not at all.
     keep: Duration,
     notes: mpsc::Sender<Waiting>,
-    /// Until somebody runs it.
-    waiting: Mutex<Option<mpsc::Receiver<Waiting>>>,
+    /// Held by whoever runs it.
+    waiting: Mutex<mpsc::Receiver<Waiting>>,
     /// What is not written yet.
     open: TaskTracker,
     warnings: Throttle,
@@ -111,7 +112,7 @@ impl Keeper {
             store: store.clone(),
             keep,
             notes,
-            waiting: Mutex::new(Some(waiting)),
+            waiting: Mutex::new(waiting),
             open: TaskTracker::new(),
             warnings: Throttle::default(),
             metrics: metrics.clone(),
@@ -212,14 +213,10 @@ impl Keeper {
 
     /// Writes what waits, for ever.
     pub(super) async fn run(&self) {
-        let waiting = self.waiting.lock();
-        // Nothing panics while it is held.
-        let waiting = waiting.unwrap_or_else(PoisonError::into_inner).take();
-        let Some(mut waiting) = waiting else {
-            return;
-        };
+        let mut waiting = self.waiting.lock().await;
         while let Some(next) = waiting.recv().await {
-            let result = self.write(&next).await;
+            let written = contained(&self.metrics, Work::Background, self.write(&next)).await;
+            let result = written.unwrap_or("lost");
             self.metrics.bot_noted(next.item.what.word(), result);
             if let Some(done) = next.done {
                 // It has not waited.

@@ -39,7 +39,8 @@ use crate::config::BotRoute;
 use crate::error::Reason;
 use crate::label::Label;
 use crate::log::Throttle;
-use crate::metrics;
+use crate::metrics::{self, Work};
+use crate::panics::contained;
 use crate::store::Store;
 use crate::upstream::connector::{Connector, Reference, Written};
 use crate::upstream::identity::Identity;
@@ -174,7 +175,7 @@ impl Bot {
         };
         let (connector, text, name) = (connector.clone(), text.clone(), name.clone());
         let left_out = self.warnings.pass(Instant::now());
-        self.tasks.spawn(async move {
+        let telling = async move {
             let _place = place;
             if let Err(failure) = connector.reply(&to, answers.as_deref(), &text).await
                 && let Some(left_out) = left_out
@@ -182,7 +183,10 @@ impl Bot {
                 let failure = failure.kind.word();
                 tracing::warn!(route = %name, failure, left_out, "a refusal was not told");
             }
-        });
+        };
+        let metrics = self.metrics.clone();
+        self.tasks
+            .spawn(async move { contained(&metrics, Work::Background, telling).await });
     }
 
     /// Resolves when nothing is under way any more; to be asked when nothing new comes.

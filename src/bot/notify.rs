@@ -19,6 +19,8 @@ use super::Bot;
 use crate::admission::Subject;
 use crate::error::Reason;
 use crate::label::Label;
+use crate::metrics::{self, Work};
+use crate::panics::contained;
 use crate::store::{About, Note, Store, Unavailable};
 use crate::upstream::connector::{Activity, Connector, Failure, Forbidden, Kind, Reference, Sent};
 use crate::wire::notice::{Notice, What, Wrong};
@@ -158,9 +160,9 @@ impl Room<'_> {
         notice: Notice,
         note: impl FnOnce(&Result<Sent, Unsent>) + Send + 'static,
     ) -> Sending {
-        let (connector, store) = (self.connector, self.store);
+        let (bot, connector, store) = (self.bot, self.connector, self.store);
         let (route, subject) = (route.clone(), subject.to_string());
-        Sending::begin(&self.bot.tasks, self.place, async move {
+        Sending::begin((&bot.tasks, &bot.metrics), self.place, async move {
             let (tenant, person) = (notice.tenant.clone(), notice.person.clone());
             let sent = send(&connector, &store, notice).await;
             let result = sent.as_ref().map_or_else(Unsent::word, |_| "ok");
@@ -172,25 +174,26 @@ impl Room<'_> {
 }
 
 /// A message that is being sent, whether or not anybody waits for what becomes of it.
-pub struct Sending(JoinHandle<Result<Sent, Unsent>>);
+pub struct Sending(JoinHandle<Option<Result<Sent, Unsent>>>);
 
 impl Sending {
     /// Begins work that has its place to its own end.
     fn begin(
-        tasks: &TaskTracker,
+        (tasks, metrics): (&TaskTracker, &metrics::Shared),
         place: OwnedSemaphorePermit,
         work: impl Future<Output = Result<Sent, Unsent>> + Send + 'static,
     ) -> Sending {
+        let metrics = metrics.clone();
         Sending(tasks.spawn(async move {
             let _place = place;
-            work.await
+            contained(&metrics, Work::Background, work).await
         }))
     }
 
     /// What became of it.
     pub async fn end(self) -> Result<Sent, Unsent> {
         let lost = Unsent::new(Reason::Internal, "the work on the message was lost");
-        self.0.await.unwrap_or(Err(lost))
+        self.0.await.ok().flatten().unwrap_or(Err(lost))
     }
 }
 
@@ -263,7 +266,8 @@ mod tests {
         let (tasks, places) = (TaskTracker::new(), Arc::new(Semaphore::new(1)));
         let (ends, end) = tokio::sync::oneshot::channel();
         let place = places.clone().try_acquire_owned().unwrap();
-        let sending = Sending::begin(&tasks, place, async move {
+        let metrics: metrics::Shared = Arc::default();
+        let sending = Sending::begin((&tasks, &metrics), place, async move {
             end.await.unwrap();
             Err(Unsent::from(Wrong::Kind))
         });
@@ -271,6 +275,15 @@ mod tests {
         tokio::task::yield_now().await;
         assert_eq!((places.available_permits(), tasks.len()), (0, 1));
         ends.send(()).unwrap();
+        // One that panics gives its place back, and whoever waits for it is told.
+        let place = places.clone().acquire_owned().await.unwrap();
+        let panics = Sending::begin((&tasks, &metrics), place, async { panic!("4711") });
+        assert_eq!(
+            panics.end().await.err().map(|e| e.reason),
+            Some(Reason::Internal)
+        );
+        let counted = r#"tonegate_panics_total{where="background"} 1"#;
+        assert!(metrics.render().lines().any(|line| line == counted));
         tasks.close();
         tasks.wait().await;
         assert_eq!(places.available_permits(), 1);

@@ -23,7 +23,7 @@ use anyhow::{Context as _, anyhow};
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, Environment, Settings, Sources};
-use crate::log;
+use crate::{log, panics};
 
 /// One binary in front of Azure voice: TLS, admission, and a WebSocket relay that forwards media
 /// as the bytes it came in.
@@ -114,6 +114,7 @@ impl Config {
 
 /// Parses the command line and runs its verb.
 pub fn run() -> ExitCode {
+    panics::log_places();
     let result = match Line::parse().verb {
         Verb::Demo(flags) => demo::run(&flags),
         Verb::Serve(flags) => serve::run(&flags),

@@ -67,15 +67,21 @@ fn serve(settings: &Settings, source: Source) -> anyhow::Result<()> {
     let hang_up = runtime.block_on(async { signal(SignalKind::hangup()) })?;
     let edge = Edge::start_from(settings, source)?;
     let reloads = reloads(hang_up, edge.reload());
-    let name = runtime.block_on(async {
+    let signalled = runtime.block_on(async {
         tokio::select! {
-            name = signals.any() => name,
+            name = signals.any() => Some(name),
+            () = edge.broken() => None,
             () = reloads => unreachable!("it waits for ever"),
         }
     });
-    tracing::info!(signal = name, "signal received");
+    match signalled {
+        Some(name) => tracing::info!(signal = name, "signal received"),
+        None => tracing::error!("the edge is broken; the process ends"),
+    }
     edge.stop();
-    Ok(())
+    signalled
+        .map(|_| ())
+        .context("something without which there is no edge has panicked again and again")
 }
 
 /// Reads the settings from where the command line says, again and again. What is logged, `filter`, is

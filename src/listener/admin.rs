@@ -17,6 +17,8 @@ use tokio::time::timeout;
 
 use super::doors::{Doors, InForce};
 use super::revoke;
+use crate::metrics::Work;
+use crate::panics::contained;
 
 /// Connections at a time; a scraper and some people need few.
 const CONNECTIONS: usize = 64;
@@ -26,7 +28,7 @@ const HEAD_WAIT: Duration = Duration::from_secs(10);
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
 
 /// Serves until the edge ends.
-pub async fn serve(listener: TcpListener, doors: InForce) {
+pub async fn serve(listener: &TcpListener, doors: &InForce) {
     // The same for all generations.
     let (drain, metrics) = {
         let doors = doors.now();
@@ -53,8 +55,12 @@ pub async fn serve(listener: TcpListener, doors: InForce) {
             let _permit = permit;
             let service = service_fn(|request| async {
                 let doors = doors.now();
-                let asked = timeout(ANSWER_WAIT, answer(&doors, request)).await;
-                Ok::<_, Infallible>(asked.unwrap_or_else(|_| late()))
+                let answered = timeout(ANSWER_WAIT, answer(&doors, request));
+                let answered = contained(&doors.metrics, Work::Admin, answered).await;
+                Ok::<_, Infallible>(match answered {
+                    Some(in_time) => in_time.unwrap_or_else(|_| late()),
+                    None => failed(),
+                })
             });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -112,6 +118,11 @@ fn look(doors: &Doors, request: &Request<Incoming>) -> Response<Full<Bytes>> {
 fn late() -> Response<Full<Bytes>> {
     let text = "the request took too long\n".to_owned();
     respond(StatusCode::REQUEST_TIMEOUT, TEXT, text)
+}
+
+fn failed() -> Response<Full<Bytes>> {
+    let text = "the edge failed\n".to_owned();
+    respond(StatusCode::INTERNAL_SERVER_ERROR, TEXT, text)
 }
 
 fn respond(status: StatusCode, kind: &'static str, body: String) -> Response<Full<Bytes>> {

@@ -13,6 +13,8 @@ use crate::admission::{Calling, Grant};
 use crate::config::{Flow, KnownBy, Phone};
 use crate::error::Reason;
 use crate::ids::SessionId;
+use crate::metrics::Work;
+use crate::panics::contained;
 use crate::session::{Call, Contact};
 use crate::store::{Enter, Entered, Facts, GivenBack, Needs, SessionKey, Unavailable};
 
@@ -181,9 +183,9 @@ fn return_later(doors: &Doors, calling: &Calling, session: SessionId) {
         doors.metrics.limit_hit("store");
         return;
     };
-    let (store, resume) = (doors.store.clone(), doors.resume);
+    let (store, resume, metrics) = (doors.store.clone(), doors.resume, doors.metrics.clone());
     let (call, token) = (calling.call.clone(), calling.token);
-    tokio::spawn(async move {
+    let giving = async move {
         let _place = place;
         let given = GivenBack {
             call: &call,
@@ -195,7 +197,8 @@ fn return_later(doors: &Doors, calling: &Calling, session: SessionId) {
         while store.give_back(&given).await.is_err() && Instant::now() < deadline {
             sleep(RETURN_AGAIN).await;
         }
-    });
+    };
+    tokio::spawn(async move { contained(&metrics, Work::Background, giving).await });
 }
 
 /// The `101` will not come: the token is not spent after all, nor the call taken from whom had it.

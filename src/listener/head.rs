@@ -166,7 +166,7 @@ fn judge_request_line(line: &[u8]) -> Result<(), Unread> {
     let mut parts = line.split(|&byte| byte == b' ');
     let (method, target, version) = (parts.next(), parts.next(), parts.next());
     let well_formed = method.is_some_and(|m| !m.is_empty() && m.iter().all(|&b| is_token(b)))
-        && version.is_some_and(|v| v.starts_with(b"HTTP/"))
+        && version.is_some_and(is_version)
         && parts.next().is_none();
     if !well_formed {
         return Err(malformed("the request line is malformed"));
@@ -181,6 +181,12 @@ fn judge_request_line(line: &[u8]) -> Result<(), Unread> {
         ));
     }
     Ok(())
+}
+
+/// RFC 9112, section 2.3. Anything behind it would be read by nobody, or by some.
+fn is_version(version: &[u8]) -> bool {
+    let digits = version.strip_prefix(b"HTTP/");
+    matches!(digits, Some([major, b'.', minor]) if major.is_ascii_digit() && minor.is_ascii_digit())
 }
 
 /// How long the body is, if there is one. Two lengths, or a length beside a coding, are read
@@ -408,6 +414,9 @@ mod tests {
             ("GET", "G(T"),
             (" HTTP/1.1", ""),
             (" HTTP/1.1", " HTTP/1.1 x"),
+            (" HTTP/1.1", " HTTP/1.1\r/1.1"),
+            (" HTTP/1.1", " HTTP/1.1\0"),
+            (" HTTP/1.1", " HTTP/11"),
         ];
         for (from, to) in cases {
             assert!(good.contains(from));

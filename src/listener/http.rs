@@ -34,6 +34,8 @@ use crate::config::{Refuse, RouteKind, Speak};
 use crate::error::Reason;
 use crate::ids::SessionId;
 use crate::label::Label;
+use crate::metrics::Work;
+use crate::panics::contained;
 use crate::relay::Leg;
 use crate::session::{self, Session};
 
@@ -145,7 +147,9 @@ async fn only(
     let hops = doors.hops.as_ref();
     let peer = hop::resolve(hops, asked.peer, asked.by_hop, request.headers());
     *lock(course) = Course::Asked(name, peer.unwrap_or(asked.peer));
-    let (mut response, become_of) = answer(doors, asked, peer, stranger, request).await;
+    let answered = answer(doors, asked, peer, stranger, request);
+    let answered = contained(&doors.metrics, Work::Request, answered).await;
+    let (mut response, become_of) = answered.unwrap_or_else(|| failed(doors, asked, course));
     *lock(course) = become_of;
     // hyper's own switch for this would also write `close` into the Connection header of a 101, which
     // strict clients refuse.
@@ -155,6 +159,21 @@ async fn only(
     }
     doors.mark(&mut response);
     response
+}
+
+/// A request whose answer has panicked.
+fn failed(doors: &Doors, asked: Asked<'_>, course: &Mutex<Course>) -> Answer {
+    let route = match &*lock(course) {
+        Course::Asked(route, _) => route.clone(),
+        Course::Unasked | Course::Answered | Course::Opened(_) | Course::Refused(_) => None,
+    };
+    let refusal = broken();
+    note_refusal(doors, asked, &refusal, route.as_ref());
+    (problem(&refusal).map(Body::from), Course::Answered)
+}
+
+fn broken() -> Refusal {
+    Refusal::new(Reason::Internal, "the edge failed")
 }
 
 /// How far the one request of a connection has come.
@@ -321,10 +340,14 @@ async fn upgraded(
             return (problem(&refusal).map(Body::from), Course::Answered);
         }
     };
+    // Here, so that a route which refuses by close frames does so for this, too.
+    let upgrading = upgrade(doors, open, asked, stranger, request);
     let upgraded = tokio::select! {
         biased;
         () = doors.drain.ending() => Err(Refusal::new(Reason::Draining, "try another instance")),
-        upgraded = upgrade(doors, open, asked, stranger, request) => upgraded,
+        upgraded = contained(&doors.metrics, Work::Request, upgrading) => {
+            upgraded.unwrap_or_else(|| Err(broken()))
+        }
     };
     match (upgraded, open.route.refuse) {
         (Ok(parts), _) => {

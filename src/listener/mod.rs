@@ -39,10 +39,11 @@ use tokio_util::task::TaskTracker;
 use self::decision::Decision;
 use self::doors::{Begun, Doors, InForce};
 use self::stranger::Stranger;
-use crate::admission::{Address, Permits, Slots};
+use crate::admission::{Address, Permit, Permits, Slots};
 use crate::config::Speak;
 use crate::log::Throttle;
-use crate::metrics::Held;
+use crate::metrics::{Held, Work};
+use crate::panics::{GivenUp, contained, kept_up};
 use crate::relay::Leg;
 use crate::upstream;
 
@@ -97,9 +98,24 @@ pub struct Public {
     pub accept_warnings: Throttle,
 }
 
-/// Accepts connections until told to stop, then waits for those that are left.
-pub async fn serve(listener: TcpListener, public: Arc<Public>) {
+/// Accepts connections until told to stop, then waits for those that are left. It has given up if what
+/// accepts panics again and again; those that are left are cut then.
+pub async fn serve(listener: TcpListener, public: Arc<Public>) -> Result<(), GivenUp> {
     let tasks = TaskTracker::new();
+    let metrics = public.doors.now().metrics.clone();
+    kept_up(&metrics, "accept", || accept(&listener, &public, &tasks)).await?;
+    drop(listener);
+    tasks.close();
+    tasks.wait().await;
+    // What was begun for a client that did not wait is done all the same.
+    let doors = public.doors.now();
+    doors.telephony.settled().await;
+    doors.bot.settled().await;
+    Ok(())
+}
+
+/// Begins a task for each connection, until told to stop.
+async fn accept(listener: &TcpListener, public: &Arc<Public>, tasks: &TaskTracker) {
     // The same for all generations.
     let (drain, metrics) = {
         let doors = public.doors.now();
@@ -108,7 +124,7 @@ pub async fn serve(listener: TcpListener, public: Arc<Public>) {
     loop {
         let accepted = tokio::select! {
             biased;
-            () = drain.leaving() => break,
+            () = drain.leaving() => return,
             accepted = listener.accept() => accepted,
         };
         let (socket, peer) = match accepted {
@@ -144,26 +160,36 @@ pub async fn serve(listener: TcpListener, public: Arc<Public>) {
         }
         let in_force = public.doors.clone();
         tasks.spawn(async move {
-            let gauge = Held::new(&doors.metrics.connections);
-            // Up to the 101 a connection needs many times what it needs afterwards; boxed, that is
-            // gone before the session begins, and with it the doors that the client came through: a
-            // session holds what it needs of them.
-            let begun = Box::pin(connection(socket, (peer, hop), &in_force, doors, stranger));
-            if let Some(begun) = begun.await {
-                let left = begun.session.run(begun.client, begun.upstream).await;
-                // Nobody waits for a place that only a call which is hung up or told of still has.
-                drop((permit, gauge));
-                left.run().await;
-            }
+            let metrics = doors.metrics.clone();
+            let work = whole((socket, peer, hop), in_force, doors, (permit, stranger));
+            contained(&metrics, Work::Connection, work).await;
         });
     }
-    drop(listener);
-    tasks.close();
-    tasks.wait().await;
-    // What was begun for a client that did not wait is done all the same.
-    let doors = public.doors.now();
-    doors.telephony.settled().await;
-    doors.bot.settled().await;
+}
+
+/// A connection from its beginning to the end of its session, and what is left to do then.
+async fn whole(
+    (socket, peer, hop): (TcpStream, SocketAddr, Option<Speak>),
+    in_force: InForce,
+    doors: Arc<Doors>,
+    (permit, stranger): (Permit, Stranger),
+) {
+    let metrics = doors.metrics.clone();
+    let gauge = Held::new(&metrics.connections);
+    // Up to the 101 a connection needs many times what it needs afterwards; boxed, that is gone before
+    // the session begins, and with it the doors that the client came through: a session holds what it
+    // needs of them.
+    let begun = Box::pin(connection(socket, (peer, hop), &in_force, doors, stranger));
+    if let Some(begun) = begun.await {
+        drop(in_force);
+        let session = begun.session.run(begun.client, begun.upstream);
+        let left = contained(&metrics, Work::Session, session).await;
+        // Nobody waits for a place that only a call which is hung up or told of still has.
+        drop((permit, gauge));
+        if let Some(left) = left {
+            contained(&metrics, Work::Background, left.run()).await;
+        }
+    }
 }
 
 /// From an accepted socket to a session, if it comes to one. The handshakes are those of the `doors`

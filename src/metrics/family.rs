@@ -80,12 +80,13 @@ pub(super) const AUDIT_ERRORS: &str = "tonegate_audit_errors_total";
 pub(super) const SETTINGS_LOADS: &str = "tonegate_settings_loads_total";
 pub(super) const SETTINGS_LOADED: &str = "tonegate_settings_loaded_timestamp_seconds";
 pub(super) const SETTINGS_IN_FORCE: &str = "tonegate_settings_in_force";
+pub(super) const PANICS: &str = "tonegate_panics_total";
 pub(super) const READY: &str = "tonegate_ready";
 pub(super) const INSECURE_DEV: &str = "tonegate_insecure_dev";
 pub(super) const BUILD: &str = "tonegate_build_info";
 
 /// Every family that `/metrics` can show.
-pub const FAMILIES: [Family; 64] = [
+pub const FAMILIES: [Family; 65] = [
     family(CONNECTIONS, Kind::Gauge, "Open client sockets."),
     family(CONNECTIONS_TOTAL, Kind::Counter, "Client sockets accepted."),
     family(
@@ -378,6 +379,11 @@ pub const FAMILIES: [Family; 64] = [
         SETTINGS_IN_FORCE,
         Kind::Gauge,
         "1 while the settings in the files are those in force.",
+    ),
+    family(
+        PANICS,
+        Kind::Counter,
+        "Panics, by what they ended: connection, request, session, background, admin, upkeep.",
     ),
     family(READY, Kind::Gauge, "1 while the edge takes new sessions."),
     family(

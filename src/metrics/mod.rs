@@ -6,6 +6,7 @@
 
 mod count;
 mod family;
+mod panics;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use metrics_exporter_prometheus::{
 };
 
 pub use self::family::{FAMILIES, Family, Kind};
+pub use self::panics::Work;
 
 use self::family::*;
 use crate::error::{Direction, Reason, Side};
@@ -70,6 +72,7 @@ impl Metrics {
         let counter = |name| metrics::with_local_recorder(&recorder, || metrics::counter!(name));
         metrics::with_local_recorder(&recorder, || {
             describe();
+            panics::expect();
             metrics::gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         });
         let metrics = Metrics {
@@ -122,6 +125,7 @@ impl Metrics {
                 unheard: metrics::counter!(DTMF_UNHEARD, vec![tag("route", route)]),
                 paused: ["bytes_per_second", "frames_per_second"]
                     .map(|limit| metrics::counter!(LIMIT_HITS, vec![word("limit", limit)])),
+                panics: panics::counter(Work::Session),
             },
             sessions: metrics::gauge!(SESSIONS, vec![tag("route", route)]),
             session_seconds: metrics::histogram!(SESSION_SECONDS, vec![tag("route", route)]),
@@ -305,6 +309,7 @@ pub struct Flow {
     keys: Counter,
     unheard: Counter,
     paused: [Counter; 2],
+    panics: Counter,
 }
 
 impl Flow {
@@ -321,7 +326,13 @@ impl Flow {
             keys: Counter::noop(),
             unheard: Counter::noop(),
             paused: [Counter::noop(), Counter::noop()],
+            panics: Counter::noop(),
         }
+    }
+
+    /// The relay has panicked.
+    pub fn panicked(&self) {
+        self.panics.increment(1);
     }
 
     /// How often a client had sent more than it may: in bytes, in frames.

@@ -1,12 +1,13 @@
 //! From the first ending to two closed sockets: who is told what, and who may finish speaking.
 
+use std::panic::{self, AssertUnwindSafe};
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::pump::Input;
-use super::{CLOSE_WAIT, Cause, Phase, Relay, SHUT_WAIT, random};
+use super::{CLOSE_WAIT, Cause, Ending, Phase, Relay, SHUT_WAIT, buffer, random};
 use crate::error::{Reason, Side};
 
 impl<C, U> Relay<C, U>
@@ -14,6 +15,29 @@ where
     C: AsyncRead + AsyncWrite + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,
 {
+    /// One wake, and what becomes of it should it panic.
+    ///
+    /// That a panic may be caught here, although the relay is used again: see
+    /// [`Self::begin_closing_broken`]. The thread's buffers hold nothing from one turn to the next.
+    pub(super) fn wake_unharmed(&mut self, cx: &mut Context<'_>) -> Poll<Ending> {
+        let wake = || buffer::with_read_buffer(|buffer| self.wake(cx, buffer));
+        // What it says may hold what a peer sent, and is told to nobody.
+        let woken = panic::catch_unwind(AssertUnwindSafe(wake)).map_err(drop);
+        if let Ok(polled) = woken {
+            return polled;
+        }
+        self.flow.panicked();
+        match self.phase {
+            Phase::Open => {
+                self.begin_closing_broken();
+                // What it has queued goes out with the next turn.
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Phase::Closing(cause) => Poll::Ready(self.ending(cause)),
+        }
+    }
+
     pub(super) fn begin_closing(&mut self, cause: Cause) {
         self.phase = Phase::Closing(cause);
         self.timer.as_mut().reset(Instant::now() + CLOSE_WAIT);
@@ -31,6 +55,33 @@ where
             let row = cause.reason.row();
             self.tell_both(row.close.unwrap_or(1011), row.word);
         }
+    }
+
+    /// After a panic in what moves frames: both sides are told, as far as the streams towards them are
+    /// known to stand between two frames.
+    ///
+    /// What is half changed is not used again. That is the scanner, the tap, a lock, the meter, the bridge
+    /// and the gate: the pumps are stopped, so that what peers still send is dropped unseen. The legs are
+    /// used: a TLS session and a queue have taken what they were given, or have not, and by how much was
+    /// queued it shows which. Were one of them what has panicked, it would do so again, and the relay ends
+    /// at once.
+    fn begin_closing_broken(&mut self) {
+        let cause = Cause {
+            by: Side::Edge,
+            reason: Reason::Internal,
+            violation: None,
+        };
+        self.phase = Phase::Closing(cause);
+        self.timer.as_mut().reset(Instant::now() + CLOSE_WAIT);
+        // Where messages are translated all that goes out is whole.
+        let whole = self.translates();
+        let client_free = self.client.stop() || whole;
+        let upstream_free = self.upstream.stop() || whole;
+        let row = cause.reason.row();
+        let (code, word) = (row.close.unwrap_or(1011), row.word);
+        self.client.tell(code, word, client_free, None);
+        self.upstream
+            .tell(code, word, upstream_free, Some(random()));
     }
 
     /// Sends the edge's own close frame to whoever has not got one yet.

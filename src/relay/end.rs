@@ -27,6 +27,9 @@ pub(super) struct End<S> {
     pub(super) broken: bool,
     /// There is no peer: the upstream of a call that is still to be let through.
     absent: bool,
+    /// How much had been queued when the stream towards the peer was last known to stand between two
+    /// frames; `None`: it stood inside one.
+    stood: Option<u64>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> End<S> {
@@ -40,6 +43,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> End<S> {
             shut: false,
             broken: false,
             absent: false,
+            stood: Some(0),
         }
     }
 
@@ -79,7 +83,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin> End<S> {
             .pump
             .poll_forward(&mut self.leg, &mut to.leg, cx, buffer);
         to.broken |= matches!(moved, Poll::Ready(Err(_)));
+        to.stands(self.pump.is_between_frames());
         moved.is_ready()
+    }
+
+    /// Notes how the stream towards the peer stands, for the case that what comes next panics.
+    pub(super) fn stands(&mut self, between_frames: bool) {
+        self.stood = between_frames.then(|| self.leg.queued());
+    }
+
+    /// After a panic: nothing of the peer is looked at any more, for what looks is half changed. Whether a
+    /// close frame may still go to it, that is whether nothing has been queued since the stream stood
+    /// between two frames.
+    pub(super) fn stop(&mut self) -> bool {
+        self.want_ping = false;
+        self.pump.stop();
+        self.stood == Some(self.leg.queued())
     }
 
     /// Whether the peer has taken everything, so that more may be sent to it; nobody takes anything.

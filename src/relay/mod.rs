@@ -23,6 +23,7 @@
 //! with a close frame of its own to both sides, unless the stream towards a side stands inside a
 //! frame: then only the connection can be closed, for nothing may be invented to fill the frame.
 //! After [`CLOSE_WAIT`] both legs are shut, whatever they do, and after [`SHUT_WAIT`] they are gone.
+//! A panic in a turn is such an ending, too; a second one ends the session without a word.
 //!
 //! Not here: who may connect, what is logged (`session`), and bytes before the `101`.
 
@@ -391,6 +392,6 @@ where
     type Output = Ending;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ending> {
-        buffer::with_read_buffer(|buffer| self.wake(cx, buffer))
+        self.wake_unharmed(cx)
     }
 }

@@ -116,6 +116,11 @@ impl Pump {
         self.line.ended
     }
 
+    /// Nothing of the sender counts any more: what it sends is read and dropped.
+    pub(super) fn stop(&mut self) {
+        self.line.input = Input::Lost;
+    }
+
     /// Whether the sender stands between two messages.
     pub(super) fn is_between_messages(&self) -> bool {
         self.line.scan.is_between_messages()

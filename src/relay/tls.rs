@@ -35,6 +35,7 @@ pub struct Leg<S> {
     queue: Option<BytesMut>,
     received: u64,
     sent: u64,
+    queued: u64,
     blocked: bool,
     notified: bool,
 }
@@ -49,6 +50,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
             queue: None,
             received: 0,
             sent: 0,
+            queued: 0,
             blocked: false,
             notified: false,
         }
@@ -73,6 +75,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
     /// Bytes that the socket has taken so far.
     pub fn sent(&self) -> u64 {
         self.sent
+    }
+
+    /// Plain bytes that were ever queued for the peer, or begun to be.
+    pub(super) fn queued(&self) -> u64 {
+        self.queued
     }
 
     /// Whether the socket did not take all that was queued when that was tried last.
@@ -118,6 +125,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Leg<S> {
 
     /// Queues bytes for the peer: `prefix`, then `bytes`, as one record where there is TLS.
     pub fn queue(&mut self, prefix: &[u8], bytes: &[u8]) {
+        // First, so that it tells also of what a panic leaves half queued.
+        self.queued += (prefix.len() + bytes.len()) as u64;
         let Some(tls) = &mut self.tls else {
             let queue = self.queue.get_or_insert_with(buffer::take_queue);
             queue.extend_from_slice(prefix);

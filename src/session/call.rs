@@ -23,6 +23,7 @@ use crate::gate::{Answer, Entry};
 use crate::ids::{ForeignId, PhoneNumber, SessionId};
 use crate::label::Label;
 use crate::log::Throttle;
+use crate::metrics;
 use crate::relay::{Asked, CallTerms, Relay};
 use crate::secret::Digest;
 use crate::store::{Attempt, Facts, SessionKey, Still, Store, Tones, Tried, Unavailable};
@@ -85,6 +86,7 @@ pub(super) struct Whose<'a> {
     pub(super) party: Digest,
     /// The longest that the session can last.
     pub(super) longest: Duration,
+    pub(super) metrics: &'a metrics::Shared,
 }
 
 impl Call {
@@ -143,7 +145,7 @@ impl Call {
                     Said::Answer(answer) => {
                         trying.set(None.into());
                         if answer == Answer::Opened {
-                            self.tell_begun(whose.session, whose.longest);
+                            self.tell_begun(whose.session, whose.longest, whose.metrics);
                         }
                         relay.answer(entry.number(), answer);
                     }

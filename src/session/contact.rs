@@ -15,6 +15,8 @@ use super::call::Call;
 use crate::error::Reason;
 use crate::ids::{CallId, ContactId, ForeignId, SessionId};
 use crate::label::Label;
+use crate::metrics::{self, Work};
+use crate::panics::contained;
 use crate::relay::Ending;
 use crate::store::{Begun, Ended, Noted, Over, SessionKey, Store, Unavailable};
 use crate::upstream::webhook::{Hold, Webhooks};
@@ -96,13 +98,24 @@ impl Call {
     }
 
     /// The call is open, for `longest` at the most: whoever handed it over is told, beside it.
-    pub(super) fn tell_begun(&self, session: SessionId, longest: Duration) {
+    pub(super) fn tell_begun(
+        &self,
+        session: SessionId,
+        longest: Duration,
+        metrics: &metrics::Shared,
+    ) {
         let (Some(said), Some((_, key))) = (self.said(), self.contact.known.get()) else {
             return;
         };
         let (store, webhooks) = (self.store.clone(), self.webhooks.clone());
         let (key, keep) = (key.clone(), longest + self.resume);
         let telling = async move { begun(&store, &webhooks, said, key, (session, keep)).await };
+        let metrics = metrics.clone();
+        let telling = async move {
+            contained(&metrics, Work::Background, telling)
+                .await
+                .flatten()
+        };
         *self.contact.begun() = Some(tokio::spawn(telling));
     }
 

@@ -43,7 +43,8 @@ use crate::config::{Dtmf, Limits};
 use crate::error::{Reason, Side};
 use crate::ids::SessionId;
 use crate::label::Label;
-use crate::metrics::{self, Held};
+use crate::metrics::{self, Held, Work};
+use crate::panics::{contained, contained_now};
 use crate::relay::{Ending, Lease, Leg, Pace, Patience, Relay, Terms};
 use crate::upstream::{Ask, Dialled, Stream};
 
@@ -141,7 +142,11 @@ impl Session {
         session.route_metrics.upgrade_seconds.record(upgrade);
         let dial = parts.upstream.as_ref().map(|dialled| dialled.took);
         let upstream = parts.upstream.map(|dialled| session.connected(dialled));
-        session.log_start(upgrade, dial);
+        let logged = || session.log_start(upgrade, dial);
+        if contained_now(&session.metrics, Work::Session, logged).is_none() {
+            // The `101` is out: both sides are told in frames.
+            session.entry.order().end(Reason::Internal);
+        }
         (session, upstream)
     }
 
@@ -185,9 +190,9 @@ impl Session {
         }
         self.metrics
             .session_ended(&self.route, ending.by, ending.reason);
+        self.told = true;
         self.record_end(Some(&ending), duration);
         self.log_end(&ending, duration);
-        self.told = true;
         left
     }
 
@@ -197,9 +202,17 @@ impl Session {
         U: AsyncRead + AsyncWrite + Unpin,
     {
         let order = self.entry.order();
+        let metrics = self.metrics.clone();
+        let capped = async {
+            if let Some(never) = contained(&metrics, Work::Session, self.keep_cap(&order)).await {
+                match never {}
+            }
+            order.end(Reason::Internal);
+            std::future::pending().await
+        };
         tokio::select! {
             () = relay.until_closing() => {}
-            never = self.keep_cap(&order) => match never {},
+            () = capped => {}
         }
         let duration = self.started.elapsed();
         self.share = None;
@@ -216,10 +229,12 @@ impl Session {
     ) -> (Ending, Duration) {
         let (id, order) = (self.id, terms.order.clone());
         if call.authorised {
-            call.tell_begun(id, self.limits.session);
+            call.tell_begun(id, self.limits.session, &self.metrics);
         }
+        let metrics = self.metrics.clone();
         let watched = async {
-            order.end(call.watch(id).await);
+            let over = contained(&metrics, Work::Session, call.watch(id)).await;
+            order.end(over.unwrap_or(Reason::Internal));
             std::future::pending().await
         };
         tokio::select! {
@@ -248,8 +263,14 @@ impl Session {
                     want: share.grant.want(&self.route, self.id),
                     party: share.grant.subject().party(),
                     longest: self.limits.session,
+                    metrics: &self.metrics,
                 };
-                call.pass_gate(&mut relay, whose).await
+                let passing = call.pass_gate(&mut relay, whose);
+                let passed = contained(&self.metrics, Work::Session, passing).await;
+                if passed.is_none() {
+                    self.entry.order().end(Reason::Internal);
+                }
+                passed.flatten()
             }
             None => None,
         };

@@ -81,7 +81,7 @@ impl Telephony {
         }
         let (this, to, who) = (self.clone(), route.clone(), subject.clone());
         let (tell, told) = oneshot::channel();
-        self.tasks.spawn(async move {
+        self.begin(async move {
             let made = this.make(&to, &order, &who).await;
             let failed = made.as_ref().err().map(|refused| refused.reason.word());
             let untold = tell.send(made).err();
@@ -152,7 +152,7 @@ impl Telephony {
             return Ok(Reply::Gone);
         };
         let (this, to, call) = (self.clone(), route.clone(), call.clone());
-        let work = self.tasks.spawn(async move {
+        let work = self.begin(async move {
             let acs = this.acs.as_ref().ok_or(nothing())?;
             let detail = "the call could not be hung up";
             // The session first: it ends for what it is, and not as one whose socket ACS closed.
@@ -164,7 +164,7 @@ impl Telephony {
             ended.map(|_| Reply::Gone).map_err(unavailable)
         });
         let lost = Refused::new(Reason::Internal, "the work on the call was lost");
-        work.await.unwrap_or(Err(lost))
+        work.await.ok().flatten().unwrap_or(Err(lost))
     }
 
     /// A call that this subject had made. Others' calls, those that nobody knows, and one that is not

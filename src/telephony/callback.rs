@@ -190,7 +190,7 @@ impl Telephony {
             return;
         };
         let (this, name, call) = (self.clone(), incoming::name(event), call.clone());
-        self.tasks.spawn(async move {
+        self.begin(async move {
             // Whoever cannot be asked whether it was taken before has it asked for once more.
             if this.store.claim(&name, SessionId::random()).await != Ok(false) {
                 this.start_tones(&call, &connection, &caller).await;
@@ -205,7 +205,7 @@ impl Telephony {
         };
         let (this, name) = (self.clone(), incoming::name(event));
         let (call, connection) = (call.clone(), connection.clone());
-        self.tasks.spawn(async move {
+        self.begin(async move {
             if this.store.claim(&name, SessionId::random()).await != Ok(false) {
                 let hung_up = acs.hang_up(&connection).await;
                 let result = hung_up.err().map_or("ok", |failure| failure.kind.word());

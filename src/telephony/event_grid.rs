@@ -67,7 +67,7 @@ impl Telephony {
             return Err(Refused::new(Reason::Busy, detail));
         }
         let (this, route) = (self.clone(), route.clone());
-        let work = self.tasks.spawn(async move {
+        let work = self.begin(async move {
             let taken = stream::iter(calls)
                 .map(|event| this.take_call(&route, event))
                 .buffer_unordered(AT_ONCE);
@@ -77,7 +77,7 @@ impl Telephony {
                 .await
         });
         let lost = Refused::new(Reason::Internal, "the work on the events was lost");
-        work.await.unwrap_or(Err(lost))
+        work.await.ok().flatten().unwrap_or(Err(lost))
     }
 
     /// One call that rings.

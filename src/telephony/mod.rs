@@ -33,6 +33,7 @@ use std::time::Instant;
 use http::StatusCode;
 use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 pub use self::call_api::CallRoute;
@@ -48,7 +49,8 @@ use crate::config::{Live, Route, RouteKind};
 use crate::error::Reason;
 use crate::label::Label;
 use crate::log::Throttle;
-use crate::metrics;
+use crate::metrics::{self, Work};
+use crate::panics::contained;
 use crate::secret::Secret;
 use crate::session::Registry;
 use crate::store::Store;
@@ -209,6 +211,16 @@ impl Telephony {
             self.metrics.limit_hit("bodies");
             Refused::new(Reason::Busy, detail)
         })
+    }
+
+    /// Begins work of its own, which goes on whoever waits for it. `None`: it has panicked.
+    fn begin<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<Option<T>> {
+        let metrics = self.metrics.clone();
+        self.tasks
+            .spawn(async move { contained(&metrics, Work::Background, work).await })
     }
 
     /// Resolves when nothing is under way any more; to be asked when nothing new comes.

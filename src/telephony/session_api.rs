@@ -77,11 +77,10 @@ impl Telephony {
         match *method {
             Method::PUT => {
                 let (this, route) = (self.clone(), route.clone());
-                let work = self
-                    .tasks
-                    .spawn(async move { this.put(&route, (&contact, writer), &body).await });
+                let work =
+                    self.begin(async move { this.put(&route, (&contact, writer), &body).await });
                 let lost = Refused::new(Reason::Internal, "the work on the session was lost");
-                work.await.unwrap_or(Err(lost))
+                work.await.ok().flatten().unwrap_or(Err(lost))
             }
             Method::DELETE => self.take_session_back(route, &contact, writer).await,
             _ => self.look(&contact, writer).await,

@@ -9,14 +9,15 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use tokio::sync::{Mutex, Semaphore, mpsc};
 use tokio::time::{Instant as Deadline, sleep};
@@ -31,7 +32,7 @@ use crate::config::{self, Live, Route, RouteKind};
 use crate::ids::SessionId;
 use crate::label::Label;
 use crate::log::Throttle;
-use crate::metrics;
+use crate::metrics::{self, Work};
 
 /// What waits to be delivered; each holds less than a KiB. A receiver that is away for a minute loses
 /// nothing of ten calls a second.
@@ -207,12 +208,22 @@ impl Webhook {
             // A receiver and a set of futures lose nothing when the other comes first.
             tokio::select! {
                 letter = queued.recv(), if under_way.len() < UNDER_WAY => match letter {
-                    Some(letter) => under_way.push(self.deliver(letter)),
+                    Some(letter) => under_way.push(self.deliver_apart(letter)),
                     // It holds a sender itself.
                     None => return,
                 },
                 Some(()) = under_way.next() => {}
             }
+        }
+    }
+
+    /// A panic costs this letter and no other. It shares counters with them, and what is behind locks of
+    /// tokio, which a panic leaves as they are.
+    async fn deliver_apart(&self, letter: Letter) {
+        let delivering = AssertUnwindSafe(self.deliver(letter));
+        if delivering.catch_unwind().await.is_err() {
+            self.metrics.panicked(Work::Background);
+            self.count("failed");
         }
     }
 

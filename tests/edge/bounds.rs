@@ -241,10 +241,10 @@ async fn s17_claimed_lengths_reserve_nothing() {
     child.metrics_say("tonegate_connections 0").await;
 }
 
-/// Rounds of half a churn; `TONEGATE_SOAK=1` makes it thousands.
+/// Rounds of half a churn; `TONEGATE_SOAK=1` makes it a hundred thousand in all.
 fn rounds() -> usize {
     match std::env::var("TONEGATE_SOAK") {
-        Ok(value) if value != "0" => 10_000,
+        Ok(value) if value != "0" => 50_000,
         _ => 400,
     }
 }

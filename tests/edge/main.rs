@@ -9,6 +9,7 @@
 
 mod child;
 mod harness;
+mod heard;
 mod program;
 mod tape;
 
@@ -49,6 +50,7 @@ mod nginx;
 mod noise;
 mod observe;
 mod pacing;
+mod panics;
 mod phone;
 mod places;
 mod processes;
@@ -59,9 +61,11 @@ mod reload;
 mod request;
 mod revoke;
 mod samples;
+mod scanners;
 mod sdk;
 mod sessions;
 mod shared;
+mod soak;
 mod socket;
 mod targets;
 mod tickets;

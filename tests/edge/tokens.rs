@@ -57,7 +57,7 @@ impl Issued {
         Issued::with(Wish::default(), AUDIENCE, "").await
     }
 
-    /// `more` are lines of the issuer's table. A wish whose `admit` is the usual one gets tokens,
+    /// `more` are lines of the issuer's table; `ISSUER` is where the issuer is. A wish whose `admit` is the usual one gets tokens,
     /// too.
     pub async fn with(mut wish: Wish, audience: &str, more: &str) -> Issued {
         let authority = Authority::new("test authority");
@@ -78,8 +78,9 @@ impl Issued {
         }
         wish.more.push_str(&format!(
             "[issuers.users]\nkind = \"entra\"\nauthority = \"{}\"\ntenants = [\"{TENANT}\"]\n\
-             audience = [\"{audience}\"]\nroots = \"ca.pem\"\n{more}\n",
-            provider.base()
+             audience = [\"{audience}\"]\nroots = \"ca.pem\"\n{}\n",
+            provider.base(),
+            more.replace("ISSUER", &provider.base()),
         ));
         let identity = authority.issue(&names).unwrap();
         let world = World::with_upstream_identity(wish, authority, identity).await;

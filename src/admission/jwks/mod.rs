@@ -16,6 +16,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 pub(super) use self::set::Key;
+pub use self::set::usable_keys;
 
 use self::fetch::Source;
 use self::set::KeySet;

@@ -72,6 +72,23 @@ impl Key {
 /// The keys of one document, by name.
 pub(super) struct KeySet(HashMap<String, Key>);
 
+/// How many keys of a published document may verify a signature, by whatever algorithm an issuer may be set to.
+/// Settings and addresses do not come into it.
+pub fn usable_keys(document: &[u8]) -> usize {
+    let all = [
+        Algorithm::RS256,
+        Algorithm::RS384,
+        Algorithm::RS512,
+        Algorithm::PS256,
+        Algorithm::PS384,
+        Algorithm::PS512,
+        Algorithm::ES256,
+        Algorithm::ES384,
+        Algorithm::EdDSA,
+    ];
+    KeySet::parse(document, &all).map_or(0, |set| set.len())
+}
+
 impl KeySet {
     /// Reads a document; `None` if no key in it is of use.
     pub(super) fn parse(bytes: &[u8], algorithms: &[Algorithm]) -> Option<KeySet> {

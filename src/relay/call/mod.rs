@@ -186,6 +186,9 @@ impl Call {
         // What waited was said before the close frame.
         self.let_through(client, upstream, &mut frames);
         self.cross_closes(client, upstream, &mut frames);
+        // What goes out here is whole.
+        client.stands(true);
+        upstream.stands(true);
         frames.shrink_to(FRAMES_KEPT);
         FRAMES.set(frames);
         moved

@@ -10,7 +10,8 @@ use super::turn::Turn;
 use super::window::Window;
 use crate::config::{Pacing, Upstream};
 use crate::label::Label;
-use crate::metrics;
+use crate::metrics::{self, Work};
+use crate::panics::contained;
 use crate::secret::Digest;
 use crate::store::{self, Became, Paced, Store, TakeTurn};
 
@@ -270,6 +271,12 @@ impl Pacer {
         if became == Became::Nothing {
             self.state().queue.call_next();
         }
+    }
+
+    /// The same as a task of its own.
+    pub(super) async fn tell_apart(&self, turn: store::Turn, became: Became) {
+        let telling = self.tell(turn, became);
+        contained(&self.metrics, Work::Background, telling).await;
     }
 
     /// How long a connection counts that was answered now.

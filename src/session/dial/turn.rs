@@ -94,7 +94,7 @@ impl Turn {
         pacer.note(id, became);
         // At the end of a runtime there is nobody to tell it any more: it counts until its own end.
         if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(async move { pacer.tell(id, became).await });
+            runtime.spawn(async move { pacer.tell_apart(id, became).await });
         }
     }
 }

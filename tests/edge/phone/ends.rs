@@ -1,11 +1,8 @@
 //! How calls end, and what each side is told: behind the gate, before it, and between.
 
-use std::io::Write;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use serde_json::Value;
 use tonegate::sim::acs::line::Keying;
 use tonegate::sim::acs::record::Ending;
 use tonegate::sim::acs::{Options, Pace};
@@ -13,39 +10,12 @@ use tonegate::sim::acs::{Options, Pace};
 use super::puppet::{Peer, Puppet};
 use super::world::{ANI, Line, Phone, Ringing, signed};
 use crate::harness::{UPSTREAM_KEY, within};
-
-/// Warnings of the edges in this process, as far as they are of the latest thousand.
-static WARNINGS: Mutex<Vec<String>> = Mutex::new(Vec::new());
-
-/// Keeps what is warned of from now on.
-fn hear_warnings() {
-    struct Ear;
-    impl Write for Ear {
-        fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
-            let mut warnings = WARNINGS.lock().unwrap();
-            if warnings.len() == 1000 {
-                warnings.remove(0);
-            }
-            warnings.push(String::from_utf8(line.to_vec()).unwrap());
-            Ok(line.len())
-        }
-        fn flush(&mut self) -> std::io::Result<()> {
-            Ok(())
-        }
-    }
-    let subscriber = tracing_subscriber::fmt().json().flatten_event(true);
-    let subscriber = subscriber.with_max_level(tracing::Level::WARN);
-    subscriber.with_writer(|| Ear).init();
-}
+use crate::heard;
 
 /// It was said that this upstream failed, and why.
 async fn warned(upstream: &str, reason: &str) {
     let is_said = || {
-        let warnings = WARNINGS.lock().unwrap();
-        let mut read = warnings
-            .iter()
-            .map(|line| serde_json::from_str::<Value>(line).unwrap());
-        read.any(|line| {
+        heard::warned(|line| {
             line["message"] == "upstream failed"
                 && line["upstream"] == upstream
                 && line["reason"] == reason
@@ -139,7 +109,7 @@ async fn a28_an_upstream_that_sends_binary_ends_the_call_with_1003() {
 
 #[tokio::test]
 async fn a12_an_upstream_that_cannot_serve_a_caller_who_may_go_through_is_told_by_its_word() {
-    hear_warnings();
+    heard::listen();
     let runs = [
         ("sim-refuse-500", 1011, "upstream_refused"),
         ("sim-refuse-401", 1011, "upstream_unauthorized"),
