@@ -61,7 +61,8 @@
 //!    Whatever the grant was given for may be taken back: [`session`] reads such orders from the store,
 //!    its registry ends who is named, and [`admission`] refuses them.
 //! 7. The first ending wins. Its `Reason` and `Side` are the close code, the log line and the
-//!    metric label.
+//!    metric label. [`drain`] says for the whole process whether it takes new sessions, and until when
+//!    those that run may go on.
 //!
 //! What is decided on the way, at 2, at a gate and at 7, has one record each in the [`audit`], if there is
 //! one; nothing is decided that could not be recorded.
@@ -102,7 +103,7 @@
 //! | 6 | `relay`, `admission` |
 //! | 5 | `gate`, `store`, `tap` |
 //! | 4 | `upstream`, `audit` |
-//! | 3 | `config`, `metrics`, `log` |
+//! | 3 | `config`, `metrics`, `log`, `drain` |
 //! | 2 | `dtmf` |
 //! | 1 | `audio`, `wire`, `ws` |
 //! | 0 | `error`, `ids`, `label`, `secret` |
@@ -168,6 +169,7 @@ pub mod audit;
 pub mod upstream;
 
 pub mod config;
+pub mod drain;
 pub mod log;
 pub mod metrics;
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
-use tokio_util::sync::CancellationToken;
 
 use super::Failed;
 use crate::admission::{Admission, Revocations};
@@ -13,6 +12,7 @@ use crate::audit::Audit;
 use crate::bot::Bot;
 use crate::bot::roles::Roles;
 use crate::config::{Flow, KnownBy, Live, Phone, Route, RouteKind, Settings};
+use crate::drain::Drain;
 use crate::label::Label;
 use crate::listener::calls::RETURNING_MAX;
 use crate::listener::doors::{Doors, Open};
@@ -158,6 +158,6 @@ pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
         audit: Audit::off(),
         metrics,
         insecure_dev,
-        stop: CancellationToken::new(),
+        drain: Drain::default(),
     })
 }

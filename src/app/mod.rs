@@ -117,7 +117,6 @@ impl Edge {
                 }
             })?;
         }
-        let stop = doors.stop.clone();
         let of_store = doors.clone();
         edge.spawn("store".to_owned(), move || async move {
             tokio::select! {
@@ -133,7 +132,7 @@ impl Edge {
         edge.spawn("admin".to_owned(), move || async move {
             match TcpListener::from_std(admin_socket) {
                 Ok(listener) => tokio::select! {
-                    () = admin::serve(listener, doors.clone(), stop) => {}
+                    () = admin::serve(listener, doors.clone()) => {}
                     () = upkeep(&doors) => {}
                     () = issuer_keys(&doors) => {}
                     () = identities(&doors) => {}
@@ -249,7 +248,7 @@ impl Edge {
     }
 
     fn begin_stop(&self) {
-        self.doors.stop.cancel();
+        self.doors.drain.end();
         self.doors.metrics.ready.set(0.0);
         self.doors.registry.end_all(Reason::Draining);
     }

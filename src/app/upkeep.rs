@@ -19,7 +19,7 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// Resolves after a stop, when nobody has anything to say to the store any more.
 pub(super) async fn all_said(doors: &Doors) {
-    doors.stop.cancelled().await;
+    doors.drain.ending().await;
     // Sessions that are ending still have, and so has whoever answers a call or has heard somebody
     // speak to the bot.
     doors.registry.empty().await;

@@ -14,7 +14,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 use super::doors::Doors;
 use super::revoke;
@@ -26,13 +25,13 @@ const HEAD_WAIT: Duration = Duration::from_secs(10);
 /// Longer than a body on loopback takes, and than the store may take to answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
 
-/// Serves until told to stop.
-pub async fn serve(listener: TcpListener, doors: Arc<Doors>, stop: CancellationToken) {
+/// Serves until the edge ends.
+pub async fn serve(listener: TcpListener, doors: Arc<Doors>) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let accepted = tokio::select! {
             biased;
-            () = stop.cancelled() => return,
+            () = doors.drain.ending() => return,
             accepted = listener.accept() => accepted,
         };
         let Ok((socket, _)) = accepted else {
@@ -44,7 +43,7 @@ pub async fn serve(listener: TcpListener, doors: Arc<Doors>, stop: CancellationT
             doors.metrics.limit_hit("admin_connections");
             continue;
         };
-        let (doors, stop) = (doors.clone(), stop.clone());
+        let doors = doors.clone();
         tokio::spawn(async move {
             let _permit = permit;
             let service = service_fn(|request| async {
@@ -57,7 +56,7 @@ pub async fn serve(listener: TcpListener, doors: Arc<Doors>, stop: CancellationT
                 .max_buf_size(16 * 1024)
                 .serve_connection(TokioIo::new(socket), service);
             tokio::select! {
-                () = stop.cancelled() => {}
+                () = doors.drain.ending() => {}
                 // How an operator's connection ends concerns nobody.
                 _ = connection => {}
             }

@@ -7,7 +7,6 @@ use http::{HeaderName, HeaderValue, Response};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::Instant as Deadline;
-use tokio_util::sync::CancellationToken;
 
 use super::decision::Decision;
 use super::gateway::inward::Inward;
@@ -18,6 +17,7 @@ use crate::audit::Audit;
 use crate::bot::Bot;
 use crate::bot::roles::Roles;
 use crate::config::{self, Hops, KnownBy, Limits};
+use crate::drain::Drain;
 use crate::log::Throttle;
 use crate::metrics;
 use crate::relay::Leg;
@@ -68,8 +68,8 @@ pub struct Doors {
     pub metrics: metrics::Shared,
     /// A developer is let in without a credential.
     pub insecure_dev: bool,
-    /// Cancelled when no new session is to begin.
-    pub stop: CancellationToken,
+    /// Whether new sessions begin.
+    pub drain: Drain,
 }
 
 impl Doors {
@@ -83,7 +83,7 @@ impl Doors {
 
     /// Why no new session should be sent here, if that is so, in a word.
     pub fn not_ready(&self) -> Option<&'static str> {
-        if self.stop.is_cancelled() {
+        if self.drain.has_begun() {
             return Some("draining");
         }
         if !self.audit.takes() {

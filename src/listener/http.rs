@@ -186,7 +186,7 @@ fn grace(doors: &Doors, read: &head::Read) -> Duration {
 
 /// Resolves a moment after the edge was told to stop.
 async fn stopped(doors: &Doors, grace: Duration) {
-    doors.stop.cancelled().await;
+    doors.drain.ending().await;
     tokio::time::sleep(grace).await;
 }
 
@@ -333,7 +333,7 @@ async fn upgraded(
     };
     let upgraded = tokio::select! {
         biased;
-        () = doors.stop.cancelled() => Err(Refusal::new(Reason::Draining, "try another instance")),
+        () = doors.drain.ending() => Err(Refusal::new(Reason::Draining, "try another instance")),
         upgraded = upgrade(doors, open, asked, stranger, request) => upgraded,
     };
     match (upgraded, open.route.refuse) {
@@ -405,6 +405,7 @@ mod tests {
     use crate::audit::Audit;
     use crate::bot::Bot;
     use crate::config::{self, KnownBy, Limits};
+    use crate::drain::Drain;
     use crate::listener::decision::Decision;
     use crate::listener::paths::Paths;
     use crate::metrics::Metrics;
@@ -416,7 +417,6 @@ mod tests {
     use tokio::io::duplex;
     use tokio::sync::Semaphore;
     use tokio::time::Instant as Deadline;
-    use tokio_util::sync::CancellationToken;
 
     /// Settings of an edge with no routes.
     fn nothing() -> config::Live {
@@ -476,7 +476,7 @@ mod tests {
             audit: Audit::off(),
             metrics,
             insecure_dev: false,
-            stop: CancellationToken::new(),
+            drain: Drain::default(),
         });
         let decision = Decision::default();
         let asked = Asked {

@@ -104,7 +104,7 @@ pub async fn serve(listener: TcpListener, public: Arc<Public>) {
     loop {
         let accepted = tokio::select! {
             biased;
-            () = public.doors.stop.cancelled() => break,
+            () = public.doors.drain.leaving() => break,
             accepted = listener.accept() => accepted,
         };
         let metrics = &public.doors.metrics;
@@ -192,7 +192,7 @@ async fn connection(
     };
     let accepted = tokio::select! {
         accepted = timeout_at(deadline, acceptor.accept(socket)) => accepted,
-        () = public.doors.stop.cancelled() => return None,
+        () = public.doors.drain.ending() => return None,
     };
     match accepted {
         Ok(Ok((stream, certificate))) => {
@@ -225,7 +225,7 @@ async fn behind(
 ) -> Option<SocketAddr> {
     let read = tokio::select! {
         read = timeout_at(deadline, proxy::read(socket)) => read,
-        () = public.doors.stop.cancelled() => return None,
+        () = public.doors.drain.ending() => return None,
     };
     match read.unwrap_or(Err(proxy::Wrong::Late)) {
         Ok(client) => Some(client.unwrap_or(hop)),

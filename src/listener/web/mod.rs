@@ -99,7 +99,7 @@ pub(super) async fn answer(
     count_behind_hop(doors, asked, stranger)?;
     let answered = tokio::select! {
         biased;
-        () = doors.stop.cancelled() => Err(Refusal::new(Reason::Draining, "try another instance")),
+        () = doors.drain.ending() => Err(Refusal::new(Reason::Draining, "try another instance")),
         answered = admitted(doors, open, asked, stranger, (&head, body)) => answered,
     }?;
     open.metrics.admitted.increment(1);
