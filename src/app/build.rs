@@ -15,7 +15,7 @@ use crate::config::{Flow, KnownBy, Live, Phone, Route, RouteKind, Settings};
 use crate::drain::Drain;
 use crate::label::Label;
 use crate::listener::calls::RETURNING_MAX;
-use crate::listener::doors::{Doors, Open};
+use crate::listener::doors::{Doors, Open, Shown};
 use crate::listener::gateway::inward::Inward;
 use crate::listener::paths::Paths;
 use crate::listener::web::Web;
@@ -157,6 +157,10 @@ pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
         webhooks: Arc::new(Webhooks::new(live, &metrics)?),
         audit: Audit::off(),
         metrics,
+        settings: Shown {
+            text: settings.describe(),
+            notices: settings.notices.clone(),
+        },
         insecure_dev,
         drain: Drain::default(),
     })

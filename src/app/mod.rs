@@ -27,9 +27,10 @@ use crate::audit::{self, Audit};
 use crate::config::{self, Settings, Way};
 use crate::error::Reason;
 use crate::label::Label;
+use crate::listener::admin::{self, Access, Admin};
 use crate::listener::doors::Doors;
 use crate::listener::explain::Explained;
-use crate::listener::{self, Public, admin, tls};
+use crate::listener::{self, Public, tls};
 use crate::log;
 use crate::secret::Secret;
 use crate::session::Registry;
@@ -101,6 +102,16 @@ impl Edge {
             addresses: Slots::default(),
             accept_warnings: log::Throttle::default(),
         });
+        let operator = Arc::new(Admin {
+            doors: doors.clone(),
+            access: Access::new(boot.admin_token, boot.scrape_token),
+            tls: match &boot.identity {
+                Some(identity) if boot.admin_speaks_tls() => Some(tls::Acceptor::new(identity)?),
+                Some(_) | None => None,
+            },
+            connections: public.connections.clone(),
+            since: SystemTime::now(),
+        });
         let mut edge = Edge {
             doors: doors.clone(),
             public: public_address,
@@ -132,7 +143,7 @@ impl Edge {
         edge.spawn("admin".to_owned(), move || async move {
             match TcpListener::from_std(admin_socket) {
                 Ok(listener) => tokio::select! {
-                    () = admin::serve(listener, doors.clone()) => {}
+                    () = admin::serve(listener, operator) => {}
                     () = upkeep(&doors) => {}
                     () = issuer_keys(&doors) => {}
                     () = identities(&doors) => {}
@@ -172,7 +183,13 @@ impl Edge {
     fn announce(&self, settings: &Settings) {
         let tls = settings.boot.identity.is_some();
         tracing::info!(role = "public", address = %self.public, tls, "listening");
-        tracing::info!(role = "admin", address = %self.admin, tls = false, "listening");
+        let admin_tls = settings.boot.admin_speaks_tls();
+        tracing::info!(role = "admin", address = %self.admin, tls = admin_tls, "listening");
+        if !admin_tls && !self.admin.ip().is_loopback() {
+            tracing::warn!(
+                "the admin listener takes its token in plain text: there is no certificate"
+            );
+        }
         if !tls && !self.public.ip().is_loopback() {
             tracing::warn!("the public listener speaks plain text: plain_text = true");
         }

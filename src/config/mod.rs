@@ -48,7 +48,7 @@ pub use self::certificate::{Certificate, Mark};
 pub use self::connector::{Connector, ServiceHosts};
 pub use self::developer::Developer;
 pub use self::enter::{Enter, Place, Way};
-pub use self::env::{Environment, log_filter};
+pub use self::env::{Environment, admin_token, log_filter};
 pub use self::file::Unusable;
 pub use self::graph::Graph;
 pub use self::limits::{Limits, Rate, RouteLimits};
@@ -90,8 +90,12 @@ pub struct Settings {
 pub struct Boot {
     /// Where clients connect.
     pub listen: SocketAddr,
-    /// Where metrics and probes are served.
+    /// Where metrics and probes are served, and what the operator wants is done.
     pub admin: SocketAddr,
+    /// Who may ask there for all of it; `None`: whoever is on this machine.
+    pub admin_token: Option<Digest>,
+    /// Who may ask there for the metrics alone.
+    pub scrape_token: Option<Digest>,
     /// Threads that carry sessions.
     pub workers: usize,
     /// `None`: plain HTTP.
@@ -102,6 +106,14 @@ pub struct Boot {
     pub audit: Option<Audit>,
     /// What is taken out of each line of the log; empty: nothing.
     pub log_pii: Vec<PiiKind>,
+}
+
+impl Boot {
+    /// Whether the operator's listener speaks TLS: wherever other machines reach it, and there is a
+    /// certificate.
+    pub fn admin_speaks_tls(&self) -> bool {
+        self.identity.is_some() && !self.admin.ip().is_loopback()
+    }
 }
 
 /// A certificate chain with its key, as PEM.

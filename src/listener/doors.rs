@@ -66,10 +66,19 @@ pub struct Doors {
     pub webhooks: Arc<Webhooks>,
     pub audit: Audit,
     pub metrics: metrics::Shared,
+    /// What an operator is shown of the settings.
+    pub settings: Shown,
     /// A developer is let in without a credential.
     pub insecure_dev: bool,
     /// Whether new sessions begin.
     pub drain: Drain,
+}
+
+/// Settings as `tonegate check` shows them: secrets are masked.
+#[derive(Default)]
+pub struct Shown {
+    pub text: String,
+    pub notices: Vec<String>,
 }
 
 impl Doors {

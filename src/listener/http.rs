@@ -407,6 +407,7 @@ mod tests {
     use crate::config::{self, KnownBy, Limits};
     use crate::drain::Drain;
     use crate::listener::decision::Decision;
+    use crate::listener::doors::Shown;
     use crate::listener::paths::Paths;
     use crate::metrics::Metrics;
     use crate::session::{Dialler, Orders, Registry};
@@ -475,6 +476,7 @@ mod tests {
             webhooks: Arc::new(Webhooks::new(&nothing, &metrics).unwrap()),
             audit: Audit::off(),
             metrics,
+            settings: Shown::default(),
             insecure_dev: false,
             drain: Drain::default(),
         });

@@ -17,7 +17,6 @@ mod probe;
 mod proxy;
 mod pulse;
 mod refusal;
-mod revoke;
 mod stranger;
 mod ticket;
 pub mod tls;

@@ -77,12 +77,13 @@ pub(super) const LOG_UNFILTERED: &str = "tonegate_log_lines_unfiltered_total";
 pub(super) const AUDIT_RECORDS: &str = "tonegate_audit_records_total";
 pub(super) const AUDIT_REFUSED: &str = "tonegate_audit_refused_total";
 pub(super) const AUDIT_ERRORS: &str = "tonegate_audit_errors_total";
+pub(super) const ADMIN_REFUSED: &str = "tonegate_admin_refused_total";
 pub(super) const READY: &str = "tonegate_ready";
 pub(super) const INSECURE_DEV: &str = "tonegate_insecure_dev";
 pub(super) const BUILD: &str = "tonegate_build_info";
 
 /// Every family that `/metrics` can show.
-pub const FAMILIES: [Family; 61] = [
+pub const FAMILIES: [Family; 62] = [
     family(CONNECTIONS, Kind::Gauge, "Open client sockets."),
     family(CONNECTIONS_TOTAL, Kind::Counter, "Client sockets accepted."),
     family(
@@ -360,6 +361,11 @@ pub const FAMILIES: [Family; 61] = [
         AUDIT_ERRORS,
         Kind::Counter,
         "Attempts to write audit records that failed.",
+    ),
+    family(
+        ADMIN_REFUSED,
+        Kind::Counter,
+        "Requests to the admin listener that were not answered, by reason: origin, host, no_token, wrong_token, scope.",
     ),
     family(READY, Kind::Gauge, "1 while the edge takes new sessions."),
     family(

@@ -234,6 +234,13 @@ impl Metrics {
         });
     }
 
+    /// Counts a request that the admin listener did not answer.
+    pub fn admin_refused(&self, reason: &'static str) {
+        metrics::with_local_recorder(&self.recorder, || {
+            metrics::counter!(ADMIN_REFUSED, vec![word("reason", reason)]).increment(1);
+        });
+    }
+
     /// Counts that a limit was hit; `limit` is its name in the settings.
     pub fn limit_hit(&self, limit: &'static str) {
         metrics::with_local_recorder(&self.recorder, || {

@@ -32,7 +32,7 @@ pub use self::about::About;
 pub use self::announce::Announcer;
 pub use self::call::Call;
 pub use self::contact::Contact;
-pub use self::dial::Dialler;
+pub use self::dial::{Dialler, PacingStanding};
 pub use self::lease::{Leased, Refreshed};
 pub use self::left::Left;
 pub use self::live::Live;

@@ -1,6 +1,7 @@
 //! From what was written to what is needed: defaults filled in, files read, everything judged.
 
 mod acs;
+mod admin;
 mod assertion;
 mod audit;
 mod bot;
@@ -37,7 +38,6 @@ mod ticket_key;
 mod upstream;
 mod web;
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -196,18 +196,11 @@ fn boot(file: &File, variables: &Environment, problems: &mut Problems) -> Option
         problems.add("server.listen", "missing; for example \"0.0.0.0:8443\"");
         return None;
     };
-    let admin = server
-        .admin
-        .unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 9464)));
-    if !admin.ip().is_loopback() {
-        problems.add(
-            "server.admin",
-            "must be a loopback address: it asks for no credential",
-        );
-    }
-    if admin.port() != 0 && admin.port() == listen.port() {
-        problems.add("server.admin", "has the port of server.listen");
-    }
+    let admin::Admin {
+        address: admin,
+        admin_token,
+        scrape_token,
+    } = admin::resolve(server, listen, problems);
     let identity = match &server.tls {
         Some(tls) => {
             let mut read = |key: &str, path: &Option<PathBuf>| match path {
@@ -249,6 +242,8 @@ fn boot(file: &File, variables: &Environment, problems: &mut Problems) -> Option
     Some(Boot {
         listen,
         admin,
+        admin_token,
+        scrape_token,
         workers,
         identity,
         store: store?,

@@ -14,8 +14,8 @@ use bytesize::ByteSize;
 use humantime::{format_duration, format_rfc3339_seconds};
 
 use super::{
-    Credential, Dtmf, Enter, IdentitySource, KeyHeader, Kind, ManagedIdentity, Mark, Rate, Refuse,
-    Roots, Route, RouteKind, RouteLimits, Service, Settings, Speak, Way,
+    Boot, Credential, Dtmf, Enter, IdentitySource, KeyHeader, Kind, ManagedIdentity, Mark, Rate,
+    Refuse, Roots, Route, RouteKind, RouteLimits, Service, Settings, Speak, Way,
 };
 
 /// One line per thing, names first; secrets appear as `***`.
@@ -24,6 +24,19 @@ pub(super) fn describe(settings: &Settings) -> String {
     // Writing into a String cannot fail.
     let _ = write(settings, &mut out);
     out
+}
+
+fn admin(boot: &Boot) -> String {
+    let speaks = match boot.admin_speaks_tls() {
+        true => "TLS 1.2 and 1.3",
+        false => "plain text",
+    };
+    let token = match (boot.admin_token, boot.scrape_token) {
+        (None, _) => "",
+        (Some(_), None) => ", with a token",
+        (Some(_), Some(_)) => ", with a token, another one for metrics",
+    };
+    format!("{speaks}{token}")
 }
 
 fn write(settings: &Settings, out: &mut String) -> std::fmt::Result {
@@ -36,7 +49,7 @@ fn write(settings: &Settings, out: &mut String) -> std::fmt::Result {
         None => "plain text",
     };
     writeln!(out, "listen    {} ({scheme})", boot.listen)?;
-    writeln!(out, "admin     {} (plain text)", boot.admin)?;
+    writeln!(out, "admin     {} ({})", boot.admin, admin(boot))?;
     writeln!(out, "workers   {}", boot.workers)?;
     let limits = &settings.live.limits;
     writeln!(
