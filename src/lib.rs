@@ -16,6 +16,7 @@
 //! | *caller* | the client as its own credential names it |
 //! | *hop* | a proxy in front of us, listed in the settings: its word on the client is believed |
 //! | *session* | our object, from a [`Grant`](admission::Grant) to an [`Ending`](relay::Ending) |
+//! | *generation* | one reading of the settings with all that was built of it: the [`listener::doors`] that connections go through |
 //! | [*lease*](relay::Lease) | until when a session may last by what was shown for it |
 //! | *call* | the telephony fact |
 //! | *contact* | what another cloud calls the call that it hands over |
@@ -141,6 +142,9 @@
 //!   (`relay/policy`, the only thing that may stop a message).
 //! * [`log`] knows nothing of personal data: `cli` hands it a filter of [`bot::pii`], which the log's own
 //!   thread runs over each line. The [`audit`] is not filtered: it says who.
+//! * Nothing that is in force changes piece by piece: a new generation of the settings takes the place of the one
+//!   before ([`app`]), or does not. What must outlive its settings is shared from one to the next; a session
+//!   holds what it was given, and its generation's futures run until nobody holds what they are for.
 //! * rcgen serves only in `sim`.
 //!
 //! # Tour

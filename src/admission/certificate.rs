@@ -129,6 +129,8 @@ mod tests {
         fn new(enter: Enter, certificates: Vec<config::Certificate>) -> Door {
             let live = Settings::read_text("edge.toml", SETTINGS).unwrap().live;
             let live = Live {
+                identity: None,
+                server_certificates: Vec::new(),
                 certificates,
                 keys: vec![ApiKey {
                     name: label("kiosk"),

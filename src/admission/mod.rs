@@ -47,6 +47,7 @@ mod minutes;
 mod network;
 mod once;
 mod origin;
+mod permits;
 mod query;
 mod rate;
 mod request;
@@ -73,10 +74,11 @@ pub use self::holder::Holder;
 pub use self::jwks::Keys;
 pub use self::network::{Address, Peer};
 pub use self::once::Once;
+pub use self::permits::{Permit, Permits};
 pub use self::query::is_credential;
 pub use self::request::{Denied, Now, Request};
 pub use self::revocations::{Overfull, Revocations};
-pub use self::shared::Reserved;
+pub use self::shared::{Reserved, Shares};
 pub use self::slot::{Slot, Slots};
 pub use self::subject::Subject;
 pub use self::told::{Finding, Told};
@@ -92,7 +94,6 @@ use self::jwt::{Tokens, Verified};
 use self::limit::Limits;
 use self::media_url::Signer;
 use self::query::Query;
-use self::shared::Shares;
 use self::ticket::{Facts, Tickets};
 use crate::config::{self, CallApi, KnownBy, Live, Model, Route, RouteKind, Spend};
 use crate::label::Label;
@@ -161,6 +162,29 @@ impl Admission {
             shares: Arc::new(Shares::alone(limits.clone(), metrics.clone())),
             limits,
         })
+    }
+
+    /// The same in the place of what was before: what was counted counts on, and of issuers that are
+    /// asked for the same keys in the same way the keys stay.
+    pub fn after(self, before: &Admission) -> Admission {
+        let limits = before.limits.clone();
+        let counts_alike = |usual: &config::Limits| (usual.shared, usual.replicas, usual.lease);
+        let shares = match counts_alike(&before.usual) == counts_alike(&self.usual) {
+            true => before.shares.clone(),
+            // Sessions of before keep their places where they have them.
+            false => Arc::new(Shares::alone(limits.clone(), self.metrics.clone())),
+        };
+        Admission {
+            tokens: self.tokens.after(&before.tokens),
+            shares,
+            limits,
+            ..self
+        }
+    }
+
+    /// What sessions hold of limits that edges share; whoever owns the admission must run it.
+    pub fn shares(&self) -> Arc<Shares> {
+        self.shares.clone()
     }
 
     /// The same, and what is taken back does not enter.

@@ -43,6 +43,8 @@ impl Rates {
             }
         }
         let mut empty = self.empty.entry(who).or_insert(now);
+        // No bucket is fuller than full: by the rate of settings that were changed it may be.
+        *empty = (*empty).min(now + rate.per);
         let from = (*empty).max(now);
         let next = from + rate.per / rate.count;
         if next > now + rate.per {
@@ -101,6 +103,18 @@ mod tests {
         let later = start + wait + 60 * SECOND;
         assert!((0..4).all(|_| rates.ask(who("a"), rate, later).is_ok()));
         assert!(rates.ask(who("a"), rate, later).is_err());
+    }
+
+    #[test]
+    fn a41_whoever_used_up_an_old_rate_waits_for_one_turn_of_the_new_one() {
+        let (rates, start) = (Rates::default(), Instant::now());
+        let rate = |count, per| Rate { count, per };
+        let hourly = rate(3, 3600 * SECOND);
+        assert!((0..3).all(|_| rates.ask(who("a"), hourly, start).is_ok()));
+        let minutely = rate(60, 60 * SECOND);
+        let waits = rates.ask(who("a"), minutely, start);
+        assert_eq!(waits, Err(Wait::For(SECOND)));
+        assert_eq!(rates.ask(who("a"), minutely, start + SECOND), Ok(()));
     }
 
     #[test]

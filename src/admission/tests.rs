@@ -44,6 +44,8 @@ fn admission() -> Admission {
 
 fn with_keys(keys: Vec<ApiKey>) -> Admission {
     let live = Live {
+        identity: None,
+        server_certificates: Vec::new(),
         limits: config::Limits::default(),
         hops: None,
         keys,
@@ -58,6 +60,8 @@ fn with_keys(keys: Vec<ApiKey>) -> Admission {
         pii_detectors: Vec::new(),
         bot: None,
         developer: None,
+        admin_token: None,
+        scrape_token: None,
         upstreams: Vec::new(),
         routes: Vec::new(),
     };

@@ -4,6 +4,8 @@
 //! session never changes thread, and one more for admin, signals and upkeep.
 
 mod build;
+mod parts;
+mod reload;
 mod upkeep;
 
 use std::io;
@@ -14,22 +16,25 @@ use std::time::{Duration, SystemTime};
 
 use tokio::net::TcpListener;
 use tokio::runtime;
-use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
+use futures_util::future::join_all;
+
 use self::build::doors;
-use self::upkeep::{
-    all_said, announce, identities, issuer_keys, shares, upkeep, warn_of_developer,
-};
+use self::parts::Parts;
+use self::reload::Loader;
+pub use self::reload::{Read, Source};
+use self::upkeep::{all_said, upkeep, warn_of_developer};
 use crate::admission::ticket::Examined as ExaminedTicket;
-use crate::admission::{Denied, Examined, Slots};
+use crate::admission::{Denied, Examined, Permits, Slots};
 use crate::audit::{self, Audit};
 use crate::config::{self, Settings, Way};
 use crate::error::Reason;
 use crate::label::Label;
-use crate::listener::admin::{self, Access, Admin};
-use crate::listener::doors::Doors;
+use crate::listener::admin::{self, Admin};
+use crate::listener::doors::{Doors, InForce};
 use crate::listener::explain::Explained;
+use crate::listener::reload::Reload;
 use crate::listener::{self, Public, tls};
 use crate::log;
 use crate::secret::Secret;
@@ -64,7 +69,10 @@ pub enum Failed {
 
 /// A running edge. Dropping it stops it without waiting; [`Edge::stop`] is the polite way.
 pub struct Edge {
-    doors: Arc<Doors>,
+    doors: InForce,
+    /// The same for all generations.
+    store: Arc<Store>,
+    registry: Registry,
     public: SocketAddr,
     admin: SocketAddr,
     threads: Vec<JoinHandle<()>>,
@@ -73,8 +81,17 @@ pub struct Edge {
 }
 
 impl Edge {
-    /// Binds and builds everything before anything is served.
+    /// Binds and builds everything before anything is served. The settings stay what they are.
     pub fn start(settings: &Settings) -> Result<Edge, Failed> {
+        Edge::started(settings, None)
+    }
+
+    /// The same with settings that are read anew: when somebody asks, and when their files change.
+    pub fn start_from(settings: &Settings, source: Source) -> Result<Edge, Failed> {
+        Edge::started(settings, Some(source))
+    }
+
+    fn started(settings: &Settings, source: Option<Source>) -> Result<Edge, Failed> {
         let boot = &settings.boot;
         let bind = |setting, address, count| {
             listener::bind(address, count).map_err(|error| Failed::Bind {
@@ -93,27 +110,28 @@ impl Edge {
             let revocations = doors.orders.revocations();
             revocations.must_be_read(boot.store.revocations_stale);
         }
-        let doors = Arc::new(doors);
+        let (reload, asked) = Reload::new();
+        if source.is_some() {
+            doors.reload = reload;
+        }
+        doors.metrics.settings_loaded(doors.generation.loaded);
+        let parts = Arc::new(Parts::default());
+        // Nobody waits for what is fetched: who comes before that does.
+        drop(parts.begin(&doors));
+        let (store, registry) = (doors.store.clone(), doors.registry.clone());
+        let limits = &settings.live.limits;
         let public = Arc::new(Public {
-            doors: doors.clone(),
-            tls: boot.identity.as_ref().map(tls::Acceptor::new).transpose()?,
-            connections: Arc::new(Semaphore::new(settings.live.limits.connections)),
-            unadmitted: Arc::new(Semaphore::new(settings.live.limits.unadmitted)),
+            doors: InForce::new(doors),
+            connections: Permits::new(limits.connections),
+            unadmitted: Permits::new(limits.unadmitted),
             addresses: Slots::default(),
             accept_warnings: log::Throttle::default(),
         });
-        let operator = Arc::new(Admin {
-            doors: doors.clone(),
-            access: Access::new(boot.admin_token, boot.scrape_token),
-            tls: match &boot.identity {
-                Some(identity) if boot.admin_speaks_tls() => Some(tls::Acceptor::new(identity)?),
-                Some(_) | None => None,
-            },
-            connections: public.connections.clone(),
-            since: SystemTime::now(),
-        });
+        let operator = Arc::new(Admin::beside(&public, settings.admin_speaks_tls()));
         let mut edge = Edge {
-            doors: doors.clone(),
+            doors: public.doors.clone(),
+            store,
+            registry,
             public: public_address,
             admin: admin_address,
             threads: Vec::new(),
@@ -128,32 +146,56 @@ impl Edge {
                 }
             })?;
         }
-        let of_store = doors.clone();
-        edge.spawn("store".to_owned(), move || async move {
+        edge.spawn_store(parts.clone())?;
+        edge.spawn_admin(admin_socket, operator)?;
+        if let Some(source) = source {
+            let drain = edge.doors.now().drain.clone();
+            let loader = Loader::new(source, asked, (public, parts));
+            edge.spawn("settings".to_owned(), move || async move {
+                tokio::select! {
+                    () = loader.run() => {}
+                    () = drain.ending() => {}
+                }
+            })?;
+        }
+        edge.announce(settings);
+        Ok(edge)
+    }
+
+    /// What goes on beside connections, and asks or tells the store, or others.
+    fn spawn_store(&mut self, parts: Arc<Parts>) -> io::Result<()> {
+        let in_force = self.doors.clone();
+        self.spawn("store".to_owned(), move || async move {
+            let (store, orders) = {
+                let doors = in_force.now();
+                (doors.store.clone(), doors.orders.clone())
+            };
             tokio::select! {
-                () = of_store.store.run() => {}
-                () = of_store.webhooks.run() => {}
-                () = of_store.bot.run() => {}
-                () = of_store.orders.run() => {}
-                () = announce(&of_store) => {}
-                () = shares(&of_store) => {}
-                () = all_said(&of_store) => {}
+                () = store.run() => {}
+                () = orders.run() => {}
+                () = parts.run() => {}
+                () = all_said(&in_force, &parts) => {}
             }
-        })?;
-        edge.spawn("admin".to_owned(), move || async move {
-            match TcpListener::from_std(admin_socket) {
+        })
+    }
+
+    fn spawn_admin(
+        &mut self,
+        socket: std::net::TcpListener,
+        operator: Arc<Admin>,
+    ) -> io::Result<()> {
+        let in_force = self.doors.clone();
+        self.spawn("admin".to_owned(), move || async move {
+            let insecure_dev = in_force.now().insecure_dev;
+            match TcpListener::from_std(socket) {
                 Ok(listener) => tokio::select! {
                     () = admin::serve(listener, operator) => {}
-                    () = upkeep(&doors) => {}
-                    () = issuer_keys(&doors) => {}
-                    () = identities(&doors) => {}
-                    () = warn_of_developer(&doors) => {}
+                    () = upkeep(&in_force) => {}
+                    () = warn_of_developer(insecure_dev) => {}
                 },
                 Err(error) => tracing::error!(%error, "cannot use a listening socket"),
             }
-        })?;
-        edge.announce(settings);
-        Ok(edge)
+        })
     }
 
     /// Runs a future to its end on a thread and a runtime of its own.
@@ -181,9 +223,9 @@ impl Edge {
     }
 
     fn announce(&self, settings: &Settings) {
-        let tls = settings.boot.identity.is_some();
+        let tls = settings.live.identity.is_some();
         tracing::info!(role = "public", address = %self.public, tls, "listening");
-        let admin_tls = settings.boot.admin_speaks_tls();
+        let admin_tls = settings.admin_speaks_tls();
         tracing::info!(role = "admin", address = %self.admin, tls = admin_tls, "listening");
         if !admin_tls && !self.admin.ip().is_loopback() {
             tracing::warn!(
@@ -193,19 +235,7 @@ impl Edge {
         if !tls && !self.public.ip().is_loopback() {
             tracing::warn!("the public listener speaks plain text: plain_text = true");
         }
-        for route in &settings.live.routes {
-            let ways = route.enter.ways();
-            if ways.contains(&Way::Anyone) {
-                tracing::warn!(route = %route.name, "this route admits anyone");
-            }
-            let tenants = settings.live.hops.as_ref().map(|hops| hops.tenants.len());
-            if ways.contains(&Way::EasyAuth) && tenants == Some(0) {
-                tracing::warn!(
-                    route = %route.name,
-                    "this route admits everybody whom the platform signs in, of whatever tenant"
-                );
-            }
-        }
+        warn_of_routes(settings);
     }
 
     /// Where clients connect.
@@ -218,24 +248,29 @@ impl Edge {
         self.admin
     }
 
+    /// Has the settings read anew, and tells what came of it.
+    pub fn reload(&self) -> Reload {
+        self.doors.now().reload.clone()
+    }
+
     /// Sessions that are running.
     pub fn sessions(&self) -> usize {
-        self.doors.registry.len()
+        self.registry.len()
     }
 
     /// The session store, for whoever runs the edge in a process of their own: demo, tests.
     pub fn store(&self) -> &Arc<Store> {
-        &self.doors.store
+        &self.store
     }
 
     /// Its sessions, for the same.
     pub fn registry(&self) -> &Registry {
-        &self.doors.registry
+        &self.registry
     }
 
     /// The page that `/metrics` shows.
     pub fn metrics_page(&self) -> String {
-        self.doors.metrics.render()
+        self.doors.now().metrics.render()
     }
 
     /// Ends: no new sessions, running ones are closed with 1001, then the threads end. Blocks for
@@ -245,8 +280,9 @@ impl Edge {
         tracing::info!(sessions = running, "stopping");
         self.begin_stop();
         self.running.close();
+        let doors = self.doors.now();
         let all_gone = async {
-            self.doors.registry.empty().await;
+            doors.registry.empty().await;
             self.running.wait().await;
         };
         let wait = runtime::Builder::new_current_thread().enable_time().build();
@@ -259,15 +295,16 @@ impl Edge {
                 let _ = thread.join();
             }
         }
-        self.doors.audit.flush();
+        doors.audit.flush();
         let left = self.sessions();
         tracing::info!(cut = left, "stopped");
     }
 
     fn begin_stop(&self) {
-        self.doors.drain.end();
-        self.doors.metrics.ready.set(0.0);
-        self.doors.registry.end_all(Reason::Draining);
+        let doors = self.doors.now();
+        doors.drain.end();
+        doors.metrics.ready.set(0.0);
+        doors.registry.end_all(Reason::Draining);
     }
 }
 
@@ -277,11 +314,25 @@ impl Drop for Edge {
     }
 }
 
+/// Says of routes what their settings let in.
+fn warn_of_routes(settings: &Settings) {
+    for route in &settings.live.routes {
+        let ways = route.enter.ways();
+        if ways.contains(&Way::Anyone) {
+            tracing::warn!(route = %route.name, "this route admits anyone");
+        }
+        let tenants = settings.live.hops.as_ref().map(|hops| hops.tenants.len());
+        if ways.contains(&Way::EasyAuth) && tenants == Some(0) {
+            tracing::warn!(
+                route = %route.name,
+                "this route admits everybody whom the platform signs in, of whatever tenant"
+            );
+        }
+    }
+}
+
 /// Builds everything that `serve` would build, without listening.
 pub fn check(settings: &Settings) -> Result<(), Failed> {
-    if let Some(identity) = &settings.boot.identity {
-        tls::Acceptor::new(identity)?;
-    }
     audit::check(settings.boot.audit.as_ref())?;
     doors(settings)?;
     Ok(())
@@ -328,4 +379,12 @@ fn alone<T>(doors: &Doors, work: impl Future<Output = T>) -> Result<T, Failed> {
     });
     runtime.shutdown_background();
     Ok(done)
+}
+
+/// Keeps the published keys of all token issuers fresh.
+async fn issuer_keys(doors: &Doors) {
+    let keys = doors.admission.issuer_keys();
+    join_all(keys.iter().map(|keys| keys.run())).await;
+    // There are no issuers.
+    std::future::pending().await
 }

@@ -1,13 +1,10 @@
-//! What goes on for as long as the edge lives, whoever is served: each is one future, which ends with it.
+//! What goes on for as long as the edge lives, whoever is served and whatever the settings are: each is
+//! one future, which ends with it.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use futures_util::future::join_all;
-
-use crate::bot::roles::Roles;
-use crate::error::Reason;
-use crate::listener::doors::Doors;
+use super::parts::Parts;
+use crate::listener::doors::InForce;
 use crate::log;
 
 /// How often histograms are folded and the log's drops are counted.
@@ -18,19 +15,20 @@ const UPKEEP: Duration = Duration::from_secs(5);
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// Resolves after a stop, when nobody has anything to say to the store any more.
-pub(super) async fn all_said(doors: &Doors) {
-    doors.drain.ending().await;
+pub(super) async fn all_said(in_force: &InForce, parts: &Parts) {
+    let drain = in_force.now().drain.clone();
+    drain.ending().await;
+    // What is under way is shared by all generations.
+    let doors = in_force.now();
     // Sessions that are ending still have, and so has whoever answers a call or has heard somebody
     // speak to the bot.
     doors.registry.empty().await;
-    if let Some(announcer) = &doors.announcer {
-        announcer.take_leave().await;
-    }
+    parts.take_leave().await;
     doors.telephony.settled().await;
     doors.bot.settled().await;
     let last = async {
         tokio::join!(
-            doors.admission.settled(),
+            parts.shares_settled(),
             doors.webhooks.settled(),
             doors.orders.settled()
         )
@@ -38,28 +36,12 @@ pub(super) async fn all_said(doors: &Doors) {
     let _ = tokio::time::timeout(LAST_WORDS, last).await;
 }
 
-/// Tells other edges which sessions run here.
-pub(super) async fn announce(doors: &Doors) {
-    match &doors.announcer {
-        Some(announcer) => announcer.run().await,
-        // Nobody is told.
-        None => std::future::pending().await,
-    }
-}
-
-/// Keeps what sessions hold of limits, and ends those whose minutes are used up.
-pub(super) async fn shares(doors: &Doors) {
-    let end = |session| {
-        doors.registry.end(session, Reason::RateLimited);
-    };
-    doors.admission.keep_shares(end).await;
-}
-
 /// Keeps figures current, and tables small.
-pub(super) async fn upkeep(doors: &Doors) {
+pub(super) async fn upkeep(in_force: &InForce) {
     let mut tick = tokio::time::interval(UPKEEP);
     loop {
         tick.tick().await;
+        let doors = in_force.now();
         doors.metrics.upkeep();
         let ready = doors.not_ready().is_none();
         doors.metrics.ready.set(if ready { 1.0 } else { 0.0 });
@@ -70,8 +52,8 @@ pub(super) async fn upkeep(doors: &Doors) {
 }
 
 /// Says again and again that no credential is needed, where none is.
-pub(super) async fn warn_of_developer(doors: &Doors) {
-    if !doors.insecure_dev {
+pub(super) async fn warn_of_developer(insecure_dev: bool) {
+    if !insecure_dev {
         return std::future::pending().await;
     }
     every_minute(|| {
@@ -89,33 +71,6 @@ async fn every_minute(say: impl Fn()) {
         tick.tick().await;
         say();
     }
-}
-
-/// Keeps the published keys of all token issuers fresh.
-pub(super) async fn issuer_keys(doors: &Doors) {
-    let keys = doors.admission.issuer_keys();
-    join_all(keys.iter().map(|keys| keys.run())).await;
-    // There are no issuers.
-    std::future::pending().await
-}
-
-/// Keeps the tokens for the edge itself fresh.
-pub(super) async fn identities(doors: &Doors) {
-    let upstreams = doors.routes.iter().flat_map(|open| &open.upstreams);
-    let by_name: HashMap<_, _> = upstreams.map(|u| (u.name(), u)).collect();
-    let of_acs = doors.acs.as_ref().and_then(|acs| acs.identity());
-    let of_bot = doors.bot.identity();
-    let of_roles = doors.roles.as_ref().and_then(Roles::identity);
-    let of_upstreams = by_name.values().filter_map(|u| u.identity());
-    let identities: Vec<_> = of_upstreams
-        .chain(of_acs)
-        .chain(of_bot)
-        .chain(of_roles)
-        .chain(doors.pii_detectors.iter().filter_map(|of| of.identity()))
-        .collect();
-    join_all(identities.iter().map(|identity| identity.run())).await;
-    // There are none.
-    std::future::pending().await
 }
 
 #[cfg(test)]

@@ -86,7 +86,7 @@ struct Waiting {
     until: Instant,
     /// Whoever waits for it.
     done: Option<oneshot::Sender<()>>,
-    _token: TaskTrackerToken,
+    _tokens: [TaskTrackerToken; 2],
 }
 
 /// Keeps what people say and where they are.
@@ -97,6 +97,8 @@ pub(super) struct Keeper {
     notes: mpsc::Sender<Waiting>,
     /// Until somebody runs it.
     waiting: Mutex<Option<mpsc::Receiver<Waiting>>>,
+    /// What is not written yet.
+    open: TaskTracker,
     warnings: Throttle,
     metrics: metrics::Shared,
 }
@@ -110,6 +112,7 @@ impl Keeper {
             keep,
             notes,
             waiting: Mutex::new(Some(waiting)),
+            open: TaskTracker::new(),
             warnings: Throttle::default(),
             metrics: metrics.clone(),
         }
@@ -192,13 +195,19 @@ impl Keeper {
             item,
             until: Instant::now() + LIFE,
             done,
-            _token: tasks.token(),
+            _tokens: [tasks.token(), self.open.token()],
         };
         self.notes.try_send(waiting).map_err(|_| {
             self.metrics.limit_hit("bot_notes");
             self.metrics.bot_noted(word, "full");
             Refused::new(Reason::Busy, "too many words of others wait for the store")
         })
+    }
+
+    /// Resolves when nothing waits any more; to be asked when nothing new comes.
+    pub(super) async fn settled(&self) {
+        self.open.close();
+        self.open.wait().await;
     }
 
     /// Writes what waits, for ever.

@@ -102,6 +102,15 @@ impl Bot {
         }
     }
 
+    /// The same in the place of what was before: what is under way there is counted and waited for here.
+    pub fn after(self, before: &Bot) -> Bot {
+        Bot {
+            replies: before.replies.clone(),
+            tasks: before.tasks.clone(),
+            ..self
+        }
+    }
+
     /// The bot's own identity, if it has one here; whoever owns this must run it.
     pub fn identity(&self) -> Option<Arc<Identity>> {
         self.connector
@@ -132,7 +141,15 @@ impl Bot {
         }
     }
 
-    /// Writes to the store what is to be kept, for as long as the edge lives.
+    /// Resolves when all is written that was to be kept, or was given up; to be asked when it hears
+    /// nothing more.
+    pub async fn kept(&self) {
+        if let Some(keeper) = &self.keeper {
+            keeper.settled().await;
+        }
+    }
+
+    /// Writes to the store what is to be kept, for ever.
     pub async fn run(&self) {
         if let Some(keeper) = &self.keeper {
             keeper.run().await;

@@ -127,6 +127,14 @@ impl Roles {
         }
     }
 
+    /// Who is asked, where that is Graph.
+    pub fn graph(&self) -> Option<&Arc<Graph>> {
+        match &self.by {
+            By::Graph(graph) => Some(graph),
+            By::Directory(_) | By::Store => None,
+        }
+    }
+
     /// Whether the store alone knows them.
     pub fn are_in_the_store(&self) -> bool {
         matches!(self.by, By::Store)

@@ -23,9 +23,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 use clap::{Args, Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
 
-use crate::config::{self, Environment, Settings};
+use crate::config::{self, Environment, Settings, Sources};
 use crate::log;
 
 /// One binary in front of Azure voice: TLS, admission, and a WebSocket relay that forwards media
@@ -84,7 +83,7 @@ enum Verb {
 }
 
 /// Where the settings are.
-#[derive(Args)]
+#[derive(Args, Clone)]
 struct Config {
     /// Settings file; may be given several times, later files win. Without one the settings come
     /// from variables, by the names of the old Node proxy
@@ -97,31 +96,34 @@ struct Config {
 }
 
 impl Config {
-    fn variables(&self) -> anyhow::Result<Environment> {
+    fn variables(&self, sources: &mut Sources) -> anyhow::Result<Environment> {
         let Some(path) = &self.env_file else {
             return Ok(Environment::process());
         };
         let name = path.display();
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
+        let text = sources
+            .read_text(path)
+            .with_context(|| format!("cannot read {name}"))?;
         Environment::with_file(&text).map_err(|problem| anyhow!("{name}: {problem}"))
     }
 
     /// The settings, and what is logged with them: whoever only checks them is told of a filter
-    /// that cannot be used, too.
-    fn read_all(&self) -> anyhow::Result<(Settings, EnvFilter)> {
-        let variables = self.variables()?;
+    /// that cannot be used, too. Notes which files were read, whatever comes of it.
+    fn read_all(&self, sources: &mut Sources) -> anyhow::Result<(Settings, Option<String>)> {
+        let variables = self.variables(sources)?;
         let settings = if self.config.is_empty() {
-            Settings::of_variables(&variables)
+            Settings::of_variables_noting(&variables, sources)
                 .context("without --config the settings come from variables")?
         } else {
-            Settings::read_in(&self.config, &variables)?
+            Settings::read_noting(&self.config, &variables, sources)?
         };
-        let filter = log::filter(config::log_filter(&variables).as_deref());
-        Ok((settings, filter.map_err(anyhow::Error::msg)?))
+        let filter = config::log_filter(&variables);
+        log::filter(filter.as_deref()).map_err(anyhow::Error::msg)?;
+        Ok((settings, filter))
     }
 
     fn read(&self) -> anyhow::Result<Settings> {
-        Ok(self.read_all()?.0)
+        Ok(self.read_all(&mut Sources::default())?.0)
     }
 }
 

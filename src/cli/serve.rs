@@ -1,15 +1,18 @@
-//! `tonegate serve`: the edge itself, until SIGINT or SIGTERM.
+//! `tonegate serve`: the edge itself, until SIGINT or SIGTERM. SIGHUP has the settings read anew.
+
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::app::Edge;
+use crate::app::{Edge, Read, Source};
 use crate::bot::pii::Filter;
 use crate::config::pii::{Pii, PiiKind};
 use crate::config::{Developer, Settings};
-use crate::log::{Log, Scrub};
+use crate::listener::reload::Reload;
+use crate::log::{self, Log, Scrub};
 
 #[derive(Args)]
 pub(super) struct Flags {
@@ -25,17 +28,18 @@ pub(super) struct Flags {
 }
 
 pub(super) fn run(flags: &Flags) -> anyhow::Result<()> {
-    let (mut settings, filter) = flags.settings.read_all()?;
-    if let Some(developer) = &flags.insecure_dev {
-        settings = settings.for_developer(developer.clone())?;
-    }
+    let filter = Arc::default();
+    let read = reader(flags, &filter);
+    let (settings, source) = Source::open(read).map_err(|error| anyhow!(error))?;
     let scrub = scrub(&settings.boot.log_pii);
+    let filter = filter.get().and_then(Option::as_deref);
+    let filter = log::filter(filter).map_err(anyhow::Error::msg)?;
     let log = Log::start(filter, scrub).map_err(|error| anyhow!(error))?;
     for notice in &settings.notices {
         tracing::warn!("{notice}");
     }
     allow_descriptors(&settings);
-    let result = serve(&settings);
+    let result = serve(&settings, source);
     log.flush();
     result
 }
@@ -53,18 +57,54 @@ fn scrub(kinds: &[PiiKind]) -> Option<Scrub> {
 }
 
 /// Serves until the process is asked to end.
-fn serve(settings: &Settings) -> anyhow::Result<()> {
+fn serve(settings: &Settings, source: Source) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("a runtime for signals cannot start")?;
     // Heard from before anybody can connect: a signal must never cut a session short.
     let signals = runtime.block_on(async { Signals::listen() })?;
-    let edge = Edge::start(settings)?;
-    let name = runtime.block_on(signals.any());
+    let hang_up = runtime.block_on(async { signal(SignalKind::hangup()) })?;
+    let edge = Edge::start_from(settings, source)?;
+    let reloads = reloads(hang_up, edge.reload());
+    let name = runtime.block_on(async {
+        tokio::select! {
+            name = signals.any() => name,
+            () = reloads => unreachable!("it waits for ever"),
+        }
+    });
     tracing::info!(signal = name, "signal received");
     edge.stop();
     Ok(())
+}
+
+/// Reads the settings from where the command line says, again and again. What is logged, `filter`, is
+/// what it was at first.
+fn reader(flags: &Flags, filter: &Arc<OnceLock<Option<String>>>) -> Read {
+    let (from, developer) = (flags.settings.clone(), flags.insecure_dev.clone());
+    let filter = filter.clone();
+    Box::new(move |sources| {
+        let read = from.read_all(sources);
+        let (settings, now) = read.map_err(|error| format!("{error:#}"))?;
+        if *filter.get_or_init(|| now.clone()) != now {
+            return Err("TONEGATE_LOG cannot change while the process lives".to_owned());
+        }
+        let Some(developer) = &developer else {
+            return Ok(settings);
+        };
+        let settings = settings.for_developer(developer.clone());
+        settings.map_err(|error| error.to_string())
+    })
+}
+
+/// Has the settings read anew at each SIGHUP. Signals that come while they are read are one.
+async fn reloads(mut hang_up: Signal, reload: Reload) {
+    while hang_up.recv().await.is_some() {
+        // What came of it is logged and counted.
+        let _ = reload.now().await;
+    }
+    // No signal of this process can be heard any more.
+    std::future::pending().await
 }
 
 /// The signals that ask a process to end.

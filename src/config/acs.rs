@@ -11,7 +11,7 @@ use crate::secret::Secret;
 pub const ACS_SCOPE: &str = "https://communication.azure.com//.default";
 
 /// `[acs]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Acs {
     pub host: String,
     pub port: u16,
@@ -33,7 +33,7 @@ pub struct Acs {
 }
 
 /// What the edge shows Communication Services.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AcsCredential {
     /// The resource's access key, base64 as the portal shows it; it signs each request.
     Key(Secret),

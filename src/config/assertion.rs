@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::secret::Secret;
 
 /// `[assertion]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Assertion {
     /// Private keys, PKCS#8 as PEM, 1 to 4: the first signs, all of them are published.
     pub keys: Vec<Secret>,

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use bytesize::ByteSize;
 
 /// `[audit]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Audit {
     pub to: AuditTo,
     pub sync: AuditSync,
@@ -39,14 +39,14 @@ impl Audit {
 }
 
 /// Where records go.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuditTo {
     Stdout,
     File(AuditFile),
 }
 
 /// A file, and those before it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditFile {
     pub path: PathBuf,
     /// Bytes of one file; then another one is begun.

@@ -6,7 +6,7 @@ use super::{ManagedIdentity, Roots};
 use crate::ids::EntraId;
 
 /// `[bot]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bot {
     /// The id of its registration: whom tokens of the connector are for.
     pub app_id: EntraId,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{ManagedIdentity, Roots};
 
 /// `[graph]`. There is no plain text here: what is shown is a token that reads a directory.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Graph {
     pub host: String,
     pub port: u16,

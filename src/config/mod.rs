@@ -25,6 +25,7 @@ mod route;
 mod session_api;
 mod sessions;
 mod show;
+mod sources;
 mod store;
 mod ticket;
 mod upstream;
@@ -63,6 +64,7 @@ pub use self::route::{
 };
 pub use self::session_api::{CODE_DIGITS, SessionApi, Webhook, WebhookSecret};
 pub use self::sessions::See;
+pub use self::sources::Sources;
 pub use self::store::{
     Engine, KeyForms, Layout, Login, Piece, REDIS_SCOPE, Redis, Store, Template,
 };
@@ -92,14 +94,8 @@ pub struct Boot {
     pub listen: SocketAddr,
     /// Where metrics and probes are served, and what the operator wants is done.
     pub admin: SocketAddr,
-    /// Who may ask there for all of it; `None`: whoever is on this machine.
-    pub admin_token: Option<Digest>,
-    /// Who may ask there for the metrics alone.
-    pub scrape_token: Option<Digest>,
     /// Threads that carry sessions.
     pub workers: usize,
-    /// `None`: plain HTTP.
-    pub identity: Option<Identity>,
     /// Where session keys and the records of calls are.
     pub store: Store,
     /// `None`: what is decided is not recorded.
@@ -108,16 +104,8 @@ pub struct Boot {
     pub log_pii: Vec<PiiKind>,
 }
 
-impl Boot {
-    /// Whether the operator's listener speaks TLS: wherever other machines reach it, and there is a
-    /// certificate.
-    pub fn admin_speaks_tls(&self) -> bool {
-        self.identity.is_some() && !self.admin.ip().is_loopback()
-    }
-}
-
 /// A certificate chain with its key, as PEM.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     pub chain_pem: String,
     pub key_pem: Secret,
@@ -125,9 +113,26 @@ pub struct Identity {
     pub client_roots: Option<String>,
 }
 
+/// A certificate chain beside the usual one, for the hosts that it names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerCertificate {
+    pub name: Label,
+    pub chain_pem: String,
+    pub key_pem: Secret,
+}
+
 /// What may change while the process lives.
 #[derive(Clone, Debug)]
 pub struct Live {
+    /// Who may ask the operator's listener for everything; `None`: whoever is on this machine.
+    pub admin_token: Option<Digest>,
+    /// Who may ask it for the metrics alone.
+    pub scrape_token: Option<Digest>,
+    /// What clients are shown who ask for no other; `None`: plain HTTP. Whether there is one is fixed
+    /// while the process lives.
+    pub identity: Option<Identity>,
+    /// What clients are shown who ask for their names.
+    pub server_certificates: Vec<ServerCertificate>,
     pub limits: Limits,
     /// `None`: whoever connects is the client.
     pub hops: Option<Hops>,
@@ -212,7 +217,7 @@ pub struct ApiKey {
 pub type Model = Label;
 
 /// Who signs tokens, and what a good token of theirs says.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Issuer {
     pub name: Label,
     pub kind: IssuerKind,
@@ -272,6 +277,12 @@ pub enum KeySource {
 }
 
 impl Settings {
+    /// Whether the operator's listener speaks TLS: wherever other machines reach it, and there is a
+    /// certificate.
+    pub fn admin_speaks_tls(&self) -> bool {
+        self.live.identity.is_some() && !self.boot.admin.ip().is_loopback()
+    }
+
     /// Reads and judges settings files, later ones winning, with the variables of the process.
     pub fn read(paths: &[PathBuf]) -> Result<Settings, Unusable> {
         Settings::read_in(paths, &Environment::process())
@@ -279,14 +290,31 @@ impl Settings {
 
     /// The same with variables from elsewhere.
     pub fn read_in(paths: &[PathBuf], variables: &Environment) -> Result<Settings, Unusable> {
-        resolve::resolve(file::read(paths, variables)?, variables)
+        Settings::read_noting(paths, variables, &mut Sources::default())
+    }
+
+    /// The same, and notes which files were read, whatever comes of it.
+    pub fn read_noting(
+        paths: &[PathBuf],
+        variables: &Environment,
+        sources: &mut Sources,
+    ) -> Result<Settings, Unusable> {
+        resolve::resolve(file::read(paths, variables, sources)?, variables, sources)
     }
 
     /// Settings from variables alone, under the names of the old Node proxy.
     pub fn of_variables(variables: &Environment) -> Result<Settings, Unusable> {
+        Settings::of_variables_noting(variables, &mut Sources::default())
+    }
+
+    /// The same, and notes which files were read, whatever comes of it.
+    pub fn of_variables_noting(
+        variables: &Environment,
+        sources: &mut Sources,
+    ) -> Result<Settings, Unusable> {
         let written = variables::write(variables);
         let file = file::of_table("the variables", written.table, variables)?;
-        match (resolve::resolve(file, variables), written.problems) {
+        match (resolve::resolve(file, variables, sources), written.problems) {
             (Ok(settings), told) if told.is_empty() => Ok(Settings {
                 notices: written.notices,
                 ..settings
@@ -303,7 +331,8 @@ impl Settings {
     /// Settings from a text; `name` stands for the file name in messages.
     pub fn read_text(name: &str, text: &str) -> Result<Settings, Unusable> {
         let variables = Environment::process();
-        resolve::resolve(file::read_text(name, text, &variables)?, &variables)
+        let file = file::read_text(name, text, &variables)?;
+        resolve::resolve(file, &variables, &mut Sources::default())
     }
 
     /// The same with private applications open to a developer who shows no credential.
@@ -312,6 +341,31 @@ impl Settings {
     /// If anything of them leads beyond this machine; all of that is told at once.
     pub fn for_developer(self, developer: Developer) -> Result<Settings, Unusable> {
         resolve::developer::developer(self, developer)
+    }
+
+    /// Keys of what `new` would have otherwise and cannot have while the process lives.
+    pub fn needs_restart(&self, new: &Settings) -> Vec<&'static str> {
+        // Whoever adds a field must say here what it is called.
+        let Boot {
+            listen,
+            admin,
+            workers,
+            store,
+            audit,
+            log_pii,
+        } = &self.boot;
+        let speaks_tls = |settings: &Settings| settings.live.identity.is_some();
+        let differs = [
+            ("server.listen", *listen != new.boot.listen),
+            ("server.admin", *admin != new.boot.admin),
+            ("server.workers", *workers != new.boot.workers),
+            ("server.tls", speaks_tls(self) != speaks_tls(new)),
+            ("store", *store != new.boot.store),
+            ("audit", *audit != new.boot.audit),
+            ("log.pii", *log_pii != new.boot.log_pii),
+        ];
+        let differs = differs.into_iter().filter(|(_, differs)| *differs);
+        differs.map(|(key, _)| key).collect()
     }
 
     /// The JSON schema of a settings file.

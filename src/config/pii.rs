@@ -19,7 +19,7 @@ pub struct Pii {
 }
 
 /// `[pii_detectors.NAME]`: a service that finds personal data by the sense of a text.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PiiDetector {
     pub name: Label,
     pub kind: DetectorKind,
@@ -62,7 +62,7 @@ impl DetectorKind {
 }
 
 /// What it is shown.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DetectorCredential {
     Nothing,
     /// In the header that its kind has for it.

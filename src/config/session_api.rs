@@ -30,7 +30,7 @@ pub struct SessionApi {
 }
 
 /// A receiver of webhooks.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Webhook {
     pub host: String,
     pub port: u16,
@@ -61,7 +61,7 @@ impl std::fmt::Debug for Webhook {
 }
 
 /// What webhooks are signed with.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct WebhookSecret(pub Zeroizing<Vec<u8>>);
 
 impl WebhookSecret {

@@ -12,7 +12,7 @@ use crate::secret::Secret;
 pub const REDIS_SCOPE: &str = "https://redis.azure.com/.default";
 
 /// `[store]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Store {
     pub engine: Engine,
     /// How long everything is kept that the edge writes, tokens that were spent and what failures
@@ -38,7 +38,7 @@ impl Default for Store {
 }
 
 /// What keeps them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Engine {
     /// This process: for one edge, and for as long as it lives.
     Memory,
@@ -46,7 +46,7 @@ pub enum Engine {
 }
 
 /// A Redis, and how it is reached.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Redis {
     pub layout: Layout,
     /// Hosts and ports: of the server, of some nodes of the cluster, of the sentinels.
@@ -61,7 +61,7 @@ pub struct Redis {
 }
 
 /// How its servers are arranged.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Layout {
     Single,
     Cluster,
@@ -74,7 +74,7 @@ pub enum Layout {
 }
 
 /// What the edge shows a Redis.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Login {
     Nothing,
     Password {
@@ -91,7 +91,7 @@ pub enum Login {
 }
 
 /// How the names of keys are built.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyForms {
     /// Stands before every key, ours and others', as it is.
     pub prefix: String,

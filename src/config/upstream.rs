@@ -10,7 +10,7 @@ use crate::label::Label;
 use crate::secret::Secret;
 
 /// Where media goes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
     pub name: Label,
     pub host: String,
@@ -158,7 +158,7 @@ pub struct ApiVersions {
 
 /// What the edge shows an upstream. Of several the first that fits goes, in the order of the old
 /// proxy: the caller's own token, the key, a token for the edge itself.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
     /// The caller's token, if it is for the upstream.
     pub caller: bool,
@@ -188,7 +188,7 @@ pub enum KeyHeader {
 }
 
 /// An identity that the platform gives to the edge.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManagedIdentity {
     pub source: IdentitySource,
     /// The user-assigned identity; `None`: the one that there is.
@@ -198,7 +198,7 @@ pub struct ManagedIdentity {
 }
 
 /// Who gives tokens for the edge itself.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum IdentitySource {
     /// The instance metadata service of a virtual machine; `http://host[:port]`.
     Imds { base: String },
@@ -236,7 +236,7 @@ pub enum IdentitySource {
 }
 
 /// What an upstream's certificate must lead to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Roots {
     /// The operating system's store.
     System,

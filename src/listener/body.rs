@@ -7,10 +7,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::{Frame, SizeHint};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::pulse::Pulse;
-use crate::admission::Grant;
+use crate::admission::{Grant, Permit};
 use crate::upstream::app::{Answer, Cut};
 
 /// The body of an answer.
@@ -24,7 +23,7 @@ pub(super) struct Streamed {
     pub(super) answer: Answer,
     pub(super) pulse: Pulse,
     pub(super) _grant: Grant,
-    pub(super) _permit: OwnedSemaphorePermit,
+    pub(super) _permit: Permit,
 }
 
 impl Body {

@@ -1,8 +1,14 @@
-//! What all connections share, and what one of them is.
+//! What connections share, and what one of them is.
+//!
+//! All that is decided by is one generation of the settings: [`Doors`]. A connection goes through those
+//! that are [in force](InForce) when it is accepted, and its session keeps what it was given there. What
+//! must outlive the settings that it came with (the store, who is here, what was counted) is shared from
+//! generation to generation.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use http::{HeaderName, HeaderValue, Response};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
@@ -11,8 +17,10 @@ use tokio::time::Instant as Deadline;
 use super::decision::Decision;
 use super::gateway::inward::Inward;
 use super::paths::Paths;
+use super::reload::{Generation, Reload};
+use super::tls;
 use super::web::Web;
-use crate::admission::{Admission, Certificate, Peer};
+use crate::admission::{Admission, Certificate, Peer, Permits};
 use crate::audit::Audit;
 use crate::bot::Bot;
 use crate::bot::roles::Roles;
@@ -32,18 +40,42 @@ use crate::upstream::webhook::Webhooks;
 
 const INSECURE_DEV: HeaderName = HeaderName::from_static("x-tonegate-insecure-dev");
 
-/// What every connection needs to decide. Shared by all threads.
+/// The doors that new connections go through. Cloning shares it.
+#[derive(Clone)]
+pub struct InForce(Arc<ArcSwap<Doors>>);
+
+impl InForce {
+    pub fn new(doors: Doors) -> InForce {
+        InForce(Arc::new(ArcSwap::from_pointee(doors)))
+    }
+
+    pub fn now(&self) -> Arc<Doors> {
+        self.0.load_full()
+    }
+
+    /// Whoever comes from now on goes through these.
+    pub fn put(&self, doors: Doors) {
+        self.0.store(Arc::new(doors));
+    }
+}
+
+/// What every connection needs to decide: one generation of the settings. Shared by all threads.
 pub struct Doors {
+    pub generation: Generation,
+    /// Asks for the next one.
+    pub reload: Reload,
+    /// `None`: plain HTTP.
+    pub tls: Option<tls::Acceptor>,
     pub routes: Vec<Open>,
     pub paths: Paths,
     pub admission: Admission,
     pub hops: Option<Hops>,
     pub limits: Limits,
-    pub sessions: Arc<Semaphore>,
+    pub sessions: Permits,
     pub registry: Registry,
     pub orders: Arc<Orders>,
     /// Tells other edges of the sessions here; `None`: nobody is told of sessions.
-    pub announcer: Option<Announcer>,
+    pub announcer: Option<Arc<Announcer>>,
     pub store: Arc<Store>,
     /// Dials for sessions, as often as upstreams take them.
     pub dialler: Arc<Dialler>,
@@ -62,23 +94,14 @@ pub struct Doors {
     /// Find what is personal by its sense, for routes that name them.
     pub pii_detectors: Vec<Arc<Detector>>,
     /// Signs what private applications are told.
-    pub assertions: Option<Assertions>,
+    pub assertions: Option<Arc<Assertions>>,
     pub webhooks: Arc<Webhooks>,
     pub audit: Audit,
     pub metrics: metrics::Shared,
-    /// What an operator is shown of the settings.
-    pub settings: Shown,
     /// A developer is let in without a credential.
     pub insecure_dev: bool,
     /// Whether new sessions begin.
     pub drain: Drain,
-}
-
-/// Settings as `tonegate check` shows them: secrets are masked.
-#[derive(Default)]
-pub struct Shown {
-    pub text: String,
-    pub notices: Vec<String>,
 }
 
 impl Doors {

@@ -5,7 +5,6 @@
 //! every byte that was read beyond the request.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
@@ -13,16 +12,17 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::body::Body;
-use super::doors::{Asked, Begun, Doors, Open};
+use super::doors::{Asked, Begun, Doors, InForce, Open};
 use super::gateway;
 use super::head::{self, Held, Unread};
 use super::hop;
+use super::linger::{LINGER, grace, linger, stopped};
 use super::probe;
 use super::pulse::Pulse;
 use super::refusal::{Refusal, frames, problem, raw};
@@ -30,7 +30,7 @@ use super::stranger::Stranger;
 use super::upgrade::{shake, upgrade};
 use super::web::{self, cors};
 use crate::admission::Peer;
-use crate::config::{Refuse, RouteKind};
+use crate::config::{Refuse, RouteKind, Speak};
 use crate::error::Reason;
 use crate::ids::SessionId;
 use crate::label::Label;
@@ -40,30 +40,33 @@ use crate::session::{self, Session};
 /// Names the session that begins, in the `101`.
 const SESSION: HeaderName = HeaderName::from_static("x-tonegate-session");
 
-/// After a refusal the rest of what the client sends is read and dropped for a moment, because a
-/// socket that is closed with bytes unread resets the connection and the answer may be lost.
-const LINGER: Duration = Duration::from_millis(500);
-const LINGER_BYTES: usize = 256 * 1024;
-/// At the end an application that was asked has so long to answer, and a client to take it: what was
-/// done is not told as undone. Less than the edge waits for its threads.
-const APP_LINGER: Duration = Duration::from_secs(4);
-
 /// Serves the one request of a connection; if it is an admitted upgrade, the connection is taken
 /// apart by `leg` for the session that begins.
 pub(super) async fn serve<S>(
     io: S,
     asked: Asked<'_>,
     stranger: Stranger,
-    doors: &Arc<Doors>,
+    in_force: &InForce,
     leg: impl FnOnce(S, Bytes) -> Leg<TcpStream>,
 ) -> Option<Begun>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (io, read) = tokio::select! {
-        read = head::read(io, asked.deadline) => read,
-        // Whoever has not asked by then is not waited for.
-        () = stopped(doors, LINGER) => return None,
+    let (io, read) = {
+        let drain = in_force.now().drain.clone();
+        tokio::select! {
+            read = head::read(io, asked.deadline) => read,
+            // Whoever has not asked by then is not waited for.
+            () = stopped(&drain, LINGER) => return None,
+        }
+    };
+    // Whoever takes their time to ask is judged by what is in force then, and a hop is one no more if
+    // it has gone out of the settings.
+    let doors = &in_force.now();
+    let is_hop = hop::at(doors.hops.as_ref(), asked.peer.ip) == Some(Speak::Http);
+    let asked = Asked {
+        by_hop: asked.by_hop && is_hop,
+        ..asked
     };
     let (io, grace) = match read {
         Ok(read) => {
@@ -102,7 +105,7 @@ where
             return None;
         }
         // A request that is whole is answered; a client that does not take it is not waited for.
-        () = stopped(doors, grace) => {
+        () = stopped(&doors.drain, grace) => {
             asked.decision.lost(Reason::Draining, "the edge stopped before its answer was taken");
             return None;
         }
@@ -175,19 +178,6 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-/// How long what is asked is waited for when the edge is told to stop.
-fn grace(doors: &Doors, read: &head::Read) -> Duration {
-    let open = doors.paths.find(read.path()).map(|at| &doors.routes[at]);
-    let of_app = open.is_some_and(|open| open.inward.is_some());
-    if of_app { APP_LINGER } else { LINGER }
-}
-
-/// Resolves a moment after the edge was told to stop.
-async fn stopped(doors: &Doors, grace: Duration) {
-    doors.drain.ending().await;
-    tokio::time::sleep(grace).await;
 }
 
 /// Resolves when an application's answer is not taken any more.
@@ -379,49 +369,48 @@ fn note_refusal(doors: &Doors, asked: Asked<'_>, refusal: &Refusal, route: Optio
     );
 }
 
-/// Closes after an answer without losing it.
-async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut io: S) {
-    let _ = timeout(LINGER, async {
-        if io.shutdown().await.is_err() {
-            return;
-        }
-        let mut dropped = 0;
-        let mut buffer = [0; 2048];
-        while dropped < LINGER_BYTES {
-            match io.read(&mut buffer).await {
-                Ok(0) | Err(_) => return,
-                Ok(count) => dropped += count,
-            }
-        }
-    })
-    .await;
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admission::Admission;
-    use crate::admission::Revocations;
+    use crate::admission::{Admission, Permits, Revocations};
     use crate::audit::Audit;
     use crate::bot::Bot;
     use crate::config::{self, KnownBy, Limits};
     use crate::drain::Drain;
     use crate::listener::decision::Decision;
-    use crate::listener::doors::Shown;
     use crate::listener::paths::Paths;
+    use crate::listener::reload::{Generation, Reload};
     use crate::metrics::Metrics;
     use crate::session::{Dialler, Orders, Registry};
     use crate::store::Store;
     use crate::telephony::Telephony;
     use crate::upstream::webhook::Webhooks;
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
     use tokio::io::duplex;
     use tokio::sync::Semaphore;
     use tokio::time::Instant as Deadline;
 
+    /// No settings are good without a route.
+    const SETTINGS: &str = r#"
+        [server]
+        listen = "127.0.0.1:0"
+        [upstreams.u]
+        kind = "relay"
+        url = "wss://u.example.com/"
+        credential = { none = true }
+        [[routes]]
+        name = "r"
+        kind = "relay"
+        paths = ["/r"]
+        admit = ["anyone"]
+        upstreams = ["u"]
+    "#;
+
     /// Settings of an edge with no routes.
     fn nothing() -> config::Live {
         config::Live {
+            identity: None,
+            server_certificates: Vec::new(),
             limits: Limits::default(),
             hops: None,
             keys: Vec::new(),
@@ -436,6 +425,8 @@ mod tests {
             pii_detectors: Vec::new(),
             bot: None,
             developer: None,
+            admin_token: None,
+            scrape_token: None,
             upstreams: Vec::new(),
             routes: Vec::new(),
         }
@@ -452,13 +443,17 @@ mod tests {
         let nothing = nothing();
         let store = Arc::new(Store::new(&config::Store::default(), metrics.clone()).unwrap());
         let telephony = Telephony::new(&nothing, None, &store, &Registry::default(), &metrics);
-        let doors = Arc::new(Doors {
+        let settings = config::Settings::read_text("edge.toml", SETTINGS).unwrap();
+        let in_force = InForce::new(Doors {
+            generation: Generation::first(&settings),
+            reload: Reload::default(),
+            tls: None,
             routes: Vec::new(),
             paths: Paths::default(),
             admission: Admission::new(&nothing, &metrics).unwrap(),
             hops: None,
             limits: Limits::default(),
-            sessions: Arc::new(Semaphore::new(1)),
+            sessions: Permits::new(1),
             registry: Registry::default(),
             orders: orders(&store, &metrics),
             announcer: None,
@@ -476,7 +471,6 @@ mod tests {
             webhooks: Arc::new(Webhooks::new(&nothing, &metrics).unwrap()),
             audit: Audit::off(),
             metrics,
-            settings: Shown::default(),
             insecure_dev: false,
             drain: Drain::default(),
         });
@@ -496,12 +490,12 @@ mod tests {
             .await
             .unwrap();
         let io = tokio::io::join(read, duplex(1000).0);
-        let begun = serve(io, asked, Stranger::of_a_test(), &doors, |_, _| {
+        let begun = serve(io, asked, Stranger::of_a_test(), &in_force, |_, _| {
             panic!("nobody was admitted")
         })
         .await;
         assert!(begun.is_none());
-        let page = doors.metrics.render();
+        let page = in_force.now().metrics.render();
         let counted: Vec<&str> = page
             .lines()
             .filter(|line| line.starts_with("tonegate_requests_total{"))

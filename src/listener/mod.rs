@@ -12,11 +12,13 @@ pub mod gateway;
 pub mod head;
 mod hop;
 pub mod http;
+mod linger;
 pub mod paths;
 mod probe;
 mod proxy;
 mod pulse;
 mod refusal;
+pub mod reload;
 mod stranger;
 mod ticket;
 pub mod tls;
@@ -30,14 +32,13 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::{Instant as Deadline, timeout_at};
 use tokio_util::task::TaskTracker;
 
 use self::decision::Decision;
-use self::doors::{Begun, Doors};
+use self::doors::{Begun, Doors, InForce};
 use self::stranger::Stranger;
-use crate::admission::{Address, Slots};
+use crate::admission::{Address, Permits, Slots};
 use crate::config::Speak;
 use crate::log::Throttle;
 use crate::metrics::Held;
@@ -85,13 +86,11 @@ fn socket(address: SocketAddr) -> io::Result<Socket> {
 
 /// What all connections of the public listener share.
 pub struct Public {
-    pub doors: Arc<Doors>,
-    /// `None`: plain HTTP.
-    pub tls: Option<tls::Acceptor>,
-    pub connections: Arc<Semaphore>,
+    pub doors: InForce,
+    pub connections: Permits,
     /// Connections that nobody has been admitted on yet: in all, and by address. What strangers
     /// hold open is bounded apart from what was admitted.
-    pub unadmitted: Arc<Semaphore>,
+    pub unadmitted: Permits,
     pub addresses: Slots<Address>,
     /// For warnings that an accept failed.
     pub accept_warnings: Throttle,
@@ -100,13 +99,17 @@ pub struct Public {
 /// Accepts connections until told to stop, then waits for those that are left.
 pub async fn serve(listener: TcpListener, public: Arc<Public>) {
     let tasks = TaskTracker::new();
+    // The same for all generations.
+    let (drain, metrics) = {
+        let doors = public.doors.now();
+        (doors.drain.clone(), doors.metrics.clone())
+    };
     loop {
         let accepted = tokio::select! {
             biased;
-            () = public.doors.drain.leaving() => break,
+            () = drain.leaving() => break,
             accepted = listener.accept() => accepted,
         };
-        let metrics = &public.doors.metrics;
         let (socket, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -121,32 +124,34 @@ pub async fn serve(listener: TcpListener, public: Arc<Public>) {
             }
         };
         metrics.connections_total.increment(1);
-        let Ok(permit) = public.connections.clone().try_acquire_owned() else {
+        let Some(permit) = public.connections.take() else {
             metrics.limit_hit("connections");
             continue;
         };
-        let Ok(stranger) = public.unadmitted.clone().try_acquire_owned() else {
+        let Some(stranger) = public.unadmitted.take() else {
             metrics.limit_hit("unadmitted");
             continue;
         };
-        let per_address = public.doors.limits.unadmitted_per_address;
+        let doors = public.doors.now();
+        let per_address = doors.limits.unadmitted_per_address;
         let stranger = Stranger::new(stranger, public.addresses.clone(), per_address);
         // A hop is not one client: its connections are counted when it is known whose they are.
-        let hop = hop::at(public.doors.hops.as_ref(), peer.ip());
+        let hop = hop::at(doors.hops.as_ref(), peer.ip());
         if hop.is_none() && !stranger.count_at(Address::of(peer.ip())) {
             metrics.limit_hit("unadmitted_per_address");
             continue;
         }
-        let public = public.clone();
+        let in_force = public.doors.clone();
         tasks.spawn(async move {
-            let gauge = Held::new(&public.doors.metrics.connections);
+            let gauge = Held::new(&doors.metrics.connections);
             // Up to the 101 a connection needs many times what it needs afterwards; boxed, that is
-            // gone before the session begins.
-            let begun = Box::pin(connection(socket, peer, hop, &public, stranger));
+            // gone before the session begins, and with it the doors that the client came through: a
+            // session holds what it needs of them.
+            let begun = Box::pin(connection(socket, (peer, hop), &in_force, doors, stranger));
             if let Some(begun) = begun.await {
                 let left = begun.session.run(begun.client, begun.upstream).await;
                 // Nobody waits for a place that only a call which is hung up or told of still has.
-                drop((permit, gauge, public));
+                drop((permit, gauge));
                 left.run().await;
             }
         });
@@ -155,25 +160,27 @@ pub async fn serve(listener: TcpListener, public: Arc<Public>) {
     tasks.close();
     tasks.wait().await;
     // What was begun for a client that did not wait is done all the same.
-    public.doors.telephony.settled().await;
-    public.doors.bot.settled().await;
+    let doors = public.doors.now();
+    doors.telephony.settled().await;
+    doors.bot.settled().await;
 }
 
-/// From an accepted socket to a session, if it comes to one.
+/// From an accepted socket to a session, if it comes to one. The handshakes are those of the `doors`
+/// that were in force when it was accepted; what is asked is judged by those that are then.
 async fn connection(
     mut socket: TcpStream,
-    mut peer: SocketAddr,
-    hop: Option<Speak>,
-    public: &Public,
+    (mut peer, hop): (SocketAddr, Option<Speak>),
+    in_force: &InForce,
+    doors: Arc<Doors>,
     stranger: Stranger,
 ) -> Option<Begun> {
     let accepted = Instant::now();
-    let deadline = Deadline::now() + public.doors.limits.handshake;
+    let deadline = Deadline::now() + doors.limits.handshake;
     upstream::set_options(&socket);
     if hop == Some(Speak::Proxy) {
-        peer = behind(&mut socket, peer, deadline, public).await?;
+        peer = behind(&mut socket, peer, deadline, &doors).await?;
         if !stranger.count_at(Address::of(peer.ip())) {
-            public.doors.metrics.limit_hit("unadmitted_per_address");
+            doors.metrics.limit_hit("unadmitted_per_address");
             return None;
         }
     }
@@ -186,12 +193,12 @@ async fn connection(
         accepted,
         deadline,
     };
-    let Some(acceptor) = &public.tls else {
-        return http::serve(socket, asked, stranger, &public.doors, Leg::plain).await;
+    let Some(acceptor) = &doors.tls else {
+        return http::serve(socket, asked, stranger, in_force, Leg::plain).await;
     };
     let accepted = tokio::select! {
         accepted = timeout_at(deadline, acceptor.accept(socket)) => accepted,
-        () = public.doors.drain.ending() => return None,
+        () = doors.drain.ending() => return None,
     };
     match accepted {
         Ok(Ok((stream, certificate))) => {
@@ -200,15 +207,15 @@ async fn connection(
                 certificate,
                 ..asked
             };
-            http::serve(stream, asked, stranger, &public.doors, tls::leg).await
+            http::serve(stream, asked, stranger, in_force, tls::leg).await
         }
         Ok(Err(error)) => {
-            public.doors.metrics.tls_failures.increment(1);
+            doors.metrics.tls_failures.increment(1);
             tracing::debug!(client = %peer, error = %error.kind(), "TLS handshake failed");
             None
         }
         Err(_) => {
-            public.doors.metrics.tls_failures.increment(1);
+            doors.metrics.tls_failures.increment(1);
             tracing::debug!(client = %peer, "TLS handshake took too long");
             None
         }
@@ -220,16 +227,16 @@ async fn behind(
     socket: &mut TcpStream,
     hop: SocketAddr,
     deadline: Deadline,
-    public: &Public,
+    doors: &Doors,
 ) -> Option<SocketAddr> {
     let read = tokio::select! {
         read = timeout_at(deadline, proxy::read(socket)) => read,
-        () = public.doors.drain.ending() => return None,
+        () = doors.drain.ending() => return None,
     };
     match read.unwrap_or(Err(proxy::Wrong::Late)) {
         Ok(client) => Some(client.unwrap_or(hop)),
         Err(error) => {
-            public.doors.metrics.proxy_failures.increment(1);
+            doors.metrics.proxy_failures.increment(1);
             tracing::debug!(%hop, %error, "PROXY header failed");
             None
         }

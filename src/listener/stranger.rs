@@ -2,9 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::OwnedSemaphorePermit;
-
-use crate::admission::{Address, Slot, Slots};
+use crate::admission::{Address, Permit, Slot, Slots};
 
 /// A connection's place among those that nobody has been admitted on. It is given up with the
 /// grant, not with the session: a slow upstream must not make strangers of those who were let in.
@@ -19,17 +17,13 @@ pub(super) struct Stranger {
 }
 
 struct Place {
-    _in_all: OwnedSemaphorePermit,
+    _in_all: Permit,
     of_address: Option<Slot<Address>>,
 }
 
 impl Stranger {
     /// Not counted at any address yet; `per_address` is the bound of each.
-    pub(super) fn new(
-        in_all: OwnedSemaphorePermit,
-        addresses: Slots<Address>,
-        per_address: usize,
-    ) -> Stranger {
+    pub(super) fn new(in_all: Permit, addresses: Slots<Address>, per_address: usize) -> Stranger {
         let place = Place {
             _in_all: in_all,
             of_address: None,

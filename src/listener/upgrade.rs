@@ -6,14 +6,13 @@ use std::time::SystemTime;
 use http::{Request, Response, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::body::Body;
 use super::doors::{Asked, Doors, Open};
 use super::refusal::Refusal;
 use super::stranger::Stranger;
 use super::{calls, gateway, ticket};
-use crate::admission::{self, Address, Grant, Now, Reserved};
+use crate::admission::{self, Address, Grant, Now, Permit, Reserved};
 use crate::config;
 use crate::error::Reason;
 use crate::ids::SessionId;
@@ -189,8 +188,8 @@ async fn ask_store(
 }
 
 /// A place among the sessions of the edge.
-pub(super) fn permit(doors: &Doors) -> Result<OwnedSemaphorePermit, Refusal> {
-    doors.sessions.clone().try_acquire_owned().map_err(|_| {
+pub(super) fn permit(doors: &Doors) -> Result<Permit, Refusal> {
+    doors.sessions.take().ok_or_else(|| {
         doors.metrics.limit_hit("sessions");
         Refusal::new(Reason::Busy, "all sessions of this edge are in use")
     })

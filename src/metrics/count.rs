@@ -1,12 +1,41 @@
 //! Counters of phone calls, of turns, of the audit, and of what goes on to private applications.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::family::*;
 use super::{Audit, Metrics, Pacing, tag, word};
 use crate::label::Label;
 
+/// What reading the settings anew can come to.
+const LOADS: [&str; 4] = ["loaded", "unchanged", "unusable", "needs_restart"];
+
 impl Metrics {
+    /// Counts that the settings were read anew, and what came of it.
+    pub fn settings_load(&self, result: &'static str) {
+        self.add(SETTINGS_LOADS, vec![word("result", result)], 1);
+    }
+
+    /// Shows all that can come of it as zero, from the start: of a counter that begins with a mistake
+    /// nobody could tell that it has grown.
+    pub(super) fn expect_settings_loads(&self) {
+        metrics::with_local_recorder(&self.recorder, || {
+            for result in LOADS {
+                let _ = metrics::counter!(SETTINGS_LOADS, vec![word("result", result)]);
+            }
+        });
+    }
+
+    /// Shows when the settings were loaded that are in force.
+    pub fn settings_loaded(&self, at: SystemTime) {
+        let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.loaded_at.set(since.as_secs_f64());
+    }
+
+    /// Shows whether the settings in the files are those in force.
+    pub fn settings_in_force(&self, are: bool) {
+        self.in_force.set(f64::from(u8::from(are)));
+    }
+
     /// Counts the end of a gate: `authorised`, `rejected`, `expired`, `left`.
     pub fn gate_ended(&self, route: &Label, result: &'static str, after: Duration) {
         let tags = vec![tag("route", route), word("result", result)];

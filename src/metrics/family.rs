@@ -78,12 +78,15 @@ pub(super) const AUDIT_RECORDS: &str = "tonegate_audit_records_total";
 pub(super) const AUDIT_REFUSED: &str = "tonegate_audit_refused_total";
 pub(super) const AUDIT_ERRORS: &str = "tonegate_audit_errors_total";
 pub(super) const ADMIN_REFUSED: &str = "tonegate_admin_refused_total";
+pub(super) const SETTINGS_LOADS: &str = "tonegate_settings_loads_total";
+pub(super) const SETTINGS_LOADED: &str = "tonegate_settings_loaded_timestamp_seconds";
+pub(super) const SETTINGS_IN_FORCE: &str = "tonegate_settings_in_force";
 pub(super) const READY: &str = "tonegate_ready";
 pub(super) const INSECURE_DEV: &str = "tonegate_insecure_dev";
 pub(super) const BUILD: &str = "tonegate_build_info";
 
 /// Every family that `/metrics` can show.
-pub const FAMILIES: [Family; 62] = [
+pub const FAMILIES: [Family; 65] = [
     family(CONNECTIONS, Kind::Gauge, "Open client sockets."),
     family(CONNECTIONS_TOTAL, Kind::Counter, "Client sockets accepted."),
     family(
@@ -366,6 +369,21 @@ pub const FAMILIES: [Family; 62] = [
         ADMIN_REFUSED,
         Kind::Counter,
         "Requests to the admin listener that were not answered, by reason: origin, host, no_token, wrong_token, scope.",
+    ),
+    family(
+        SETTINGS_LOADS,
+        Kind::Counter,
+        "Times that the settings were read anew, by result: loaded, unchanged, unusable, needs_restart.",
+    ),
+    family(
+        SETTINGS_LOADED,
+        Kind::Gauge,
+        "When the settings that are in force were loaded, in seconds since 1970.",
+    ),
+    family(
+        SETTINGS_IN_FORCE,
+        Kind::Gauge,
+        "1 while the settings in the files are those in force.",
     ),
     family(READY, Kind::Gauge, "1 while the edge takes new sessions."),
     family(

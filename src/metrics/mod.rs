@@ -46,6 +46,8 @@ pub struct Metrics {
     pub store_up: Gauge,
     pub ready: Gauge,
     pub insecure_dev: Gauge,
+    loaded_at: Gauge,
+    in_force: Gauge,
 }
 
 impl Metrics {
@@ -70,7 +72,7 @@ impl Metrics {
             describe();
             metrics::gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
         });
-        Metrics {
+        let metrics = Metrics {
             connections: gauge(CONNECTIONS),
             connections_total: counter(CONNECTIONS_TOTAL),
             accept_errors: counter(ACCEPT_ERRORS),
@@ -81,9 +83,14 @@ impl Metrics {
             store_up: gauge(STORE_UP),
             ready: gauge(READY),
             insecure_dev: gauge(INSECURE_DEV),
+            loaded_at: gauge(SETTINGS_LOADED),
+            in_force: gauge(SETTINGS_IN_FORCE),
             recorder,
             handle,
-        }
+        };
+        metrics.settings_in_force(true);
+        metrics.expect_settings_loads();
+        metrics
     }
 
     /// The page in Prometheus' text format.

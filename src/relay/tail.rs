@@ -6,7 +6,7 @@
 //! and is told how many. While nobody looks on, it costs the relay one look at a number per wake.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -52,6 +52,8 @@ pub enum Seen {
 #[derive(Debug, Default)]
 pub(super) struct Tail {
     readers: AtomicUsize,
+    /// Nothing more will be told, also to who begins to look on now.
+    over: AtomicBool,
     ring: OnceLock<Box<Ring>>,
 }
 
@@ -68,7 +70,6 @@ struct Lines {
     first: u64,
     /// When a message last went up, and down.
     last: [Option<Duration>; 2],
-    over: bool,
 }
 
 impl Tail {
@@ -87,8 +88,9 @@ impl Tail {
     }
 
     pub(super) fn close(&self) {
+        // Before the ring is looked for: who makes it later sees this.
+        self.over.store(true, Ordering::SeqCst);
         if let Some(ring) = self.ring.get() {
-            ring.lines().over = true;
             ring.news.notify_waiters();
         }
     }
@@ -162,6 +164,8 @@ impl Tailing {
             let mut news = std::pin::pin!(ring.news.notified());
             // Heard from before it is looked at what there is.
             news.as_mut().enable();
+            // In this order: what was told last is read before it is over.
+            let over = handle.tail.over.load(Ordering::SeqCst);
             {
                 let lines = ring.lines();
                 if lines.end() > self.next {
@@ -171,9 +175,9 @@ impl Tailing {
                     let lines = lines.kept.range(from..).copied().collect();
                     return Some(News { lost, lines });
                 }
-                if lines.over {
-                    return None;
-                }
+            }
+            if over {
+                return None;
             }
             news.await;
         }

@@ -26,7 +26,6 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::sync::OwnedSemaphorePermit;
 
 pub use self::about::About;
 pub use self::announce::Announcer;
@@ -45,7 +44,7 @@ use self::call::Whose;
 use self::cap::Cap;
 use self::live::Begun;
 
-use crate::admission::{Grant, Holder, Peer};
+use crate::admission::{Grant, Holder, Peer, Permit};
 use crate::audit::Place;
 use crate::config::{Dtmf, Limits};
 use crate::error::{Reason, Side};
@@ -65,7 +64,7 @@ pub struct Parts {
     pub peer: Peer,
     /// When the client's socket was accepted.
     pub accepted: Instant,
-    pub permit: OwnedSemaphorePermit,
+    pub permit: Permit,
     pub books: Books,
     pub entry: Entry,
     pub lease: Arc<Lease>,
@@ -115,7 +114,7 @@ pub struct Session {
 /// the edge, and its place in the gauge.
 struct Share {
     grant: Grant,
-    _permit: OwnedSemaphorePermit,
+    _permit: Permit,
     _gauge: Held,
 }
 
@@ -331,13 +330,12 @@ impl Drop for Session {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admission::{Admission, Now, Request, Told};
+    use crate::admission::{Admission, Now, Permits, Request, Told};
     use crate::audit::Audit;
     use crate::config::{self, AuditFile, AuditSync, AuditTo, Settings};
     use crate::metrics::Metrics;
     use bytes::Bytes;
     use tokio::net::TcpListener;
-    use tokio::sync::Semaphore;
 
     const SETTINGS: &str = r#"
         [server]
@@ -386,7 +384,7 @@ mod tests {
             queue: 16,
         };
         let audit = Audit::open(Some(&audit), &metrics).unwrap();
-        let (permits, registry) = (Arc::new(Semaphore::new(1)), Registry::default());
+        let (permits, registry) = (Permits::new(1), Registry::default());
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let route = Label::new("open").unwrap();
@@ -395,7 +393,7 @@ mod tests {
             kind: "voice-live",
             peer: address.into(),
             accepted: Instant::now(),
-            permit: permits.clone().try_acquire_owned().unwrap(),
+            permit: permits.take().unwrap(),
             entry: registry.enter(SessionId::random(), About::of(&route, &grant)),
             lease: Arc::new(Lease::until(grant.ends().first())),
             grant,
@@ -420,10 +418,10 @@ mod tests {
         let running = r#"tonegate_sessions{route="open"} "#;
         let holds = |line: String| metrics.render().lines().any(|l| l == line);
         assert!(holds(format!("{running}1")));
-        assert_eq!((permits.available_permits(), registry.len()), (0, 1));
+        assert_eq!((permits.taken(), registry.len()), (1, 1));
         drop((session, leg));
         assert!(holds(format!("{running}0")));
-        assert_eq!((permits.available_permits(), registry.len()), (1, 0));
+        assert_eq!((permits.taken(), registry.len()), (0, 0));
         let ended = r#"tonegate_sessions_ended_total{route="open",by="edge",reason="internal"} 1"#;
         assert!(holds(ended.to_owned()));
         assert!(audit.flush());

@@ -76,8 +76,8 @@ pub struct Telephony {
     acs: Option<Arc<CallAutomation>>,
     signer: Option<Signer>,
     metrics: metrics::Shared,
-    told: Semaphore,
-    asked: Semaphore,
+    told: Arc<Semaphore>,
+    asked: Arc<Semaphore>,
     tasks: TaskTracker,
     /// For warnings that something came of no event.
     warnings: Throttle,
@@ -182,10 +182,20 @@ impl Telephony {
             acs: acs.cloned(),
             signer: live.calls.as_ref().and_then(Signer::new),
             metrics: metrics.clone(),
-            told: Semaphore::new(BODIES),
-            asked: Semaphore::new(BODIES),
+            told: Arc::new(Semaphore::new(BODIES)),
+            asked: Arc::new(Semaphore::new(BODIES)),
             tasks: TaskTracker::new(),
             warnings: Throttle::default(),
+        }
+    }
+
+    /// The same in the place of what was before: what is under way there is counted and waited for here.
+    pub fn after(self, before: &Telephony) -> Telephony {
+        Telephony {
+            told: before.told.clone(),
+            asked: before.asked.clone(),
+            tasks: before.tasks.clone(),
+            ..self
         }
     }
 

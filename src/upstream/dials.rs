@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use super::Failure;
+use super::{Failure, Upstream};
 
 /// What came of dialling.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,5 +45,23 @@ impl Latest {
     fn lock(&self) -> MutexGuard<'_, Dials> {
         // Nothing panics while it is held.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What an operator is shown of it.
+impl Upstream {
+    /// As the settings write it.
+    pub fn kind(&self) -> &'static str {
+        self.settings.service.kind().word()
+    }
+
+    /// Where it is, without a path: credentials may be in one.
+    pub fn address(&self) -> &str {
+        self.host.authority().to_str().unwrap_or_default()
+    }
+
+    /// What came of dialling it.
+    pub fn dials(&self) -> Dials {
+        self.dials.told()
     }
 }

@@ -162,19 +162,9 @@ impl Upstream {
         &self.settings.name
     }
 
-    /// As the settings write it.
-    pub fn kind(&self) -> &'static str {
-        self.settings.service.kind().word()
-    }
-
-    /// Where it is, without a path: credentials may be in one.
-    pub fn address(&self) -> &str {
-        self.host.authority().to_str().unwrap_or_default()
-    }
-
-    /// What came of dialling it.
-    pub fn dials(&self) -> Dials {
-        self.dials.told()
+    /// What it was made of.
+    pub fn settings(&self) -> &config::Upstream {
+        &self.settings
     }
 
     /// Dials for a session, within this upstream's deadlines. Before it connects a second time, it asks

@@ -8,6 +8,7 @@
 //! Not here: what is told. Deliveries come at least once and in any order; each says when it was.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::hmac;
@@ -15,7 +16,6 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use futures_util::future::join_all;
 use futures_util::stream::FuturesUnordered;
 use http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use tokio::sync::{Mutex, Semaphore, mpsc};
@@ -48,8 +48,8 @@ const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
 /// The webhooks of all routes that have one.
 pub struct Webhooks {
-    by_route: HashMap<Label, Webhook>,
-    /// What was told and is not delivered or given up.
+    by_route: HashMap<Label, Arc<Webhook>>,
+    /// What was told and is not delivered or given up, to whomever.
     open: TaskTracker,
 }
 
@@ -57,7 +57,7 @@ pub struct Webhooks {
 pub struct Hold(#[expect(dead_code, reason = "its end is what counts")] TaskTrackerToken);
 
 /// One receiver.
-struct Webhook {
+pub struct Webhook {
     route: Label,
     settings: config::Webhook,
     host: Host,
@@ -66,6 +66,8 @@ struct Webhook {
     queue: mpsc::Sender<Letter>,
     queued: Mutex<mpsc::Receiver<Letter>>,
     requests: Semaphore,
+    /// What it was told and has not got.
+    open: TaskTracker,
     warnings: Throttle,
     metrics: metrics::Shared,
 }
@@ -74,7 +76,7 @@ struct Webhook {
 struct Letter {
     id: String,
     body: Bytes,
-    _open: TaskTrackerToken,
+    _open: [TaskTrackerToken; 2],
 }
 
 /// Why an attempt came to nothing.
@@ -112,7 +114,7 @@ impl Webhooks {
     ) -> Result<Webhooks, Unusable> {
         let prepared = of_routes.into_iter().map(|(route, settings)| {
             let webhook = Webhook::new(route.clone(), settings, metrics.clone())?;
-            Ok((route, webhook))
+            Ok((route, Arc::new(webhook)))
         });
         Ok(Webhooks {
             by_route: prepared.collect::<Result<_, Unusable>>()?,
@@ -128,7 +130,7 @@ impl Webhooks {
         let letter = Letter {
             id: format!("msg_{}", SessionId::random()),
             body: Bytes::from(body.to_string()),
-            _open: self.open.token(),
+            _open: [self.open.token(), webhook.open.token()],
         };
         if webhook.queue.try_send(letter).is_err() {
             webhook.count("dropped");
@@ -136,11 +138,21 @@ impl Webhooks {
         }
     }
 
-    /// Delivers; lives as long as the edge.
-    pub async fn run(&self) {
-        join_all(self.by_route.values().map(Webhook::run)).await;
-        // There are none.
-        std::future::pending().await
+    /// The same in the place of what was before: receivers that stay keep what is on its way to them.
+    pub fn after(mut self, before: &Webhooks) -> Webhooks {
+        self.open = before.open.clone();
+        for (route, webhook) in &mut self.by_route {
+            let old = before.by_route.get(route);
+            if let Some(old) = old.filter(|old| old.settings == webhook.settings) {
+                *webhook = old.clone();
+            }
+        }
+        self
+    }
+
+    /// All receivers; whoever owns this must run them.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Webhook>> {
+        self.by_route.values()
     }
 
     /// Something is to be told that cannot be yet: [`Self::settled`] waits for it.
@@ -172,6 +184,7 @@ impl Webhook {
             queue,
             queued: Mutex::new(queued),
             requests: Semaphore::new(AT_ONCE),
+            open: TaskTracker::new(),
             warnings: Throttle::default(),
             route,
             settings,
@@ -179,7 +192,15 @@ impl Webhook {
         })
     }
 
-    async fn run(&self) {
+    /// Resolves when it has got all that it was told, or that was given up; to be asked when it is told
+    /// nothing more.
+    pub async fn settled(&self) {
+        self.open.close();
+        self.open.wait().await;
+    }
+
+    /// Delivers, for ever.
+    pub async fn run(&self) {
         let mut queued = self.queued.lock().await;
         let mut under_way = FuturesUnordered::new();
         loop {
@@ -317,7 +338,7 @@ mod tests {
         let letter = Letter {
             id: "msg_p5jXN8AQM9LWM0D4loKWxJek".to_owned(),
             body: Bytes::from_static(br#"{"test": 2432232314}"#),
-            _open: TaskTracker::new().token(),
+            _open: [TaskTracker::new().token(), TaskTracker::new().token()],
         };
         let at = UNIX_EPOCH + Duration::from_secs(1_614_265_330);
         let key = hmac::Key::new(hmac::HMAC_SHA256, &secret.0);
@@ -359,8 +380,9 @@ mod tests {
         let dropped = r#"tonegate_webhooks_total{route="sessions",result="dropped"} 3"#;
         assert!(metrics.render().contains(dropped));
         // Nothing listens there, so all the others fail, and then nothing is left.
+        let webhook = webhooks.all().next().unwrap();
         tokio::select! {
-            () = webhooks.run() => unreachable!("it runs for ever"),
+            () = webhook.run() => unreachable!("it runs for ever"),
             () = webhooks.settled() => {}
         }
         let failed =

@@ -56,6 +56,7 @@ mod processes;
 mod proxy;
 mod refuse;
 mod relay;
+mod reload;
 mod request;
 mod revoke;
 mod samples;

@@ -258,7 +258,7 @@ async fn serve(sample: &Sample) -> (Issued, Arc<App>) {
     settings.boot.admin = "127.0.0.1:0".parse().unwrap();
     let edge = Edge::start(&settings).unwrap();
     issued.world.port = edge.public().port();
-    if settings.boot.identity.is_none() {
+    if settings.live.identity.is_none() {
         issued.world.speak_plainly();
     }
     issued.world.edge = Some(edge);

@@ -110,6 +110,13 @@ impl Keys {
         }
     }
 
+    /// Resolves when a fetch has ended, whatever it came to.
+    pub async fn fetched(&self) {
+        let mut ended = self.ended.subscribe();
+        // The sender is this itself.
+        let _ = ended.wait_for(|&ended| ended > 0).await;
+    }
+
     fn begin(&self) {
         let mut state = self.state();
         state.begun += 1;

@@ -63,6 +63,7 @@ pub(super) struct Tokens {
     cache: Cache<Digest, Arc<Verified>>,
 }
 
+#[derive(Clone)]
 struct Issuer {
     settings: config::Issuer,
     keys: Arc<Keys>,
@@ -98,6 +99,29 @@ impl Tokens {
             .expire_after(UntilExpired)
             .build();
         Ok(Tokens { issuers, cache })
+    }
+
+    /// The same in the place of what was before: what was known of issuers stays known.
+    pub(super) fn after(mut self, before: &Tokens) -> Tokens {
+        let all_alike = self.issuers.len() == before.issuers.len()
+            && self
+                .issuers
+                .iter()
+                .zip(&before.issuers)
+                .all(|(issuer, old)| issuer.settings == old.settings);
+        if all_alike {
+            return Tokens {
+                issuers: before.issuers.clone(),
+                cache: before.cache.clone(),
+            };
+        }
+        for issuer in &mut self.issuers {
+            let mut old = before.issuers.iter();
+            if let Some(old) = old.find(|old| has_keys_of(&issuer.settings, &old.settings)) {
+                issuer.keys = old.keys.clone();
+            }
+        }
+        self
     }
 
     /// The keys of all issuers; somebody must run them.
@@ -180,6 +204,15 @@ impl Tokens {
             && issuer.keys.has(&verified.kid, &verified.key);
         good.then_some(verified)
     }
+}
+
+/// Whether two issuers are asked for their keys by one name, at one place and in one way.
+fn has_keys_of(one: &config::Issuer, other: &config::Issuer) -> bool {
+    one.name == other.name
+        && one.kind == other.kind
+        && one.algorithms == other.algorithms
+        && one.keys == other.keys
+        && one.roots == other.roots
 }
 
 /// A token that is well formed, and not believed yet.

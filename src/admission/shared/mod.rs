@@ -37,7 +37,8 @@ const UNKNOWN: &str = "how often this address has asked cannot be known at prese
 impl Admission {
     /// Counts limits together with all that ask this store, if the settings say so.
     pub fn sharing(self, store: &Arc<Store>) -> Admission {
-        if !self.usual.shared {
+        // Those of before count for this generation, too.
+        if !self.usual.shared || self.shares.are_shared() {
             return self;
         }
         let alone = Shares::alone(self.limits.clone(), self.limits.metrics());
@@ -66,21 +67,10 @@ impl Admission {
     ) -> Result<Option<Reserved>, Denied> {
         self.shares.take(session, &grant.wishes).await
     }
-
-    /// Keeps what sessions hold of shared limits, for as long as the edge lives; `end` is asked to end
-    /// such as have used up their minutes.
-    pub async fn keep_shares(&self, end: impl Fn(SessionId)) {
-        self.shares.run(end).await;
-    }
-
-    /// Resolves when the store has been told of all sessions that ended.
-    pub async fn settled(&self) {
-        self.shares.settled().await;
-    }
 }
 
 /// What the sessions of this edge hold of limits. Shared by all threads.
-pub(super) struct Shares {
+pub struct Shares {
     limits: Arc<Limits>,
     /// `None`: this edge counts for itself.
     store: Option<Arc<Store>>,

@@ -38,8 +38,8 @@ struct Due {
 type All = HashMap<Arc<str>, Due>;
 
 impl Shares {
-    /// Lives as long as the edge. `end` ends a session whose minutes are used up.
-    pub(in crate::admission) async fn run(&self, end: impl Fn(SessionId)) {
+    /// Keeps what sessions hold, for ever. `end` ends a session whose minutes are used up.
+    pub async fn run(&self, end: impl Fn(SessionId)) {
         // Minutes that the store was not told yet; bounded by whom this edge remembers.
         let mut owed = All::new();
         let mut next = Instant::now() + self.lease / TIMES;
@@ -60,8 +60,8 @@ impl Shares {
         }
     }
 
-    /// Resolves when nothing is left to be given back.
-    pub(in crate::admission) async fn settled(&self) {
+    /// Resolves when the store has been told of all sessions that ended.
+    pub async fn settled(&self) {
         loop {
             let said = self.said.notified();
             let is_said = !self.saying.load(Ordering::SeqCst);

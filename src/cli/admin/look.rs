@@ -47,6 +47,14 @@ pub(in crate::cli) fn status(Plain { edge }: &Plain) -> anyhow::Result<()> {
         let out = [
             ("version", of("version")),
             ("since", of("since")),
+            (
+                "settings",
+                format!(
+                    "generation {} of {}",
+                    of("generation"),
+                    of("settings_since")
+                ),
+            ),
             ("ready", of("ready")),
             ("stage", of("stage")),
             (
@@ -177,5 +185,11 @@ pub(in crate::cli) fn reload(Plain { edge }: &Plain) -> anyhow::Result<()> {
     if edge.json {
         return print(&format!("{told}\n"));
     }
-    print(&format!("reloaded  generation {}\n", told["generation"]))
+    let generation = &told["generation"];
+    let what = if told["is_new"] == true {
+        "reloaded"
+    } else {
+        "unchanged"
+    };
+    print(&format!("{what}  generation {generation}\n"))
 }

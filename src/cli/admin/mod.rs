@@ -59,16 +59,16 @@ impl Edge {
     /// Host and port, and whether it speaks TLS.
     fn place(&self) -> anyhow::Result<(String, u16, bool)> {
         if !self.config.is_empty() {
-            let boot = Settings::read_in(&self.config, &Environment::process())?.boot;
-            let ip = boot.admin.ip();
+            let settings = Settings::read_in(&self.config, &Environment::process())?;
+            let admin = settings.boot.admin;
+            let ip = admin.ip();
             // What listens everywhere listens here.
             let host = if ip.is_unspecified() {
                 "localhost".to_owned()
             } else {
                 ip.to_string()
             };
-            let tls = boot.admin_speaks_tls();
-            return Ok((host, boot.admin.port(), tls));
+            return Ok((host, admin.port(), settings.admin_speaks_tls()));
         }
         let uri = match &self.admin {
             Some(uri) => uri.clone(),

@@ -126,7 +126,7 @@ impl Flags {
 
 /// The edge's own address, for tests on one machine.
 fn own(settings: &Settings) -> String {
-    let scheme = match settings.boot.identity {
+    let scheme = match settings.live.identity {
         Some(_) => "wss",
         None => "ws",
     };

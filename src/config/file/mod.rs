@@ -28,6 +28,7 @@ pub(super) use self::table::{Acs, Audit, Calls, File, Issuer, Server, TokenDiges
 pub(super) use self::ticket::{TicketKey, Tickets};
 pub(super) use self::upstream::Upstream;
 use super::env::{self, Environment};
+use super::sources::Sources;
 
 /// Why the settings cannot be used. The text is for the operator and holds no secret.
 #[derive(Debug, thiserror::Error)]
@@ -56,15 +57,21 @@ fn list(problems: &[String]) -> String {
 ///
 /// Tables are merged key by key, `[[keys]]` and `[[routes]]` by their `name`; anything else is
 /// replaced. `${NAME}` in a text is replaced by the environment variable of that name.
-pub(super) fn read(paths: &[PathBuf], variables: &Environment) -> Result<File, Unusable> {
+pub(super) fn read(
+    paths: &[PathBuf],
+    variables: &Environment,
+    sources: &mut Sources,
+) -> Result<File, Unusable> {
     let mut merged = Table::new();
     let mut last = String::new();
     for path in paths {
         last = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| Unusable::Unreadable {
-            path: last.clone(),
-            error,
-        })?;
+        let text = sources
+            .read_text(path)
+            .map_err(|error| Unusable::Unreadable {
+                path: last.clone(),
+                error,
+            })?;
         let mut table = parse(&last, &text, variables)?;
         anchor_paths(&mut table, path);
         merge(&mut merged, table);
@@ -216,6 +223,12 @@ fn anchor_paths(table: &mut Table, file: &Path) {
         anchor(server.get_mut("tls"), "certificate");
         anchor(server.get_mut("tls"), "key");
         anchor(server.get_mut("tls"), "client_roots");
+        if let Some(Value::Array(certificates)) = server.get_mut("certificates") {
+            for certificate in certificates {
+                anchor(Some(&mut *certificate), "certificate");
+                anchor(Some(certificate), "key");
+            }
+        }
     }
     anchor(table.get_mut("audit"), "path");
     if let Some(store) = table.get_mut("store") {
@@ -425,7 +438,12 @@ mod tests {
              [issuers.users]\naudience = [\"a\"]\n",
         )
         .unwrap();
-        let file = read(&[base, over], &Environment::process()).unwrap();
+        let file = read(
+            &[base, over],
+            &Environment::process(),
+            &mut Sources::default(),
+        )
+        .unwrap();
         let tls = file.server.tls.unwrap();
         assert_eq!(tls.certificate, Some(PathBuf::from("/other.pem")));
         assert_eq!(tls.key, Some(folder.join("k.pem")));
@@ -474,7 +492,12 @@ mod tests {
              [[routes]]\nname = \"c\"\n",
         )
         .unwrap();
-        let file = read(&[base, over], &Environment::process()).unwrap();
+        let file = read(
+            &[base, over],
+            &Environment::process(),
+            &mut Sources::default(),
+        )
+        .unwrap();
         assert_eq!(file.server.workers, Some(2));
         assert_eq!(file.server.admin, Some("127.0.0.1:1".parse().unwrap()));
         let names: Vec<_> = file.routes.iter().map(|r| r.name.as_str()).collect();

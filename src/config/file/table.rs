@@ -59,6 +59,16 @@ pub(in crate::config) struct Server {
     pub workers: Option<usize>,
     pub tls: Option<Tls>,
     pub plain_text: bool,
+    pub certificates: Vec<ServerCertificate>,
+}
+
+/// `[[server.certificates]]`
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct ServerCertificate {
+    pub name: String,
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
 }
 
 /// `admin_token = { sha256 = "…" }`

@@ -249,7 +249,7 @@ mod tests {
         let text = format!("[acs]\n{}\n", lines.join("\n"));
         let file = file::read_text("edge.toml", &text, variables)
             .map_err(|error| vec![error.to_string()])?;
-        let mut problems = Problems(Vec::new());
+        let mut problems = Problems::default();
         match (acs(&file, variables, &mut problems), problems.0.is_empty()) {
             (Some(acs), true) => Ok(acs),
             (_, _) => Err(problems.0),

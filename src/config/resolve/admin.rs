@@ -6,13 +6,7 @@ use super::Problems;
 use crate::config::file::{Server, TokenDigest};
 use crate::secret::Digest;
 
-pub(super) struct Admin {
-    pub(super) address: SocketAddr,
-    pub(super) admin_token: Option<Digest>,
-    pub(super) scrape_token: Option<Digest>,
-}
-
-pub(super) fn resolve(server: &Server, listen: SocketAddr, problems: &mut Problems) -> Admin {
+pub(super) fn address(server: &Server, listen: SocketAddr, problems: &mut Problems) -> SocketAddr {
     let usual = SocketAddr::from((Ipv4Addr::LOCALHOST, 9464));
     let address = server.admin.unwrap_or(usual);
     if !address.ip().is_loopback() && server.admin_token.is_none() {
@@ -25,16 +19,11 @@ pub(super) fn resolve(server: &Server, listen: SocketAddr, problems: &mut Proble
     if address.port() != 0 && address.port() == listen.port() {
         problems.add("server.admin", "has the port of server.listen");
     }
-    let [admin_token, scrape_token] = tokens(server, problems);
-    Admin {
-        address,
-        admin_token,
-        scrape_token,
-    }
+    address
 }
 
 /// Of an operator, and of a scraper.
-fn tokens(server: &Server, problems: &mut Problems) -> [Option<Digest>; 2] {
+pub(super) fn tokens(server: &Server, problems: &mut Problems) -> [Option<Digest>; 2] {
     let mut read = |key: &str, written: &Option<TokenDigest>| {
         let written = written.as_ref()?;
         let digest = Digest::from_hex(&written.sha256).filter(|digest| *digest != Digest::of(""));
@@ -100,10 +89,10 @@ mod tests {
             told.contains("server.admin: ") && told.contains("server.admin_token"),
             "{told}"
         );
-        let boot = read(&format!("{everywhere}\n{}", token("admin_token", "t")))
+        let live = read(&format!("{everywhere}\n{}", token("admin_token", "t")))
             .unwrap()
-            .boot;
-        assert!(boot.admin_token.unwrap().is(&Digest::of("t")) && boot.scrape_token.is_none());
+            .live;
+        assert!(live.admin_token.unwrap().is(&Digest::of("t")) && live.scrape_token.is_none());
         let both = [token("admin_token", "t"), token("scrape_token", "s")].join("\n");
         let shown = read(&both).unwrap().describe();
         let hex = Digest::of("t").to_hex();
@@ -112,7 +101,7 @@ mod tests {
             "{shown}"
         );
         assert!(!shown.contains(&hex), "{shown}");
-        assert!(read("").unwrap().boot.admin_token.is_none());
+        assert!(read("").unwrap().live.admin_token.is_none());
     }
 
     #[test]

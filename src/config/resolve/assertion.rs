@@ -77,7 +77,7 @@ mod tests {
         let text = format!("[assertion]\n{}\n", lines.join("\n"));
         let file = file::read_text("edge.toml", &text, &Environment::of([]))
             .map_err(|error| vec![error.to_string()])?;
-        let mut problems = Problems(Vec::new());
+        let mut problems = Problems::default();
         match (assertion(&file, &mut problems), problems.0.is_empty()) {
             (Some(assertion), true) => Ok(assertion),
             (_, _) => Err(problems.0),

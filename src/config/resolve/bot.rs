@@ -244,7 +244,7 @@ mod tests {
         let text = format!("[bot]\n{}\n", lines.join("\n"));
         let file = file::read_text("edge.toml", &text, variables)
             .map_err(|error| vec![error.to_string()])?;
-        let mut problems = Problems(Vec::new());
+        let mut problems = Problems::default();
         match (bot(&file, variables, &mut problems), problems.0.is_empty()) {
             (Some(bot), true) => Ok(bot),
             (_, _) => Err(problems.0),

@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn a10_certificates_are_read_as_they_are_meant() {
         let settings = read(GOOD).unwrap();
-        let identity = settings.boot.identity.as_ref().unwrap();
+        let identity = settings.live.identity.as_ref().unwrap();
         assert_eq!(identity.client_roots.as_deref(), Some("some"));
         let [lambda, sbc] = &settings.live.certificates[..] else {
             panic!("two certificates");
@@ -225,7 +225,7 @@ mod tests {
         let off = format!("{before}[upstreams{after}").replace(ROOTS, "");
         let off = off.replace("\"certificate\"]", "\"anyone\"]");
         let off = read(&off).unwrap();
-        assert!(off.boot.identity.as_ref().unwrap().client_roots.is_none());
+        assert!(off.live.identity.as_ref().unwrap().client_roots.is_none());
         assert!(!off.describe().contains("certificate"));
     }
 

@@ -11,7 +11,7 @@ pub(in crate::config) fn developer(
     mut settings: Settings,
     developer: Developer,
 ) -> Result<Settings, Unusable> {
-    let mut problems = Problems(Vec::new());
+    let mut problems = Problems::default();
     doors(&settings, &mut problems);
     behind(&settings, &mut problems);
     if !problems.0.is_empty() {

@@ -29,6 +29,7 @@ mod reach;
 mod relay;
 mod roles;
 mod route;
+mod server;
 mod session_api;
 mod sessions;
 mod store;
@@ -38,23 +39,30 @@ mod ticket_key;
 mod upstream;
 mod web;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use super::env::Environment;
 use super::file::{File, Unusable};
-use super::{ApiKey, Boot, Identity, Limits, Live, Roots, Route, Settings};
+use super::sources::Sources;
+use super::{ApiKey, Boot, Limits, Live, Roots, Route, Settings};
 use crate::ids::{EntraId, is_guid};
 use crate::label::Label;
-use crate::secret::{Digest, Secret};
+use crate::secret::Digest;
 
 /// More sockets than any machine has descriptors for.
 const CONNECTIONS_MAX: usize = 1_000_000;
 
 /// Judges a whole file; all problems are told at once.
-pub(super) fn resolve(file: File, variables: &Environment) -> Result<Settings, Unusable> {
-    let mut problems = Problems(Vec::new());
+pub(super) fn resolve(
+    file: File,
+    variables: &Environment,
+    sources: &mut Sources,
+) -> Result<Settings, Unusable> {
+    let mut problems = Problems::default();
     let hops = hop::hops(&file, &mut problems);
+    let [admin_token, scrape_token] = admin::tokens(&file.server, &mut problems);
     let keys = keys(&file, &mut problems);
     let certificates = certificate::certificates(&file, &mut problems);
     let issuers = issuer::issuers(&file, &mut problems);
@@ -79,11 +87,17 @@ pub(super) fn resolve(file: File, variables: &Environment) -> Result<Settings, U
     certificate::routes(&certificates, &routes, &mut problems);
     ticket::desks(&routes, &mut problems);
     let limits = limits(&file, &mut problems);
+    let (identity, server_certificates) = server::identities(&file, &mut problems);
     let boot = boot(&file, variables, &mut problems);
+    sources.add(std::mem::take(&mut problems.1));
     match (boot, problems.0.is_empty()) {
         (Some(boot), true) => Ok(Settings {
             boot,
             live: Live {
+                admin_token,
+                scrape_token,
+                identity,
+                server_certificates,
                 limits,
                 hops,
                 keys,
@@ -107,7 +121,9 @@ pub(super) fn resolve(file: File, variables: &Environment) -> Result<Settings, U
     }
 }
 
-struct Problems(Vec<String>);
+/// What is wrong, and the files that were read to find that out.
+#[derive(Default)]
+struct Problems(Vec<String>, Sources);
 
 impl Problems {
     fn add(&mut self, at: impl std::fmt::Display, what: impl std::fmt::Display) {
@@ -167,11 +183,13 @@ impl Problems {
     }
 
     fn read(&mut self, at: &str, path: &Path) -> Option<String> {
-        self.readable(at, std::fs::read_to_string(path))
+        let read = self.1.read_text(path);
+        self.readable(at, read)
     }
 
     fn bytes(&mut self, at: &str, path: &Path) -> Option<Vec<u8>> {
-        self.readable(at, std::fs::read(path))
+        let read = self.1.read(path);
+        self.readable(at, read)
     }
 
     fn readable<T>(&mut self, at: &str, read: std::io::Result<T>) -> Option<T> {
@@ -196,43 +214,9 @@ fn boot(file: &File, variables: &Environment, problems: &mut Problems) -> Option
         problems.add("server.listen", "missing; for example \"0.0.0.0:8443\"");
         return None;
     };
-    let admin::Admin {
-        address: admin,
-        admin_token,
-        scrape_token,
-    } = admin::resolve(server, listen, problems);
-    let identity = match &server.tls {
-        Some(tls) => {
-            let mut read = |key: &str, path: &Option<PathBuf>| match path {
-                Some(path) => problems.read(key, path),
-                None => {
-                    problems.add(key, "missing; a PEM file");
-                    None
-                }
-            };
-            let chain_pem = read("server.tls.certificate", &tls.certificate);
-            let key_pem = read("server.tls.key", &tls.key);
-            let client_roots = certificate::client_roots(file, problems);
-            chain_pem.zip(key_pem).map(|(chain_pem, key_pem)| Identity {
-                chain_pem,
-                key_pem: Secret::new(key_pem),
-                client_roots,
-            })
-        }
-        None => {
-            if !listen.ip().is_loopback() && !server.plain_text {
-                problems.add(
-                    "server.tls",
-                    "missing, and the address is not loopback; set tls = { certificate = \
-                     \"…\", key = \"…\" }, or plain_text = true if something in front \
-                     terminates TLS",
-                );
-            }
-            None
-        }
-    };
+    let admin = admin::address(server, listen, problems);
     let workers = match server.workers.unwrap_or(0) {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        0 => processors(),
         workers @ 1..=1024 => workers,
         _ => {
             problems.add("server.workers", "must not exceed 1024");
@@ -242,14 +226,18 @@ fn boot(file: &File, variables: &Environment, problems: &mut Problems) -> Option
     Some(Boot {
         listen,
         admin,
-        admin_token,
-        scrape_token,
         workers,
-        identity,
         store: store?,
         audit,
         log_pii,
     })
+}
+
+/// As many as this process had when it was asked first: what a container is given meanwhile needs a
+/// restart, and must not be taken for a change of the settings.
+fn processors() -> usize {
+    static FOUND: OnceLock<usize> = OnceLock::new();
+    *FOUND.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
 const BOUND: &str = "must be more than 0 and at most 24 hours";

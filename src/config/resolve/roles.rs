@@ -128,7 +128,7 @@ mod tests {
 
     fn resolve(text: &str) -> Result<Roles, Vec<String>> {
         let file: File = toml::from_str(text).unwrap();
-        let mut problems = Problems(Vec::new());
+        let mut problems = Problems::default();
         let roles = roles(&file, &mut problems);
         match problems.0.is_empty() {
             true => Ok(roles.unwrap()),

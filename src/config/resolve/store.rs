@@ -326,7 +326,7 @@ mod tests {
             let text = e.to_string();
             vec![text]
         })?;
-        let mut problems = Problems(Vec::new());
+        let mut problems = Problems::default();
         let store = store(&file.store, variables, &mut problems);
         match (store, problems.0.is_empty()) {
             (Some(store), true) => Ok(store),

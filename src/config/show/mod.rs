@@ -1,5 +1,6 @@
 //! Settings as `tonegate check` prints them: what would run, without secrets.
 
+mod admin;
 mod bot;
 mod issuer;
 mod limits;
@@ -14,8 +15,8 @@ use bytesize::ByteSize;
 use humantime::{format_duration, format_rfc3339_seconds};
 
 use super::{
-    Boot, Credential, Dtmf, Enter, IdentitySource, KeyHeader, Kind, ManagedIdentity, Mark, Rate,
-    Refuse, Roots, Route, RouteKind, RouteLimits, Service, Settings, Speak, Way,
+    Credential, Dtmf, Enter, IdentitySource, KeyHeader, Kind, ManagedIdentity, Mark, Rate, Refuse,
+    Roots, Route, RouteKind, RouteLimits, Service, Settings, Speak, Way,
 };
 
 /// One line per thing, names first; secrets appear as `***`.
@@ -26,22 +27,9 @@ pub(super) fn describe(settings: &Settings) -> String {
     out
 }
 
-fn admin(boot: &Boot) -> String {
-    let speaks = match boot.admin_speaks_tls() {
-        true => "TLS 1.2 and 1.3",
-        false => "plain text",
-    };
-    let token = match (boot.admin_token, boot.scrape_token) {
-        (None, _) => "",
-        (Some(_), None) => ", with a token",
-        (Some(_), Some(_)) => ", with a token, another one for metrics",
-    };
-    format!("{speaks}{token}")
-}
-
 fn write(settings: &Settings, out: &mut String) -> std::fmt::Result {
     let boot = &settings.boot;
-    let scheme = match &boot.identity {
+    let scheme = match &settings.live.identity {
         Some(identity) if identity.client_roots.is_some() => {
             "TLS 1.2 and 1.3, clients are asked for a certificate"
         }
@@ -49,7 +37,19 @@ fn write(settings: &Settings, out: &mut String) -> std::fmt::Result {
         None => "plain text",
     };
     writeln!(out, "listen    {} ({scheme})", boot.listen)?;
-    writeln!(out, "admin     {} ({})", boot.admin, admin(boot))?;
+    for certificate in &settings.live.server_certificates {
+        let name = &certificate.name;
+        writeln!(
+            out,
+            "          certificate {name} for who asks for its names, key ***"
+        )?;
+    }
+    writeln!(
+        out,
+        "admin     {} ({})",
+        boot.admin,
+        admin::access(settings)
+    )?;
     writeln!(out, "workers   {}", boot.workers)?;
     let limits = &settings.live.limits;
     writeln!(

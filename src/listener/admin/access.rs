@@ -25,11 +25,9 @@ pub(super) enum Needs {
     Operator,
 }
 
-/// Tokens that are asked for.
+/// Judges who asks.
 #[derive(Default)]
-pub struct Access {
-    operator: Option<Digest>,
-    scraper: Option<Digest>,
+pub(super) struct Access {
     warnings: Throttle,
 }
 
@@ -42,16 +40,14 @@ pub(super) struct Refused<'a> {
 }
 
 impl Access {
-    /// `None` of an operator's token: none is asked for. What only a scraper shows opens the metrics.
-    pub fn new(operator: Option<Digest>, scraper: Option<Digest>) -> Access {
-        Access {
-            operator,
-            scraper,
-            warnings: Throttle::default(),
-        }
-    }
-
-    pub(super) fn judge(&self, head: &request::Parts, needs: Needs) -> Result<(), Refused<'_>> {
+    /// By the tokens of an operator and of a scraper, as the settings have them; without the first none
+    /// is asked for.
+    pub(super) fn judge(
+        &self,
+        head: &request::Parts,
+        needs: Needs,
+        [operator, scraper]: [Option<Digest>; 2],
+    ) -> Result<(), Refused<'_>> {
         if needs == Needs::Nothing {
             return Ok(());
         }
@@ -67,7 +63,7 @@ impl Access {
             let detail = "no page of a browser may ask";
             return refused(StatusCode::FORBIDDEN, "origin", detail);
         }
-        let Some(operator) = &self.operator else {
+        let Some(operator) = operator else {
             if names_here(head) {
                 return Ok(());
             }
@@ -81,7 +77,7 @@ impl Access {
         };
         // Both are compared, whatever the first says.
         let is_operator = operator.is(&shown);
-        let is_scraper = self.scraper.is_some_and(|scraper| scraper.is(&shown));
+        let is_scraper = scraper.is_some_and(|scraper| scraper.is(&shown));
         match (is_operator, is_scraper, needs) {
             (true, ..) | (_, true, Needs::Scrape) => Ok(()),
             (_, true, _) => {
@@ -134,22 +130,23 @@ impl Refused<'_> {
 mod tests {
     use super::*;
 
-    fn judged(access: &Access, needs: Needs, lines: &[(&str, &str)]) -> &'static str {
+    fn judged(tokens: [Option<Digest>; 2], needs: Needs, lines: &[(&str, &str)]) -> &'static str {
+        let access = Access::default();
         let mut request = http::Request::builder().uri("/sessions");
         for (name, value) in lines {
             request = request.header(*name, *value);
         }
         let (head, ()) = request.body(()).unwrap().into_parts();
         access
-            .judge(&head, needs)
+            .judge(&head, needs, tokens)
             .err()
             .map_or("ok", |refused| refused.word)
     }
 
     #[test]
     fn c17_on_loopback_this_machine_is_answered_and_no_page() {
-        let access = Access::default();
-        let at = |lines: &[(&str, &str)]| judged(&access, Needs::Operator, lines);
+        let none = [None; 2];
+        let at = |lines: &[(&str, &str)]| judged(none, Needs::Operator, lines);
         assert_eq!(at(&[("host", "localhost:9464")]), "ok");
         assert_eq!(
             at(&[("host", "[::1]:9464"), ("sec-fetch-site", "none")]),
@@ -173,16 +170,16 @@ mod tests {
             ("sec-fetch-site", "same-site"),
         ] {
             assert_eq!(at(&[here, page]), "origin", "{page:?}");
-            assert_eq!(judged(&access, Needs::Scrape, &[here, page]), "origin");
-            assert_eq!(judged(&access, Needs::Nothing, &[here, page]), "ok");
+            assert_eq!(judged(none, Needs::Scrape, &[here, page]), "origin");
+            assert_eq!(judged(none, Needs::Nothing, &[here, page]), "ok");
         }
     }
 
     #[test]
     fn c17_with_a_token_nobody_is_answered_without_it() {
         let digest = |token: &str| Some(Digest::of(token));
-        let access = Access::new(digest("operator"), digest("scraper"));
-        let at = |needs, lines: &[(&str, &str)]| judged(&access, needs, lines);
+        let tokens = [digest("operator"), digest("scraper")];
+        let at = |needs, lines: &[(&str, &str)]| judged(tokens, needs, lines);
         let [nothing, scrape, operator] = [Needs::Nothing, Needs::Scrape, Needs::Operator];
         let shows = |token| ("authorization", token);
         for (needs, token, told) in [
@@ -209,7 +206,7 @@ mod tests {
         let page = [shows("Bearer operator"), ("origin", "https://evil.example")];
         assert_eq!(at(operator, &page), "origin");
         // One without a scraper's token lets no empty one in.
-        let access = Access::new(digest("operator"), None);
-        assert_eq!(judged(&access, scrape, &[shows("Bearer ")]), "wrong_token");
+        let tokens = [digest("operator"), None];
+        assert_eq!(judged(tokens, scrape, &[shows("Bearer ")]), "wrong_token");
     }
 }

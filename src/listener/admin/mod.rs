@@ -10,6 +10,7 @@
 //! | `/sessions/{id}/tail` | `GET` | [`tail`] |
 //! | `/upstreams` | `GET` | [`upstreams`] |
 //! | `/drain` | `POST` | [`drain`] |
+//! | `/reload` | `POST` | [`reload`] |
 //! | `/revocations`, `/revoke`, `/lift` | `GET`, `POST`, `POST` | [`revoke`] |
 //!
 //! Who may ask is [`access`]'s business. Everything but the metrics and the two words is JSON.
@@ -17,6 +18,7 @@
 mod access;
 mod answer;
 mod drain;
+mod reload;
 mod revoke;
 pub(super) mod sessions;
 mod status;
@@ -38,13 +40,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
-pub use self::access::Access;
-
-use self::access::Needs;
+use self::access::{Access, Needs};
 use self::answer::{Body, wrong};
-use super::doors::Doors;
+use super::Public;
+use super::doors::InForce;
 use super::pulse::Pulse;
-use super::tls::Acceptor;
+use crate::admission::Permits;
 use crate::ids::SessionId;
 
 /// Connections at a time; a scraper, some people and those who look on need few.
@@ -56,27 +57,43 @@ const ANSWER_WAIT: Duration = Duration::from_secs(30);
 
 /// What the operator's listener needs.
 pub struct Admin {
-    pub doors: Arc<Doors>,
-    pub access: Access,
-    /// `None`: plain HTTP.
-    pub tls: Option<Acceptor>,
+    doors: InForce,
+    access: Access,
+    /// It speaks TLS, as clients are spoken to.
+    tls: bool,
     /// Places for clients' sockets, of which those are free that nobody has.
-    pub connections: Arc<Semaphore>,
+    connections: Permits,
     /// When the edge began.
-    pub since: SystemTime,
+    since: SystemTime,
 }
 
-/// Serves until everything is done.
+impl Admin {
+    /// Of an edge that begins now, with that listener for clients.
+    pub fn beside(public: &Public, tls: bool) -> Admin {
+        Admin {
+            doors: public.doors.clone(),
+            access: Access::default(),
+            tls,
+            connections: public.connections.clone(),
+            since: SystemTime::now(),
+        }
+    }
+}
+
+/// Serves until the edge ends.
 pub async fn serve(listener: TcpListener, admin: Arc<Admin>) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
-    let drain = admin.doors.drain.clone();
+    // The same for all generations.
+    let (drain, metrics) = {
+        let doors = admin.doors.now();
+        (doors.drain.clone(), doors.metrics.clone())
+    };
     loop {
         let accepted = tokio::select! {
             biased;
-            () = drain.finished() => return,
+            () = drain.ending() => return,
             accepted = listener.accept() => accepted,
         };
-        let metrics = &admin.doors.metrics;
         let Ok((socket, peer)) = accepted else {
             metrics.accept_errors.increment(1);
             tokio::time::sleep(super::ACCEPT_PAUSE).await;
@@ -90,7 +107,7 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>) {
         tokio::spawn(async move {
             let _permit = permit;
             tokio::select! {
-                () = drain.finished() => {}
+                () = drain.ending() => {}
                 () = connection(&admin, socket, peer) => {}
             }
         });
@@ -99,12 +116,15 @@ pub async fn serve(listener: TcpListener, admin: Arc<Admin>) {
 
 async fn connection(admin: &Admin, socket: TcpStream, peer: SocketAddr) {
     crate::upstream::set_options(&socket);
-    let Some(acceptor) = &admin.tls else {
+    if !admin.tls {
         return requests(admin, socket, peer).await;
-    };
+    }
+    let doors = admin.doors.now();
+    // Who had a certificate at the start has one.
+    let Some(acceptor) = &doors.tls else { return };
     match timeout(HEAD_WAIT, acceptor.accept(socket)).await {
         Ok(Ok((stream, _))) => requests(admin, stream, peer).await,
-        Ok(Err(_)) | Err(_) => admin.doors.metrics.tls_failures.increment(1),
+        Ok(Err(_)) | Err(_) => doors.metrics.tls_failures.increment(1),
     }
 }
 
@@ -140,7 +160,7 @@ async fn requests<S: AsyncRead + AsyncWrite + Unpin>(admin: &Admin, io: S, peer:
     tokio::select! {
         // How an operator's connection ends concerns nobody.
         _ = connection => {}
-        () = untaken => admin.doors.metrics.limit_hit("tail_idle"),
+        () = untaken => admin.doors.now().metrics.limit_hit("tail_idle"),
     }
 }
 
@@ -162,6 +182,7 @@ enum Page {
     Tail(SessionId),
     Upstreams,
     Drain,
+    Reload,
     Revocations,
     Revoke,
     Lift,
@@ -171,7 +192,7 @@ impl Page {
     /// The error says what is wrong with the path.
     fn of(path: &str) -> Result<Page, &'static str> {
         const NONE: &str = "there are /status, /settings, /sessions, /sessions/{id}, \
-            /sessions/{id}/tail, /upstreams, /drain, /revocations, /revoke, /lift, /metrics, /healthz \
+            /sessions/{id}/tail, /upstreams, /drain, /reload, /revocations, /revoke, /lift, /metrics, /healthz \
             and /readyz";
         const ID: &str = "the id of a session is 24 hexadecimal digits, as logs show them";
         let id = |id: &str| SessionId::from_hex(id).ok_or(ID);
@@ -188,6 +209,7 @@ impl Page {
             [Some("sessions"), Some(session), Some("tail"), None] => Page::Tail(id(session)?),
             [Some("upstreams"), None, ..] => Page::Upstreams,
             [Some("drain"), None, ..] => Page::Drain,
+            [Some("reload"), None, ..] => Page::Reload,
             [Some("revocations"), None, ..] => Page::Revocations,
             [Some("revoke"), None, ..] => Page::Revoke,
             [Some("lift"), None, ..] => Page::Lift,
@@ -199,7 +221,7 @@ impl Page {
     fn methods(&self) -> &'static str {
         match self {
             Page::Session(_) => "GET, HEAD, DELETE",
-            Page::Drain | Page::Revoke | Page::Lift => "POST",
+            Page::Drain | Page::Reload | Page::Revoke | Page::Lift => "POST",
             Page::Tail(_) => "GET",
             _ => "GET, HEAD",
         }
@@ -218,8 +240,11 @@ async fn answer(admin: &Admin, request: Request<Incoming>, peer: SocketAddr) -> 
     let page = Page::of(request.uri().path());
     let needs = page.as_ref().map_or(Needs::Operator, Page::needs);
     let (head, body) = request.into_parts();
-    if let Err(refused) = admin.access.judge(&head, needs) {
-        return refused.answer(&admin.doors.metrics, peer);
+    let doors = &*admin.doors.now();
+    let live = &doors.generation.settings.live;
+    let tokens = [live.admin_token, live.scrape_token];
+    if let Err(refused) = admin.access.judge(&head, needs, tokens) {
+        return refused.answer(&doors.metrics, peer);
     }
     let page = match page {
         Ok(page) => page,
@@ -229,11 +254,10 @@ async fn answer(admin: &Admin, request: Request<Incoming>, peer: SocketAddr) -> 
     if !methods.split(", ").any(|method| head.method == *method) {
         return answer::not_so(methods);
     }
-    let doors = &*admin.doors;
     let query = head.uri.query().unwrap_or_default();
     match page {
         Page::Health | Page::Ready | Page::Metrics => status::words(doors, &page),
-        Page::Status => status::status(admin),
+        Page::Status => status::status(admin, doors),
         Page::Settings => status::settings(doors),
         Page::Sessions => sessions::list(&doors.registry, query),
         Page::Session(id) if head.method == Method::DELETE => sessions::end(&doors.registry, id),
@@ -241,6 +265,7 @@ async fn answer(admin: &Admin, request: Request<Incoming>, peer: SocketAddr) -> 
         Page::Tail(id) => tail::answer(doors, id),
         Page::Upstreams => upstreams::answer(doors),
         Page::Drain => drain::answer(doors, &head, body).await,
+        Page::Reload => reload::answer(doors, &head, body).await,
         Page::Revocations => revoke::list(doors),
         Page::Revoke => revoke::revoke(doors, &head, body).await,
         Page::Lift => revoke::lift(doors, &head, body).await,

@@ -32,8 +32,7 @@ pub(super) fn words(doors: &Doors, page: &Page) -> Response<Body> {
 }
 
 /// `/status`
-pub(super) fn status(admin: &Admin) -> Response<Body> {
-    let doors = &admin.doors;
+pub(super) fn status(admin: &Admin, doors: &Doors) -> Response<Body> {
     let not_ready = doors.not_ready();
     let uptime = SystemTime::now().duration_since(admin.since);
     let revocations = doors.orders.revocations();
@@ -44,11 +43,13 @@ pub(super) fn status(admin: &Admin) -> Response<Body> {
         "uptime_s": uptime.unwrap_or_default().as_secs(),
         "ready": not_ready.is_none(),
         "not_ready": not_ready,
+        "generation": doors.generation.number,
+        "settings_since": time(doors.generation.loaded),
         "stage": doors.drain.stage().word(),
         "drain_left_s": doors.drain.left().map(|left| left.as_secs_f64().ceil() as u64),
         "sessions": doors.registry.len(),
         "sessions_max": doors.limits.sessions,
-        "connections": doors.limits.connections - admin.connections.available_permits(),
+        "connections": admin.connections.taken(),
         "connections_max": doors.limits.connections,
         "store": {"engine": doors.store.engine(), "up": doors.store.is_up()},
         "revocations": {
@@ -61,6 +62,12 @@ pub(super) fn status(admin: &Admin) -> Response<Body> {
 
 /// `/settings`: as `tonegate check` shows them.
 pub(super) fn settings(doors: &Doors) -> Response<Body> {
-    let lines: Vec<&str> = doors.settings.text.lines().collect();
-    ok(&json!({"settings": lines, "notices": doors.settings.notices}))
+    let settings = &doors.generation.settings;
+    let text = settings.describe();
+    let lines: Vec<&str> = text.lines().collect();
+    ok(&json!({
+        "generation": doors.generation.number,
+        "settings": lines,
+        "notices": settings.notices,
+    }))
 }

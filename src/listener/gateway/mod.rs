@@ -20,7 +20,6 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request};
 use hyper::body::Incoming;
-use tokio::sync::OwnedSemaphorePermit;
 
 use self::inward::{Inward, Passed};
 use self::told::Whom;
@@ -31,7 +30,7 @@ use super::refusal::Refusal;
 use super::stranger::Stranger;
 use super::upgrade::{count_behind_hop, permit};
 use super::web::{BODY_WAIT, whole};
-use crate::admission::{self, Grant, Now};
+use crate::admission::{self, Grant, Now, Permit};
 use crate::config::{Http, Limits, Route};
 use crate::error::Reason;
 use crate::ids::SessionId;
@@ -115,7 +114,7 @@ pub(super) async fn answer(
 /// What an application is to be asked, and for whom.
 struct Ready {
     grant: Grant,
-    permit: OwnedSemaphorePermit,
+    permit: Permit,
     asking: Asking,
 }
 

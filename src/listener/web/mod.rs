@@ -149,7 +149,7 @@ async fn admitted(
     }
     let reply = match &open.web {
         Some(Web::Events(route)) => {
-            let room = doors.sessions.available_permits() > 0;
+            let room = doors.sessions.has_room();
             doors.telephony.take_events(route, &body, room).await?
         }
         Some(Web::Callbacks(route)) => {
@@ -201,7 +201,7 @@ async fn calls(
     let Some(call) = item else {
         let order = route.order(body)?;
         doors.admission.may_call(asked, &route.calls, grant)?;
-        let room = doors.sessions.available_permits() > 0;
+        let room = doors.sessions.has_room();
         let at = (asked.head.uri.path(), room);
         return Ok(telephony.make_call(route, order, subject, at).await?);
     };

@@ -58,6 +58,22 @@ impl Dialler {
         Some(self.pacers.get(upstream)?.standing())
     }
 
+    /// The same in the place of what was before: who waits goes on waiting, and turns that were taken
+    /// are.
+    pub fn after(mut self, before: &Dialler) -> Dialler {
+        for (name, pacer) in &mut self.pacers {
+            let Some(old) = before.pacers.get(name) else {
+                continue;
+            };
+            if old.is_like(pacer) {
+                *pacer = old.clone();
+            } else if let Some(new) = Arc::get_mut(pacer) {
+                new.go_on_from(old);
+            }
+        }
+        self
+    }
+
     /// Dials the first of `upstreams` that has a turn and answers; what the last one said if none does.
     /// `whose` is the party that turns are shared among.
     ///

@@ -54,7 +54,8 @@ pub(super) struct Pacer {
     /// Turns of this edge while the store is away.
     share: u32,
     store: Arc<Store>,
-    state: Mutex<State>,
+    /// That of a generation before, where this one has taken its place.
+    state: Arc<Mutex<State>>,
     metrics: metrics::Shared,
     counts: metrics::Pacing,
 }
@@ -80,10 +81,10 @@ impl Pacer {
             // An edge that may never connect is none.
             share: (settings.connects.count / replicas.max(1)).max(1),
             store: store.clone(),
-            state: Mutex::new(State {
+            state: Arc::new(Mutex::new(State {
                 queue: Queue::new(settings.queue),
                 window: Window::default(),
-            }),
+            })),
             counts: metrics.pacing(&upstream.name),
             metrics: metrics.clone(),
         })
@@ -98,6 +99,23 @@ impl Pacer {
             queue: state.queue.len(),
             queue_max: self.settings.queue,
             shut: state.window.shut_for(now),
+        }
+    }
+
+    /// Whether another one would do the same.
+    pub(super) fn is_like(&self, other: &Pacer) -> bool {
+        self.quota == other.quota
+            && self.settings == other.settings
+            && self.lasts == other.lasts
+            && self.share == other.share
+    }
+
+    /// Takes over who waits and what was counted, if it is counted by the same quota. Whoever came
+    /// before waits as long as was said then.
+    pub(super) fn go_on_from(&mut self, old: &Pacer) {
+        if self.quota == old.quota {
+            old.state().queue.set_most(self.settings.queue);
+            self.state = old.state.clone();
         }
     }
 

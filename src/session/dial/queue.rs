@@ -53,6 +53,11 @@ impl Queue {
         }
     }
 
+    /// From now on so many may wait. Nobody loses a place by that.
+    pub(super) fn set_most(&mut self, most: usize) {
+        self.most = most;
+    }
+
     pub(super) fn len(&self) -> usize {
         self.waiting
     }

@@ -424,3 +424,43 @@ async fn u8_while_the_store_is_away_an_edge_has_its_share_and_no_more() {
     }
     assert_eq!(provider[0].total(), all);
 }
+
+#[tokio::test(start_paused = true)]
+async fn u8_a39_turns_stay_taken_and_who_waits_goes_on_waiting_when_settings_change() {
+    let metrics = Arc::new(Metrics::new());
+    let store = Store::new(&config::Store::default(), metrics.clone()).unwrap();
+    let store = Arc::new(store);
+    let dialler = |wait: &str| {
+        let upstream = upstream("one", "2/m", wait);
+        let text = format!("[server]\nlisten = \"127.0.0.1:0\"\n{upstream}{ROUTE}");
+        let live = Settings::read_text("edge.toml", &text).unwrap().live;
+        Dialler::new(&live.upstreams, (&store, 1), &metrics)
+    };
+    let pacer = |dialler: &Dialler| dialler.pacers.values().next().unwrap().clone();
+    let first = dialler("80s");
+    let same = dialler("80s").after(&first);
+    let next = dialler("90s").after(&same);
+    let (old, new) = (pacer(&first), pacer(&next));
+    assert!(Arc::ptr_eq(&old, &pacer(&same)) && !Arc::ptr_eq(&old, &new));
+    let start = Instant::now();
+    for pacer in [&old, &new] {
+        let mut turn = pacer.now().await.unwrap();
+        turn.dialling();
+        turn.dialled(None);
+    }
+    settle().await;
+    assert!(old.now().await.is_none() && new.now().await.is_none());
+    let waits = |pacer: &Arc<Pacer>, who: &str| {
+        let (pacer, who) = (pacer.clone(), Digest::of(who));
+        tokio::spawn(async move { pacer.wait((who, 1), start).await.map(drop) })
+    };
+    let both = [waits(&old, "a"), waits(&new, "b")];
+    settle().await;
+    let queue = "tonegate_upstream_queue{upstream=\"one\"} 2";
+    assert!(metrics.render().contains(queue), "one queue for both");
+    for one in both {
+        assert_eq!(one.await.unwrap(), Ok(()));
+    }
+    let took = start.elapsed();
+    assert!((60 * SECOND..61 * SECOND).contains(&took), "{took:?}");
+}

@@ -122,6 +122,13 @@ impl Identity {
         }
     }
 
+    /// Resolves when a fetch has ended, whatever it came to.
+    pub async fn fetched(&self) {
+        let mut ended = self.ended.subscribe();
+        // The sender is this itself.
+        let _ = ended.wait_for(|&ended| ended > 0).await;
+    }
+
     fn begin(&self) -> u64 {
         let mut state = self.state();
         state.begun += 1;

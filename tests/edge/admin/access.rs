@@ -11,7 +11,7 @@ const TOKEN: &str = "the-operators-token-4Tz";
 const SCRAPE: &str = "the-scrapers-token-8Ky";
 
 #[tokio::test]
-async fn c17_s27_no_page_of_a_browser_is_answered_whatever_it_asks() {
+async fn c17_s37_no_page_of_a_browser_is_answered_whatever_it_asks() {
     let world = World::usual().await;
     let admin = world.edge().admin();
     let mut caller = world.call("sim-echo").await;
@@ -136,7 +136,7 @@ fn tokens() -> String {
 }
 
 #[tokio::test]
-async fn c17_where_a_token_is_set_nothing_is_answered_without_it() {
+async fn c17_s37_where_a_token_is_set_nothing_is_answered_without_it() {
     let world = World::usual().await;
     let edge = edge(&world, &format!("admin = \"127.0.0.1:0\"\n{}", tokens())).unwrap();
     let admin = edge.admin();
@@ -193,7 +193,7 @@ async fn c17_where_a_token_is_set_nothing_is_answered_without_it() {
 }
 
 #[tokio::test]
-async fn c17_other_machines_reach_it_with_a_token_and_over_tls_or_it_does_not_start() {
+async fn c17_s37_other_machines_reach_it_with_a_token_and_over_tls_or_it_does_not_start() {
     let world = World::usual().await;
     let everywhere = "admin = \"0.0.0.0:0\"";
     let refused = edge(&world, everywhere).map(drop).unwrap_err();

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::world::{run, tonegate};
+use crate::child::Child;
 use crate::harness::{World, text};
 
 fn admin(world: &World) -> String {
@@ -155,4 +156,69 @@ async fn c18_the_settings_say_where_the_listener_is() {
     std::fs::write(&file, settings).unwrap();
     let (code, out, err) = run(tonegate(&["status", "--config"]).arg(&file)).await;
     assert_eq!(code, 0, "{out} {err}");
+}
+
+#[tokio::test]
+async fn a39_c18_settings_are_read_anew_for_an_operator_who_is_told_what_came_of_it() {
+    let mut world = World::usual().await;
+    // Settings that come from no file of the edge's own.
+    let url = admin(&world);
+    let (code, out, err) = run(&mut tonegate(&["reload", "--admin", &url])).await;
+    assert_eq!((code, out.as_str()), (1, ""), "{err}");
+    assert!(err.contains("no files"), "{err}");
+    let child = Child::start(&mut world, "true");
+    let url = format!("http://{}", child.admin());
+    let (code, out, err) = run(&mut tonegate(&["reload", "--admin", &url])).await;
+    assert_eq!(
+        (code, out.as_str()),
+        (0, "unchanged  generation 1\n"),
+        "{err}"
+    );
+    let file = world.folder.join("edge.toml");
+    let more = world
+        .settings
+        .replace("name = \"tester\"", "name = \"tested\"");
+    std::fs::write(&file, more).unwrap();
+    // The edge may have seen by itself that the file is another one.
+    let (code, out, err) = run(&mut tonegate(&["reload", "--json", "--admin", &url])).await;
+    assert_eq!(code, 0, "{err}");
+    let told: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(told["generation"], 2);
+    std::fs::write(&file, "[server]\nlisten = 7").unwrap();
+    let (code, out, err) = run(&mut tonegate(&["reload", "--admin", &url])).await;
+    assert_eq!((code, out.as_str()), (1, ""), "{err}");
+    assert!(err.contains("listen"), "{err}");
+    let (_, out, _) = run(&mut tonegate(&["status", "--json", "--admin", &url])).await;
+    let told: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(told["generation"], 2);
+    let (_, out, _) = run(&mut tonegate(&["settings", "--admin", &url])).await;
+    assert!(out.contains("tested") && !out.contains("tester"), "{out}");
+}
+
+#[tokio::test]
+async fn c18_what_verbs_print_scripts_can_read() {
+    let world = World::usual().await;
+    let file = world.folder.join("edge.toml");
+    let json = async |command: &mut tokio::process::Command| -> (i32, Value) {
+        let (code, out, err) = run(command).await;
+        (
+            code,
+            serde_json::from_str(&out).unwrap_or_else(|_| panic!("{out} {err}")),
+        )
+    };
+    let (code, told) = json(tonegate(&["check", "--json", "--config"]).arg(&file)).await;
+    assert_eq!((code, &told["ok"]), (0, &json!(true)));
+    assert!(told["settings"].as_array().unwrap().len() > 5);
+    let wrong = world.folder.join("wrong.toml");
+    std::fs::write(&wrong, world.settings.replace("admin = ", "amdin = ")).unwrap();
+    let (code, told) = json(tonegate(&["check", "--json", "--config"]).arg(&wrong)).await;
+    assert_eq!((code, &told["ok"]), (1, &json!(false)));
+    assert!(told["error"].as_str().unwrap().contains("amdin"), "{told}");
+    let (code, told) = json(&mut tonegate(&["key", "operator", "--json"])).await;
+    let key = told["key"].as_str().unwrap();
+    let digest = tonegate::secret::Digest::of(key).to_hex();
+    assert_eq!(
+        (code, &told["name"], &told["sha256"]),
+        (0, &json!("operator"), &json!(digest))
+    );
 }

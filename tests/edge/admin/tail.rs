@@ -20,7 +20,7 @@ async fn first(admin: std::net::SocketAddr) -> Value {
 }
 
 #[tokio::test]
-async fn c17_whoever_looks_on_sees_kinds_lengths_and_gaps_and_no_content() {
+async fn c17_s36_whoever_looks_on_sees_kinds_lengths_and_gaps_and_no_content() {
     let world = World::unlocked().await;
     let admin = world.edge().admin();
     let mut caller = world.call("sim-echo").await;
@@ -88,7 +88,7 @@ async fn c17_whoever_looks_on_sees_kinds_lengths_and_gaps_and_no_content() {
 }
 
 #[tokio::test]
-async fn c17_a_phone_call_shows_its_gate_and_how_many_keys_and_never_which() {
+async fn c17_s36_a_phone_call_shows_its_gate_and_how_many_keys_and_never_which() {
     let phone = Phone::usual().await;
     let admin = phone.world.edge().admin();
     phone.stores(ANI, "941").await;

@@ -3,16 +3,21 @@
 //! Where `client_roots` are set, clients are asked for a certificate. Who has none connects all the
 //! same; one that does not lead to these roots ends the handshake. Whose it is, [`admission`] knows.
 //!
+//! Which certificate a client is shown, `shown` knows. Certificates change while this lives; so do
+//! the roots of clients, with which all tickets of before are void.
+//!
 //! Not here: revocation. A certificate that should open nothing any more goes out of the settings.
 //!
 //! [`admission`]: crate::admission
+
+mod shown;
 
 use std::io;
 use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
@@ -21,20 +26,31 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use webpki::EndEntityCert;
 
+use self::shown::{Resolver, Shown};
 use crate::admission::Certificate;
-use crate::config::Identity;
+use crate::config::{Identity, ServerCertificate};
 use crate::relay::Leg;
 
 /// Names of a certificate that are looked at. Public authorities sign for a hundred at the most.
 const NAMES_MAX: usize = 100;
 
-/// Why the certificate or its key cannot be used.
+/// Why a certificate or its key cannot be used. Texts begin with the key of the settings.
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
-    #[error("server.tls.certificate holds no certificates in PEM form")]
-    Certificate,
-    #[error("server.tls.key holds no private key in PEM form")]
-    Key,
+    #[error("{0} holds no certificates in PEM form")]
+    Certificate(String),
+    #[error("{0} holds no private key in PEM form")]
+    Key(String),
+    #[error("{0} is not the key of its certificate")]
+    Mismatch(String),
+    #[error("{0} names no host, so nobody would be shown it")]
+    Nameless(String),
+    #[error("{at} is for {name}, and so is {owner}")]
+    Twice {
+        at: String,
+        name: String,
+        owner: String,
+    },
     #[error("server.tls.client_roots holds no certificates in PEM form")]
     ClientRoots,
     #[error("server.tls.client_roots cannot be used: {0}")]
@@ -47,34 +63,75 @@ pub enum Unusable {
 #[derive(Clone)]
 pub struct Acceptor {
     tls: TlsAcceptor,
+    resolver: Arc<Resolver>,
     /// Judges certificates of clients; `None`: they are not asked for any.
-    clients: Option<Arc<dyn ClientCertVerifier>>,
+    clients: Option<Clients>,
+}
+
+/// Who judges certificates of clients, by which roots.
+#[derive(Clone)]
+struct Clients {
+    pem: String,
+    verifier: Arc<dyn ClientCertVerifier>,
+}
+
+/// What follows an [`Acceptor`], ready to be put in its place.
+pub struct Prepared {
+    acceptor: Acceptor,
+    shown: Arc<Shown>,
+}
+
+impl Prepared {
+    /// The acceptor as it will be.
+    pub fn acceptor(&self) -> Acceptor {
+        self.acceptor.clone()
+    }
+
+    /// From now on handshakes show the new certificates.
+    pub fn commit(self) {
+        self.acceptor.resolver.put(self.shown);
+    }
 }
 
 impl Acceptor {
-    pub fn new(identity: &Identity) -> Result<Acceptor, Unusable> {
-        let chain: Vec<_> = CertificateDer::pem_slice_iter(identity.chain_pem.as_bytes())
-            .collect::<Result<_, _>>()
-            .map_err(|_| Unusable::Certificate)?;
-        if chain.is_empty() {
-            return Err(Unusable::Certificate);
-        }
-        let key = PrivateKeyDer::from_pem_slice(identity.key_pem.expose().as_bytes())
-            .map_err(|_| Unusable::Key)?;
+    pub fn new(identity: &Identity, named: &[ServerCertificate]) -> Result<Acceptor, Unusable> {
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let clients = match &identity.client_roots {
-            Some(pem) => Some(verifier(pem, provider.clone())?),
-            None => None,
+        let shown = Shown::new(identity, named, &provider)?;
+        let clients = Clients::of(identity, &provider)?;
+        Acceptor::with(Arc::new(Resolver::new(shown)), clients, provider)
+    }
+
+    /// Prepares to show other certificates, and to believe other ones of clients. Nothing changes yet.
+    /// Unless the roots of clients change, whoever was here before is resumed.
+    pub fn prepare(
+        &self,
+        identity: &Identity,
+        named: &[ServerCertificate],
+    ) -> Result<Prepared, Unusable> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let shown = Arc::new(Shown::new(identity, named, &provider)?);
+        let known = self.clients.as_ref().map(|clients| &clients.pem);
+        let acceptor = if known == identity.client_roots.as_ref() {
+            self.clone()
+        } else {
+            let clients = Clients::of(identity, &provider)?;
+            Acceptor::with(self.resolver.clone(), clients, provider)?
         };
-        let builder = ServerConfig::builder_with_provider(provider)
+        Ok(Prepared { acceptor, shown })
+    }
+
+    fn with(
+        resolver: Arc<Resolver>,
+        clients: Option<Clients>,
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Acceptor, Unusable> {
+        let verifier = clients.as_ref().map(|clients| clients.verifier.clone());
+        let mut config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .with_client_cert_verifier(
-                clients
-                    .clone()
-                    .unwrap_or_else(WebPkiClientVerifier::no_client_auth),
-            );
-        // with_single_cert refuses a key that does not belong to the certificate.
-        let mut config = builder.with_single_cert(chain, key)?;
+                verifier.unwrap_or_else(WebPkiClientVerifier::no_client_auth),
+            )
+            .with_cert_resolver(resolver.clone());
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         // Stateless tickets: resumption costs no memory per client. One a handshake is enough
         // for clients that open one connection at a time.
@@ -82,6 +139,7 @@ impl Acceptor {
         config.send_tls13_tickets = 1;
         Ok(Acceptor {
             tls: TlsAcceptor::from(Arc::new(config)),
+            resolver,
             clients,
         })
     }
@@ -110,7 +168,7 @@ impl Acceptor {
         let (Some(clients), Some((leaf, rest))) = (&self.clients, chain.split_first()) else {
             return Err(rustls::Error::NoCertificatesPresented);
         };
-        clients.verify_client_cert(leaf, rest, now)?;
+        clients.verifier.verify_client_cert(leaf, rest, now)?;
         let parsed = EndEntityCert::try_from(leaf).map_err(|_| {
             rustls::Error::InvalidCertificate(rustls::CertificateError::BadEncoding)
         })?;
@@ -121,6 +179,22 @@ impl Acceptor {
         };
         let names = parsed.valid_dns_names().take(NAMES_MAX).filter(is_name);
         Ok(Certificate::new(leaf, names))
+    }
+}
+
+impl Clients {
+    /// `None`: the settings name no roots.
+    fn of(
+        identity: &Identity,
+        provider: &Arc<CryptoProvider>,
+    ) -> Result<Option<Clients>, Unusable> {
+        let Some(pem) = &identity.client_roots else {
+            return Ok(None);
+        };
+        Ok(Some(Clients {
+            pem: pem.clone(),
+            verifier: verifier(pem, provider.clone())?,
+        }))
     }
 }
 
@@ -157,11 +231,12 @@ mod tests {
 
     fn acceptor(client_roots: Option<String>) -> Result<Acceptor, Unusable> {
         let own = Authority::new("unit").issue(&["localhost"]).unwrap();
-        Acceptor::new(&Identity {
+        let own = Identity {
             chain_pem: own.chain_pem,
             key_pem: Secret::new(own.key_pem),
             client_roots,
-        })
+        };
+        Acceptor::new(&own, &[])
     }
 
     fn chain(identity: &certificate::Identity) -> Vec<CertificateDer<'static>> {
