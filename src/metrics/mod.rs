@@ -412,6 +412,7 @@ mod tests {
         metrics.dialled(&upstream, Duration::from_millis(3));
         metrics.dial_failed(&upstream, Reason::UpstreamTimeout);
         metrics.limit_hit("connections");
+        metrics.admin_refused("host");
         metrics.keys_fetched(&upstream, "ok");
         metrics.identity_fetched(&upstream, "failed");
         metrics.gate_ended(&route, "authorised", Duration::from_secs(4));

@@ -58,10 +58,9 @@ where
         if !is_read && self.shown.is_none() {
             return;
         }
-        for tap in [self.client.pump.tap_mut(), self.upstream.pump.tap_mut()] {
-            if let Some(tap) = tap {
-                tap.set_glance(is_read);
-            }
+        let taps = [self.client.pump.tap_mut(), self.upstream.pump.tap_mut()];
+        for tap in taps.into_iter().flatten() {
+            tap.set_glance(is_read);
         }
         if let Some(call) = &mut self.call {
             call.set_glance(is_read);
@@ -94,11 +93,14 @@ where
                 };
                 handle.tail.tell(at, seen);
             };
-            if let Some(glance) = self.call.as_mut().and_then(|call| call.glance(i)) {
+            let of_call = self.call.as_mut().and_then(|call| call.glance(i));
+            let of_pump = pump.tap_mut().and_then(Tap::glance);
+            for glance in [of_call, of_pump].into_iter().flatten() {
                 glance.take().for_each(told);
-            }
-            if let Some(glance) = pump.tap_mut().and_then(Tap::glance) {
-                glance.take().for_each(told);
+                let missed = glance.take_missed();
+                if missed > 0 {
+                    handle.tail.tell(at, Seen::Missed(missed));
+                }
             }
         }
         if keys != shown.keys {

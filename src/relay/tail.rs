@@ -42,6 +42,8 @@ pub enum Seen {
     /// So many keys were heard or told of by now.
     Keys(u64),
     Gate(State),
+    /// So many messages that went by in one read beside those that are told of.
+    Missed(u64),
     Ended {
         by: Side,
         reason: Reason,
@@ -229,7 +231,9 @@ mod tests {
         let news = tailing.next().await.unwrap();
         let seen = news.lines.iter().map(|line| match line.seen {
             Seen::Message { gap, .. } => (line.at, gap),
-            _ => panic!("{line:?}"),
+            Seen::Keys(_) | Seen::Gate(_) | Seen::Missed(_) | Seen::Ended { .. } => {
+                panic!("{line:?}")
+            }
         });
         let seen: Vec<_> = seen.collect();
         assert_eq!(

@@ -33,6 +33,7 @@ pub struct Glance {
     /// Its beginning was seen.
     whole: bool,
     seen: Vec<Glimpse>,
+    missed: u64,
 }
 
 impl Default for Glance {
@@ -46,6 +47,7 @@ impl Default for Glance {
             binary: false,
             whole: false,
             seen: Vec::new(),
+            missed: 0,
         }
     }
 }
@@ -107,12 +109,19 @@ impl Glance {
         self.seen.drain(..)
     }
 
+    /// How many passed beside those.
+    pub fn take_missed(&mut self) -> u64 {
+        std::mem::take(&mut self.missed)
+    }
+
     fn note(&mut self, kind: &'static str, bytes: u64) {
         if self.seen.len() < KEPT {
             self.seen.push(Glimpse {
                 kind,
                 bytes: (kind != DTMF).then_some(bytes),
             });
+        } else {
+            self.missed += 1;
         }
     }
 }

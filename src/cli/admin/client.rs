@@ -100,6 +100,11 @@ impl Client {
         })
     }
 
+    /// Waits before it asks again.
+    pub(super) fn pause(&self, pause: Duration) {
+        self.runtime.block_on(tokio::time::sleep(pause));
+    }
+
     fn request(
         &self,
         method: &Method,

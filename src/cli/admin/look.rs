@@ -162,19 +162,21 @@ pub(in crate::cli) fn drain(flags: &DrainFlags) -> anyhow::Result<()> {
             "draining  {sessions} sessions have {left} s at the most\n"
         ))?;
     }
+    if !flags.wait {
+        return Ok(());
+    }
     let left = Duration::from_secs(told["left_s"].as_u64().unwrap_or_default());
     let until = Instant::now() + left + GOODBYE;
-    while flags.wait {
-        std::thread::sleep(LOOK);
+    loop {
+        client.pause(LOOK);
         match client.get("/status") {
             Ok(_) if Instant::now() < until => {}
             Ok(_) => anyhow::bail!("the edge has not ended in time"),
             // Nobody is there any more.
-            Err(error) if error.downcast_ref::<Exit>().is_some() => break,
+            Err(error) if error.downcast_ref::<Exit>().is_some() => return Ok(()),
             Err(error) => return Err(error),
         }
     }
-    Ok(())
 }
 
 pub(in crate::cli) fn reload(Plain { edge }: &Plain) -> anyhow::Result<()> {

@@ -12,8 +12,8 @@ pub(super) fn address(server: &Server, listen: SocketAddr, problems: &mut Proble
     if !address.ip().is_loopback() && server.admin_token.is_none() {
         problems.add(
             "server.admin",
-            "is no loopback address, so that server.admin_token must be set: whoever reaches it could \
-             end sessions",
+            "is no loopback address, so that an admin token must be set (server.admin_token, or \
+             TONEGATE_ADMIN_TOKEN_SHA256): whoever reaches it could end sessions",
         );
     }
     if address.port() != 0 && address.port() == listen.port() {

@@ -223,7 +223,14 @@ impl Page {
             Page::Session(_) => "GET, HEAD, DELETE",
             Page::Drain | Page::Reload | Page::Revoke | Page::Lift => "POST",
             Page::Tail(_) => "GET",
-            _ => "GET, HEAD",
+            Page::Health
+            | Page::Ready
+            | Page::Metrics
+            | Page::Status
+            | Page::Settings
+            | Page::Sessions
+            | Page::Upstreams
+            | Page::Revocations => "GET, HEAD",
         }
     }
 
@@ -231,7 +238,17 @@ impl Page {
         match self {
             Page::Health | Page::Ready => Needs::Nothing,
             Page::Metrics => Needs::Scrape,
-            _ => Needs::Operator,
+            Page::Status
+            | Page::Settings
+            | Page::Sessions
+            | Page::Session(_)
+            | Page::Tail(_)
+            | Page::Upstreams
+            | Page::Drain
+            | Page::Reload
+            | Page::Revocations
+            | Page::Revoke
+            | Page::Lift => Needs::Operator,
         }
     }
 }
@@ -256,7 +273,9 @@ async fn answer(admin: &Admin, request: Request<Incoming>, peer: SocketAddr) -> 
     }
     let query = head.uri.query().unwrap_or_default();
     match page {
-        Page::Health | Page::Ready | Page::Metrics => status::words(doors, &page),
+        Page::Health => status::health(),
+        Page::Ready => status::ready(doors),
+        Page::Metrics => status::metrics(doors),
         Page::Status => status::status(admin, doors),
         Page::Settings => status::settings(doors),
         Page::Sessions => sessions::list(&doors.registry, query),

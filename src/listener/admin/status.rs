@@ -5,30 +5,31 @@ use std::time::{Instant, SystemTime};
 use http::{Response, StatusCode};
 use serde_json::json;
 
+use super::Admin;
 use super::answer::{Body, ok, text, time};
-use super::{Admin, Page};
 use crate::listener::doors::Doors;
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
-/// `/healthz`, `/readyz`, `/metrics`.
-pub(super) fn words(doors: &Doors, page: &Page) -> Response<Body> {
+/// `/healthz`
+pub(super) fn health() -> Response<Body> {
+    text(StatusCode::OK, TEXT, "ok\n".to_owned())
+}
+
+/// `/readyz`
+pub(super) fn ready(doors: &Doors) -> Response<Body> {
     let not_ready = doors.not_ready();
-    match page {
-        Page::Metrics => text(
-            StatusCode::OK,
-            "text/plain; version=0.0.4; charset=utf-8",
-            doors.metrics.render(),
-        ),
-        Page::Ready => {
-            let status = match not_ready {
-                Some(_) => StatusCode::SERVICE_UNAVAILABLE,
-                None => StatusCode::OK,
-            };
-            text(status, TEXT, format!("{}\n", not_ready.unwrap_or("ready")))
-        }
-        _ => text(StatusCode::OK, TEXT, "ok\n".to_owned()),
-    }
+    let status = match not_ready {
+        Some(_) => StatusCode::SERVICE_UNAVAILABLE,
+        None => StatusCode::OK,
+    };
+    text(status, TEXT, format!("{}\n", not_ready.unwrap_or("ready")))
+}
+
+/// `/metrics`
+pub(super) fn metrics(doors: &Doors) -> Response<Body> {
+    let kind = "text/plain; version=0.0.4; charset=utf-8";
+    text(StatusCode::OK, kind, doors.metrics.render())
 }
 
 /// `/status`

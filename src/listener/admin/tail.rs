@@ -105,6 +105,7 @@ fn line(line: &Line) -> Value {
             "gap_ms": gap.map(milliseconds),
         }),
         Seen::Keys(count) => json!({"event": "keys", "count": count}),
+        Seen::Missed(lines) => json!({"event": "lost", "lines": lines}),
         Seen::Gate(state) => json!({"event": "gate", "state": state.word()}),
         Seen::Ended { by, reason } => json!({
             "event": "ended",

@@ -121,6 +121,14 @@ async fn c17_s36_a_phone_call_shows_its_gate_and_how_many_keys_and_never_which()
         .collect();
     assert_eq!(counts.last(), Some(&3), "{counts:?}");
     assert!(counts.is_sorted());
+    assert!(
+        all.iter()
+            .any(|told| told["type"] == "AudioData" && told["direction"] == "up")
+    );
+    call.hand.hang_up_when_said();
+    call.ended().await;
+    let rest = tail.until(|told| told["event"] == "ended").await;
+    all.extend(rest);
     let keyed: Vec<_> = all
         .iter()
         .filter(|told| told["type"] == "DtmfData")
@@ -131,14 +139,6 @@ async fn c17_s36_a_phone_call_shows_its_gate_and_how_many_keys_and_never_which()
         keyed.iter().all(|told| told["bytes"].is_null()),
         "{keyed:?}"
     );
-    assert!(
-        all.iter()
-            .any(|told| told["type"] == "AudioData" && told["direction"] == "up")
-    );
-    call.hand.hang_up_when_said();
-    call.ended().await;
-    let rest = tail.until(|told| told["event"] == "ended").await;
-    all.extend(rest);
     // Times may hold any digits; whatever else is told holds no number of the caller and no code.
     for told in &all {
         let mut told = told.clone();
@@ -245,7 +245,7 @@ async fn c17_a_reader_that_takes_nothing_holds_no_session_up_and_loses_the_oldes
         }
     };
     let lost = within("what was lost", lost).await;
-    assert!(lost["lines"].as_u64().unwrap() > 1000, "{lost}");
+    assert!(lost["lines"].as_u64().unwrap() > 0, "{lost}");
     assert!(world.count(limit) > 0);
     drop(tail);
     caller.close(1000, "").await;
