@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant as Deadline, timeout};
 
 use super::body::Body;
 use super::doors::{Asked, Begun, Doors, InForce, Open};
@@ -52,22 +52,10 @@ pub(super) async fn serve<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (io, read) = {
-        let drain = in_force.now().drain.clone();
-        tokio::select! {
-            read = head::read(io, asked.deadline) => read,
-            // Whoever has not asked by then is not waited for.
-            () = stopped(&drain, LINGER) => return None,
-        }
-    };
-    // Whoever takes their time to ask is judged by what is in force then, and a hop is one no more if
-    // it has gone out of the settings.
+    let (io, read) = read(io, asked.deadline, in_force).await?;
+    // Whoever takes their time to ask is judged by what is in force then.
     let doors = &in_force.now();
-    let is_hop = hop::at(doors.hops.as_ref(), asked.peer.ip) == Some(Speak::Http);
-    let asked = Asked {
-        by_hop: asked.by_hop && is_hop,
-        ..asked
-    };
+    let asked = still_by_hop(asked, doors);
     let (io, grace) = match read {
         Ok(read) => {
             let (body, grace) = (web::body(doors, &read), grace(doors, &read));
@@ -105,7 +93,7 @@ where
             return None;
         }
         // A request that is whole is answered; a client that does not take it is not waited for.
-        () = stopped(&doors.drain, grace) => {
+        () = stopped(doors, grace) => {
             asked.decision.lost(Reason::Draining, "the edge stopped before its answer was taken");
             return None;
         }
@@ -131,6 +119,29 @@ where
     }
     linger(io).await;
     None
+}
+
+/// Reads the head; `None`: the edge ended before it was there.
+async fn read<S: AsyncRead + Unpin>(
+    io: S,
+    deadline: Deadline,
+    in_force: &InForce,
+) -> Option<(S, Result<head::Read, Unread>)> {
+    let doors = in_force.now();
+    tokio::select! {
+        read = head::read(io, deadline) => Some(read),
+        // Whoever has not asked by then is not waited for.
+        () = stopped(&doors, LINGER) => None,
+    }
+}
+
+/// A hop is one no more if it has gone out of the settings since it connected.
+fn still_by_hop<'a>(asked: Asked<'a>, doors: &Doors) -> Asked<'a> {
+    let is_hop = hop::at(doors.hops.as_ref(), asked.peer.ip) == Some(Speak::Http);
+    Asked {
+        by_hop: asked.by_hop && is_hop,
+        ..asked
+    }
 }
 
 /// Answers the one request of a connection, and notes how far it has come.
@@ -388,7 +399,6 @@ mod tests {
     use std::time::{Duration, Instant};
     use tokio::io::duplex;
     use tokio::sync::Semaphore;
-    use tokio::time::Instant as Deadline;
 
     /// No settings are good without a route.
     const SETTINGS: &str = r#"

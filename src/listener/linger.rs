@@ -1,13 +1,14 @@
-//! How long a client is waited for that is being refused, or that is served when the edge ends.
+//! How long a connection is waited for that has nothing left to ask: after a refusal, and at the end of
+//! the edge.
 
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 
-use super::doors::Doors;
+use super::doors::{Doors, Open};
 use super::head;
-use crate::drain::Drain;
+use crate::config::RouteKind;
 
 /// After a refusal the rest of what the client sends is read and dropped for a moment, because a
 /// socket that is closed with bytes unread resets the connection and the answer may be lost.
@@ -20,13 +21,15 @@ const APP_LINGER: Duration = Duration::from_secs(4);
 /// How long what is asked is waited for when the edge is told to stop.
 pub(super) fn grace(doors: &Doors, read: &head::Read) -> Duration {
     let open = doors.paths.find(read.path()).map(|at| &doors.routes[at]);
-    let of_app = open.is_some_and(|open| open.inward.is_some());
-    if of_app { APP_LINGER } else { LINGER }
+    // A notice is on its way, too, when whoever wants it is told so.
+    let is_notice = |open: &Open| matches!(open.route.kind, RouteKind::Notify);
+    let is_asked = open.is_some_and(|open| open.inward.is_some() || is_notice(open));
+    if is_asked { APP_LINGER } else { LINGER }
 }
 
 /// Resolves a moment after the edge was told to stop.
-pub(super) async fn stopped(drain: &Drain, grace: Duration) {
-    drain.ending().await;
+pub(super) async fn stopped(doors: &Doors, grace: Duration) {
+    doors.drain.ending().await;
     tokio::time::sleep(grace).await;
 }
 

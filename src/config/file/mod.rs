@@ -220,14 +220,12 @@ fn anchor_paths(table: &mut Table, file: &Path) {
         }
     };
     if let Some(Value::Table(server)) = table.get_mut("server") {
-        anchor(server.get_mut("tls"), "certificate");
-        anchor(server.get_mut("tls"), "key");
-        anchor(server.get_mut("tls"), "client_roots");
-        if let Some(Value::Array(certificates)) = server.get_mut("certificates") {
-            for certificate in certificates {
-                anchor(Some(&mut *certificate), "certificate");
-                anchor(Some(certificate), "key");
-            }
+        for file in ["certificate", "key", "client_roots"] {
+            anchor(server.get_mut("tls"), file);
+        }
+        for certificate in server_certificates(server) {
+            anchor(Some(&mut *certificate), "certificate");
+            anchor(Some(certificate), "key");
         }
     }
     anchor(table.get_mut("audit"), "path");
@@ -289,6 +287,12 @@ fn anchor_path(value: &mut Value, folder: &Path) {
     {
         *path = folder.join(&*path).display().to_string();
     }
+}
+
+/// `[[server.certificates]]`.
+fn server_certificates(server: &mut Table) -> &mut [Value] {
+    let certificates = server.get_mut("certificates").and_then(Value::as_array_mut);
+    certificates.map_or(&mut [], |certificates| certificates.as_mut_slice())
 }
 
 /// `[[tickets.keys]]`.

@@ -17,6 +17,7 @@ mod gate;
 mod gateway;
 mod graph;
 mod hop;
+mod identity;
 mod inward;
 mod issuer;
 mod limits;
@@ -29,7 +30,6 @@ mod reach;
 mod relay;
 mod roles;
 mod route;
-mod server;
 mod session_api;
 mod sessions;
 mod store;
@@ -87,7 +87,7 @@ pub(super) fn resolve(
     certificate::routes(&certificates, &routes, &mut problems);
     ticket::desks(&routes, &mut problems);
     let limits = limits(&file, &mut problems);
-    let (identity, server_certificates) = server::identities(&file, &mut problems);
+    let (identity, server_certificates) = identity::identities(&file, &mut problems);
     let boot = boot(&file, variables, &mut problems);
     sources.add(std::mem::take(&mut problems.1));
     match (boot, problems.0.is_empty()) {
