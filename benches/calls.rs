@@ -19,7 +19,7 @@ use tonegate::config::{
 };
 use tonegate::ids::PhoneNumber;
 use tonegate::metrics::Flow;
-use tonegate::relay::{CallTerms, Lease, Leg, Order, Pace, Patience, Relay, Terms};
+use tonegate::relay::{CallTerms, Handle, Lease, Leg, Pace, Patience, Relay, Terms};
 use tonegate::sim::frame::{Decoder, Frame, PING, Sender, TEXT};
 
 /// Messages of a round: of audio that may be heard at once.
@@ -43,7 +43,7 @@ fn terms() -> Terms {
         pace: Pace::default(),
         locked: None,
         dtmf: Dtmf::Off,
-        order: Arc::new(Order::default()),
+        handle: Arc::new(Handle::default()),
         flow: Flow::unread(),
     }
 }

@@ -13,7 +13,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 use tonegate::config::Dtmf;
 use tonegate::metrics::Flow;
-use tonegate::relay::{Lease, Leg, Order, Pace, Patience, Relay, Terms};
+use tonegate::relay::{Handle, Lease, Leg, Pace, Patience, Relay, Terms};
 use tonegate::sim::frame::{Frame, TEXT};
 
 /// Messages per round.
@@ -35,7 +35,7 @@ async fn forward(batch: &[u8], rounds: usize, dtmf: Dtmf) {
         pace: Pace::default(),
         locked: None,
         dtmf,
-        order: Arc::new(Order::default()),
+        handle: Arc::new(Handle::default()),
         flow: Flow::unread(),
     };
     let relay = tokio::spawn(Relay::new(

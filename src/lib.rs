@@ -32,6 +32,8 @@
 //! | *quota* | what an upstream's turns are counted by |
 //! | *place* | one of the sessions that a shared limit allows; an edge that dies frees its places after `limits.lease` |
 //! | *party* | a tenant, or who else counts as one, that turns are shared among |
+//! | *operator* | whoever runs the edge, and asks its [admin listener](listener::admin) |
+//! | *tail* | what crosses a session, as somebody looks on: kinds, lengths, times, never content |
 //! | [`Reason`](error::Reason) | why something ended, from one closed list |
 //!
 //! No synonyms, in code, metrics, logs, settings or documentation.
@@ -64,6 +66,9 @@
 //! 7. The first ending wins. Its `Reason` and `Side` are the close code, the log line and the
 //!    metric label. [`drain`] says for the whole process whether it takes new sessions, and until when
 //!    those that run may go on.
+//!
+//! Whatever runs is told to end, and looked at, through its [`relay::Handle`], which its registry entry has;
+//! [`listener::admin`] shows it to the operator, also for a while after its end.
 //!
 //! What is decided on the way, at 2, at a gate and at 7, has one record each in the [`audit`], if there is
 //! one; nothing is decided that could not be recorded.

@@ -20,7 +20,7 @@ use tonegate::dtmf::tone;
 use tonegate::error::Reason;
 use tonegate::gate::{Answer, State};
 use tonegate::metrics::Flow;
-use tonegate::relay::{Asked, CallTerms, Lease, Leg, Order, Pace, Patience, Relay, Terms};
+use tonegate::relay::{Asked, CallTerms, Handle, Lease, Leg, Pace, Patience, Relay, Terms};
 use tonegate::sim::frame::{BINARY, CLOSE, CONTINUATION, Decoder, Frame, PING, PONG, Sender, TEXT};
 
 const RATE: SampleRate = SampleRate::Hz24000;
@@ -39,7 +39,7 @@ fn terms() -> Terms {
         pace: Pace::default(),
         locked: None,
         dtmf: Dtmf::Off,
-        order: Arc::new(Order::default()),
+        handle: Arc::new(Handle::default()),
         flow: Flow::unread(),
     }
 }

@@ -188,7 +188,7 @@ const CONTAINMENT: &[Rule] = &[
             "admission/slot.rs",
             "admission/rate.rs",
             "admission/minutes.rs",
-            "session/registry.rs",
+            "session/registry/mod.rs",
         ],
     },
     Rule {
@@ -375,7 +375,7 @@ const CARD: [(&str, &str); 11] = [
     ("rustls", "relay/tls.rs"),
     ("bytes", "relay/buffer.rs"),
     ("jsonwebtoken", "admission/jwt/mod.rs"),
-    ("dashmap", "session/registry.rs"),
+    ("dashmap", "session/registry/mod.rs"),
     ("metrics", "metrics/mod.rs"),
     ("metrics_exporter_prometheus", "metrics/mod.rs"),
 ];

@@ -12,7 +12,7 @@ use tonegate::config::Dtmf;
 use tonegate::error::{Reason, Side};
 use tonegate::label::Label;
 use tonegate::metrics::Flow;
-use tonegate::relay::{Ending, Lease, Leg, Order, Pace, Patience, Relay, Terms};
+use tonegate::relay::{Ending, Handle, Lease, Leg, Pace, Patience, Relay, Terms};
 use tonegate::sim::frame::{BINARY, CLOSE, CONTINUATION, Decoder, Frame, PING, PONG, Sender, TEXT};
 
 const KEY: [u8; 4] = [0x21, 0xF2, 0x03, 0x74];
@@ -21,14 +21,14 @@ type Locked = (
     DuplexStream,
     DuplexStream,
     tokio::task::JoinHandle<Ending>,
-    Arc<Order>,
+    Arc<Handle>,
 );
 
 /// A relay that lets a client name `gpt-4o` and nothing else.
 fn locked(room: usize) -> Locked {
     let (client, client_end) = duplex(room);
     let (upstream, upstream_end) = duplex(room);
-    let order = Arc::new(Order::default());
+    let handle = Arc::new(Handle::default());
     let terms = Terms {
         patience: Patience {
             ping: Duration::from_secs(20),
@@ -41,7 +41,7 @@ fn locked(room: usize) -> Locked {
         pace: Pace::default(),
         locked: Some(Arc::from([Label::new("gpt-4o").unwrap()])),
         dtmf: Dtmf::Off,
-        order: order.clone(),
+        handle: handle.clone(),
         flow: Flow::unread(),
     };
     let relay = Relay::new(
@@ -49,7 +49,7 @@ fn locked(room: usize) -> Locked {
         Leg::plain(upstream_end, Bytes::new()),
         terms,
     );
-    (client, upstream, tokio::spawn(relay), order)
+    (client, upstream, tokio::spawn(relay), handle)
 }
 
 /// Cuts a message into fragments, with pings between some of them.
@@ -170,7 +170,7 @@ proptest! {
     ) {
         let sent = wire(&frames);
         run(async {
-            let (client, upstream, relay, order) = locked(room);
+            let (client, upstream, relay, handle) = locked(room);
             let (_read, mut write) = tokio::io::split(client);
             let (mut read, _write) = tokio::io::split(upstream);
             let mut got = vec![0; sent.len()];
@@ -188,7 +188,7 @@ proptest! {
                 frames.into_iter().partition::<Vec<_>, _>(|frame| frame.opcode < CLOSE)
             };
             assert!(split(&got) == split(&sent), "the stream differs");
-            order.end(Reason::Draining);
+            handle.end(Reason::Draining);
             let mut rest = BytesMut::new();
             while read.read_buf(&mut rest).await.unwrap() > 0 {}
             let close = Decoder::new(Sender::Client, rest).next_frame().unwrap().unwrap();

@@ -16,10 +16,10 @@ use tokio::sync::Mutex;
 use tonegate::config::Dtmf;
 use tonegate::error::{Reason, Side};
 use tonegate::metrics::Flow;
-use tonegate::relay::{Ending, Lease, Leg, Order, Pace, Patience, Relay, Terms};
+use tonegate::relay::{Ending, Handle, Lease, Leg, Pace, Patience, Relay, Terms};
 use tonegate::sim::frame::{BINARY, CLOSE, CONTINUATION, Decoder, Frame, PING, PONG, Sender, TEXT};
 
-fn terms(order: &Arc<Order>) -> Terms {
+fn terms(handle: &Arc<Handle>) -> Terms {
     Terms {
         patience: Patience {
             ping: Duration::from_secs(20),
@@ -32,7 +32,7 @@ fn terms(order: &Arc<Order>) -> Terms {
         pace: Pace::default(),
         locked: None,
         dtmf: Dtmf::Off,
-        order: order.clone(),
+        handle: handle.clone(),
         flow: Flow::unread(),
     }
 }
@@ -41,7 +41,7 @@ type Between = (
     DuplexStream,
     DuplexStream,
     Relay<DuplexStream, DuplexStream>,
-    Arc<Order>,
+    Arc<Handle>,
 );
 
 /// A relay between two pipes that hold `room` bytes each.
@@ -52,29 +52,29 @@ fn relay(room: usize, early: Bytes) -> Between {
 fn relay_between(client_room: usize, upstream_room: usize, early: Bytes) -> Between {
     let (client, client_end) = duplex(client_room);
     let (upstream, upstream_end) = duplex(upstream_room);
-    let order = Arc::new(Order::default());
+    let handle = Arc::new(Handle::default());
     let relay = Relay::new(
         Leg::plain(client_end, early),
         Leg::plain(upstream_end, Bytes::new()),
-        terms(&order),
+        terms(&handle),
     );
-    (client, upstream, relay, order)
+    (client, upstream, relay, handle)
 }
 
 /// One whose client may send only so much.
 fn paced(room: usize, pace: Pace) -> Between {
     let (client, client_end) = duplex(room);
     let (upstream, upstream_end) = duplex(room);
-    let order = Arc::new(Order::default());
+    let handle = Arc::new(Handle::default());
     let relay = Relay::new(
         Leg::plain(client_end, Bytes::new()),
         Leg::plain(upstream_end, Bytes::new()),
         Terms {
             pace,
-            ..terms(&order)
+            ..terms(&handle)
         },
     );
-    (client, upstream, relay, order)
+    (client, upstream, relay, handle)
 }
 
 /// Drives a relay and polls it also when nothing has happened, as a `select!` around it would: a
@@ -182,7 +182,7 @@ proptest! {
         // Some of the client's bytes were read together with its request.
         let early = early.index(up.len() + 1);
         run(async {
-            let (client, upstream, relay, order) = relay(room, Bytes::copy_from_slice(&up[..early]));
+            let (client, upstream, relay, handle) = relay(room, Bytes::copy_from_slice(&up[..early]));
             let relay = tokio::spawn(polled_without_cause(relay));
             let (mut client_read, mut client_write) = tokio::io::split(client);
             let (mut upstream_read, mut upstream_write) = tokio::io::split(upstream);
@@ -196,7 +196,7 @@ proptest! {
             );
             assert!(got_up == up[..], "up differs");
             assert!(got_down == down[..], "down differs");
-            order.end(Reason::Draining);
+            handle.end(Reason::Draining);
             // Both are told, at a frame boundary, and nothing else comes.
             let mut rest = BytesMut::new();
             while client_read.read_buf(&mut rest).await.unwrap() > 0 {}
@@ -224,7 +224,7 @@ proptest! {
         let up = wire(&up, Some(mask));
         run(async {
             let pace = Pace { bytes_per_second: bytes, frames_per_second };
-            let (mut client, mut upstream, relay, order) = paced(room, pace);
+            let (mut client, mut upstream, relay, handle) = paced(room, pace);
             let relay = tokio::spawn(polled_without_cause(relay));
             let mut got = vec![0; up.len()];
             let begun = tokio::time::Instant::now();
@@ -246,7 +246,7 @@ proptest! {
                     + frames as f64 / frames_per_second.map_or(f64::MAX, f64::from);
                 assert!(took <= slowest + 1.0, "{took} of {slowest}");
             }
-            order.end(Reason::Draining);
+            handle.end(Reason::Draining);
             let (mut rest, mut told) = (Vec::new(), Vec::new());
             let (_, _) = tokio::join!(upstream.read_to_end(&mut rest), client.read_to_end(&mut told));
             drop((client, upstream));

@@ -60,6 +60,8 @@ fn with_keys(keys: Vec<ApiKey>) -> Admission {
         pii_detectors: Vec::new(),
         bot: None,
         developer: None,
+        admin_token: None,
+        scrape_token: None,
         upstreams: Vec::new(),
         routes: Vec::new(),
     };

@@ -34,10 +34,11 @@ use crate::audit::{self, Audit};
 use crate::config::{self, Settings, Way};
 use crate::error::Reason;
 use crate::label::Label;
+use crate::listener::admin::{self, Admin};
 use crate::listener::doors::{Doors, InForce};
 use crate::listener::explain::Explained;
 use crate::listener::reload::Reload;
-use crate::listener::{self, Public, admin, tls};
+use crate::listener::{self, Public, tls};
 use crate::log;
 use crate::panics::{GivenUp, kept_up};
 use crate::secret::Secret;
@@ -132,6 +133,7 @@ impl Edge {
             addresses: Slots::default(),
             accept_warnings: log::Throttle::default(),
         });
+        let operator = Arc::new(Admin::beside(&public, settings.admin_speaks_tls()));
         let mut edge = Edge {
             doors: public.doors.clone(),
             store,
@@ -152,7 +154,7 @@ impl Edge {
             })?;
         }
         edge.spawn_store(parts.clone())?;
-        edge.spawn_admin(admin_socket)?;
+        edge.spawn_admin(admin_socket, operator)?;
         if let Some(source) = source {
             let (drain, metrics) = {
                 let doors = edge.doors.now();
@@ -188,7 +190,11 @@ impl Edge {
         })
     }
 
-    fn spawn_admin(&mut self, socket: std::net::TcpListener) -> io::Result<()> {
+    fn spawn_admin(
+        &mut self,
+        socket: std::net::TcpListener,
+        operator: Arc<Admin>,
+    ) -> io::Result<()> {
         let in_force = self.doors.clone();
         self.spawn("admin".to_owned(), move || async move {
             let listener = match TcpListener::from_std(socket) {
@@ -200,7 +206,7 @@ impl Edge {
                 (doors.insecure_dev, doors.metrics.clone())
             };
             let (in_force, metrics) = (&in_force, &metrics);
-            let serve = || admin::serve(&listener, in_force);
+            let serve = || admin::serve(&listener, &operator);
             tokio::select! {
                 kept = kept_up(metrics, "admin", serve) => kept,
                 kept = kept_up(metrics, "figures", || upkeep(in_force)) => kept,
@@ -241,7 +247,13 @@ impl Edge {
     fn announce(&self, settings: &Settings) {
         let tls = settings.live.identity.is_some();
         tracing::info!(role = "public", address = %self.public, tls, "listening");
-        tracing::info!(role = "admin", address = %self.admin, tls = false, "listening");
+        let admin_tls = settings.admin_speaks_tls();
+        tracing::info!(role = "admin", address = %self.admin, tls = admin_tls, "listening");
+        if !admin_tls && !self.admin.ip().is_loopback() {
+            tracing::warn!(
+                "the admin listener takes its token in plain text: there is no certificate"
+            );
+        }
         if !tls && !self.public.ip().is_loopback() {
             tracing::warn!("the public listener speaks plain text: plain_text = true");
         }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
+use serde_json::json;
 
 use crate::audit::{self, Noted};
 
@@ -26,6 +27,9 @@ pub(super) struct Flags {
     /// files are then taken in the order in which they are named
     #[arg(long)]
     restarts: bool,
+    /// Print the finding as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(verb: &Verb) -> anyhow::Result<()> {
@@ -34,6 +38,19 @@ pub(super) fn run(verb: &Verb) -> anyhow::Result<()> {
     let noted: Option<Vec<Noted>> = flags.noted.iter().map(|text| Noted::parse(text)).collect();
     let verified = audit::verify(&flags.files, &noted.ok_or_else(wrong)?, flags.restarts)?;
     let (first, last) = verified.seq;
+    if flags.json {
+        let told = json!({
+            "records": verified.records,
+            "first": first,
+            "last": last,
+            "sha256": verified.last,
+            "unchained": verified.unchained,
+            "repaired": verified.repaired,
+            "torn": verified.torn,
+        });
+        println!("{told}");
+        return Ok(());
+    }
     println!("records   {} ({first} to {last})", verified.records);
     println!("last      {last}:{}", verified.last);
     if verified.unchained > 0 {

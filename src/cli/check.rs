@@ -1,6 +1,7 @@
 //! `tonegate check`: everything `serve` would do before it listens.
 
 use clap::Args;
+use serde_json::json;
 
 use crate::app;
 use crate::config::Settings;
@@ -12,6 +13,9 @@ pub(super) struct Flags {
     /// Print the JSON schema of a settings file instead, for editors
     #[arg(long, conflicts_with_all = ["config", "env_file"])]
     schema: bool,
+    /// Print what would run, or what is wrong, as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 pub(super) fn run(flags: &Flags) -> anyhow::Result<()> {
@@ -19,8 +23,24 @@ pub(super) fn run(flags: &Flags) -> anyhow::Result<()> {
         println!("{}", Settings::schema());
         return Ok(());
     }
-    let settings = flags.settings.read()?;
-    app::check(&settings)?;
+    let read = flags.settings.read();
+    let checked = read.and_then(|settings| {
+        app::check(&settings)?;
+        Ok(settings)
+    });
+    if flags.json {
+        let told = match &checked {
+            Ok(settings) => json!({
+                "ok": true,
+                "settings": settings.describe().lines().collect::<Vec<_>>(),
+                "notices": settings.notices,
+            }),
+            Err(error) => json!({"ok": false, "error": format!("{error:#}")}),
+        };
+        println!("{told}");
+        return checked.map(drop);
+    }
+    let settings = checked?;
     print!("{}", settings.describe());
     for notice in &settings.notices {
         println!("note      {notice}");

@@ -24,6 +24,9 @@ pub(super) struct Flags {
     /// Add level, twist, deviation and signal-to-noise ratio of each key
     #[arg(long)]
     explain: bool,
+    /// As it is without: a JSON line for each key
+    #[arg(long)]
+    json: bool,
 }
 
 /// As media arrives in a call.

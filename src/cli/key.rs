@@ -4,6 +4,7 @@ use anyhow::{anyhow, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clap::Args;
+use serde_json::json;
 
 use crate::label::Label;
 use crate::secret::Digest;
@@ -12,6 +13,9 @@ use crate::secret::Digest;
 pub(super) struct Flags {
     /// Name of the key, as it appears in logs
     name: String,
+    /// Print the name, the key and its digest as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 /// 32 random bytes: nothing to guess.
@@ -23,6 +27,14 @@ pub(super) fn run(flags: &Flags) -> anyhow::Result<()> {
         "the name must be 1 to 64 characters of a-z A-Z 0-9 . _ -"
     );
     let key = random_key()?;
+    if flags.json {
+        let digest = Digest::of(&key).to_hex();
+        println!(
+            "{}",
+            json!({"name": flags.name, "key": key, "sha256": digest})
+        );
+        return Ok(());
+    }
     println!("# Give this to the client; it is shown once and stored nowhere:");
     println!("#   {key}");
     println!("[[keys]]");

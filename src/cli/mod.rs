@@ -1,13 +1,15 @@
 //! The verbs of the command line, one file each.
 //!
 //! Results go to standard output, log lines and mistakes to standard error. Exit codes: 0 done,
-//! 1 it did not work, 2 the command line is wrong.
+//! 1 it did not work, 2 the command line is wrong, and those of `exit`.
 
+mod admin;
 mod audit;
 mod call;
 mod check;
 mod demo;
 mod dtmf;
+mod exit;
 mod explain;
 mod key;
 mod revoke;
@@ -28,7 +30,7 @@ use crate::{log, panics};
 /// One binary in front of Azure voice: TLS, admission, and a WebSocket relay that forwards media
 /// as the bytes it came in.
 #[derive(Parser)]
-#[command(name = "tonegate", version, about, arg_required_else_help = true)]
+#[command(name = "tonegate", version, about, arg_required_else_help = true, after_help = exit::Exit::HELP)]
 struct Line {
     #[command(subcommand)]
     verb: Verb,
@@ -62,6 +64,19 @@ enum Verb {
     Token(token::Verb),
     /// Take back what somebody entered by, at all edges that share a store, or let them in again
     Revoke(Box<revoke::Flags>),
+    /// Tell how a running edge stands; that it is not ready is exit code 5
+    Status(admin::Plain),
+    /// Look at the sessions of a running edge, or end one
+    #[command(subcommand)]
+    Sessions(admin::Sessions),
+    /// Tell what came of dialling the upstreams of a running edge
+    Upstreams(admin::Plain),
+    /// Print the settings that a running edge goes by, secrets masked
+    Settings(admin::Plain),
+    /// Have a running edge take no new sessions, and end when those that run have had their time
+    Drain(admin::DrainFlags),
+    /// Have a running edge read its settings again
+    Reload(admin::Plain),
     /// Look at what was decided
     #[command(subcommand)]
     Audit(audit::Verb),
@@ -127,13 +142,20 @@ pub fn run() -> ExitCode {
         Verb::Sim(peer) => sim::run(peer),
         Verb::Token(verb) => token::run(&verb),
         Verb::Revoke(flags) => revoke::run(&flags),
+        Verb::Status(flags) => admin::status(&flags),
+        Verb::Sessions(verb) => admin::sessions(&verb),
+        Verb::Upstreams(flags) => admin::upstreams(&flags),
+        Verb::Settings(flags) => admin::settings(&flags),
+        Verb::Drain(flags) => admin::drain(&flags),
+        Verb::Reload(flags) => admin::reload(&flags),
         Verb::Audit(verb) => audit::run(&verb),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("tonegate: {error:#}");
-            ExitCode::FAILURE
+            let exit = error.downcast_ref::<exit::Exit>();
+            exit.map_or(ExitCode::FAILURE, |exit| ExitCode::from(exit.code()))
         }
     }
 }

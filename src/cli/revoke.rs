@@ -1,29 +1,16 @@
 //! `tonegate revoke`: takes back what somebody entered by, or lets them in again.
 
-use std::time::Duration;
-
-use anyhow::{Context as _, bail, ensure};
-use bytes::Bytes;
 use clap::Args;
-use http::{Method, Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use http::{Method, StatusCode};
 use serde_json::{Map, Value, json};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
 
-/// Longer than an edge waits for its store.
-const WAIT: Duration = Duration::from_secs(30);
-/// More than a list of all that can be in force.
-const ANSWER_MAX: usize = 64 * 1024 * 1024;
+use super::admin::{Edge, succeeded};
 
 #[derive(Args)]
 #[command(group(clap::ArgGroup::new("what").required(true)))]
 pub(super) struct Flags {
-    /// Where the admin listener of one of the edges is
-    #[arg(long, default_value = "http://127.0.0.1:9464", value_name = "URL")]
-    admin: Uri,
+    #[command(flatten)]
+    edge: Edge,
     /// One session, by its id in the log; the token that opened it is refused, too
     #[arg(long, group = "what", value_name = "ID")]
     session: Option<String>,
@@ -54,23 +41,28 @@ pub(super) struct Flags {
     /// Let in again who was shut out
     #[arg(long, conflicts_with = "list")]
     lift: bool,
-    /// Print the edge's answer as one JSON line
-    #[arg(long)]
-    json: bool,
 }
 
 pub(super) fn run(flags: &Flags) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let asked = runtime.block_on(async { timeout(WAIT, ask(flags)).await });
-    let (status, told) = asked.context("the edge does not answer")??;
-    if flags.json {
-        println!("{told}");
-    } else if flags.list {
+    let client = flags.edge.client()?;
+    let answer = match (flags.list, flags.lift) {
+        (true, _) => client.get("/revocations"),
+        (false, true) => client.ask(&Method::POST, "/lift", Some(&order(flags))),
+        (false, false) => client.ask(&Method::POST, "/revoke", Some(&order(flags))),
+    }?;
+    // What this edge knows and others do not is told, too.
+    if flags.edge.json {
+        println!("{}", answer.told);
+    }
+    let told = succeeded(answer, StatusCode::OK)?;
+    if flags.edge.json {
+        return Ok(());
+    }
+    let text = |value: &Value, name: &str| value[name].as_str().unwrap_or("").to_owned();
+    if flags.list {
         let all = told["revocations"].as_array();
         for one in all.into_iter().flatten() {
-            let text = |name: &str| one[name].as_str().unwrap_or("");
+            let text = |name| text(one, name);
             println!(
                 "{:<11}  until {}  {}",
                 text("kind"),
@@ -78,59 +70,20 @@ pub(super) fn run(flags: &Flags) -> anyhow::Result<()> {
                 text("name")
             );
         }
+        return Ok(());
     }
-    let text = |name: &str| told[name].as_str().unwrap_or("");
-    if status != StatusCode::OK {
-        bail!("{} ({status})", text("detail"));
-    }
-    match (flags.json || flags.list, flags.lift) {
-        (true, _) => {}
-        (false, true) => println!("lifted  {} {}", text("kind"), text("name")),
-        (false, false) => println!(
-            "revoked  {} {} until {}; sessions of this edge that end: {}",
-            text("kind"),
-            text("name"),
-            text("until"),
-            told["ended_here"]
-        ),
+    let (kind, name, until) = (
+        text(&told, "kind"),
+        text(&told, "name"),
+        text(&told, "until"),
+    );
+    if flags.lift {
+        println!("lifted  {kind} {name}");
+    } else {
+        let ended = &told["ended_here"];
+        println!("revoked  {kind} {name} until {until}; sessions of this edge that end: {ended}");
     }
     Ok(())
-}
-
-async fn ask(flags: &Flags) -> anyhow::Result<(StatusCode, Value)> {
-    let uri = &flags.admin;
-    ensure!(
-        uri.scheme_str() == Some("http") && matches!(uri.path(), "" | "/"),
-        "--admin must be like http://127.0.0.1:9464"
-    );
-    let host = uri.host().context("--admin names no host")?;
-    let port = uri.port_u16().context("--admin names no port")?;
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let socket = TcpStream::connect((bare, port)).await;
-    let socket = socket.with_context(|| format!("cannot connect to {host}:{port}"))?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(socket)).await?;
-    let (method, path) = match (flags.list, flags.lift) {
-        (true, _) => (Method::GET, "/revocations"),
-        (false, true) => (Method::POST, "/lift"),
-        (false, false) => (Method::POST, "/revoke"),
-    };
-    let request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header(header::HOST, format!("{host}:{port}"))
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(Full::new(Bytes::from(order(flags).to_string())))?;
-    let answer = async move {
-        let response = sender.send_request(request).await?;
-        let (head, body) = response.into_parts();
-        let body = Limited::new(body, ANSWER_MAX).collect().await;
-        let body = body.map_err(|error| anyhow::anyhow!("the answer was cut: {error}"))?;
-        let told = serde_json::from_slice(&body.to_bytes());
-        anyhow::Ok((head.status, told.context("this is no edge's answer")?))
-    };
-    // The connection ends with its only sender, and whatever ends it before that ends the answer.
-    let (answer, _) = tokio::join!(answer, connection);
-    answer
 }
 
 /// The body: what is named, and for how long.

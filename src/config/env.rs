@@ -65,6 +65,11 @@ impl Environment {
     }
 }
 
+/// What a verb that asks a running edge shows it.
+pub fn admin_token(variables: &Environment) -> Option<String> {
+    variables.get("TONEGATE_ADMIN_TOKEN")
+}
+
 impl std::fmt::Debug for Environment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Environment(***)")

@@ -49,7 +49,7 @@ pub use self::certificate::{Certificate, Mark};
 pub use self::connector::{Connector, ServiceHosts};
 pub use self::developer::Developer;
 pub use self::enter::{Enter, Place, Way};
-pub use self::env::{Environment, log_filter};
+pub use self::env::{Environment, admin_token, log_filter};
 pub use self::file::Unusable;
 pub use self::graph::Graph;
 pub use self::limits::{Limits, Rate, RouteLimits};
@@ -92,7 +92,7 @@ pub struct Settings {
 pub struct Boot {
     /// Where clients connect.
     pub listen: SocketAddr,
-    /// Where metrics and probes are served.
+    /// Where metrics and probes are served, and what the operator wants is done.
     pub admin: SocketAddr,
     /// Threads that carry sessions.
     pub workers: usize,
@@ -124,6 +124,10 @@ pub struct ServerCertificate {
 /// What may change while the process lives.
 #[derive(Clone, Debug)]
 pub struct Live {
+    /// Who may ask the operator's listener for everything; `None`: whoever is on this machine.
+    pub admin_token: Option<Digest>,
+    /// Who may ask it for the metrics alone.
+    pub scrape_token: Option<Digest>,
     /// What clients are shown who ask for no other; `None`: plain HTTP. Whether there is one is fixed
     /// while the process lives.
     pub identity: Option<Identity>,
@@ -273,6 +277,12 @@ pub enum KeySource {
 }
 
 impl Settings {
+    /// Whether the operator's listener speaks TLS: wherever other machines reach it, and there is a
+    /// certificate.
+    pub fn admin_speaks_tls(&self) -> bool {
+        self.live.identity.is_some() && !self.boot.admin.ip().is_loopback()
+    }
+
     /// Reads and judges settings files, later ones winning, with the variables of the process.
     pub fn read(paths: &[PathBuf]) -> Result<Settings, Unusable> {
         Settings::read_in(paths, &Environment::process())

@@ -458,6 +458,8 @@ mod tests {
             pii_detectors: Vec::new(),
             bot: None,
             developer: None,
+            admin_token: None,
+            scrape_token: None,
             upstreams: Vec::new(),
             routes: Vec::new(),
         }

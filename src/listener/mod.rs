@@ -19,7 +19,6 @@ mod proxy;
 mod pulse;
 mod refusal;
 pub mod reload;
-mod revoke;
 mod stranger;
 mod ticket;
 pub mod tls;

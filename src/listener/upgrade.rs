@@ -97,6 +97,7 @@ pub(super) async fn upgrade(
     } = begun;
     Ok(session::Parts {
         route: open.route.name.clone(),
+        kind: open.route.kind.word(),
         grant: grant.hold(reserved),
         peer: asked.peer,
         accepted: asked.accepted,

@@ -77,6 +77,7 @@ pub(super) const LOG_UNFILTERED: &str = "tonegate_log_lines_unfiltered_total";
 pub(super) const AUDIT_RECORDS: &str = "tonegate_audit_records_total";
 pub(super) const AUDIT_REFUSED: &str = "tonegate_audit_refused_total";
 pub(super) const AUDIT_ERRORS: &str = "tonegate_audit_errors_total";
+pub(super) const ADMIN_REFUSED: &str = "tonegate_admin_refused_total";
 pub(super) const SETTINGS_LOADS: &str = "tonegate_settings_loads_total";
 pub(super) const SETTINGS_LOADED: &str = "tonegate_settings_loaded_timestamp_seconds";
 pub(super) const SETTINGS_IN_FORCE: &str = "tonegate_settings_in_force";
@@ -86,7 +87,7 @@ pub(super) const INSECURE_DEV: &str = "tonegate_insecure_dev";
 pub(super) const BUILD: &str = "tonegate_build_info";
 
 /// Every family that `/metrics` can show.
-pub const FAMILIES: [Family; 65] = [
+pub const FAMILIES: [Family; 66] = [
     family(CONNECTIONS, Kind::Gauge, "Open client sockets."),
     family(CONNECTIONS_TOTAL, Kind::Counter, "Client sockets accepted."),
     family(
@@ -364,6 +365,11 @@ pub const FAMILIES: [Family; 65] = [
         AUDIT_ERRORS,
         Kind::Counter,
         "Attempts to write audit records that failed.",
+    ),
+    family(
+        ADMIN_REFUSED,
+        Kind::Counter,
+        "Requests to the admin listener that were not answered, by reason: origin, host, no_token, wrong_token, scope.",
     ),
     family(
         SETTINGS_LOADS,

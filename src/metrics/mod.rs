@@ -245,6 +245,13 @@ impl Metrics {
         });
     }
 
+    /// Counts a request that the admin listener did not answer.
+    pub fn admin_refused(&self, reason: &'static str) {
+        metrics::with_local_recorder(&self.recorder, || {
+            metrics::counter!(ADMIN_REFUSED, vec![word("reason", reason)]).increment(1);
+        });
+    }
+
     /// Counts that a limit was hit; `limit` is its name in the settings.
     pub fn limit_hit(&self, limit: &'static str) {
         metrics::with_local_recorder(&self.recorder, || {
@@ -416,6 +423,7 @@ mod tests {
         metrics.dialled(&upstream, Duration::from_millis(3));
         metrics.dial_failed(&upstream, Reason::UpstreamTimeout);
         metrics.limit_hit("connections");
+        metrics.admin_refused("host");
         metrics.keys_fetched(&upstream, "ok");
         metrics.identity_fetched(&upstream, "failed");
         metrics.gate_ended(&route, "authorised", Duration::from_secs(4));

@@ -40,6 +40,7 @@ where
 
     pub(super) fn begin_closing(&mut self, cause: Cause) {
         self.phase = Phase::Closing(cause);
+        self.handle.note_closing();
         self.timer.as_mut().reset(Instant::now() + CLOSE_WAIT);
         // A close frame of one side has been queued for the other by its pump.
         let client_closed = matches!(self.client.pump.input(), Input::Closed(_));

@@ -33,15 +33,17 @@ mod call;
 mod closing;
 mod end;
 mod forward;
+mod handle;
 mod hear;
 mod lease;
+mod look_on;
 pub mod message;
-mod order;
 mod pace;
 mod pending;
 mod policy;
 mod pump;
 mod random;
+mod tail;
 mod terms;
 mod tls;
 mod watch;
@@ -56,15 +58,17 @@ use tokio::time::{Instant, Sleep};
 
 pub use self::buffer::READ_BUFFER;
 pub use self::call::{Asked, CallEnding, CallTerms, Drops, GateEnding, Pressed};
+pub use self::handle::{Handle, Standing};
 pub use self::lease::Lease;
-pub use self::order::Order;
 pub use self::pace::Pace;
+pub use self::tail::{Line, News, Seen, TAIL_LINES, Tailing};
 pub use self::terms::{Ending, Terms};
 pub use self::tls::Leg;
 pub use self::watch::{CLOSE_WAIT, Patience, SHUT_WAIT};
 
 use self::call::Call;
 use self::end::End;
+use self::look_on::Shown;
 use self::policy::Lock;
 use self::pump::{Input, Pump};
 use self::random::random;
@@ -91,8 +95,10 @@ pub struct Relay<C, U> {
     call: Option<Box<Call>>,
     watch: Watch,
     timer: Pin<Box<Sleep>>,
-    order: Arc<Order>,
+    handle: Arc<Handle>,
     flow: Flow,
+    /// What was told to whoever looks on, while somebody does.
+    shown: Option<Box<Shown>>,
     counted: [Counts; 2],
     phase: Phase,
     /// Closing, and [`CLOSE_WAIT`] is over.
@@ -143,8 +149,9 @@ where
             call,
             timer: Box::pin(tokio::time::sleep_until(watch.next())),
             watch,
-            order: terms.order,
+            handle: terms.handle,
             flow: terms.flow,
+            shown: None,
             counted: [Counts::default(); 2],
             phase: Phase::Open,
             hurried: false,
@@ -168,12 +175,16 @@ where
 
     /// One wake of the session.
     fn wake(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Ending> {
+        self.look_for_readers();
         for _ in 0..TURNS {
             let moved = match self.phase {
                 Phase::Open => self.move_frames(cx, buffer),
                 Phase::Closing(cause) => self.move_rest(cause, cx, buffer),
             };
             let judged = self.judge(cx);
+            if self.shown.is_some() {
+                self.show();
+            }
             match self.phase {
                 Phase::Open => self.send_pings(cx),
                 Phase::Closing(cause) => {
@@ -266,7 +277,7 @@ where
                 }
             }
         }
-        if let Some(reason) = self.order.poll(cx) {
+        if let Some(reason) = self.handle.poll(cx) {
             // That a call is over, others tell the edge; it is not the edge that ends it.
             let by = if reason == Reason::HungUp {
                 Side::Client
@@ -318,23 +329,6 @@ where
         }
     }
 
-    /// What has crossed: up, down.
-    fn counts(&self) -> [Counts; 2] {
-        let mut counts = self
-            .call
-            .as_ref()
-            .map_or([Counts::default(); 2], |call| call.counts());
-        for (count, pump) in counts
-            .iter_mut()
-            .zip([&self.client.pump, &self.upstream.pump])
-        {
-            if let Some(tap) = pump.tap() {
-                count.add(tap.counts());
-            }
-        }
-        counts
-    }
-
     /// Sends the pings that are due, where the stream stands between two frames. A leg that
     /// cannot be written to counts as pinged: its silence is judged all the same.
     fn send_pings(&mut self, cx: &mut Context<'_>) {
@@ -347,20 +341,6 @@ where
             self.upstream.ping(Some(random()), cx);
             self.watch.pinged(Side::Upstream, self.upstream.progress());
         }
-    }
-
-    /// Adds to the route's counters what crossed since the last time.
-    fn report(&mut self) {
-        let now = self.counts();
-        for (direction, i) in [(&self.flow.up, 0), (&self.flow.down, 1)] {
-            let new = now[i].since(&self.counted[i]);
-            direction.add(new.messages, new.bytes, new.audio_messages);
-            self.flow.add_heard(new.keys, new.unheard);
-        }
-        if let Some(pauses) = self.client.pump.take_pauses() {
-            self.flow.add_paused(pauses.bytes, pauses.frames);
-        }
-        self.counted = now;
     }
 
     fn ending(&mut self, cause: Cause) -> Ending {

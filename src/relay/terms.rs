@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::call::CallEnding;
-use super::{Lease, Order, Pace, Patience};
+use super::{Handle, Lease, Pace, Patience};
 use crate::config::{Dtmf, Model};
 use crate::error::{Reason, Side};
 use crate::metrics::Flow;
@@ -23,7 +23,7 @@ pub struct Terms {
     /// Models that messages of the client may name; `None`: messages are not looked at.
     pub locked: Option<Arc<[Model]>>,
     pub dtmf: Dtmf,
-    pub order: Arc<Order>,
+    pub handle: Arc<Handle>,
     /// Counters of the session's route.
     pub flow: Flow,
 }

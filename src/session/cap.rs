@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use super::Session;
 use crate::config::SessionCap;
 use crate::error::Reason;
-use crate::relay::Order;
+use crate::relay::Handle;
 
 /// When what is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Cap {
 
 impl Session {
     /// Tells that the upstream's end is near, and ends the session before it.
-    pub(super) async fn keep_cap(&self, order: &Order) -> Infallible {
+    pub(super) async fn keep_cap(&self, handle: &Handle) -> Infallible {
         let Some(cap) = self.cap else {
             return std::future::pending().await;
         };
@@ -50,7 +50,7 @@ impl Session {
             "session near its upstream's longest"
         );
         sleep_until(cap.ends).await;
-        order.end(Reason::MaxDuration);
+        handle.end(Reason::MaxDuration);
         std::future::pending().await
     }
 }

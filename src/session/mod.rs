@@ -13,7 +13,10 @@ mod dial;
 mod hang_up;
 mod lease;
 mod left;
+mod live;
+mod look;
 mod orders;
+mod recent;
 mod registry;
 mod told;
 mod tones;
@@ -28,14 +31,18 @@ pub use self::about::About;
 pub use self::announce::Announcer;
 pub use self::call::Call;
 pub use self::contact::Contact;
-pub use self::dial::Dialler;
+pub use self::dial::{Dialler, PacingStanding};
 pub use self::lease::{Leased, Refreshed};
 pub use self::left::Left;
+pub use self::live::Live;
+pub use self::look::{TAILS_MAX, Tail, TooMany};
 pub use self::orders::{Lifted, Orders, Revoked};
+pub use self::recent::{End, Ended, RECENT_MAX};
 pub use self::registry::{Entry, Registry};
 
 use self::call::Whose;
 use self::cap::Cap;
+use self::live::Begun;
 
 use crate::admission::{Grant, Holder, Peer, Permit};
 use crate::audit::Place;
@@ -51,6 +58,8 @@ use crate::upstream::{Ask, Dialled, Stream};
 /// What a session is made of, when both sides have agreed to it.
 pub struct Parts {
     pub route: Label,
+    /// Of the route, as the settings write it.
+    pub kind: &'static str,
     pub grant: Grant,
     /// The client, also where a hop brought it.
     pub peer: Peer,
@@ -137,6 +146,13 @@ impl Session {
             books: Some(parts.books),
             told: false,
         };
+        session.entry.begun(Begun {
+            kind: parts.kind,
+            client: session.peer,
+            upstream: None,
+            lease: session.lease.clone(),
+            waits: session.call.as_ref().is_some_and(|call| call.is_gated()),
+        });
         let upgrade = parts.accepted.elapsed();
         session.route_metrics.admitted.increment(1);
         session.route_metrics.upgrade_seconds.record(upgrade);
@@ -145,7 +161,7 @@ impl Session {
         let logged = || session.log_start(upgrade, dial);
         if contained_now(&session.metrics, Work::Session, logged).is_none() {
             // The `101` is out: both sides are told in frames.
-            session.entry.order().end(Reason::Internal);
+            session.entry.handle().end(Reason::Internal);
         }
         (session, upstream)
     }
@@ -153,6 +169,7 @@ impl Session {
     /// The upstream's leg.
     fn connected(&mut self, dialled: Dialled) -> Leg<TcpStream> {
         self.cap = dialled.cap.map(|(begun, cap)| Cap::new(begun, cap));
+        self.entry.connected(&dialled.upstream);
         self.upstream_name = Some(dialled.upstream);
         let leg = match dialled.stream {
             Stream::Plain(io) => Leg::plain(io, dialled.early),
@@ -191,6 +208,7 @@ impl Session {
         self.metrics
             .session_ended(&self.route, ending.by, ending.reason);
         self.told = true;
+        self.entry.ended(End::of(&ending, duration));
         self.record_end(Some(&ending), duration);
         self.log_end(&ending, duration);
         left
@@ -201,13 +219,13 @@ impl Session {
     where
         U: AsyncRead + AsyncWrite + Unpin,
     {
-        let order = self.entry.order();
+        let handle = self.entry.handle();
         let metrics = self.metrics.clone();
         let capped = async {
-            if let Some(never) = contained(&metrics, Work::Session, self.keep_cap(&order)).await {
+            if let Some(never) = contained(&metrics, Work::Session, self.keep_cap(&handle)).await {
                 match never {}
             }
-            order.end(Reason::Internal);
+            handle.end(Reason::Internal);
             std::future::pending().await
         };
         tokio::select! {
@@ -227,14 +245,14 @@ impl Session {
         upstream: Option<Leg<TcpStream>>,
         terms: Terms,
     ) -> (Ending, Duration) {
-        let (id, order) = (self.id, terms.order.clone());
+        let (id, handle) = (self.id, terms.handle.clone());
         if call.authorised {
             call.tell_begun(id, self.limits.session, &self.metrics);
         }
         let metrics = self.metrics.clone();
         let watched = async {
             let over = contained(&metrics, Work::Session, call.watch(id)).await;
-            order.end(over.unwrap_or(Reason::Internal));
+            handle.end(over.unwrap_or(Reason::Internal));
             std::future::pending().await
         };
         tokio::select! {
@@ -268,7 +286,7 @@ impl Session {
                 let passing = call.pass_gate(&mut relay, whose);
                 let passed = contained(&self.metrics, Work::Session, passing).await;
                 if passed.is_none() {
-                    self.entry.order().end(Reason::Internal);
+                    self.entry.handle().end(Reason::Internal);
                 }
                 passed.flatten()
             }
@@ -305,7 +323,7 @@ impl Session {
             },
             dtmf: self.dtmf,
             locked: self.share.as_ref().and_then(|share| share.grant.locked()),
-            order: self.entry.order(),
+            handle: self.entry.handle(),
             flow: self.route_metrics.flow.clone(),
         }
     }
@@ -315,6 +333,7 @@ impl Drop for Session {
     /// A session that did not come to its own end was cut: by a panic, or with the runtime.
     fn drop(&mut self) {
         if !self.told {
+            self.entry.ended(End::cut(self.started.elapsed()));
             self.record_end(None, self.started.elapsed());
             self.metrics
                 .session_ended(&self.route, Side::Edge, Reason::Internal);
@@ -392,6 +411,7 @@ mod tests {
         let route = Label::new("open").unwrap();
         let grant = grant(&metrics).await;
         let (session, leg) = Session::open(Parts {
+            kind: "voice-live",
             peer: address.into(),
             accepted: Instant::now(),
             permit: permits.take().unwrap(),

@@ -179,6 +179,14 @@ impl Store {
         &self.keys
     }
 
+    /// As the settings name it.
+    pub fn engine(&self) -> &'static str {
+        match &self.engine {
+            Engine::Memory(_) => "memory",
+            Engine::Redis(_) => "redis",
+        }
+    }
+
     /// Keeps the connections; lives as long as the edge. Commands may come from other runtimes.
     pub async fn run(&self) {
         match &self.engine {

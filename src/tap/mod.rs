@@ -4,13 +4,16 @@
 //! it has no way to say more than numbers, and keys where somebody asks for them. Of most messages
 //! only the first bytes are unmasked, into the tap's own scratch. On a route that observes keys,
 //! audio of the client is unmasked and decoded while it passes (`ear`), and what the service says
-//! of its format is read (`told`). Payloads stay as they lie.
+//! of its format is read (`told`). For somebody who looks on, the first and the last bytes of every message
+//! tell its kind (`glance`). Payloads stay as they lie.
 
 mod ear;
 mod format;
+mod glance;
 mod samples;
 mod told;
 
+pub use self::glance::{Glance, Glimpse};
 pub use self::told::Told;
 
 use self::ear::Ear;
@@ -63,6 +66,10 @@ impl Counts {
 pub struct Tap {
     counts: Counts,
     look: Option<Look>,
+    /// Somebody looks on.
+    glance: Option<Box<Glance>>,
+    /// There is one of the two.
+    looks: bool,
     /// The start of the current message, unmasked, until it tells what the message is.
     peeked: [u8; PEEK],
     peeked_length: usize,
@@ -120,6 +127,8 @@ impl Default for Tap {
         Tap {
             counts: Counts::default(),
             look: None,
+            glance: None,
+            looks: false,
             peeked: [0; PEEK],
             peeked_length: 0,
             undecided: false,
@@ -146,6 +155,7 @@ impl Tap {
     pub fn on_client() -> Tap {
         Tap {
             look: Some(Look::Audio(Box::new(Ear::new()))),
+            looks: true,
             ..Tap::default()
         }
     }
@@ -154,6 +164,7 @@ impl Tap {
     pub fn on_service() -> Tap {
         Tap {
             look: Some(Look::Service(Box::default())),
+            looks: true,
             ..Tap::default()
         }
     }
@@ -181,6 +192,19 @@ impl Tap {
         }
     }
 
+    /// Has messages looked at for somebody who looks on, or not any more.
+    pub fn set_glance(&mut self, on: bool) {
+        if on != self.glance.is_some() {
+            self.glance = on.then(Box::default);
+            self.looks = on || self.look.is_some();
+        }
+    }
+
+    /// What somebody who looks on is shown.
+    pub fn glance(&mut self) -> Option<&mut Glance> {
+        self.glance.as_deref_mut()
+    }
+
     pub fn counts(&self) -> &Counts {
         &self.counts
     }
@@ -196,7 +220,7 @@ impl Tap {
         self.offset = 0;
         self.left = header.length;
         self.fin = header.fin;
-        if self.look.is_some() {
+        if self.looks {
             self.look_at_frame(header.opcode);
         }
         if self.left == 0 {
@@ -206,7 +230,7 @@ impl Tap {
 
     /// Payload bytes of the current frame pass.
     pub fn payload(&mut self, bytes: &[u8]) {
-        if self.look.is_some() {
+        if self.looks {
             self.look_at_payload(bytes);
         }
         let length = bytes.len() as u64;
@@ -231,12 +255,21 @@ impl Tap {
     /// A frame begins, and maybe a message with it.
     #[cold] // for those that look at nothing, which pay for one comparison
     fn look_at_frame(&mut self, opcode: OpCode) {
+        let (begins, ends) = (opcode != OpCode::Continuation, self.fin && self.left == 0);
+        if let Some(glance) = &mut self.glance {
+            if begins {
+                glance.begin(opcode);
+            }
+            if ends {
+                glance.end();
+            }
+        }
         let Some(look) = &mut self.look else { return };
-        if opcode != OpCode::Continuation {
+        if begins {
             self.text = opcode == OpCode::Text;
             look.begin();
         }
-        if self.fin && self.left == 0 {
+        if ends {
             look.end(&mut self.counts);
         }
     }
@@ -244,11 +277,18 @@ impl Tap {
     /// Payload bytes are about to pass, and maybe the message's last.
     #[cold]
     fn look_at_payload(&mut self, bytes: &[u8]) {
+        let ends = self.fin && self.left <= bytes.len() as u64;
+        if let Some(glance) = &mut self.glance {
+            glance.read(bytes, self.mask, self.offset);
+            if ends {
+                glance.end();
+            }
+        }
         let Some(look) = &mut self.look else { return };
         if self.text {
             look.read(bytes, self.mask, self.offset);
         }
-        if self.fin && self.left <= bytes.len() as u64 {
+        if ends {
             look.end(&mut self.counts);
         }
     }

@@ -394,3 +394,61 @@ proptest! {
         prop_assert!(tap.counts().messages >= messages.len() as u64);
     }
 }
+
+/// What whoever looks on sees of `stream` in pieces of `cut` bytes.
+fn glimpses(tap: &mut Tap, frames: &[(OpCode, bool, &[u8])], cut: usize) -> Vec<Glimpse> {
+    let mut seen = Vec::new();
+    for (opcode, fin, payload) in frames {
+        let key = [9, 8, 7, 6];
+        tap.frame(&header(*opcode, *fin, payload.len(), Some(key)));
+        let mut masked = payload.to_vec();
+        mask::apply(&mut masked, key, 0);
+        masked.chunks(cut).for_each(|piece| tap.payload(piece));
+        seen.extend(tap.glance().into_iter().flat_map(Glance::take));
+    }
+    seen
+}
+
+#[test]
+fn c17_whoever_looks_on_sees_kinds_and_lengths_however_messages_are_cut() {
+    let audio = format!(
+        r#"{{"audio": "{}", "type": "input_audio_buffer.append"}}"#,
+        "A".repeat(900)
+    );
+    let session = format!(
+        r#"{{"session": {{"x": "{}"}}, "type": "session.update"}}"#,
+        "canary ".repeat(60)
+    );
+    let (first, rest) = session.as_bytes().split_at(301);
+    let dtmf = br#"{"kind":"DtmfData","dtmfData":{"data":"5"}}"#;
+    let [text, more, bytes] = [OpCode::Text, OpCode::Continuation, OpCode::Binary];
+    for cut in [1, 7, 64, 10_000] {
+        let mut tap = Tap::default();
+        // What began before somebody looked on is not told.
+        assert!(glimpses(&mut tap, &[(text, true, b"{}"), (text, false, b"{}")], cut).is_empty());
+        tap.set_glance(true);
+        let frames: [(OpCode, bool, &[u8]); 7] = [
+            (more, true, b"{}"),
+            (text, true, audio.as_bytes()),
+            (text, false, first),
+            (more, true, rest),
+            (bytes, true, &[0; 640]),
+            (text, true, dtmf),
+            (text, true, b""),
+        ];
+        let seen = glimpses(&mut tap, &frames, cut);
+        let of = |kind, bytes| Glimpse { kind, bytes };
+        let length = |text: &str| Some(text.len() as u64);
+        let expected = [
+            of("input_audio_buffer.append", length(&audio)),
+            of("session.update", length(&session)),
+            of("binary", Some(640)),
+            of("DtmfData", None),
+            of("other", Some(0)),
+        ];
+        assert_eq!(seen, expected, "{cut}");
+        tap.set_glance(false);
+        assert!(glimpses(&mut tap, &frames, cut).is_empty() && !tap.looks);
+        assert_eq!(tap.counts().messages, 13);
+    }
+}

@@ -27,7 +27,7 @@ pub enum Stream {
 }
 
 /// Where to connect, with what its certificate must lead to.
-pub(super) struct Host {
+pub struct Host {
     name: String,
     port: u16,
     tls: Option<Connector>,
@@ -39,7 +39,7 @@ pub(super) struct Host {
 
 impl Host {
     /// `roots` is `None` for plain text.
-    pub(super) fn new(name: &str, port: u16, roots: Option<&Roots>) -> Result<Host, Unusable> {
+    pub fn new(name: &str, port: u16, roots: Option<&Roots>) -> Result<Host, Unusable> {
         Host::with_certificate(name, port, roots, None)
     }
 
@@ -76,12 +76,13 @@ impl Host {
         })
     }
 
-    pub(super) fn authority(&self) -> &HeaderValue {
+    /// As the `Host` header has it.
+    pub fn authority(&self) -> &HeaderValue {
         &self.authority
     }
 
     /// Connects, and verifies the certificate, by `deadline`.
-    pub(super) async fn connect(&self, deadline: Deadline) -> Result<Stream, Failure> {
+    pub async fn connect(&self, deadline: Deadline) -> Result<Stream, Failure> {
         let late = |_| Failure::new(Reason::UpstreamTimeout, "no connection in time");
         let socket = timeout_at(deadline, self.tcp(deadline))
             .await

@@ -12,6 +12,7 @@ mod bearer;
 pub mod call_automation;
 pub mod connector;
 mod credential;
+mod dials;
 pub mod directory;
 pub mod fetch;
 pub mod graph;
@@ -46,11 +47,11 @@ use crate::secret::Secret;
 use crate::ws::handshake;
 
 pub use self::ask::{About, Ask, Generation, Transport};
-pub use self::host::{Stream, set_options};
+pub use self::dials::Dials;
+pub use self::host::{Host, Stream, set_options};
 pub use self::tls::Unusable;
 
 use self::credential::{Shown, Wallet, Whose};
-use self::host::Host;
 use self::identity::Identity;
 use self::judge::judge;
 
@@ -97,6 +98,7 @@ pub struct Upstream {
     host: Host,
     wallet: Wallet,
     metrics: metrics::Shared,
+    dials: dials::Latest,
 }
 
 /// What a session wants of an upstream.
@@ -147,6 +149,7 @@ impl Upstream {
             host,
             wallet,
             metrics,
+            dials: dials::Latest::default(),
         })
     }
 
@@ -185,6 +188,7 @@ impl Upstream {
             Ok((stream, early)) => {
                 let took = started.elapsed();
                 self.metrics.dialled(self.name(), took);
+                self.dials.succeeded(took);
                 Ok(Dialled {
                     stream,
                     early,
@@ -195,6 +199,7 @@ impl Upstream {
             }
             Err(failure) => {
                 self.metrics.dial_failed(self.name(), failure.reason);
+                self.dials.failed(failure);
                 Err(failure)
             }
         }

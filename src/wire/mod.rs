@@ -4,5 +4,6 @@ pub mod acs;
 pub mod activity;
 pub mod cloud_event;
 pub mod json;
+pub mod kind;
 pub mod notice;
 pub mod voice_live;

@@ -34,7 +34,7 @@ use tonegate::config::Dtmf;
 use tonegate::dtmf::tone;
 use tonegate::label::Label;
 use tonegate::metrics::{Flow, Metrics};
-use tonegate::relay::{Lease, Leg, Order, Pace, Patience, Relay, Terms};
+use tonegate::relay::{Handle, Lease, Leg, Pace, Patience, Relay, Terms};
 use tonegate::sim::certificate::Authority;
 use tonegate::sim::frame::{BINARY, Frame, TEXT};
 use tonegate::sim::stream;
@@ -106,7 +106,7 @@ fn terms() -> Terms {
         pace: Pace::default(),
         locked: None,
         dtmf: Dtmf::Off,
-        order: Arc::new(Order::default()),
+        handle: Arc::new(Handle::default()),
         flow: Flow::unread(),
     }
 }

@@ -102,7 +102,7 @@ impl Served {
     pub async fn metrics_page(&self) -> String {
         use tokio::io::AsyncWriteExt as _;
         let mut tcp = tokio::net::TcpStream::connect(&self.admin).await.unwrap();
-        let request = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+        let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
         tcp.write_all(request).await.unwrap();
         let mut page = String::new();
         tcp.read_to_string(&mut page).await.unwrap();

@@ -85,7 +85,8 @@ async fn s36_refused_heads_and_tokens_are_in_log_and_metric_and_their_text_is_no
 }
 
 #[tokio::test]
-async fn s37_the_public_listener_has_no_metrics_and_the_admin_address_must_be_loopback() {
+async fn s37_the_public_listener_has_no_metrics_and_an_admin_address_beyond_loopback_needs_a_token()
+{
     let world = World::usual().await;
     for path in ["/metrics", "/admin", "/sessions", "/debug/pprof"] {
         let asked = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");

@@ -14,6 +14,7 @@ mod program;
 mod tape;
 
 mod acs_sdk;
+mod admin;
 mod admission;
 mod audited;
 mod autobahn;

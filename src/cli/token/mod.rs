@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
+use serde_json::{Map, json};
 
 use crate::app;
 use crate::config::{self, Settings};
@@ -50,6 +51,9 @@ pub(super) struct MintFlags {
     /// How long it lives; if not said a token 10m, a media URL as long as a session may
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, help_heading = "Options")]
     expires: Option<Duration>,
+    /// Print it as JSON: of a media URL `url`, else `token`
+    #[arg(long, help_heading = "Options")]
+    json: bool,
 }
 
 #[derive(Args)]
@@ -62,6 +66,9 @@ pub(super) struct CheckFlags {
     /// It should be a ticket; whether it was used before is not asked
     #[arg(long, conflicts_with = "issuer")]
     ticket: bool,
+    /// Print what it says as JSON
+    #[arg(long)]
+    json: bool,
     /// The token, or - to read it from standard input
     #[arg(value_name = "TOKEN")]
     token: String,
@@ -70,7 +77,16 @@ pub(super) struct CheckFlags {
 pub(super) fn run(verb: &Verb) -> anyhow::Result<()> {
     match verb {
         Verb::Mint(flags) => {
-            println!("{}", mint(flags)?);
+            let made = mint(flags)?;
+            if flags.json {
+                let name = match flags.media_url.call() {
+                    Some(_) => "url",
+                    None => "token",
+                };
+                println!("{}", json!({ name: made }));
+            } else {
+                println!("{made}");
+            }
             Ok(())
         }
         Verb::Check(flags) => check(flags),
@@ -90,7 +106,7 @@ fn mint(flags: &MintFlags) -> anyhow::Result<String> {
 fn check(flags: &CheckFlags) -> anyhow::Result<()> {
     let settings = flags.settings.read()?;
     if flags.ticket {
-        return check_ticket(&settings, &flags.token()?);
+        return check_ticket(&settings, &flags.token()?, flags.json);
     }
     let issuers = &settings.live.issuers;
     let named = |issuer: &&config::Issuer| Some(issuer.name.as_str()) == flags.issuer.as_deref();
@@ -104,6 +120,17 @@ fn check(flags: &CheckFlags) -> anyhow::Result<()> {
     };
     let token = flags.token()?;
     match app::examine(&settings, &issuer.name, &token)? {
+        Ok(examined) if flags.json => {
+            println!(
+                "{}",
+                json!({
+                    "subject": examined.subject.to_string(),
+                    "ends": time(examined.expires),
+                    "for_upstream": examined.for_voice_live,
+                })
+            );
+            Ok(())
+        }
         Ok(examined) => {
             println!("subject   {}", examined.subject);
             tell_end(examined.expires);
@@ -119,8 +146,21 @@ fn check(flags: &CheckFlags) -> anyhow::Result<()> {
     }
 }
 
-fn check_ticket(settings: &Settings, ticket: &Secret) -> anyhow::Result<()> {
+fn check_ticket(settings: &Settings, ticket: &Secret, json: bool) -> anyhow::Result<()> {
     match app::examine_ticket(settings, ticket)? {
+        Ok(examined) if json => {
+            let bound = examined.bound.iter();
+            let bound = bound.map(|(name, to)| ((*name).to_owned(), json!(to)));
+            println!(
+                "{}",
+                json!({
+                    "subject": examined.subject.to_string(),
+                    "ends": time(examined.ends),
+                    "bound": bound.collect::<Map<_, _>>(),
+                })
+            );
+            Ok(())
+        }
         Ok(examined) => {
             println!("subject   {}", examined.subject);
             tell_end(examined.ends);
@@ -135,6 +175,10 @@ fn check_ticket(settings: &Settings, ticket: &Secret) -> anyhow::Result<()> {
         }
         Err(denied) => bail!("{}: {}", denied.reason, denied.detail),
     }
+}
+
+fn time(at: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(at).to_string()
 }
 
 fn tell_end(at: SystemTime) {

@@ -24,7 +24,7 @@ pub(super) use self::credential::{Credential, Federated};
 pub(super) use self::route::{FieldRule, Gate, Route, Webhook};
 pub(super) use self::schema::text as schema;
 pub(super) use self::store::Store;
-pub(super) use self::table::{Acs, Audit, Calls, File, Issuer};
+pub(super) use self::table::{Acs, Audit, Calls, File, Issuer, Server, TokenDigest};
 pub(super) use self::ticket::{TicketKey, Tickets};
 pub(super) use self::upstream::Upstream;
 use super::env::{self, Environment};

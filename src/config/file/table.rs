@@ -54,6 +54,8 @@ pub(in crate::config) struct Server {
     pub listen: Option<SocketAddr>,
     #[schemars(schema_with = "schema::address")]
     pub admin: Option<SocketAddr>,
+    pub admin_token: Option<TokenDigest>,
+    pub scrape_token: Option<TokenDigest>,
     pub workers: Option<usize>,
     pub tls: Option<Tls>,
     pub plain_text: bool,
@@ -67,6 +69,13 @@ pub(in crate::config) struct ServerCertificate {
     pub name: String,
     pub certificate: Option<PathBuf>,
     pub key: Option<PathBuf>,
+}
+
+/// `admin_token = { sha256 = "…" }`
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct TokenDigest {
+    pub sha256: String,
 }
 
 /// `tls = { certificate = "…", key = "…" }`

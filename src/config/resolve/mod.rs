@@ -1,6 +1,7 @@
 //! From what was written to what is needed: defaults filled in, files read, everything judged.
 
 mod acs;
+mod admin;
 mod assertion;
 mod audit;
 mod bot;
@@ -38,7 +39,6 @@ mod ticket_key;
 mod upstream;
 mod web;
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
@@ -62,6 +62,7 @@ pub(super) fn resolve(
 ) -> Result<Settings, Unusable> {
     let mut problems = Problems::default();
     let hops = hop::hops(&file, &mut problems);
+    let [admin_token, scrape_token] = admin::tokens(&file.server, &mut problems);
     let keys = keys(&file, &mut problems);
     let certificates = certificate::certificates(&file, &mut problems);
     let issuers = issuer::issuers(&file, &mut problems);
@@ -93,6 +94,8 @@ pub(super) fn resolve(
         (Some(boot), true) => Ok(Settings {
             boot,
             live: Live {
+                admin_token,
+                scrape_token,
                 identity,
                 server_certificates,
                 limits,
@@ -211,18 +214,7 @@ fn boot(file: &File, variables: &Environment, problems: &mut Problems) -> Option
         problems.add("server.listen", "missing; for example \"0.0.0.0:8443\"");
         return None;
     };
-    let admin = server
-        .admin
-        .unwrap_or(SocketAddr::from((Ipv4Addr::LOCALHOST, 9464)));
-    if !admin.ip().is_loopback() {
-        problems.add(
-            "server.admin",
-            "must be a loopback address: it asks for no credential",
-        );
-    }
-    if admin.port() != 0 && admin.port() == listen.port() {
-        problems.add("server.admin", "has the port of server.listen");
-    }
+    let admin = admin::address(server, listen, problems);
     let workers = match server.workers.unwrap_or(0) {
         0 => processors(),
         workers @ 1..=1024 => workers,

@@ -1,5 +1,6 @@
 //! Settings as `tonegate check` prints them: what would run, without secrets.
 
+mod admin;
 mod bot;
 mod issuer;
 mod limits;
@@ -43,7 +44,12 @@ fn write(settings: &Settings, out: &mut String) -> std::fmt::Result {
             "          certificate {name} for who asks for its names, key ***"
         )?;
     }
-    writeln!(out, "admin     {} (plain text)", boot.admin)?;
+    writeln!(
+        out,
+        "admin     {} ({})",
+        boot.admin,
+        admin::access(settings)
+    )?;
     writeln!(out, "workers   {}", boot.workers)?;
     let limits = &settings.live.limits;
     writeln!(

@@ -40,6 +40,16 @@ impl Reader<'_> {
         if let Some(admin) = &admin {
             put(&mut server, "admin", literal(admin));
         }
+        for (key, name) in [
+            ("admin_token", "TONEGATE_ADMIN_TOKEN_SHA256"),
+            ("scrape_token", "TONEGATE_SCRAPE_TOKEN_SHA256"),
+        ] {
+            if let Some(digest) = self.get(name) {
+                let mut token = Table::new();
+                put(&mut token, "sha256", literal(&digest));
+                put(&mut server, key, Value::Table(token));
+            }
+        }
         if self.get("APPLICATIONINSIGHTS_CONNECTION_STRING").is_some() {
             let text = format!(
                 "APPLICATIONINSIGHTS_CONNECTION_STRING has no effect: Prometheus scrapes /metrics \

@@ -6,7 +6,7 @@ use crate::config::env::Environment;
 use super::reader::Reader;
 
 /// Every variable that means something here. The example shows them all.
-const KNOWN: [&str; 37] = [
+const KNOWN: [&str; 40] = [
     "AGENT_ID",
     "ALLOWED_ORIGINS",
     "API_VERSION",
@@ -26,6 +26,8 @@ const KNOWN: [&str; 37] = [
     "RATE_LIMIT_WINDOW_MS",
     "TONEGATE_ADDRESS",
     "TONEGATE_ADMIN",
+    "TONEGATE_ADMIN_TOKEN",
+    "TONEGATE_ADMIN_TOKEN_SHA256",
     "TONEGATE_ADMIT",
     "TONEGATE_AGENTS",
     "TONEGATE_API_VERSIONS",
@@ -39,6 +41,7 @@ const KNOWN: [&str; 37] = [
     "TONEGATE_PLAIN_TEXT",
     "TONEGATE_PRIVATE_KEY",
     "TONEGATE_PROJECTS",
+    "TONEGATE_SCRAPE_TOKEN_SHA256",
     "TONEGATE_TENANTS",
     "TONEGATE_UPSTREAM_ROOTS",
     "TONEGATE_UPSTREAM_URL",
@@ -58,7 +61,9 @@ const OF_PLATFORM: [&str; 6] = [
 
 /// What a problem is called in a file of settings, and the variables that it may have come from. A
 /// key that begins another stands behind it.
-const ORIGINS: [(&str, &[&str]); 23] = [
+const ORIGINS: [(&str, &[&str]); 25] = [
+    ("server.admin_token", &["TONEGATE_ADMIN_TOKEN_SHA256"]),
+    ("server.scrape_token", &["TONEGATE_SCRAPE_TOKEN_SHA256"]),
     ("server.admin", &["TONEGATE_ADMIN"]),
     ("server.tls.certificate", &["TONEGATE_CERTIFICATE"]),
     ("server.tls.key", &["TONEGATE_PRIVATE_KEY"]),

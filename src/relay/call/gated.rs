@@ -330,6 +330,19 @@ impl Call {
         gated.or(self.gate)
     }
 
+    /// How the gate stands, or how it ended, where there is one.
+    pub(in crate::relay) fn gate_state(&self) -> Option<State> {
+        let gated = self.gated.as_ref().map(|gated| gated.gate.state());
+        gated.or(self.gate.map(|gate| gate.state))
+    }
+
+    /// Keys that the gate was told of: as many as the feed that told of most of them.
+    pub(in crate::relay) fn keys(&self) -> u64 {
+        let gated = self.gated.as_ref().map(|gated| gated.pressed);
+        let told = gated.or(self.gate.map(|gate| gate.pressed));
+        told.map_or(0, |told| told.in_band.max(told.message).max(told.callback))
+    }
+
     /// Has a prompt played, over what is being played.
     fn say(&mut self, what: Prompt, now: Instant) {
         let Some(gated) = &mut self.gated else {

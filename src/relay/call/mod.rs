@@ -44,7 +44,7 @@ use crate::config;
 use crate::error::{Reason, Side};
 use crate::gate::{Ears, Entry};
 use crate::ids::PhoneNumber;
-use crate::tap::{Counts, Tap};
+use crate::tap::{Counts, Glance, Tap};
 use crate::wire::acs::{self, Message, Metadata};
 use crate::wire::voice_live::Failure;
 use crate::ws::Role;
@@ -91,6 +91,8 @@ pub(super) struct Call {
     gate: Option<GateEnding>,
     /// The pumps forward from now on.
     through: bool,
+    /// Somebody looks on: at what goes up, and down.
+    glances: Option<Box<[Glance; 2]>>,
 }
 
 /// How media goes on.
@@ -131,6 +133,7 @@ impl Call {
             drops: Drops::default(),
             gate: None,
             through: false,
+            glances: None,
         };
         call.turn(began);
         call
@@ -155,6 +158,18 @@ impl Call {
 
     pub(super) fn counts(&self) -> [Counts; 2] {
         [self.up, self.down]
+    }
+
+    /// Has messages looked at for somebody who looks on, or not any more.
+    pub(super) fn set_glance(&mut self, on: bool) {
+        if on != self.glances.is_some() {
+            self.glances = on.then(Box::default);
+        }
+    }
+
+    /// What somebody who looks on is shown: of what goes up, 0, and down, 1.
+    pub(super) fn glance(&mut self, direction: usize) -> Option<&mut Glance> {
+        self.glances.as_deref_mut()?.get_mut(direction)
     }
 
     /// Moves what there is, both ways; true if anything moved.
@@ -201,6 +216,9 @@ impl Call {
         }
         self.up.messages += 1;
         self.up.bytes += text.as_bytes().len() as u64;
+        if let Some([up, _]) = self.glances.as_deref_mut() {
+            up.message(text.as_bytes());
+        }
         let Ok(message) = acs::read(text.as_bytes()) else {
             self.drops.unreadable += 1;
             return;
@@ -233,6 +251,9 @@ impl Call {
         }
         self.down.messages += 1;
         self.down.bytes += text.as_bytes().len() as u64;
+        if let Some([_, down]) = self.glances.as_deref_mut() {
+            down.message(text.as_bytes());
+        }
         let Way::Bridge(bridge) = &mut self.way else {
             return;
         };

@@ -18,6 +18,8 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
+pub use self::pacer::Standing as PacingStanding;
+
 use self::pacer::{Busy, Pacer};
 use self::turn::Turn;
 use crate::config;
@@ -49,6 +51,11 @@ impl Dialler {
         Dialler {
             pacers: paced.collect(),
         }
+    }
+
+    /// How the turns of an upstream stand; `None`: it is not paced.
+    pub fn pacing(&self, upstream: &Label) -> Option<PacingStanding> {
+        Some(self.pacers.get(upstream)?.standing())
     }
 
     /// The same in the place of what was before: who waits goes on waiting, and turns that were taken

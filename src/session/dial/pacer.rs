@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 use super::queue::{Place, Queue};
 use super::turn::Turn;
 use super::window::Window;
-use crate::config::{Pacing, Upstream};
+use crate::config::{Pacing, Rate, Upstream};
 use crate::label::Label;
 use crate::metrics::{self, Work};
 use crate::panics::contained;
@@ -29,6 +29,20 @@ const ANSWER: Duration = Duration::from_secs(5);
 pub(super) struct Busy {
     /// When one may be had.
     pub(super) retry_after: Duration,
+}
+
+/// How the turns of an upstream stand, for whoever asks.
+#[derive(Clone, Copy, Debug)]
+pub struct Standing {
+    /// Turns that all edges share.
+    pub connects: Rate,
+    /// Those that this edge has out.
+    pub taken: usize,
+    /// Sessions that wait here.
+    pub queue: usize,
+    pub queue_max: usize,
+    /// So long nobody connects: the upstream said so.
+    pub shut: Option<Duration>,
 }
 
 /// The turns of one upstream.
@@ -75,6 +89,18 @@ impl Pacer {
             counts: metrics.pacing(&upstream.name),
             metrics: metrics.clone(),
         })
+    }
+
+    pub(super) fn standing(&self) -> Standing {
+        let now = Instant::now();
+        let mut state = self.state();
+        Standing {
+            connects: self.settings.connects,
+            taken: state.window.taken(now),
+            queue: state.queue.len(),
+            queue_max: self.settings.queue,
+            shut: state.window.shut_for(now),
+        }
     }
 
     /// Whether another one would do the same.

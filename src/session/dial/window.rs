@@ -54,6 +54,18 @@ impl Window {
         !shut && self.out.len() < count as usize
     }
 
+    /// Those that this edge has out.
+    pub(super) fn taken(&mut self, now: Instant) -> usize {
+        self.prune(now);
+        self.out.len()
+    }
+
+    /// How long nobody connects.
+    pub(super) fn shut_for(&self, now: Instant) -> Option<Duration> {
+        let left = self.shut?.saturating_duration_since(now);
+        (!left.is_zero()).then_some(left)
+    }
+
     /// One was taken, and lasts so long if nothing more is heard of it.
     pub(super) fn take(&mut self, turn: Turn, over: Instant, told: bool) {
         match self.out.iter_mut().find(|out| out.turn == turn) {

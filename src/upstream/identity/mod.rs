@@ -47,6 +47,15 @@ pub struct Identity {
     metrics: metrics::Shared,
 }
 
+/// How an identity stands, for whoever asks; the token itself is nobody's to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// How long its token still lasts; `None`: it has none that is good.
+    pub lasts: Option<Duration>,
+    /// Fetches that failed since one succeeded.
+    pub failures: u32,
+}
+
 #[derive(Default)]
 struct State {
     token: Option<Kept>,
@@ -225,6 +234,17 @@ impl Identity {
         // The sender lives in `self`.
         ended.wait_for(|&ended| ended >= number).await.ok()?;
         good(&self.state())
+    }
+
+    /// How it stands.
+    pub fn standing(&self) -> Standing {
+        let state = self.state();
+        let kept = state.token.as_ref();
+        let lasts = kept.map(|kept| kept.ends.saturating_duration_since(Instant::now()));
+        Standing {
+            lasts: lasts.filter(|lasts| *lasts > TOO_LATE),
+            failures: state.failures,
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

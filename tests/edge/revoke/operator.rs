@@ -155,7 +155,7 @@ async fn a35_the_command_revokes_lists_and_lifts() {
     .await;
     world.still_serves().await;
     let (code, text) = fails(&mut tonegate(&world, &["--lift", "--key", "tester"])).await;
-    assert!(code == 1 && text.contains("nothing of that name"), "{text}");
+    assert!(code == 3 && text.contains("nothing of that name"), "{text}");
     let (code, text) = fails(&mut tonegate(&world, &["--session", "7f0c"])).await;
     assert!(code == 1 && text.contains("session: must be 24"), "{text}");
     for wrong in [

@@ -92,7 +92,7 @@ const BAD: &[(&str, &str, &str)] = &[
     (
         "TONEGATE_ADMIN",
         "0.0.0.0:9464",
-        "TONEGATE_ADMIN: must be a loopback",
+        "TONEGATE_ADMIN: is no loopback address, so that an admin token must be set",
     ),
     (
         "TONEGATE_UPSTREAM_ROOTS",

@@ -2,14 +2,13 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, Method, Request, StatusCode, header};
-use http_body_util::{BodyExt as _, Limited};
+use http::{Response, StatusCode, request};
 use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::doors::Doors;
-use crate::admission::names_here;
+use super::answer::{self, Body, document, ok, wrong};
+use crate::listener::doors::Doors;
 use crate::session::Lifted;
 use crate::store::{Lodged, NAME_MAX, Target, USUAL, Unavailable};
 
@@ -33,53 +32,32 @@ struct Written {
     lasts: Option<String>,
 }
 
-pub(super) type Answer = (StatusCode, Value);
-
-/// `GET /revocations`, `POST /revoke`, `POST /lift`.
-pub(super) async fn answer(doors: &Doors, request: Request<Incoming>) -> Answer {
-    let path = request.uri().path().to_owned();
-    let method = match path.as_str() {
-        "/revocations" => Method::GET,
-        _ => Method::POST,
-    };
-    if *request.method() != method {
-        return wrong(StatusCode::METHOD_NOT_ALLOWED, format!("use {method}"));
-    }
-    let (head, body) = request.into_parts();
-    if !names_here(&head) || head.headers.contains_key(header::ORIGIN) {
-        let text = "only this machine is answered: Host must be localhost or a loopback address, and \
-                    no page of a browser may ask";
-        return wrong(StatusCode::FORBIDDEN, text);
-    }
-    if method == Method::GET {
-        return (StatusCode::OK, list(doors));
-    }
-    // A page in an operator's browser could post anything else without being asked for leave first.
-    if !is_json(&head.headers) {
-        let text = "the body must be application/json";
-        return wrong(StatusCode::UNSUPPORTED_MEDIA_TYPE, text);
-    }
-    let Ok(body) = Limited::new(body, BODY_MAX).collect().await else {
-        let text = format!("the body has more than {BODY_MAX} bytes, or was cut");
-        return wrong(StatusCode::PAYLOAD_TOO_LARGE, text);
-    };
-    let read = read(&body.to_bytes());
-    match (read, path.as_str()) {
-        (Err(text), _) => wrong(StatusCode::BAD_REQUEST, text),
-        (Ok((_, Some(_))), "/lift") => wrong(
-            StatusCode::BAD_REQUEST,
-            "for: what is lifted is lifted for good",
-        ),
-        (Ok((target, _)), "/lift") => lift(doors, target).await,
-        (Ok((target, lasts)), _) => revoke(doors, target, lasts.unwrap_or(USUAL)).await,
+/// `POST /revoke`
+pub(super) async fn revoke(doors: &Doors, head: &request::Parts, body: Incoming) -> Response<Body> {
+    match named(head, body).await {
+        Ok((target, lasts)) => take_back(doors, target, lasts.unwrap_or(USUAL)).await,
+        Err(wrong) => *wrong,
     }
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
-    let kind = headers.get(header::CONTENT_TYPE);
-    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or("");
-    let kind = kind.split(';').next().unwrap_or("").trim();
-    kind.eq_ignore_ascii_case("application/json")
+/// `POST /lift`
+pub(super) async fn lift(doors: &Doors, head: &request::Parts, body: Incoming) -> Response<Body> {
+    match named(head, body).await {
+        Ok((_, Some(_))) => {
+            let detail = "for: what is lifted is lifted for good";
+            wrong(StatusCode::BAD_REQUEST, detail)
+        }
+        Ok((target, None)) => let_in(doors, target).await,
+        Err(wrong) => *wrong,
+    }
+}
+
+async fn named(
+    head: &request::Parts,
+    body: Incoming,
+) -> Result<(Target, Option<Duration>), Box<Response<Body>>> {
+    let body = answer::read(head, body, BODY_MAX).await?;
+    read(&body).map_err(|detail| Box::new(wrong(StatusCode::BAD_REQUEST, detail)))
 }
 
 /// What is named, and for how long if that is said. The error names the field.
@@ -127,7 +105,7 @@ fn grammar(kind: &str) -> &'static str {
     }
 }
 
-async fn revoke(doors: &Doors, target: Target, lasts: Duration) -> Answer {
+async fn take_back(doors: &Doors, target: Target, lasts: Duration) -> Response<Body> {
     let until = SystemTime::now() + lasts;
     let named = (target.kind(), target.name());
     let revoked = doors.orders.revoke(target, until).await;
@@ -142,23 +120,23 @@ async fn revoke(doors: &Doors, target: Target, lasts: Duration) -> Answer {
         told["detail"] = json!(format!(
             "{why}: only this edge knows, and goes on trying to tell the others"
         ));
-        return (StatusCode::SERVICE_UNAVAILABLE, told);
+        return document(StatusCode::SERVICE_UNAVAILABLE, &told);
     }
-    (StatusCode::OK, told)
+    ok(&told)
 }
 
-async fn lift(doors: &Doors, target: Target) -> Answer {
+async fn let_in(doors: &Doors, target: Target) -> Response<Body> {
     let mut told = json!({"kind": target.kind(), "name": target.name()});
     match doors.orders.lift(target).await {
-        Lifted::Done => (StatusCode::OK, told),
+        Lifted::Done => ok(&told),
         Lifted::Unknown => {
             told["detail"] = json!("nothing of that name is taken back");
-            (StatusCode::NOT_FOUND, told)
+            document(StatusCode::NOT_FOUND, &told)
         }
         Lifted::NotWritten(written) => {
             let why = unwritten(written).unwrap_or_default();
             told["detail"] = json!(format!("{why}: nothing was lifted"));
-            (StatusCode::SERVICE_UNAVAILABLE, told)
+            document(StatusCode::SERVICE_UNAVAILABLE, &told)
         }
     }
 }
@@ -172,7 +150,8 @@ fn unwritten(written: Result<Lodged, Unavailable>) -> Option<String> {
     }
 }
 
-fn list(doors: &Doors) -> Value {
+/// `GET /revocations`
+pub(super) fn list(doors: &Doors) -> Response<Body> {
     let mut all = doors.orders.revocations().list();
     all.sort_by_key(|(_, until)| *until);
     let all = all.iter();
@@ -181,15 +160,11 @@ fn list(doors: &Doors) -> Value {
             json!({"kind": target.kind(), "name": target.name(), "until": time(*until)})
         })
         .collect();
-    json!({"revocations": all})
+    ok(&json!({"revocations": all}))
 }
 
 fn time(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(time).to_string()
-}
-
-fn wrong(status: StatusCode, detail: impl Into<String>) -> Answer {
-    (status, json!({"detail": detail.into()}))
 }
 
 #[cfg(test)]

@@ -1,32 +1,36 @@
 //! All running sessions of the process, so that an order reaches each on whichever thread it runs.
 
+mod entry;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use dashmap::DashMap;
-use tokio::sync::Notify;
+use dashmap::mapref::multiple::RefMulti;
+use tokio::sync::{Notify, Semaphore};
 
+pub use self::entry::Entry;
+
+use super::About;
 use super::lease::{Leased, Refreshed};
+use super::live::{Begun, Live};
+use super::look::TAILS_MAX;
+use super::recent::Recent;
 use crate::admission::Revocations;
 use crate::error::Reason;
 use crate::ids::{CallId, SessionId};
-use crate::relay::Order;
+use crate::relay::Handle;
 use crate::secret::Digest;
 use crate::store::{Running, Target};
-
-use super::About;
 
 /// The sessions of the process, also those that are closing. An entry is made after a session
 /// permit and goes before its connection's, so both bound it.
 #[derive(Clone, Default)]
 pub struct Registry(Arc<Shared>);
 
-#[derive(Default)]
 struct Shared {
     sessions: DashMap<SessionId, Seat>,
-    /// What is told of those that have begun.
-    leased: DashMap<SessionId, Leased>,
     /// Whose each call is, and whose arrival that was.
     calls: DashMap<CallId, (SessionId, Arrival)>,
     arrivals: AtomicU64,
@@ -34,12 +38,33 @@ struct Shared {
     closing: OnceLock<Reason>,
     revocations: Revocations,
     emptied: Notify,
+    recent: Recent,
+    tails: Arc<Semaphore>,
+}
+
+impl Default for Shared {
+    fn default() -> Shared {
+        Shared {
+            sessions: DashMap::new(),
+            calls: DashMap::new(),
+            arrivals: AtomicU64::new(0),
+            closing: OnceLock::new(),
+            revocations: Revocations::default(),
+            emptied: Notify::new(),
+            recent: Recent::default(),
+            tails: Arc::new(Semaphore::new(TAILS_MAX)),
+        }
+    }
 }
 
 /// A session's place: what reaches it, and what it is.
 struct Seat {
-    order: Arc<Order>,
+    handle: Arc<Handle>,
     about: About,
+    /// Its lease, as whoever may is told of it.
+    leased: Option<Leased>,
+    /// As soon as its `101` is on its way.
+    begun: Option<Begun>,
     /// What its lease rests on by now, if that is not what opened it.
     later: Option<Digest>,
 }
@@ -48,6 +73,14 @@ impl Seat {
     fn is_revoked(&self, id: SessionId, revocations: &Revocations) -> bool {
         revocations.name(id, &self.about.holder)
             || self.later.is_some_and(|later| revocations.has(later))
+    }
+}
+
+impl Seat {
+    /// As it is shown, once it has begun.
+    fn live(&self, id: SessionId) -> Option<Live> {
+        let begun = self.begun.as_ref()?;
+        Some(Live::of(id, &self.about, begun, self.handle.standing()))
     }
 }
 
@@ -62,38 +95,31 @@ impl Registry {
 
     /// Enters a new session under its id.
     pub fn enter(&self, id: SessionId, about: About) -> Entry {
-        let order = Arc::new(Order::default());
+        let handle = Arc::new(Handle::default());
         let holder = about.holder.clone();
         let seat = Seat {
-            order: order.clone(),
+            handle: handle.clone(),
             about,
+            leased: None,
+            begun: None,
             later: None,
         };
         self.0.sessions.insert(id, seat);
         // Asked behind that: what is taken back later finds it here.
         if self.0.revocations.name(id, &holder) {
-            order.end(Reason::Revoked);
+            handle.end(Reason::Revoked);
         }
         if let Some(&reason) = self.0.closing.get() {
-            order.end(reason);
+            handle.end(reason);
         }
-        Entry {
-            id,
-            order,
-            call: None,
-            registry: self.clone(),
-        }
+        Entry::new(id, handle, self)
     }
 
     /// Ends the session that carries this call, if one of this process does.
     pub fn hang_up(&self, call: &CallId) -> bool {
         let shared = &self.0;
         let session = shared.calls.get(call).map(|whose| whose.0);
-        let order = session.and_then(|id| self.order(id));
-        if let Some(order) = &order {
-            order.end(Reason::HungUp);
-        }
-        order.is_some()
+        session.is_some_and(|id| self.end(id, Reason::HungUp))
     }
 
     /// What is known of a session of this process.
@@ -112,11 +138,11 @@ impl Registry {
 
     /// Ends one session for `reason`, if it is one of this process.
     pub fn end(&self, id: SessionId, reason: Reason) -> bool {
-        let order = self.order(id);
-        if let Some(order) = &order {
-            order.end(reason);
+        let handle = self.handle(id);
+        if let Some(handle) = &handle {
+            handle.end(reason);
         }
-        order.is_some()
+        handle.is_some()
     }
 
     /// Ends every session of which something is taken back. How many had not been told to end.
@@ -124,31 +150,56 @@ impl Registry {
         let shared = &self.0;
         let revoked = shared.sessions.iter();
         let revoked = revoked.filter(|seat| seat.is_revoked(*seat.key(), &shared.revocations));
-        let orders: Vec<Arc<Order>> = revoked.map(|seat| seat.order.clone()).collect();
-        let told = |order: &&Arc<Order>| order.end(Reason::Revoked);
-        orders.iter().filter(told).count()
+        let handles: Vec<Arc<Handle>> = revoked.map(|seat| seat.handle.clone()).collect();
+        let told = |handle: &&Arc<Handle>| handle.end(Reason::Revoked);
+        handles.iter().filter(told).count()
     }
 
     /// Never held over anything: what is in the table may go at any time.
-    fn order(&self, id: SessionId) -> Option<Arc<Order>> {
-        self.0.sessions.get(&id).map(|seat| seat.order.clone())
+    pub(super) fn handle(&self, id: SessionId) -> Option<Arc<Handle>> {
+        self.0.sessions.get(&id).map(|seat| seat.handle.clone())
     }
 
     /// Sessions that run here and are of that kind, as they are told of.
     pub fn told(&self, wanted: impl Fn(SessionId, &Leased) -> bool) -> Vec<Running> {
-        let all = self.0.leased.iter();
-        let wanted = all.filter(|entry| wanted(*entry.key(), entry.value()));
-        wanted.map(|entry| entry.value().told()).collect()
+        let told = |seat: RefMulti<'_, SessionId, Seat>| {
+            let leased = seat.leased.as_ref()?;
+            wanted(*seat.key(), leased).then(|| leased.told())
+        };
+        self.0.sessions.iter().filter_map(told).collect()
     }
 
     /// A session that runs here.
     pub fn told_of(&self, id: SessionId) -> Option<Running> {
-        self.0.leased.get(&id).map(|leased| leased.told())
+        self.leased(id).map(|leased| leased.told())
     }
 
     /// Whether a session runs here.
     pub fn has(&self, id: SessionId) -> bool {
-        self.0.leased.contains_key(&id)
+        self.leased(id).is_some()
+    }
+
+    /// A session that runs here, once it has begun.
+    pub fn live(&self, id: SessionId) -> Option<Live> {
+        self.0.sessions.get(&id)?.live(id)
+    }
+
+    pub(super) fn all_live(&self) -> Vec<Live> {
+        let all = self.0.sessions.iter();
+        all.filter_map(|seat| seat.live(*seat.key())).collect()
+    }
+
+    pub(super) fn ended(&self) -> &Recent {
+        &self.0.recent
+    }
+
+    /// Places for those who look on.
+    pub(super) fn tails(&self) -> &Arc<Semaphore> {
+        &self.0.tails
+    }
+
+    fn leased(&self, id: SessionId) -> Option<Leased> {
+        self.0.sessions.get(&id)?.leased.clone()
     }
 
     /// Has a session last longer, whose subject has shown a credential that ends then; `None`: no
@@ -159,7 +210,7 @@ impl Registry {
         subject: &Digest,
         shown: (Option<Digest>, Option<SystemTime>),
     ) -> Option<Refreshed> {
-        let leased = self.0.leased.get(&id)?.clone();
+        let leased = self.leased(id)?;
         let is_theirs = leased.is_of(subject);
         is_theirs.then(|| self.extend(id, &leased, shown))?
     }
@@ -167,8 +218,9 @@ impl Registry {
     /// The same on the word of another edge, which has seen what was shown; whether it is a session of
     /// this process.
     pub fn put_off(&self, id: SessionId, (credential, end): (Option<Digest>, SystemTime)) -> bool {
-        let leased = self.0.leased.get(&id).map(|leased| leased.clone());
-        let extended = leased.and_then(|leased| self.extend(id, &leased, (credential, Some(end))));
+        let extended = self
+            .leased(id)
+            .and_then(|leased| self.extend(id, &leased, (credential, Some(end))));
         extended.is_some()
     }
 
@@ -191,10 +243,10 @@ impl Registry {
             // Asked again behind that: what is taken back later finds it here.
             revoked = is_revoked();
         }
-        let order = seat.order.clone();
+        let handle = seat.handle.clone();
         drop(seat);
         if changed && revoked {
-            order.end(Reason::Revoked);
+            handle.end(Reason::Revoked);
         }
         Some(Refreshed {
             changed,
@@ -236,14 +288,10 @@ impl Registry {
         // The first reason stays.
         let _ = self.0.closing.set(reason);
         // Collected first: a session that ends right away takes its entry out of the table.
-        let orders: Vec<Arc<Order>> = self
-            .0
-            .sessions
-            .iter()
-            .map(|seat| seat.order.clone())
-            .collect();
-        for order in orders {
-            order.end(reason);
+        let all = self.0.sessions.iter();
+        let handles: Vec<Arc<Handle>> = all.map(|seat| seat.handle.clone()).collect();
+        for handle in handles {
+            handle.end(reason);
         }
     }
 
@@ -263,72 +311,12 @@ impl Registry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Arrival(u64);
 
-/// A session's place in the registry; dropping it takes it out.
-pub struct Entry {
-    id: SessionId,
-    order: Arc<Order>,
-    call: Option<CallId>,
-    registry: Registry,
-}
-
-impl Entry {
-    /// The session carries this call from now on; another one that did is over, or this one, if the
-    /// other's arrival was later.
-    pub fn of_call(mut self, call: &CallId, arrival: Arrival) -> Entry {
-        let shared = &self.registry.0;
-        let mut place = shared
-            .calls
-            .entry(call.clone())
-            .or_insert((self.id, arrival));
-        let (holder, latest) = *place;
-        self.call = Some(call.clone());
-        let over = if latest > arrival {
-            self.id
-        } else {
-            *place = (self.id, arrival);
-            holder
-        };
-        drop(place);
-        let first = holder == self.id && over == self.id && latest == arrival;
-        let order = self.registry.order(over);
-        if let Some(order) = order.filter(|_| !first) {
-            order.end(Reason::Superseded);
-        }
-        self
-    }
-
-    /// Whoever may is told of the session from now on.
-    pub fn leased(self, leased: Leased) -> Entry {
-        self.registry.0.leased.insert(self.id, leased);
-        self
-    }
-
-    pub fn id(&self) -> SessionId {
-        self.id
-    }
-
-    pub fn order(&self) -> Arc<Order> {
-        self.order.clone()
-    }
-}
-
-impl Drop for Entry {
-    fn drop(&mut self) {
-        self.registry.0.leased.remove(&self.id);
-        self.registry.0.sessions.remove(&self.id);
-        if let Some(call) = &self.call {
-            let calls = &self.registry.0.calls;
-            calls.remove_if(call, |_, (owner, _)| *owner == self.id);
-        }
-        if self.registry.is_empty() {
-            self.registry.0.emptied.notify_waiters();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::label::Label;
+    use crate::relay::Seen;
+    use crate::session::recent::End;
     use crate::store::Target;
     use std::task::Context;
     use std::time::{Duration, SystemTime};
@@ -347,22 +335,22 @@ mod tests {
         };
         let (first, beside) = (enter(&call), enter(&other));
         let second = enter(&call);
-        assert_eq!(first.order().poll(cx), Some(Reason::Superseded));
-        assert_eq!(beside.order().poll(cx), None);
+        assert_eq!(first.handle().poll(cx), Some(Reason::Superseded));
+        assert_eq!(beside.handle().poll(cx), None);
         // The old one goes later and takes nothing along.
         drop(first);
         let third = enter(&call);
-        assert_eq!(second.order().poll(cx), Some(Reason::Superseded));
-        assert_eq!(third.order().poll(cx), None);
+        assert_eq!(second.handle().poll(cx), Some(Reason::Superseded));
+        assert_eq!(third.handle().poll(cx), None);
         // One that was let in before the one that has the call, and comes after it, is over itself.
         let early = registry.arrival();
         let fourth = enter(&call);
-        assert_eq!(third.order().poll(cx), Some(Reason::Superseded));
+        assert_eq!(third.handle().poll(cx), Some(Reason::Superseded));
         let late = registry
             .enter(SessionId::random(), About::of_a_test("anna"))
             .of_call(&call, early);
-        assert_eq!(late.order().poll(cx), Some(Reason::Superseded));
-        assert_eq!(fourth.order().poll(cx), None);
+        assert_eq!(late.handle().poll(cx), Some(Reason::Superseded));
+        assert_eq!(fourth.handle().poll(cx), None);
         drop(late);
         assert_eq!(registry.0.calls.len(), 2);
         drop((second, third, fourth, beside));
@@ -383,8 +371,8 @@ mod tests {
         };
         let (first, beside) = (enter(&call), enter(&other));
         assert!(registry.hang_up(&call));
-        assert_eq!(first.order().poll(cx), Some(Reason::HungUp));
-        assert_eq!(beside.order().poll(cx), None);
+        assert_eq!(first.handle().poll(cx), Some(Reason::HungUp));
+        assert_eq!(beside.handle().poll(cx), None);
     }
 
     #[test]
@@ -392,11 +380,11 @@ mod tests {
         let registry = Registry::default();
         let cx = &mut Context::from_waker(std::task::Waker::noop());
         let early = registry.enter(SessionId::random(), About::of_a_test("anna"));
-        assert_eq!(early.order().poll(cx), None);
+        assert_eq!(early.handle().poll(cx), None);
         registry.end_all(Reason::Draining);
         let late = registry.enter(SessionId::random(), About::of_a_test("anna"));
-        assert_eq!(early.order().poll(cx), Some(Reason::Draining));
-        assert_eq!(late.order().poll(cx), Some(Reason::Draining));
+        assert_eq!(early.handle().poll(cx), Some(Reason::Draining));
+        assert_eq!(late.handle().poll(cx), Some(Reason::Draining));
         assert_eq!(registry.len(), 2);
         drop((early, late));
         assert!(registry.is_empty());
@@ -415,16 +403,16 @@ mod tests {
         revocations.add(subject.clone(), until).unwrap();
         // It was admitted before that.
         let late = enter("anna");
-        assert_eq!(late.order().poll(cx), Some(Reason::Revoked));
+        assert_eq!(late.handle().poll(cx), Some(Reason::Revoked));
         assert_eq!(registry.end_revoked(), 1);
-        assert_eq!(anna.order().poll(cx), Some(Reason::Revoked));
+        assert_eq!(anna.handle().poll(cx), Some(Reason::Revoked));
         assert_eq!(registry.end_revoked(), 0);
-        assert_eq!(bob.order().poll(cx), None);
+        assert_eq!(bob.handle().poll(cx), None);
         revocations.lift(&subject);
-        assert_eq!(enter("anna").order().poll(cx), None);
+        assert_eq!(enter("anna").handle().poll(cx), None);
         revocations.add(Target::Session(bob.id()), until).unwrap();
         assert_eq!(registry.end_revoked(), 1);
-        assert_eq!(bob.order().poll(cx), Some(Reason::Revoked));
+        assert_eq!(bob.handle().poll(cx), Some(Reason::Revoked));
     }
 
     /// A session of anna's that was opened with one token, and may last a minute.
@@ -464,7 +452,7 @@ mod tests {
             assert_eq!(registry.end_revoked(), 0);
             revocations.add(Target::Credential(b), until).unwrap();
             assert_eq!(registry.end_revoked(), 1);
-            assert_eq!(session.order().poll(cx), Some(Reason::Revoked));
+            assert_eq!(session.handle().poll(cx), Some(Reason::Revoked));
             // What is taken back already puts nothing off, and ends nothing.
             let other = anna(&registry);
             let lease = registry.told_of(other.id()).unwrap().lease;
@@ -480,7 +468,7 @@ mod tests {
                 assert_eq!(refreshed, Some(refused));
             }
             assert_eq!(registry.told_of(other.id()).unwrap().lease, lease);
-            assert_eq!(other.order().poll(cx), None);
+            assert_eq!(other.handle().poll(cx), None);
             // A key shows no token: the session goes on by what it has.
             registry.refresh(other.id(), &subject, (Some(d), Some(until)));
             let longer = Some(until + Duration::from_secs(1));
@@ -495,5 +483,98 @@ mod tests {
         let refused = registry.refresh(session.id(), &nobody, (Some(d), Some(until)));
         assert_eq!(refused, None);
         assert_eq!(registry.shown_for(session.id()).len(), 1);
+    }
+
+    fn begun(registry: &Registry, name: &str) -> Entry {
+        let entry = registry.enter(SessionId::random(), About::of_a_test(name));
+        entry.begun(Begun {
+            kind: "acs-media",
+            client: std::net::IpAddr::from([192, 0, 2, 7]).into(),
+            upstream: None,
+            lease: Arc::new(crate::relay::Lease::until(None)),
+            waits: true,
+        });
+        entry
+    }
+
+    fn hung_up() -> End {
+        End {
+            by: crate::error::Side::Client,
+            reason: Reason::HungUp,
+            at: SystemTime::now(),
+            duration: Duration::from_secs(3),
+            closes: [Some(1000), None],
+        }
+    }
+
+    #[test]
+    fn c17_a_session_is_shown_from_its_beginning_and_for_a_while_after_its_end() {
+        use crate::gate::State;
+        let registry = Registry::default();
+        let early = registry.enter(SessionId::random(), About::of_a_test("early"));
+        assert!(registry.running(|_| true, 9).is_empty() && registry.live(early.id()).is_none());
+        let entry = begun(&registry, "anna");
+        let live = registry.live(entry.id()).unwrap();
+        assert_eq!((live.kind, live.upstream), ("acs-media", None));
+        assert_eq!(live.standing.gate, Some(State::Pending));
+        entry.connected(&Label::new("voice").unwrap());
+        let running = registry.running(|live| live.upstream.is_some(), 9);
+        assert_eq!(running.len(), 1);
+        entry.ended(hung_up());
+        // While the goodbye lasts it is both.
+        assert!(registry.live(entry.id()).is_some());
+        let id = entry.id();
+        drop(entry);
+        assert!(registry.live(id).is_none());
+        let ended = registry.recent_of(id).unwrap();
+        assert_eq!(ended.live.upstream, Label::new("voice"));
+        assert_eq!(ended.end.reason, Reason::HungUp);
+        // What never began has not ended.
+        early.ended(hung_up());
+        drop(early);
+        assert_eq!(registry.recent(|_| true, 9).len(), 1);
+        assert!(registry.is_empty());
+    }
+
+    #[test]
+    fn c17_only_the_latest_ends_are_kept_and_the_others_counted() {
+        let registry = Registry::default();
+        let first = begun(&registry, "first");
+        first.ended(hung_up());
+        for _ in 0..super::super::RECENT_MAX {
+            begun(&registry, "more").ended(hung_up());
+        }
+        assert_eq!(registry.forgotten(), 1);
+        assert!(registry.recent_of(first.id()).is_none());
+        let all = registry.recent(|_| true, usize::MAX);
+        assert_eq!(all.len(), super::super::RECENT_MAX);
+    }
+
+    #[tokio::test]
+    async fn c17_so_many_look_on_at_a_time_and_are_told_of_the_end() {
+        let registry = Registry::default();
+        let entry = begun(&registry, "anna");
+        assert!(registry.tail(SessionId::random()).is_none());
+        let tail = || registry.tail(entry.id()).unwrap();
+        let mut tails: Vec<_> = (0..TAILS_MAX).map(|_| tail().unwrap()).collect();
+        assert!(tail().is_err());
+        drop(tails.pop());
+        tails.push(tail().unwrap());
+        entry.ended(hung_up());
+        drop(entry);
+        for tail in &mut tails {
+            let news = tail.next().await.unwrap();
+            assert!(matches!(
+                news.lines[..],
+                [crate::relay::Line {
+                    seen: Seen::Ended {
+                        reason: Reason::HungUp,
+                        ..
+                    },
+                    ..
+                }]
+            ));
+            assert_eq!(tail.next().await, None);
+        }
     }
 }

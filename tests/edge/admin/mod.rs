@@ -1,0 +1,7 @@
+//! The operator's listener and the verbs that ask it.
+
+mod access;
+mod cli;
+mod looks;
+mod tail;
+mod world;
