@@ -20,9 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::build::doors;
-use self::upkeep::{
-    all_said, announce, identities, issuer_keys, shares, upkeep, warn_of_developer,
-};
+use self::upkeep::{for_operators, issuer_keys, with_store};
 use crate::admission::ticket::Examined as ExaminedTicket;
 use crate::admission::{Denied, Examined, Slots};
 use crate::audit::{self, Audit};
@@ -31,9 +29,9 @@ use crate::error::Reason;
 use crate::label::Label;
 use crate::listener::doors::Doors;
 use crate::listener::explain::Explained;
-use crate::listener::{self, Public, admin, tls};
+use crate::listener::{self, Public, tls};
 use crate::log;
-use crate::panics::{GivenUp, kept_up};
+use crate::panics::GivenUp;
 use crate::secret::Secret;
 use crate::session::Registry;
 use crate::store::{self, Store};
@@ -125,31 +123,14 @@ impl Edge {
         }
         let of_store = doors.clone();
         edge.spawn("store".to_owned(), move || async move {
-            let (doors, metrics) = (&of_store, &of_store.metrics);
-            tokio::select! {
-                kept = kept_up(metrics, "store", || doors.store.run()) => kept,
-                kept = kept_up(metrics, "webhooks", || doors.webhooks.run()) => kept,
-                kept = kept_up(metrics, "bot", || doors.bot.run()) => kept,
-                kept = kept_up(metrics, "orders", || doors.orders.run()) => kept,
-                kept = kept_up(metrics, "announce", || announce(doors)) => kept,
-                kept = kept_up(metrics, "shares", || shares(doors)) => kept,
-                kept = kept_up(metrics, "end", || all_said(doors)) => kept,
-            }
+            with_store(&of_store).await
         })?;
         edge.spawn("admin".to_owned(), move || async move {
             let listener = match TcpListener::from_std(admin_socket) {
                 Ok(listener) => listener,
                 Err(error) => return unusable(&error),
             };
-            let (doors, metrics) = (&doors, &doors.metrics);
-            let serve = || admin::serve(&listener, doors);
-            tokio::select! {
-                kept = kept_up(metrics, "admin", serve) => kept,
-                kept = kept_up(metrics, "figures", || upkeep(doors)) => kept,
-                kept = kept_up(metrics, "issuer_keys", || issuer_keys(doors)) => kept,
-                kept = kept_up(metrics, "identities", || identities(doors)) => kept,
-                kept = kept_up(metrics, "warnings", || warn_of_developer(doors)) => kept,
-            }
+            for_operators(&doors, &listener).await
         })?;
         edge.announce(settings);
         Ok(edge)

@@ -1,14 +1,18 @@
 //! What goes on for as long as the edge lives, whoever is served: each is one future, which ends with it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use tokio::net::TcpListener;
 
 use crate::bot::roles::Roles;
 use crate::error::Reason;
+use crate::listener::admin;
 use crate::listener::doors::Doors;
 use crate::log;
+use crate::panics::{GivenUp, kept_up};
 
 /// How often histograms are folded and the log's drops are counted.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -17,8 +21,37 @@ const UPKEEP: Duration = Duration::from_secs(5);
 /// edges of what ended here.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
+/// All that talks to the store by itself, until nobody has anything to say to it any more.
+pub(super) async fn with_store(doors: &Doors) -> Result<(), GivenUp> {
+    let metrics = &doors.metrics;
+    tokio::select! {
+        kept = kept_up(metrics, "store", || doors.store.run()) => kept,
+        kept = kept_up(metrics, "webhooks", || doors.webhooks.run()) => kept,
+        kept = kept_up(metrics, "bot", || doors.bot.run()) => kept,
+        kept = kept_up(metrics, "orders", || doors.orders.run()) => kept,
+        kept = kept_up(metrics, "announce", || announce(doors)) => kept,
+        kept = kept_up(metrics, "shares", || shares(doors)) => kept,
+        kept = kept_up(metrics, "end", || all_said(doors)) => kept,
+    }
+}
+
+/// The operator's listener, and what goes on beside it.
+pub(super) async fn for_operators(
+    doors: &Arc<Doors>,
+    listener: &TcpListener,
+) -> Result<(), GivenUp> {
+    let metrics = &doors.metrics;
+    tokio::select! {
+        kept = kept_up(metrics, "admin", || admin::serve(listener, doors)) => kept,
+        kept = kept_up(metrics, "figures", || upkeep(doors)) => kept,
+        kept = kept_up(metrics, "issuer_keys", || issuer_keys(doors)) => kept,
+        kept = kept_up(metrics, "identities", || identities(doors)) => kept,
+        kept = kept_up(metrics, "warnings", || warn_of_developer(doors)) => kept,
+    }
+}
+
 /// Resolves after a stop, when nobody has anything to say to the store any more.
-pub(super) async fn all_said(doors: &Doors) {
+async fn all_said(doors: &Doors) {
     doors.drain.ending().await;
     // Sessions that are ending still have, and so has whoever answers a call or has heard somebody
     // speak to the bot.
@@ -39,7 +72,7 @@ pub(super) async fn all_said(doors: &Doors) {
 }
 
 /// Tells other edges which sessions run here.
-pub(super) async fn announce(doors: &Doors) {
+async fn announce(doors: &Doors) {
     match &doors.announcer {
         Some(announcer) => announcer.run().await,
         // Nobody is told.
@@ -48,7 +81,7 @@ pub(super) async fn announce(doors: &Doors) {
 }
 
 /// Keeps what sessions hold of limits, and ends those whose minutes are used up.
-pub(super) async fn shares(doors: &Doors) {
+async fn shares(doors: &Doors) {
     let end = |session| {
         doors.registry.end(session, Reason::RateLimited);
     };
@@ -56,7 +89,7 @@ pub(super) async fn shares(doors: &Doors) {
 }
 
 /// Keeps figures current, and tables small.
-pub(super) async fn upkeep(doors: &Doors) {
+async fn upkeep(doors: &Doors) {
     let mut tick = tokio::time::interval(UPKEEP);
     loop {
         tick.tick().await;
@@ -70,7 +103,7 @@ pub(super) async fn upkeep(doors: &Doors) {
 }
 
 /// Says again and again that no credential is needed, where none is.
-pub(super) async fn warn_of_developer(doors: &Doors) {
+async fn warn_of_developer(doors: &Doors) {
     if !doors.insecure_dev {
         return std::future::pending().await;
     }
@@ -100,7 +133,7 @@ pub(super) async fn issuer_keys(doors: &Doors) {
 }
 
 /// Keeps the tokens for the edge itself fresh.
-pub(super) async fn identities(doors: &Doors) {
+async fn identities(doors: &Doors) {
     let upstreams = doors.routes.iter().flat_map(|open| &open.upstreams);
     let by_name: HashMap<_, _> = upstreams.map(|u| (u.name(), u)).collect();
     let of_acs = doors.acs.as_ref().and_then(|acs| acs.identity());
