@@ -54,10 +54,8 @@ pub fn log_places() {
     panic::set_hook(Box::new(|info| {
         let place = info.location();
         let (file, line) = place.map_or(("?", 0), |place| (place.file(), place.line()));
-        let thread = std::thread::current();
-        let thread = thread.name().unwrap_or("?");
         if tracing::dispatcher::has_been_set() {
-            tracing::error!(file, line, thread, "panic");
+            tracing::error!(file, line, "panic");
         } else {
             eprintln!("tonegate: internal error at {file}:{line}");
         }

@@ -24,7 +24,8 @@ use clap::{Args, Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{self, Environment, Settings};
-use crate::{log, panics};
+use crate::log;
+use crate::panics;
 
 /// One binary in front of Azure voice: TLS, admission, and a WebSocket relay that forwards media
 /// as the bytes it came in.

@@ -1,8 +1,8 @@
 //! What is asked on a connection: route, admission, upstream, and then `101` or a refusal.
 //!
 //! Exactly one request is served per connection. A refusal is a status with a problem document
-//! (RFC 9457), or an error message and a close frame; either way the connection closes. An admitted upgrade turns the connection into a session, together with
-//! every byte that was read beyond the request.
+//! (RFC 9457), or an error message and a close frame; either way the connection closes. An admitted upgrade
+//! turns the connection into a session, with every byte that was read beyond the request.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -23,6 +23,7 @@ use super::doors::{Asked, Begun, Doors, Open};
 use super::gateway;
 use super::head::{self, Held, Unread};
 use super::hop;
+use super::linger::{LINGER, linger};
 use super::probe;
 use super::pulse::Pulse;
 use super::refusal::{Refusal, frames, problem, raw};
@@ -42,10 +43,6 @@ use crate::session::{self, Session};
 /// Names the session that begins, in the `101`.
 const SESSION: HeaderName = HeaderName::from_static("x-tonegate-session");
 
-/// After a refusal the rest of what the client sends is read and dropped for a moment, because a
-/// socket that is closed with bytes unread resets the connection and the answer may be lost.
-const LINGER: Duration = Duration::from_millis(500);
-const LINGER_BYTES: usize = 256 * 1024;
 /// At the end an application that was asked has so long to answer, and a client to take it: what was
 /// done is not told as undone. Less than the edge waits for its threads.
 const APP_LINGER: Duration = Duration::from_secs(4);
@@ -158,7 +155,6 @@ async fn only(
     response
 }
 
-/// A request whose answer has panicked.
 fn failed(doors: &Doors, asked: Asked<'_>, course: &Mutex<Course>) -> Answer {
     let route = match &*lock(course) {
         Course::Asked(route, _) => route.clone(),
@@ -350,7 +346,7 @@ async fn upgraded(
             return (problem(&refusal).map(Body::from), Course::Answered);
         }
     };
-    // Here, so that a route which refuses by close frames does so for this, too.
+    // A panic is caught here, for the route's way to refuse.
     let upgrading = upgrade(doors, open, asked, stranger, request);
     let upgraded = tokio::select! {
         biased;
@@ -400,24 +396,6 @@ fn note_refusal(doors: &Doors, asked: Asked<'_>, refusal: &Refusal, route: Optio
         detail = refusal.detail,
         "request refused"
     );
-}
-
-/// Closes after an answer without losing it.
-async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut io: S) {
-    let _ = timeout(LINGER, async {
-        if io.shutdown().await.is_err() {
-            return;
-        }
-        let mut dropped = 0;
-        let mut buffer = [0; 2048];
-        while dropped < LINGER_BYTES {
-            match io.read(&mut buffer).await {
-                Ok(0) | Err(_) => return,
-                Ok(count) => dropped += count,
-            }
-        }
-    })
-    .await;
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub mod gateway;
 pub mod head;
 mod hop;
 pub mod http;
+mod linger;
 pub mod paths;
 mod probe;
 mod proxy;
