@@ -54,10 +54,8 @@ pub fn log_places() {
     panic::set_hook(Box::new(|info| {
         let place = info.location();
         let (file, line) = place.map_or(("?", 0), |place| (place.file(), place.line()));
-        let thread = std::thread::current();
-        let thread = thread.name().unwrap_or("?");
         if tracing::dispatcher::has_been_set() {
-            tracing::error!(file, line, thread, "panic");
+            tracing::error!(file, line, "panic");
         } else {
             eprintln!("tonegate: internal error at {file}:{line}");
         }
@@ -66,14 +64,15 @@ pub fn log_places() {
 
 /// Runs `work`; `None`: it has panicked, which is counted.
 ///
-/// What it held is gone when this resolves.
-pub async fn contained<T>(
+/// What it held is gone when this resolves. No `async fn`, which would have room for `work` twice: a
+/// session is one of these.
+pub fn contained<T>(
     metrics: &Metrics,
     what: Work,
     work: impl Future<Output = T>,
-) -> Option<T> {
-    let done = AssertUnwindSafe(work).catch_unwind().await;
-    done.map_err(|said| noted(metrics, what, said)).ok()
+) -> impl Future<Output = Option<T>> {
+    let done = AssertUnwindSafe(work).catch_unwind();
+    done.map(move |done| done.map_err(|said| noted(metrics, what, said)).ok())
 }
 
 /// The same for what does not wait.
@@ -142,7 +141,13 @@ mod tests {
             tokio::task::yield_now().await;
             assert!(permits.available_permits() > 0, "4711");
         };
-        assert_eq!(contained(&metrics, Work::Session, work).await, None);
+        let bare = std::mem::size_of_val(&work);
+        let work = contained(&metrics, Work::Session, work);
+        assert!(
+            std::mem::size_of_val(&work) <= bare + 32,
+            "it has room for it twice"
+        );
+        assert_eq!(work.await, None);
         assert_eq!(permits.available_permits(), 1);
         assert_eq!(
             contained(&metrics, Work::Session, async { 1 }).await,

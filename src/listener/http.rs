@@ -1,8 +1,8 @@
 //! What is asked on a connection: route, admission, upstream, and then `101` or a refusal.
 //!
 //! Exactly one request is served per connection. A refusal is a status with a problem document
-//! (RFC 9457), or an error message and a close frame; either way the connection closes. An admitted upgrade turns the connection into a session, together with
-//! every byte that was read beyond the request.
+//! (RFC 9457), or an error message and a close frame; either way the connection closes. An admitted upgrade
+//! turns the connection into a session, with every byte that was read beyond the request.
 
 use std::sync::{Arc, Mutex};
 

@@ -1,12 +1,13 @@
 //! Long runs: streams, cuts and idle sessions, few of them in `make test` and all with `TONEGATE_SOAK=1`.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use bytes::BytesMut;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonegate::sim::frame::{BINARY, Decoder, Frame, Sender};
+use tonegate::ws::frame::HEADER_MAX;
 
 use crate::child::Child;
 use crate::harness::{Wish, World, request, text};
@@ -78,21 +79,19 @@ async fn s24_g4_cuts_at_random_lose_no_whole_frame_and_change_no_byte() {
             .find(|&&end| end <= cut)
             .copied()
             .unwrap_or(0);
-        assert!(
-            seen.len() >= whole,
-            "round {round}: {} of {whole}",
-            seen.len()
-        );
-        if cut == whole {
-            // Between two frames: the upstream is told.
-            assert_eq!(digest(&seen[..cut]), digest(&wire[..cut]), "round {round}");
-            let mut decoder = Decoder::new(Sender::Client, BytesMut::from(&seen[cut..]));
-            let close = decoder.next_frame().unwrap().unwrap();
-            assert_eq!(close.close_parts().0, Some(1011), "round {round}");
-            assert!(decoder.buffer().is_empty());
-        } else {
+        assert!(seen.len() >= whole, "round {round}: a whole frame was lost");
+        if cut > whole && seen.len() == cut {
+            // Inside a frame, and nothing was invented to fill it.
             assert_eq!(digest(&seen), digest(&wire[..cut]), "round {round}");
+            continue;
         }
+        // Between two frames the upstream is told; of a frame whose header is not whole nothing went on.
+        assert!(cut - whole < HEADER_MAX, "round {round}: a part was kept");
+        assert_eq!(digest(&seen[..whole]), digest(&wire[..whole]));
+        let mut decoder = Decoder::new(Sender::Client, BytesMut::from(&seen[whole..]));
+        let close = decoder.next_frame().unwrap().unwrap();
+        assert_eq!(close.close_parts().0, Some(1011), "round {round}");
+        assert!(decoder.buffer().is_empty());
     }
     world.settles().await;
 }
@@ -160,7 +159,7 @@ async fn g8_idle_sessions_cost_a_few_kilobytes_and_all_of_them_live_on() {
     allow_descriptors();
     let mut world = World::with(Wish {
         limits: "sessions = 9100\nconnections = 9200\nunadmitted = 200\n\
-                 unadmitted_per_address = 200\nping = \"20s\""
+                 unadmitted_per_address = 200\nping = \"120s\""
             .to_owned(),
         route: "limits = { sessions_per_address = 10000, sessions = 10000 }".to_owned(),
         ..Wish::default()
@@ -188,20 +187,6 @@ async fn g8_idle_sessions_cost_a_few_kilobytes_and_all_of_them_live_on() {
             "tonegate_sessions{{route=\"browser\"}} {sessions}"
         ))
         .await;
-    if is_on() {
-        // Two pings each, which all answer.
-        let until = Instant::now() + Duration::from_secs(50);
-        while Instant::now() < until {
-            for caller in &mut callers {
-                let next = tokio::time::timeout(Duration::from_micros(1), caller.next()).await;
-                if let Ok(Some(ping)) = next {
-                    caller
-                        .send(Frame::whole(tonegate::sim::frame::PONG, ping.payload))
-                        .await;
-                }
-            }
-        }
-    }
     let each = child.memory().saturating_sub(before) / sessions;
     println!("{sessions} idle sessions, {each} bytes each");
     // What was promised as the first stop: 48 KiB. Of few sessions the kernel's pages of 2 MiB cannot be

@@ -37,6 +37,14 @@ pub fn run(data: &[u8]) {
         rest = more;
     }
     let tail = rest.strip_prefix(&[0xFF]).unwrap_or_default();
+    // A long stream byte by byte is no news, and takes seconds.
+    let least = script
+        .sides
+        .iter()
+        .map(|side| side.wire.len())
+        .sum::<usize>()
+        / 300;
+    let (room, cut) = (room.max(least), cut.max(least));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
