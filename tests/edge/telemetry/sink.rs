@@ -69,7 +69,7 @@ async fn c17_s36_a_log_that_nobody_reads_holds_no_session_and_no_end() {
         let begun = Instant::now();
         caller.send(text("is anybody there?")).await;
         assert_eq!(caller.next().await, Some(text("is anybody there?")));
-        assert!(begun.elapsed() < Duration::from_secs(5));
+        assert!(begun.elapsed() < Duration::from_secs(10));
         caller.close(1000, "").await;
         assert_eq!(caller.closed().await.0, Some(1000));
     }
