@@ -117,8 +117,7 @@ impl Edge {
                 }
             })?;
         }
-        let stop = doors.stop.clone();
-        let (of_store, telemetry) = (doors.clone(), boot.telemetry.clone());
+        let (stop, of_store, told) = (doors.stop.clone(), doors.clone(), boot.telemetry.clone());
         edge.spawn("store".to_owned(), move || async move {
             tokio::select! {
                 () = of_store.store.run() => {}
@@ -127,7 +126,7 @@ impl Edge {
                 () = of_store.orders.run() => {}
                 () = announce(&of_store) => {}
                 () = shares(&of_store) => {}
-                () = tell_spans(&telemetry, &of_store) => {}
+                () = tell_spans(&told, &of_store) => {}
                 () = all_said(&of_store) => {}
             }
         })?;

@@ -92,10 +92,10 @@ fn not_after(der: &CertificateDer<'_>) -> Option<u64> {
     let never = UnixTime::since_unix_epoch(NEVER);
     let usage = KeyUsage::server_auth();
     let judged = certificate.verify_for_usage(&[], &[], &[], never, usage, None, None);
-    match judged.err()? {
-        webpki::Error::CertExpired { not_after, .. } => Some(not_after.as_secs()),
-        _ => None,
-    }
+    let webpki::Error::CertExpired { not_after, .. } = judged.err()? else {
+        return None;
+    };
+    Some(not_after.as_secs())
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use http::{Request, Response, header};
+use http::{Request, Response, header, request};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::sync::OwnedSemaphorePermit;
@@ -47,18 +47,7 @@ pub(super) async fn upgrade(
 ) -> Result<session::Parts, Refusal> {
     count_behind_hop(doors, asked, stranger)?;
     let (head, _) = request.into_parts();
-    let wanted = admission::Request {
-        route: &open.route,
-        head: &head,
-        peer: asked.peer.ip,
-        by_hop: asked.by_hop,
-        certificate: asked.certificate,
-        now: Now::read(),
-    };
-    let begun = Instant::now();
-    let decided = asked.decision.admit_session(doors, wanted).await;
-    asked.span_admission(doors, open, begun, &decided);
-    let grant = decided?;
+    let grant = admit(doors, open, asked, &head).await?;
     let through = match open.route.kind.http() {
         Some(http) => {
             let to = (open, &**http);
@@ -117,6 +106,27 @@ pub(super) async fn upgrade(
         upstream,
         call,
     })
+}
+
+/// Leave to open a session, if admission gives it.
+async fn admit(
+    doors: &Doors,
+    open: &Open,
+    asked: Asked<'_>,
+    head: &request::Parts,
+) -> Result<Grant, Refusal> {
+    let wanted = admission::Request {
+        route: &open.route,
+        head,
+        peer: asked.peer.ip,
+        by_hop: asked.by_hop,
+        certificate: asked.certificate,
+        now: Now::read(),
+    };
+    let begun = Instant::now();
+    let decided = asked.decision.admit_session(doors, wanted).await;
+    asked.span_admission(doors, open, begun, &decided);
+    Ok(decided?)
 }
 
 /// What a session begins with.
