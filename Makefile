@@ -6,7 +6,7 @@ STAGE   := tests/tools/stage.sh
 THREADS := 6
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check soak fuzz bench tools fmt clippy build cargo-test doc deny
+.PHONY: help demo test check soak fuzz bench tools fmt clippy otlp build cargo-test doc deny
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -16,10 +16,10 @@ demo: ## an edge, a simulated Voice Live and one conversation through both; stay
 
 test: tools fmt clippy build cargo-test ## install what is missing, format, lint, build, all tests
 
-check: fmt clippy doc deny ## format, lint, documentation, licences, bans, sources
+check: fmt clippy otlp doc deny ## format, lint, documentation, licences, bans, sources
 
 soak: tools ## the same tests with counts that take longer
-	@TONEGATE_SOAK=1 $(STAGE) soak $(CARGO) test $(RELEASE) --workspace --tests -- --test-threads=1 --nocapture
+	@TONEGATE_SOAK=1 $(STAGE) soak $(CARGO) test $(RELEASE) --workspace --features otlp --tests -- --test-threads=1 --nocapture
 
 # New inputs are kept below target/; what fails is put into tests/fuzz/corpus, minimised, and stays there.
 FUZZ := target/fuzz-corpus/$(TARGET)
@@ -43,6 +43,9 @@ fmt:
 
 clippy:
 	@$(STAGE) clippy $(CARGO) clippy $(RELEASE) --workspace --all-targets -- -D warnings
+
+otlp:
+	@$(STAGE) otlp $(CARGO) clippy $(RELEASE) --features otlp --lib --test edge -- -D warnings
 
 # Programs together with the tests: a build without them would have other features of tokio, and
 # everything above it would be compiled twice.

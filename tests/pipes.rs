@@ -783,7 +783,7 @@ impl tokio::io::AsyncWrite for Panics {
 async fn panics_behind(first: &[u8], writes: bool) -> (Vec<u8>, Vec<u8>, Ending) {
     let (mut client, client_end) = duplex(1 << 16);
     let (mut upstream, upstream_end) = duplex(1 << 16);
-    let order = Arc::new(Order::default());
+    let handle = Arc::new(Handle::default());
     let io = Panics {
         io: client_end,
         reads: 1,
@@ -793,7 +793,7 @@ async fn panics_behind(first: &[u8], writes: bool) -> (Vec<u8>, Vec<u8>, Ending)
         Leg::plain(io, Bytes::new()),
         Leg::plain(upstream_end, Bytes::new()),
     );
-    let relay = tokio::spawn(Relay::new(legs.0, legs.1, terms(&order)));
+    let relay = tokio::spawn(Relay::new(legs.0, legs.1, terms(&handle)));
     client.write_all(first).await.unwrap();
     let mut crossed = vec![0; first.len()];
     upstream.read_exact(&mut crossed).await.unwrap();

@@ -14,15 +14,17 @@ use crate::admission::{Admission, Permits, Revocations};
 use crate::audit::Audit;
 use crate::bot::Bot;
 use crate::bot::roles::Roles;
-use crate::config::{Flow, KnownBy, Live, Phone, Route, RouteKind, Settings};
+use crate::config::{Flow, KnownBy, Live, Phone, Route, RouteKind, Settings, Telemetry};
 use crate::drain::Drain;
 use crate::label::Label;
 use crate::listener::calls::RETURNING_MAX;
 use crate::listener::doors::{Doors, Open};
+use crate::listener::expiry::Expiries;
 use crate::listener::gateway::inward::Inward;
 use crate::listener::paths::Paths;
 use crate::listener::reload::{Generation, Reload};
 use crate::listener::tls;
+use crate::listener::trace::Tracing;
 use crate::listener::web::Web;
 use crate::metrics::{self, Metrics};
 use crate::session::{Announcer, Dialler, Orders, Registry};
@@ -275,6 +277,13 @@ impl<'a> Builder<'a> {
     }
 }
 
+fn tracing(telemetry: &Telemetry) -> Tracing {
+    Tracing {
+        believes: telemetry.believes,
+        sample: telemetry.otlp.as_ref().map_or(0.0, |otlp| otlp.sample),
+    }
+}
+
 /// The first generation.
 pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
     let live = &settings.live;
@@ -345,6 +354,12 @@ fn built(
         pii_detectors,
         assertions,
         webhooks,
+        tracing: tracing(&generation.settings.boot.telemetry),
+        certificates: Expiries::of(
+            live.identity.as_ref(),
+            live,
+            &generation.settings.boot.store,
+        ),
         insecure_dev,
         tls,
         sessions: shared.sessions,

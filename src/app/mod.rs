@@ -27,7 +27,7 @@ use self::build::doors;
 use self::parts::Parts;
 use self::reload::Loader;
 pub use self::reload::{Read, Source};
-use self::upkeep::{all_said, upkeep, warn_of_developer};
+use self::upkeep::{all_said, tell_spans, upkeep, warn_of_developer};
 use crate::admission::ticket::Examined as ExaminedTicket;
 use crate::admission::{Denied, Examined, Permits, Slots};
 use crate::audit::{self, Audit};
@@ -175,16 +175,22 @@ impl Edge {
     /// What goes on beside connections, and asks or tells the store, or others.
     fn spawn_store(&mut self, parts: Arc<Parts>) -> io::Result<()> {
         let in_force = self.doors.clone();
+        let told = in_force.now().generation.settings.boot.telemetry.clone();
         self.spawn("store".to_owned(), move || async move {
             let (store, orders, metrics) = {
                 let doors = in_force.now();
-                (doors.store.clone(), doors.orders.clone(), doors.metrics.clone())
+                (
+                    doors.store.clone(),
+                    doors.orders.clone(),
+                    doors.metrics.clone(),
+                )
             };
             let metrics = &metrics;
             tokio::select! {
                 kept = kept_up(metrics, "store", || store.run()) => kept,
                 kept = kept_up(metrics, "orders", || orders.run()) => kept,
                 given_up = parts.run(metrics) => Err(given_up),
+                kept = kept_up(metrics, "spans", || tell_spans(&told, metrics)) => kept,
                 kept = kept_up(metrics, "end", || all_said(&in_force, &parts)) => kept,
             }
         })

@@ -1,11 +1,15 @@
 //! What goes on for as long as the edge lives, whoever is served and whatever the settings are: each is
 //! one future, which ends with it.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::parts::Parts;
+use crate::config::Telemetry;
 use crate::listener::doors::InForce;
 use crate::log;
+use crate::metrics;
+#[cfg(feature = "otlp")]
+use crate::upstream::otlp::Collector;
 
 /// How often histograms are folded and the log's drops are counted.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -30,10 +34,28 @@ pub(super) async fn all_said(in_force: &InForce, parts: &Parts) {
         tokio::join!(
             parts.shares_settled(),
             doors.webhooks.settled(),
-            doors.orders.settled()
+            doors.orders.settled(),
+            doors.metrics.spans_settled()
         )
     };
     let _ = tokio::time::timeout(LAST_WORDS, last).await;
+}
+
+/// Tells a collector of spans, if the settings name one.
+#[cfg(feature = "otlp")]
+pub(super) async fn tell_spans(telemetry: &Telemetry, metrics: &metrics::Shared) {
+    let otlp = telemetry.otlp.as_ref();
+    match otlp.and_then(|otlp| Collector::new(otlp, metrics)) {
+        Some(collector) => collector.run().await,
+        // Nobody is told.
+        None => std::future::pending().await,
+    }
+}
+
+/// This build tells nobody, and settings that name a collector are refused.
+#[cfg(not(feature = "otlp"))]
+pub(super) async fn tell_spans(_: &Telemetry, _: &metrics::Shared) {
+    std::future::pending().await
 }
 
 /// Keeps figures current, and tables small.
@@ -47,6 +69,7 @@ pub(super) async fn upkeep(in_force: &InForce) {
         doors.metrics.ready.set(if ready { 1.0 } else { 0.0 });
         doors.metrics.log_drops.absolute(log::dropped());
         doors.metrics.log_unfiltered.absolute(log::unfiltered());
+        doors.certificates.show(&doors.metrics, SystemTime::now());
         doors.admission.sweep(Instant::now());
     }
 }

@@ -27,6 +27,7 @@ mod sessions;
 mod show;
 mod sources;
 mod store;
+mod telemetry;
 mod ticket;
 mod upstream;
 mod variables;
@@ -68,6 +69,7 @@ pub use self::sources::Sources;
 pub use self::store::{
     Engine, KeyForms, Layout, Login, Piece, REDIS_SCOPE, Redis, Store, Template,
 };
+pub use self::telemetry::{Believes, Otlp, Telemetry};
 pub use self::ticket::{RouteTickets, TICKET_LEEWAY, TicketClaim, TicketDesk, TicketKey, Tickets};
 pub use self::upstream::{
     ApiVersions, App, Credential, IdentitySource, KeyHeader, Kind, ManagedIdentity, Pacing, Roots,
@@ -102,6 +104,7 @@ pub struct Boot {
     pub audit: Option<Audit>,
     /// What is taken out of each line of the log; empty: nothing.
     pub log_pii: Vec<PiiKind>,
+    pub telemetry: Telemetry,
 }
 
 /// A certificate chain with its key, as PEM.
@@ -353,6 +356,7 @@ impl Settings {
             store,
             audit,
             log_pii,
+            telemetry,
         } = &self.boot;
         let speaks_tls = |settings: &Settings| settings.live.identity.is_some();
         let differs = [
@@ -363,6 +367,7 @@ impl Settings {
             ("store", *store != new.boot.store),
             ("audit", *audit != new.boot.audit),
             ("log.pii", *log_pii != new.boot.log_pii),
+            ("telemetry", *telemetry != new.boot.telemetry),
         ];
         let differs = differs.into_iter().filter(|(_, differs)| *differs);
         differs.map(|(key, _)| key).collect()

@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant as Deadline, timeout};
 
+use super::access::{note_answer, note_refusal};
 use super::body::Body;
 use super::doors::{Asked, Begun, Doors, InForce, Open};
 use super::gateway;
@@ -34,6 +35,7 @@ use crate::config::{Refuse, RouteKind, Speak};
 use crate::error::Reason;
 use crate::ids::SessionId;
 use crate::label::Label;
+use crate::log::ACCESS;
 use crate::metrics::Work;
 use crate::panics::contained;
 use crate::relay::Leg;
@@ -229,7 +231,10 @@ async fn not_asked<S: AsyncRead + AsyncWrite + Unpin>(
     let refusal = match unread {
         // Nothing was asked, so nothing was refused.
         Unread::Gone => return,
-        Unread::Late => Refusal::with_status(StatusCode::REQUEST_TIMEOUT, "the head took too long"),
+        Unread::Late => {
+            doors.metrics.limit_hit("handshake");
+            Refusal::with_status(StatusCode::REQUEST_TIMEOUT, "the head took too long")
+        }
         Unread::Refused(status, detail) => Refusal::with_status(status, detail),
     };
     note_refusal(doors, asked, &refusal, None);
@@ -257,6 +262,7 @@ fn not_served(doors: &Doors, asked: Asked<'_>, error: &hyper::Error, course: Cou
     doors.metrics.refused(route.as_ref(), reason);
     asked.decision.lost(reason, detail);
     tracing::debug!(
+        target: ACCESS,
         route = route.map(tracing::field::display),
         %peer,
         %reason,
@@ -278,9 +284,16 @@ async fn answer(
         return (response.map(Body::from), Course::Answered);
     }
     let open = route(doors, &request);
+    let traced = (doors.tracing).of(request.headers(), asked.by_hop, &doors.metrics);
+    let asked = Asked {
+        traced: Some(&traced),
+        ..asked
+    };
     let client = peer.unwrap_or(asked.peer);
     let begun = open.map_or(Ok(()), |open| {
-        asked.decision.begin(doors, open, &request, client)
+        asked
+            .decision
+            .begin(doors, open, &request, (client, asked.trace_id()))
     });
     let no_peer = |detail| Refusal::new(Reason::BadRequest, detail);
     let asked = match begun.and_then(|()| peer.map_err(no_peer)) {
@@ -315,6 +328,7 @@ async fn answer(
             let answered = web::answer(doors, open, asked, stranger, request).await;
             if let Ok(response) = &answered {
                 asked.decision.answered(response.status());
+                note_answer(doors, asked, open, response.status());
             }
             let mut response = answered.unwrap_or_else(|refusal| {
                 note_refusal(doors, asked, &refusal, Some(&open.route.name));
@@ -327,6 +341,7 @@ async fn answer(
     };
     if let Ok(response) = &answered {
         asked.decision.answered(response.status());
+        asked.span_request(doors, Some(&open.route.name), Ok(()));
     }
     let response = answered.unwrap_or_else(|refusal| {
         note_refusal(doors, asked, &refusal, Some(&open.route.name));
@@ -389,20 +404,6 @@ fn route<'a, B>(doors: &'a Doors, request: &Request<B>) -> Option<&'a Open> {
     doors.routes.get(index)
 }
 
-/// One counter, one record, one log line.
-fn note_refusal(doors: &Doors, asked: Asked<'_>, refusal: &Refusal, route: Option<&Label>) {
-    doors.metrics.refused(route, refusal.reason);
-    asked.decision.refused(refusal);
-    tracing::debug!(
-        route = route.map(tracing::field::display),
-        client = %asked.peer,
-        reason = %refusal.reason,
-        status = refusal.status.as_u16(),
-        detail = refusal.detail,
-        "request refused"
-    );
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -412,8 +413,10 @@ mod tests {
     use crate::config::{self, KnownBy, Limits};
     use crate::drain::Drain;
     use crate::listener::decision::Decision;
+    use crate::listener::expiry::Expiries;
     use crate::listener::paths::Paths;
     use crate::listener::reload::{Generation, Reload};
+    use crate::listener::trace::Tracing;
     use crate::metrics::Metrics;
     use crate::session::{Dialler, Orders, Registry};
     use crate::store::Store;
@@ -500,6 +503,8 @@ mod tests {
             bot: Arc::new(Bot::new(None, (&store, Duration::ZERO), &metrics)),
             roles: None,
             pii_detectors: Vec::new(),
+            tracing: Tracing::default(),
+            certificates: Expiries::of(None, &nothing, &config::Store::default()),
             assertions: None,
             webhooks: Arc::new(Webhooks::new(&nothing, &metrics).unwrap()),
             audit: Audit::off(),
@@ -511,6 +516,7 @@ mod tests {
         let asked = Asked {
             decision: &decision,
             peer: std::net::SocketAddr::from(([127, 0, 0, 1], 1)).into(),
+            traced: None,
             by_hop: false,
             certificate: None,
             accepted: Instant::now(),

@@ -2,11 +2,13 @@
 //!
 //! One task per connection, on the thread that accepted it; it stays there to the session's end.
 
+mod access;
 pub mod admin;
 mod body;
 pub mod calls;
 mod decision;
 pub mod doors;
+pub mod expiry;
 pub mod explain;
 pub mod gateway;
 pub mod head;
@@ -22,6 +24,7 @@ pub mod reload;
 mod stranger;
 mod ticket;
 pub mod tls;
+pub mod trace;
 mod upgrade;
 pub mod web;
 
@@ -214,6 +217,7 @@ async fn connection(
     let asked = doors::Asked {
         decision: &decision,
         peer: peer.into(),
+        traced: None,
         by_hop: hop == Some(Speak::Http),
         certificate: None,
         accepted,

@@ -1,9 +1,9 @@
 //! From a well-formed request on a route to a session that may begin: admission, permit, upstream.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
-use http::{Request, Response, header};
+use http::{Request, Response, header, request};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
@@ -46,15 +46,7 @@ pub(super) async fn upgrade(
 ) -> Result<session::Parts, Refusal> {
     count_behind_hop(doors, asked, stranger)?;
     let (head, _) = request.into_parts();
-    let wanted = admission::Request {
-        route: &open.route,
-        head: &head,
-        peer: asked.peer.ip,
-        by_hop: asked.by_hop,
-        certificate: asked.certificate,
-        now: Now::read(),
-    };
-    let grant = asked.decision.admit_session(doors, wanted).await?;
+    let grant = admit(doors, open, asked, &head).await?;
     let through = match open.route.kind.http() {
         Some(http) => {
             let to = (open, &**http);
@@ -75,6 +67,7 @@ pub(super) async fn upgrade(
     let id = SessionId::random();
     let want = Want {
         through: through.as_ref().map(|through| through.show()),
+        traced: asked.traced,
         ..grant.want(&open.route.name, id)
     };
     let spent = ticket::spend(doors, open, &grant, id).await?;
@@ -100,6 +93,7 @@ pub(super) async fn upgrade(
         kind: open.route.kind.word(),
         grant: grant.hold(reserved),
         peer: asked.peer,
+        traced: asked.traced.cloned(),
         accepted: asked.accepted,
         permit,
         books,
@@ -112,6 +106,27 @@ pub(super) async fn upgrade(
         upstream,
         call,
     })
+}
+
+/// Leave to open a session, if admission gives it.
+async fn admit(
+    doors: &Doors,
+    open: &Open,
+    asked: Asked<'_>,
+    head: &request::Parts,
+) -> Result<Grant, Refusal> {
+    let wanted = admission::Request {
+        route: &open.route,
+        head,
+        peer: asked.peer.ip,
+        by_hop: asked.by_hop,
+        certificate: asked.certificate,
+        now: Now::read(),
+    };
+    let begun = Instant::now();
+    let decided = asked.decision.admit_session(doors, wanted).await;
+    asked.span_admission(doors, open, begun, &decided);
+    Ok(decided?)
 }
 
 /// What a session begins with.
@@ -158,7 +173,8 @@ async fn begin(
 fn seat(doors: &Doors, open: &Open, grant: &Grant, id: SessionId) -> (Entry, Arc<Lease>) {
     let route = &open.route.name;
     let longest = open.route.limits.over(doors.limits).session;
-    let leased = Leased::new(id, route, grant, SystemTime::now() + longest);
+    let longest = SystemTime::now() + longest;
+    let leased = Leased::new(id, (route, &open.metrics), grant, longest);
     let lease = leased.lease();
     let about = session::About::of(route, grant);
     (doors.registry.enter(id, about).leased(leased), lease)

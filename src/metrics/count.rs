@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::family::*;
+use super::name::*;
 use super::{Audit, Metrics, Pacing, tag, word};
 use crate::label::Label;
 

@@ -1,5 +1,7 @@
 //! Every family that `/metrics` can show: its name, what it is, and its HELP text.
 
+use super::name::*;
+
 /// What a family is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -19,75 +21,8 @@ const fn family(name: &'static str, kind: Kind, help: &'static str) -> Family {
     Family { name, kind, help }
 }
 
-pub(super) const CONNECTIONS: &str = "tonegate_connections";
-pub(super) const CONNECTIONS_TOTAL: &str = "tonegate_connections_total";
-pub(super) const ACCEPT_ERRORS: &str = "tonegate_accept_errors_total";
-pub(super) const PROXY_FAILURES: &str = "tonegate_proxy_header_failures_total";
-pub(super) const TLS_FAILURES: &str = "tonegate_tls_handshake_failures_total";
-pub(super) const LIMIT_HITS: &str = "tonegate_limit_hits_total";
-pub(super) const REQUESTS: &str = "tonegate_requests_total";
-pub(super) const TICKETS: &str = "tonegate_tickets_total";
-pub(super) const DROPPED_PARAMETERS: &str = "tonegate_dropped_parameters_total";
-pub(super) const UPGRADE_SECONDS: &str = "tonegate_upgrade_seconds";
-pub(super) const DIALS: &str = "tonegate_upstream_dials_total";
-pub(super) const DIAL_SECONDS: &str = "tonegate_upstream_dial_seconds";
-pub(super) const TURNS: &str = "tonegate_upstream_turns_total";
-pub(super) const THROTTLED: &str = "tonegate_upstream_throttled_total";
-pub(super) const QUEUE: &str = "tonegate_upstream_queue";
-pub(super) const QUEUE_SECONDS: &str = "tonegate_upstream_queue_seconds";
-pub(super) const NEAR_CAP: &str = "tonegate_sessions_near_cap_total";
-pub(super) const SESSIONS: &str = "tonegate_sessions";
-pub(super) const SESSIONS_ENDED: &str = "tonegate_sessions_ended_total";
-pub(super) const SESSION_SECONDS: &str = "tonegate_session_seconds";
-pub(super) const MESSAGES: &str = "tonegate_messages_total";
-pub(super) const AUDIO_MESSAGES: &str = "tonegate_audio_messages_total";
-pub(super) const PAYLOAD_BYTES: &str = "tonegate_payload_bytes_total";
-pub(super) const DTMF_KEYS: &str = "tonegate_dtmf_keys_total";
-pub(super) const DTMF_UNHEARD: &str = "tonegate_dtmf_unheard_messages_total";
-pub(super) const GATES: &str = "tonegate_gates_total";
-pub(super) const GATE_SECONDS: &str = "tonegate_gate_seconds";
-pub(super) const GATE_DIGITS: &str = "tonegate_gate_digits_total";
-pub(super) const CALL_DROPS: &str = "tonegate_call_messages_dropped_total";
-pub(super) const EVENTS: &str = "tonegate_events_total";
-pub(super) const EVENT_DROPS: &str = "tonegate_events_dropped_total";
-pub(super) const MEDIA_FAILURES: &str = "tonegate_media_failures_total";
-pub(super) const APP_ANSWERS: &str = "tonegate_app_answers_total";
-pub(super) const APP_SECONDS: &str = "tonegate_app_answer_seconds";
-pub(super) const CALLS_MADE: &str = "tonegate_calls_made_total";
-pub(super) const WEBHOOKS: &str = "tonegate_webhooks_total";
-pub(super) const KEY_FETCHES: &str = "tonegate_issuer_key_fetches_total";
-pub(super) const IDENTITY_FETCHES: &str = "tonegate_identity_token_fetches_total";
-pub(super) const CALL_CONTROL: &str = "tonegate_call_automation_operations_total";
-pub(super) const CALL_CONTROL_SECONDS: &str = "tonegate_call_automation_seconds";
-pub(super) const GRAPH_LOOKUPS: &str = "tonegate_graph_lookups_total";
-pub(super) const GRAPH_SECONDS: &str = "tonegate_graph_lookup_seconds";
-pub(super) const PII_LOOKS: &str = "tonegate_pii_detections_total";
-pub(super) const PII_SECONDS: &str = "tonegate_pii_detection_seconds";
-pub(super) const BOT_MESSAGES: &str = "tonegate_bot_messages_total";
-pub(super) const BOT_SECONDS: &str = "tonegate_bot_message_seconds";
-pub(super) const BOT_NOTES: &str = "tonegate_bot_notes_total";
-pub(super) const STORE_OPERATIONS: &str = "tonegate_store_operations_total";
-pub(super) const STORE_SECONDS: &str = "tonegate_store_seconds";
-pub(super) const STORE_UP: &str = "tonegate_store_up";
-pub(super) const ORDERS: &str = "tonegate_orders_total";
-pub(super) const REVOCATIONS: &str = "tonegate_revocations";
-pub(super) const REVOCATIONS_AGE: &str = "tonegate_revocations_age_seconds";
-pub(super) const LOG_DROPS: &str = "tonegate_log_lines_dropped_total";
-pub(super) const LOG_UNFILTERED: &str = "tonegate_log_lines_unfiltered_total";
-pub(super) const AUDIT_RECORDS: &str = "tonegate_audit_records_total";
-pub(super) const AUDIT_REFUSED: &str = "tonegate_audit_refused_total";
-pub(super) const AUDIT_ERRORS: &str = "tonegate_audit_errors_total";
-pub(super) const ADMIN_REFUSED: &str = "tonegate_admin_refused_total";
-pub(super) const SETTINGS_LOADS: &str = "tonegate_settings_loads_total";
-pub(super) const SETTINGS_LOADED: &str = "tonegate_settings_loaded_timestamp_seconds";
-pub(super) const SETTINGS_IN_FORCE: &str = "tonegate_settings_in_force";
-pub(super) const PANICS: &str = "tonegate_panics_total";
-pub(super) const READY: &str = "tonegate_ready";
-pub(super) const INSECURE_DEV: &str = "tonegate_insecure_dev";
-pub(super) const BUILD: &str = "tonegate_build_info";
-
 /// Every family that `/metrics` can show.
-pub const FAMILIES: [Family; 66] = [
+pub const FAMILIES: [Family; 75] = [
     family(CONNECTIONS, Kind::Gauge, "Open client sockets."),
     family(CONNECTIONS_TOTAL, Kind::Counter, "Client sockets accepted."),
     family(
@@ -177,6 +112,11 @@ pub const FAMILIES: [Family; 66] = [
         "Duration of sessions, without the goodbye.",
     ),
     family(
+        LEASES,
+        Kind::Counter,
+        "Leases of sessions by route and result: extended (something new was shown), expired (the session ended with it).",
+    ),
+    family(
         MESSAGES,
         Kind::Counter,
         "Whole messages forwarded, by route and direction.",
@@ -200,6 +140,31 @@ pub const FAMILIES: [Family; 66] = [
         DTMF_UNHEARD,
         Kind::Counter,
         "Audio messages that could not be listened to for keys, by route.",
+    ),
+    family(
+        FIRST_AUDIO,
+        Kind::Histogram,
+        "Until the first audio to the client, by route and stage: connected (from the 101), gate (from its verdict), turn (from the end of what the client said).",
+    ),
+    family(
+        BARGE_IN,
+        Kind::Histogram,
+        "From an interruption to the last audio of what it interrupted, or to the StopAudio of a call, by route.",
+    ),
+    family(
+        AUDIO_GAPS,
+        Kind::Histogram,
+        "Gaps of 200 ms and more between two audio messages of one stream, by route and direction.",
+    ),
+    family(
+        CALLER_SILENCE,
+        Kind::Histogram,
+        "Spans of 2 s and more in which callers sent audio that ACS took for silence, by route.",
+    ),
+    family(
+        SLOW_CONSUMERS,
+        Kind::Histogram,
+        "Spans of 100 ms and more in which a leg did not take what waited for it, by route and side.",
     ),
     family(
         GATES,
@@ -352,6 +317,16 @@ pub const FAMILIES: [Family; 66] = [
         "Log lines not written because personal data could not be taken out of them.",
     ),
     family(
+        TRACES,
+        Kind::Counter,
+        "Traces of requests by result: begun (none was named), continued, unbelieved, malformed.",
+    ),
+    family(
+        SPANS,
+        Kind::Counter,
+        "Spans for a collector of OTLP by result: exported, failed, dropped.",
+    ),
+    family(
         AUDIT_RECORDS,
         Kind::Counter,
         "Audit records that were written, by event and decision: allow, deny, none.",
@@ -390,6 +365,11 @@ pub const FAMILIES: [Family; 66] = [
         PANICS,
         Kind::Counter,
         "Panics, by what they ended: connection, request, session, background, admin, upkeep.",
+    ),
+    family(
+        CERTIFICATE_EXPIRY,
+        Kind::Gauge,
+        "Until a certificate of the settings ends, negative once it has, by use and name.",
     ),
     family(READY, Kind::Gauge, "1 while the edge takes new sessions."),
     family(

@@ -6,7 +6,12 @@
 
 mod count;
 mod family;
+mod flow;
+mod label;
+mod name;
 mod panics;
+mod span;
+mod times;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,9 +22,15 @@ use metrics_exporter_prometheus::{
 };
 
 pub use self::family::{FAMILIES, Family, Kind};
+pub use self::flow::{Flow, FlowDirection};
+pub use self::label::{LABELS, Labels, Values};
 pub use self::panics::Work;
+pub use self::span::{Role, SPANS_MAX, Span};
+pub use self::times::Times;
 
-use self::family::*;
+use self::name::*;
+use self::span::Spans;
+use self::times::{SECONDS_AUDIO, SECONDS_GAP, SECONDS_SILENCE};
 use crate::error::{Direction, Reason, Side};
 use crate::label::Label;
 
@@ -50,19 +61,24 @@ pub struct Metrics {
     pub insecure_dev: Gauge,
     loaded_at: Gauge,
     in_force: Gauge,
+    spans: Spans,
 }
 
 impl Metrics {
     pub fn new() -> Metrics {
-        let recorder = PrometheusBuilder::new()
-            .set_buckets_for_metric(Matcher::Full(SESSION_SECONDS.to_owned()), &SECONDS_LONG)
-            .and_then(|builder| {
-                let gate = Matcher::Full(GATE_SECONDS.to_owned());
-                builder.set_buckets_for_metric(gate, &SECONDS_GATE)
-            })
-            .and_then(|builder| {
-                let queue = Matcher::Full(QUEUE_SECONDS.to_owned());
-                builder.set_buckets_for_metric(queue, &SECONDS_GATE)
+        let bounds: [(&str, &[f64]); 7] = [
+            (SESSION_SECONDS, &SECONDS_LONG),
+            (GATE_SECONDS, &SECONDS_GATE),
+            (QUEUE_SECONDS, &SECONDS_GATE),
+            (FIRST_AUDIO, &SECONDS_AUDIO),
+            (AUDIO_GAPS, &SECONDS_GAP),
+            (SLOW_CONSUMERS, &SECONDS_GAP),
+            (CALLER_SILENCE, &SECONDS_SILENCE),
+        ];
+        let recorder = bounds
+            .into_iter()
+            .try_fold(PrometheusBuilder::new(), |builder, (name, bounds)| {
+                builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), bounds)
             })
             .and_then(|builder| builder.set_buckets(&SECONDS_SHORT))
             .expect("the bounds above are neither empty nor unsorted")
@@ -88,6 +104,7 @@ impl Metrics {
             insecure_dev: gauge(INSECURE_DEV),
             loaded_at: gauge(SETTINGS_LOADED),
             in_force: gauge(SETTINGS_IN_FORCE),
+            spans: Spans::default(),
             recorder,
             handle,
         };
@@ -117,6 +134,10 @@ impl Metrics {
                 audio_messages: metrics::counter!(AUDIO_MESSAGES, tags()),
             }
         };
+        let lease = |result| {
+            let tags = vec![tag("route", route), word("result", result)];
+            metrics::counter!(LEASES, tags)
+        };
         metrics::with_local_recorder(&self.recorder, || Route {
             flow: Flow {
                 up: direction(Direction::Up),
@@ -126,9 +147,12 @@ impl Metrics {
                 paused: ["bytes_per_second", "frames_per_second"]
                     .map(|limit| metrics::counter!(LIMIT_HITS, vec![word("limit", limit)])),
                 panics: panics::counter(Work::Session),
+                times: Arc::new(self.times(route)),
             },
             sessions: metrics::gauge!(SESSIONS, vec![tag("route", route)]),
             session_seconds: metrics::histogram!(SESSION_SECONDS, vec![tag("route", route)]),
+            lease_extended: lease("extended"),
+            lease_expired: lease("expired"),
             upgrade_seconds: metrics::histogram!(UPGRADE_SECONDS, vec![tag("route", route)]),
             dropped_parameters: metrics::counter!(DROPPED_PARAMETERS, vec![tag("route", route)]),
             admitted: metrics::counter!(
@@ -303,84 +327,12 @@ pub struct Route {
     pub flow: Flow,
     pub sessions: Gauge,
     pub session_seconds: Histogram,
+    /// Leases that were put off, and with which their sessions ended.
+    pub lease_extended: Counter,
+    pub lease_expired: Counter,
     pub upgrade_seconds: Histogram,
     pub dropped_parameters: Counter,
     pub admitted: Counter,
-}
-
-/// Counters of what crosses.
-#[derive(Clone)]
-pub struct Flow {
-    pub up: FlowDirection,
-    pub down: FlowDirection,
-    keys: Counter,
-    unheard: Counter,
-    paused: [Counter; 2],
-    panics: Counter,
-}
-
-impl Flow {
-    /// Counters that nobody reads, for a relay outside an edge: benches and tests.
-    pub fn unread() -> Flow {
-        let direction = || FlowDirection {
-            messages: Counter::noop(),
-            bytes: Counter::noop(),
-            audio_messages: Counter::noop(),
-        };
-        Flow {
-            up: direction(),
-            down: direction(),
-            keys: Counter::noop(),
-            unheard: Counter::noop(),
-            paused: [Counter::noop(), Counter::noop()],
-            panics: Counter::noop(),
-        }
-    }
-
-    /// The relay has panicked.
-    pub fn panicked(&self) {
-        self.panics.increment(1);
-    }
-
-    /// How often a client had sent more than it may: in bytes, in frames.
-    pub fn add_paused(&self, bytes: u64, frames: u64) {
-        for (counter, count) in self.paused.iter().zip([bytes, frames]) {
-            if count > 0 {
-                counter.increment(count);
-            }
-        }
-    }
-
-    /// Keys that were heard, and audio messages that could not be listened to.
-    pub fn add_heard(&self, keys: u64, unheard: u64) {
-        for (counter, count) in [(&self.keys, keys), (&self.unheard, unheard)] {
-            if count > 0 {
-                counter.increment(count);
-            }
-        }
-    }
-}
-
-#[derive(Clone)]
-pub struct FlowDirection {
-    messages: Counter,
-    bytes: Counter,
-    audio_messages: Counter,
-}
-
-impl FlowDirection {
-    pub fn add(&self, messages: u64, bytes: u64, audio_messages: u64) {
-        let pairs = [
-            (&self.messages, messages),
-            (&self.bytes, bytes),
-            (&self.audio_messages, audio_messages),
-        ];
-        for (counter, count) in pairs {
-            if count > 0 {
-                counter.increment(count);
-            }
-        }
-    }
 }
 
 /// Holds a gauge up by one for as long as it lives.
@@ -454,6 +406,16 @@ mod tests {
         metrics.orders("subject", 1);
         metrics.show_revocations(1, Some(Duration::from_millis(1)));
         metrics.app_answered(&route, 200, Duration::from_millis(1));
+        let times = &handles.flow.times;
+        times.connected.record(0.1);
+        times.barge_in.record(0.1);
+        times.gaps[0].record(0.3);
+        times.silence.record(3.0);
+        times.blocked[1].record(0.3);
+        handles.lease_extended.increment(1);
+        metrics.traced("begun");
+        metrics.count_spans("dropped", 1);
+        metrics.show_certificate("server", &route, 60.0);
         metrics.upkeep();
         let page = metrics.render();
         for family in &FAMILIES {

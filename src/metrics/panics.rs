@@ -2,7 +2,7 @@
 
 use metrics::Counter;
 
-use super::family::PANICS;
+use super::name::PANICS;
 use super::{Metrics, word};
 
 /// What a panic ends; the closed list of the label `where`.

@@ -6,7 +6,7 @@ use super::Relay;
 use super::tail::Seen;
 use crate::error::Direction;
 use crate::gate::State;
-use crate::tap::{Counts, Glimpse, Tap};
+use crate::tap::{Glimpse, Tap};
 
 /// What was last told, so that it is told again only when it is another.
 #[derive(Debug, Default)]
@@ -20,38 +20,6 @@ where
     C: AsyncRead + AsyncWrite + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,
 {
-    /// What has crossed: up, down.
-    pub(super) fn counts(&self) -> [Counts; 2] {
-        let mut counts = self
-            .call
-            .as_ref()
-            .map_or([Counts::default(); 2], |call| call.counts());
-        for (count, pump) in counts
-            .iter_mut()
-            .zip([&self.client.pump, &self.upstream.pump])
-        {
-            if let Some(tap) = pump.tap() {
-                count.add(tap.counts());
-            }
-        }
-        counts
-    }
-
-    /// Adds to the route's counters what crossed since the last time.
-    pub(super) fn report(&mut self) {
-        let now = self.counts();
-        for (direction, i) in [(&self.flow.up, 0), (&self.flow.down, 1)] {
-            let new = now[i].since(&self.counted[i]);
-            direction.add(new.messages, new.bytes, new.audio_messages);
-            self.flow.add_heard(new.keys, new.unheard);
-        }
-        if let Some(pauses) = self.client.pump.take_pauses() {
-            self.flow.add_paused(pauses.bytes, pauses.frames);
-        }
-        self.counted = now;
-        self.note();
-    }
-
     /// Begins to tell of messages, or ceases to; where nobody looks on, this looks at one number.
     pub(super) fn look_for_readers(&mut self) {
         let is_read = self.handle.tail.is_read();
@@ -114,7 +82,7 @@ where
     }
 
     /// Writes how the session stands to where others read it.
-    fn note(&self) {
+    pub(super) fn note(&self) {
         self.handle.note(&self.counted, self.keys());
         if let Some(state) = self.gate_state() {
             self.handle.note_gate(state);

@@ -43,8 +43,10 @@ mod pending;
 mod policy;
 mod pump;
 mod random;
+mod report;
 mod tail;
 mod terms;
+mod timing;
 mod tls;
 mod watch;
 
@@ -63,6 +65,7 @@ pub use self::lease::Lease;
 pub use self::pace::Pace;
 pub use self::tail::{Line, News, Seen, TAIL_LINES, Tailing};
 pub use self::terms::{Ending, Terms};
+pub use self::timing::Timings;
 pub use self::tls::Leg;
 pub use self::watch::{CLOSE_WAIT, Patience, SHUT_WAIT};
 
@@ -73,6 +76,7 @@ use self::policy::Lock;
 use self::pump::{Input, Pump};
 use self::random::random;
 use self::terms::{Cause, Phase};
+use self::timing::Timing;
 use self::watch::Watch;
 use crate::config::Dtmf;
 use crate::error::{Reason, Side};
@@ -99,6 +103,7 @@ pub struct Relay<C, U> {
     flow: Flow,
     /// What was told to whoever looks on, while somebody does.
     shown: Option<Box<Shown>>,
+    timing: Timing,
     counted: [Counts; 2],
     phase: Phase,
     /// Closing, and [`CLOSE_WAIT`] is over.
@@ -141,7 +146,8 @@ where
         terms: Terms,
     ) -> Relay<C, U> {
         client.pump.set_pace(terms.pace);
-        let watch = Watch::new(terms.patience, terms.lease.clone(), Instant::now());
+        let now = Instant::now();
+        let watch = Watch::new(terms.patience, terms.lease.clone(), now);
         let most = terms.most();
         Relay {
             client,
@@ -150,6 +156,7 @@ where
             timer: Box::pin(tokio::time::sleep_until(watch.next())),
             watch,
             handle: terms.handle,
+            timing: Timing::new(terms.flow.times.clone(), now),
             flow: terms.flow,
             shown: None,
             counted: [Counts::default(); 2],
@@ -197,6 +204,8 @@ where
                 self.client.leg.rest();
                 self.upstream.leg.rest();
                 self.report();
+                let blocked = [self.client.is_blocked(), self.upstream.is_blocked()];
+                self.timing.note_blocked(blocked);
                 return Poll::Pending;
             }
         }
@@ -212,7 +221,9 @@ where
     fn move_frames(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> bool {
         let (client, upstream) = (&mut self.client, &mut self.upstream);
         if let Some(call) = self.call.as_mut().filter(|call| call.translates()) {
-            return call.carry(client, upstream, cx, buffer);
+            let moved = call.carry(client, upstream, cx, buffer);
+            self.timing.note(call.take_marks());
+            return moved;
         }
         let up = client.carry(upstream, true, cx, buffer);
         let down = upstream.carry(client, true, cx, buffer);
@@ -221,6 +232,9 @@ where
         {
             tap.learn(told);
         }
+        let marks = |end: Option<&mut Tap>| end.map(Tap::take_marks).unwrap_or_default();
+        let up_marks = marks(client.pump.tap_mut());
+        self.timing.note([up_marks, marks(upstream.pump.tap_mut())]);
         up || down
     }
 
@@ -345,6 +359,7 @@ where
 
     fn ending(&mut self, cause: Cause) -> Ending {
         self.report();
+        let timings = self.timing.end(Instant::now());
         let code = |input| match input {
             Input::Closed(code) => code,
             Input::Open | Input::Violated(_) | Input::Stopped | Input::Unspoken | Input::Lost => {
@@ -359,6 +374,7 @@ where
             upstream_close: code(self.upstream.pump.input()),
             up: self.counted[0],
             down: self.counted[1],
+            timings,
             call: self.call.as_ref().map(|call| call.ending(Instant::now())),
         }
     }

@@ -53,7 +53,8 @@ use crate::label::Label;
 use crate::metrics::{self, Held, Work};
 use crate::panics::{contained, contained_now};
 use crate::relay::{Ending, Lease, Leg, Pace, Patience, Relay, Terms};
-use crate::upstream::{Ask, Dialled, Stream};
+use crate::trace::Traced;
+use crate::upstream::{Ask, Dialled, Stream, Want};
 
 /// What a session is made of, when both sides have agreed to it.
 pub struct Parts {
@@ -63,6 +64,8 @@ pub struct Parts {
     pub grant: Grant,
     /// The client, also where a hop brought it.
     pub peer: Peer,
+    /// What it is part of.
+    pub traced: Option<Traced>,
     /// When the client's socket was accepted.
     pub accepted: Instant,
     pub permit: Permit,
@@ -93,6 +96,7 @@ pub struct Session {
     ask: Ask,
     lease: Arc<Lease>,
     peer: Peer,
+    traced: Option<Traced>,
     /// As soon as it has been dialled.
     upstream_name: Option<Label>,
     cap: Option<Cap>,
@@ -129,6 +133,7 @@ impl Session {
             ask: parts.grant.ask().clone(),
             lease: parts.lease,
             peer: parts.peer,
+            traced: parts.traced,
             upstream_name: None,
             cap: None,
             call: parts.call,
@@ -205,12 +210,14 @@ impl Session {
         if let Some(told) = &ending.call {
             self.count_call(told);
         }
+        self.count_limit(&ending);
         self.metrics
             .session_ended(&self.route, ending.by, ending.reason);
         self.told = true;
         self.entry.ended(End::of(&ending, duration));
         self.record_end(Some(&ending), duration);
         self.log_end(&ending, duration);
+        self.span_end(&ending, duration);
         left
     }
 
@@ -278,7 +285,10 @@ impl Session {
                 let whose = Whose {
                     session: self.id,
                     route: &self.route,
-                    want: share.grant.want(&self.route, self.id),
+                    want: Want {
+                        traced: self.traced.as_ref(),
+                        ..share.grant.want(&self.route, self.id)
+                    },
                     party: share.grant.subject().party(),
                     longest: self.limits.session,
                     metrics: &self.metrics,
@@ -294,6 +304,7 @@ impl Session {
         };
         if let Some(gate) = relay.gate() {
             self.count_gate(&gate);
+            self.span_gate(&gate);
             self.record_gate(call, &gate);
         }
         match dialled {
@@ -339,6 +350,7 @@ impl Drop for Session {
                 .session_ended(&self.route, Side::Edge, Reason::Internal);
             tracing::error!(
                 session = %self.id,
+                trace_id = self.trace_id().map(tracing::field::display),
                 route = %self.route,
                 ended_by = %Side::Edge,
                 reason = %Reason::Internal,
@@ -413,6 +425,7 @@ mod tests {
         let (session, leg) = Session::open(Parts {
             kind: "voice-live",
             peer: address.into(),
+            traced: None,
             accepted: Instant::now(),
             permit: permits.take().unwrap(),
             entry: registry.enter(SessionId::random(), About::of(&route, &grant)),

@@ -8,8 +8,8 @@
 //! Not here: what is told. Deliveries come at least once and in any order; each says when it was.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::hmac;

@@ -69,6 +69,7 @@ mod shared;
 mod soak;
 mod socket;
 mod targets;
+mod telemetry;
 mod tickets;
 mod tls;
 mod tokens;

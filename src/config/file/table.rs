@@ -17,6 +17,7 @@ use super::limits::{KeyLimits, Limits};
 use super::route::Route;
 use super::schema;
 use super::store::Store;
+use super::telemetry::Telemetry;
 use super::ticket::Tickets;
 use super::upstream::Upstream;
 use crate::config::Rate;
@@ -31,6 +32,7 @@ pub(in crate::config) struct File {
     pub store: Store,
     pub audit: Option<Audit>,
     pub log: Option<Log>,
+    pub telemetry: Telemetry,
     pub keys: Vec<Key>,
     pub certificates: Vec<Certificate>,
     pub issuers: BTreeMap<String, Issuer>,

@@ -33,6 +33,7 @@ mod route;
 mod session_api;
 mod sessions;
 mod store;
+mod telemetry;
 mod template;
 mod ticket;
 mod ticket_key;
@@ -210,6 +211,7 @@ fn boot(file: &File, variables: &Environment, problems: &mut Problems) -> Option
     let store = store::store(&file.store, variables, problems);
     let audit = audit::audit(file, problems);
     let log_pii = pii::log(file, problems);
+    let telemetry = telemetry::telemetry(file, problems);
     let Some(listen) = server.listen else {
         problems.add("server.listen", "missing; for example \"0.0.0.0:8443\"");
         return None;
@@ -230,6 +232,7 @@ fn boot(file: &File, variables: &Environment, problems: &mut Problems) -> Option
         store: store?,
         audit,
         log_pii,
+        telemetry,
     })
 }
 

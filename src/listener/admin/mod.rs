@@ -142,7 +142,10 @@ async fn requests<S: AsyncRead + AsyncWrite + Unpin>(admin: &Admin, io: S, peer:
         let answer = match contained(&metrics, Work::Admin, answered).await {
             Some(Ok(answer)) => answer,
             Some(Err(_)) => wrong(StatusCode::REQUEST_TIMEOUT, "the request took too long"),
-            None => wrong(StatusCode::INTERNAL_SERVER_ERROR, "an error of the edge's own"),
+            None => wrong(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "an error of the edge's own",
+            ),
         };
         if let Some(pulse) = answer.body().pulse()
             && let Some(streams) = lock(&streams).take()

@@ -44,7 +44,7 @@ use crate::config;
 use crate::error::{Reason, Side};
 use crate::gate::{Ears, Entry};
 use crate::ids::PhoneNumber;
-use crate::tap::{Counts, Glance, Tap};
+use crate::tap::{Counts, Glance, Mark, Marks, Tap};
 use crate::wire::acs::{self, Message, Metadata};
 use crate::wire::voice_live::Failure;
 use crate::ws::Role;
@@ -89,6 +89,8 @@ pub(super) struct Call {
     down: Counts,
     drops: Drops,
     gate: Option<GateEnding>,
+    /// What may be timed: up, down.
+    marks: [Marks; 2],
     /// The pumps forward from now on.
     through: bool,
     /// Somebody looks on: at what goes up, and down.
@@ -132,6 +134,7 @@ impl Call {
             down: Counts::default(),
             drops: Drops::default(),
             gate: None,
+            marks: [Marks::default(); 2],
             through: false,
             glances: None,
         };
@@ -170,6 +173,12 @@ impl Call {
     /// What somebody who looks on is shown: of what goes up, 0, and down, 1.
     pub(super) fn glance(&mut self, direction: usize) -> Option<&mut Glance> {
         self.glances.as_deref_mut()?.get_mut(direction)
+    }
+
+    /// What has come since this was last asked that may be timed.
+    pub(super) fn take_marks(&mut self) -> [Marks; 2] {
+        let [up, down] = &mut self.marks;
+        [up.take(), down.take()]
     }
 
     /// Moves what there is, both ways; true if anything moved.
@@ -223,9 +232,21 @@ impl Call {
             self.drops.unreadable += 1;
             return;
         };
+        let mut from_caller = true;
         match &message {
             Message::Metadata(metadata) => self.listen(metadata),
-            Message::Audio(_) => self.up.audio_messages += 1,
+            Message::Audio(audio) => {
+                self.up.audio_messages += 1;
+                // Asked once: a name with escapes costs a copy.
+                from_caller = audio
+                    .participant
+                    .is_none_or(|name| is_callers(self.ears.as_mut(), &name));
+                self.marks[0].add(match (from_caller, audio.silent) {
+                    (true, false) => Mark::Audio,
+                    (true, true) => Mark::Silence,
+                    (false, _) => Mark::Others,
+                });
+            }
             Message::Dtmf(_) | Message::StopAudio => {}
             Message::Unknown => self.drops.unknown += 1,
         }
@@ -235,9 +256,7 @@ impl Call {
         match &mut self.way {
             Way::Verbatim(held) => held.hold(text.as_bytes(), &message, &mut self.drops),
             Way::Bridge(bridge) => {
-                let ears = &mut self.ears;
-                let is_caller = |name: acs::Raw<'_>| is_callers(ears.as_mut(), &name);
-                if let Err(fault) = bridge.client(&message, is_caller, random, frames) {
+                if let Err(fault) = bridge.client(&message, |_| from_caller, random, frames) {
                     self.fault = Some((Side::Client, reason(fault)));
                 }
             }
@@ -259,6 +278,9 @@ impl Call {
         };
         let heard = bridge.upstream(text, random, frames);
         self.down.audio_messages = bridge.counts().down.audio;
+        if let Some(mark) = bridge.mark() {
+            self.marks[1].add(mark);
+        }
         match heard {
             Ok(None) => {}
             Ok(Some(failure)) => self.note(failure),
@@ -318,10 +340,18 @@ impl Call {
     fn next_frame(&mut self) -> Option<Frame> {
         let settings = self.gated.as_ref().map(|gated| gated.settings());
         let prompt = self.speaker.next(settings.map(|gate| &gate.prompts));
-        prompt.or_else(|| match &mut self.way {
-            Way::Bridge(bridge) => bridge.next_frame(),
-            Way::Verbatim(_) => None,
-        })
+        if prompt.is_some() {
+            return prompt;
+        }
+        let Way::Bridge(bridge) = &mut self.way else {
+            return None;
+        };
+        let frame = bridge.next_frame()?;
+        self.marks[1].add(match &frame {
+            Frame::Audio(_) => Mark::Audio,
+            Frame::StopAudio => Mark::Stop,
+        });
+        Some(frame)
     }
 
     /// A close frame of one side goes to the other as it came, behind what was said before.
