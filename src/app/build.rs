@@ -12,7 +12,7 @@ use crate::audit::Audit;
 use crate::bot::Bot;
 use crate::bot::roles::Roles;
 use crate::config::{Flow, KnownBy, Live, Phone, Route, RouteKind, Settings};
-use crate::drain::Drain;
+use crate::drain::{Drain, Pace};
 use crate::label::Label;
 use crate::listener::calls::RETURNING_MAX;
 use crate::listener::doors::{Doors, Open};
@@ -158,6 +158,9 @@ pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
         audit: Audit::off(),
         metrics,
         insecure_dev,
-        drain: Drain::default(),
+        drain: Drain::new(Pace {
+            delay: settings.boot.drain_delay,
+            grace: settings.boot.grace,
+        }),
     })
 }

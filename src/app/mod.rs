@@ -1,23 +1,31 @@
 //! Puts everything together: bind all, build all, serve, react to signals, end.
 //!
 //! The only place that sees the whole. One thread with a runtime of its own per worker, so that a
-//! session never changes thread, and one more for admin, signals and upkeep.
+//! session never changes thread, one for what is said to the store, and one more for the operator, the
+//! end and upkeep.
 
 mod build;
+mod drain;
+mod health;
+mod listening;
+mod threads;
 mod upkeep;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
+use futures_util::future::join_all;
 use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio::sync::Semaphore;
-use tokio_util::task::TaskTracker;
+use tokio::time::{sleep, timeout};
 
 use self::build::doors;
+pub use self::health::Beats;
+use self::listening::{Listening, operator};
+use self::threads::Threads;
 use self::upkeep::{
     all_said, announce, identities, issuer_keys, shares, upkeep, warn_of_developer,
 };
@@ -25,20 +33,25 @@ use crate::admission::ticket::Examined as ExaminedTicket;
 use crate::admission::{Denied, Examined, Slots};
 use crate::audit::{self, Audit};
 use crate::config::{self, Settings, Way};
+use crate::drain::Drain;
 use crate::error::Reason;
 use crate::label::Label;
 use crate::listener::doors::Doors;
 use crate::listener::explain::Explained;
-use crate::listener::{self, Public, admin, tls};
+use crate::listener::handover::{self, Offer};
+use crate::listener::inherit::{self, Sockets};
+use crate::listener::{self, Public, tls};
 use crate::log;
 use crate::secret::Secret;
 use crate::session::Registry;
 use crate::store::{self, Store};
 use crate::upstream;
 
-/// At the end sessions are told to go; what has not gone by then is cut, whatever its thread still
-/// waits for. Longer than a session takes at the most to shut both legs.
+/// At the end sessions are told to go; what has not gone so long after that is cut, whatever its thread
+/// still waits for. Longer than a session takes at the most to shut both legs.
 const STOP_WAIT: Duration = Duration::from_secs(6);
+/// So long the operator's listener has to answer the last one who asked how it went.
+const OPERATOR_WAIT: Duration = Duration::from_secs(1);
 
 /// Why the edge cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +70,10 @@ pub enum Failed {
     Store(#[from] store::Unusable),
     #[error(transparent)]
     Audit(#[from] audit::Unusable),
+    #[error(transparent)]
+    Inherit(#[from] inherit::Unfit),
+    #[error(transparent)]
+    Handover(#[from] handover::Failed),
     #[error("a thread cannot start: {0}")]
     Thread(#[from] io::Error),
 }
@@ -66,28 +83,34 @@ pub struct Edge {
     doors: Arc<Doors>,
     public: SocketAddr,
     admin: SocketAddr,
-    threads: Vec<JoinHandle<()>>,
-    /// Counts the threads that have not ended: a join alone could not be given up.
-    running: TaskTracker,
+    /// Those that carry sessions and speak with the store, and that of the operator's listener, which
+    /// ends last.
+    working: Threads,
+    operator: Threads,
+    beats: Arc<Beats>,
 }
 
 impl Edge {
     /// Binds and builds everything before anything is served.
     pub fn start(settings: &Settings) -> Result<Edge, Failed> {
+        Edge::start_with(settings, Sockets::default())
+    }
+
+    /// The same with sockets that listen already. If another process lives at `server.handover`, this
+    /// one takes its place: when it returns it accepts alone.
+    pub fn start_with(settings: &Settings, given: Sockets) -> Result<Edge, Failed> {
         let boot = &settings.boot;
-        let bind = |setting, address, count| {
-            listener::bind(address, count).map_err(|error| Failed::Bind {
-                address,
-                setting,
-                error,
-            })
-        };
-        let public_sockets = bind("server.listen", boot.listen, boot.workers)?;
-        let admin_socket = bind("server.admin", boot.admin, 1)?.remove(0);
-        let (public_address, admin_address) =
-            (public_sockets[0].local_addr()?, admin_socket.local_addr()?);
+        let Listening {
+            public: sockets,
+            admin,
+            mut predecessor,
+        } = Listening::of(boot, given)?;
         let mut doors = doors(settings)?;
-        doors.audit = Audit::open(boot.audit.as_ref(), &doors.metrics)?;
+        let audit = boot.audit.as_ref();
+        doors.audit = match predecessor {
+            Some(_) => Audit::open_beside(audit, &doors.metrics)?,
+            None => Audit::open(audit, &doors.metrics)?,
+        };
         if matches!(boot.store.engine, config::Engine::Redis(_)) {
             let revocations = doors.orders.revocations();
             revocations.must_be_read(boot.store.revocations_stale);
@@ -103,70 +126,86 @@ impl Edge {
         });
         let mut edge = Edge {
             doors: doors.clone(),
-            public: public_address,
-            admin: admin_address,
-            threads: Vec::new(),
-            running: TaskTracker::new(),
+            public: sockets[0].local_addr()?,
+            admin: admin.local_addr()?,
+            working: Threads::default(),
+            operator: Threads::default(),
+            beats: Arc::new(Beats::of(boot.workers)),
         };
-        for (i, socket) in public_sockets.into_iter().enumerate() {
-            let public = public.clone();
-            edge.spawn(format!("worker-{i}"), move || async move {
-                match TcpListener::from_std(socket) {
-                    Ok(listener) => listener::serve(listener, public).await,
-                    Err(error) => tracing::error!(%error, "cannot use a listening socket"),
+        // What is to be passed on, should another process ask.
+        let offered = match &boot.handover {
+            Some(path) => Some((path, listening::again(&sockets, &admin)?)),
+            None => None,
+        };
+        edge.spawn_workers(&public, inherit::spread(sockets, boot.workers)?)?;
+        edge.spawn_store()?;
+        if let Some(predecessor) = &mut predecessor {
+            predecessor.relieve()?;
+            tracing::info!("took the place of the process that ran; its sessions end there");
+        }
+        let offer = match offered {
+            Some((path, sockets)) => Some(Offer {
+                place: handover::Place::take(path)?,
+                sockets,
+                drain: doors.drain.clone(),
+                audit: doors.audit.clone(),
+                metrics: doors.metrics.clone(),
+            }),
+            None => None,
+        };
+        edge.operator
+            .spawn("admin".to_owned(), move || async move {
+                let doors = &doors;
+                tokio::select! {
+                    () = operator(admin, doors) => {}
+                    () = drain::see_through(doors) => {}
+                    () = drain::pass_on(offer) => {}
+                    () = drain::succeed(predecessor, doors) => {}
+                    () = upkeep(doors) => {}
+                    () = issuer_keys(doors) => {}
+                    () = identities(doors) => {}
+                    () = warn_of_developer(doors) => {}
                 }
             })?;
-        }
-        let of_store = doors.clone();
-        edge.spawn("store".to_owned(), move || async move {
-            tokio::select! {
-                () = of_store.store.run() => {}
-                () = of_store.webhooks.run() => {}
-                () = of_store.bot.run() => {}
-                () = of_store.orders.run() => {}
-                () = announce(&of_store) => {}
-                () = shares(&of_store) => {}
-                () = all_said(&of_store) => {}
-            }
-        })?;
-        edge.spawn("admin".to_owned(), move || async move {
-            match TcpListener::from_std(admin_socket) {
-                Ok(listener) => tokio::select! {
-                    () = admin::serve(listener, doors.clone()) => {}
-                    () = upkeep(&doors) => {}
-                    () = issuer_keys(&doors) => {}
-                    () = identities(&doors) => {}
-                    () = warn_of_developer(&doors) => {}
-                },
-                Err(error) => tracing::error!(%error, "cannot use a listening socket"),
-            }
-        })?;
         edge.announce(settings);
         Ok(edge)
     }
 
-    /// Runs a future to its end on a thread and a runtime of its own.
-    fn spawn<F>(
+    fn spawn_workers(
         &mut self,
-        name: String,
-        work: impl FnOnce() -> F + Send + 'static,
-    ) -> io::Result<()>
-    where
-        F: Future<Output = ()>,
-    {
-        let runtime = runtime::Builder::new_current_thread()
-            .enable_all()
-            // Name look-ups, and the token file of a service account.
-            .max_blocking_threads(4)
-            .build()?;
-        let running = self.running.token();
-        let thread = std::thread::Builder::new().name(name).spawn(move || {
-            let _running = running;
-            runtime.block_on(work());
-            runtime.shutdown_background();
-        })?;
-        self.threads.push(thread);
+        public: &Arc<Public>,
+        shares: Vec<Vec<std::net::TcpListener>>,
+    ) -> io::Result<()> {
+        for (i, share) in shares.into_iter().enumerate() {
+            let (public, beats) = (public.clone(), self.beats.clone());
+            let work = move || async move {
+                let serve = async |socket| match TcpListener::from_std(socket) {
+                    Ok(listener) => listener::serve(listener, public.clone()).await,
+                    Err(error) => tracing::error!(%error, "cannot use a listening socket"),
+                };
+                tokio::select! {
+                    _ = join_all(share.into_iter().map(serve)) => {}
+                    () = beats.beat(i) => {}
+                }
+            };
+            self.working.spawn(format!("worker-{i}"), work)?;
+        }
         Ok(())
+    }
+
+    fn spawn_store(&mut self) -> io::Result<()> {
+        let doors = self.doors.clone();
+        self.working.spawn("store".to_owned(), move || async move {
+            tokio::select! {
+                () = doors.store.run() => {}
+                () = doors.webhooks.run() => {}
+                () = doors.bot.run() => {}
+                () = doors.orders.run() => {}
+                () = announce(&doors) => {}
+                () = shares(&doors) => {}
+                () = all_said(&doors) => {}
+            }
+        })
     }
 
     fn announce(&self, settings: &Settings) {
@@ -221,42 +260,64 @@ impl Edge {
         self.doors.metrics.render()
     }
 
-    /// Ends: no new sessions, running ones are closed with 1001, then the threads end. Blocks for
-    /// a few seconds at the most.
-    pub fn stop(mut self) {
-        let running = self.sessions();
-        tracing::info!(sessions = running, "stopping");
-        self.begin_stop();
-        self.running.close();
-        let all_gone = async {
-            self.doors.registry.empty().await;
-            self.running.wait().await;
-        };
-        let wait = runtime::Builder::new_current_thread().enable_time().build();
-        let gone = wait.is_ok_and(|runtime| {
-            runtime.block_on(async { tokio::time::timeout(STOP_WAIT, all_gone).await.is_ok() })
-        });
-        if gone {
-            for thread in self.threads.drain(..) {
-                // A thread that panicked has said so on its own.
-                let _ = thread.join();
-            }
-        }
-        self.doors.audit.flush();
-        let left = self.sessions();
-        tracing::info!(cut = left, "stopped");
+    /// Whether it takes new sessions, and how to have it take none.
+    pub fn drain(&self) -> &Drain {
+        &self.doors.drain
     }
 
-    fn begin_stop(&self) {
+    /// Which threads make progress.
+    pub fn beats(&self) -> &Arc<Beats> {
+        &self.beats
+    }
+
+    /// Ends at once: running sessions are closed with 1001, then the threads end. Blocks for a few
+    /// seconds at the most.
+    pub fn stop(self) {
         self.doors.drain.end();
-        self.doors.metrics.ready.set(0.0);
-        self.doors.registry.end_all(Reason::Draining);
+        if let Ok(runtime) = runtime::Builder::new_current_thread().enable_time().build() {
+            runtime.block_on(self.ended());
+        }
+        self.close();
+    }
+
+    /// Resolves when everybody has gone after a drain, and some seconds after it has come to its end at
+    /// the latest.
+    pub async fn ended(&self) {
+        let drain = &self.doors.drain;
+        drain.ending().await;
+        self.working.running.close();
+        let all_gone = async {
+            self.doors.registry.empty().await;
+            self.working.running.wait().await;
+        };
+        let too_long = async {
+            // Until the last one was told to go.
+            let _ = timeout(drain::SPREAD, drain.hurried()).await;
+            sleep(STOP_WAIT).await;
+        };
+        tokio::select! {
+            () = all_gone => {}
+            () = too_long => {}
+        }
+        self.doors.audit.flush();
+        tracing::info!(cut = self.sessions(), "stopped");
+        drain.finish();
+        self.operator.running.close();
+        let _ = timeout(OPERATOR_WAIT, self.operator.running.wait()).await;
+    }
+
+    /// Takes back what threads that have ended leave. To be called when it has ended.
+    pub fn close(mut self) {
+        self.working.join();
+        self.operator.join();
     }
 }
 
 impl Drop for Edge {
     fn drop(&mut self) {
-        self.begin_stop();
+        self.doors.drain.finish();
+        self.doors.metrics.ready.set(0.0);
+        self.doors.registry.end_all(Reason::Draining);
     }
 }
 

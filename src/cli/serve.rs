@@ -1,4 +1,6 @@
-//! `tonegate serve`: the edge itself, until SIGINT or SIGTERM.
+//! `tonegate serve`: the edge itself, until SIGINT or SIGTERM, and then until everybody has gone.
+
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
@@ -8,7 +10,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::app::Edge;
 use crate::bot::pii::Filter;
 use crate::config::pii::{Pii, PiiKind};
+use crate::config::supervisor::{self, News};
 use crate::config::{Developer, Settings};
+use crate::drain::{Drain, Stage};
+use crate::listener::inherit::{Sockets, Unfit};
 use crate::log::{Log, Scrub};
 
 #[derive(Args)]
@@ -24,7 +29,16 @@ pub(super) struct Flags {
     insecure_dev: Option<Developer>,
 }
 
+/// What a shell tells of a process that a signal has killed.
+const KILLED: i32 = 128 + 15;
+/// From the end of the grace period to the end of the process: what is spread over some seconds, and
+/// what is waited for then.
+const END: Duration = Duration::from_secs(15);
+
 pub(super) fn run(flags: &Flags) -> anyhow::Result<()> {
+    // Before anything else opens a descriptor, or a thread.
+    let given = supervisor::sockets().map_err(Unfit::Supervisor)?;
+    let given = Sockets::of_supervisor(given)?;
     let (mut settings, filter) = flags.settings.read_all()?;
     if let Some(developer) = &flags.insecure_dev {
         settings = settings.for_developer(developer.clone())?;
@@ -35,7 +49,7 @@ pub(super) fn run(flags: &Flags) -> anyhow::Result<()> {
         tracing::warn!("{notice}");
     }
     allow_descriptors(&settings);
-    let result = serve(&settings);
+    let result = serve(&settings, given);
     log.flush();
     result
 }
@@ -52,19 +66,76 @@ fn scrub(kinds: &[PiiKind]) -> Option<Scrub> {
     Some(Box::new(move |line| filter.line(line)))
 }
 
-/// Serves until the process is asked to end.
-fn serve(settings: &Settings) -> anyhow::Result<()> {
+/// Serves until the process is asked to end, and everybody has gone.
+fn serve(settings: &Settings, given: Sockets) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("a runtime for signals cannot start")?;
     // Heard from before anybody can connect: a signal must never cut a session short.
-    let signals = runtime.block_on(async { Signals::listen() })?;
-    let edge = Edge::start(settings)?;
-    let name = runtime.block_on(signals.any());
-    tracing::info!(signal = name, "signal received");
-    edge.stop();
+    let mut signals = runtime.block_on(async { Signals::listen() })?;
+    let edge = Edge::start_with(settings, given)?;
+    supervisor::tell(News::Ready);
+    runtime.block_on(async {
+        tokio::select! {
+            () = edge.ended() => {}
+            () = heed(&mut signals, edge.drain()) => {}
+            () = tell_of_the_end(settings, edge.drain()) => {}
+            () = tell_that_all_is_well(&edge) => {}
+        }
+    });
+    edge.close();
     Ok(())
+}
+
+/// The first signal has the edge drain, the next one end at once, and one more kills it.
+async fn heed(signals: &mut Signals, drain: &Drain) {
+    loop {
+        let signal = signals.next().await;
+        let sessions_have = drain.left().unwrap_or_default().as_secs_f64();
+        match (drain.stage(), drain.is_hurried()) {
+            (Stage::Serving, _) => {
+                tracing::info!(signal, "signal received: no new sessions");
+                drain.begin(None);
+            }
+            (_, false) => {
+                tracing::warn!(
+                    signal,
+                    sessions_have,
+                    "signal received again: ending at once"
+                );
+                drain.end();
+            }
+            (_, true) => {
+                tracing::error!(signal, "signal received once more: killed");
+                std::process::exit(KILLED);
+            }
+        }
+    }
+}
+
+/// A supervisor waits as long as the settings say, whatever it usually does.
+async fn tell_of_the_end(settings: &Settings, drain: &Drain) {
+    drain.begun().await;
+    let left = drain.left().unwrap_or(settings.boot.grace);
+    supervisor::tell(News::Stopping(left + END));
+    supervisor::tell(News::Status("no new sessions; those that run go on"));
+    drain.ending().await;
+    supervisor::tell(News::Status("sessions are being ended"));
+    std::future::pending().await
+}
+
+/// At the end threads have ended that would have shown it.
+async fn tell_that_all_is_well(edge: &Edge) {
+    let Some(within) = supervisor::watchdog() else {
+        return std::future::pending().await;
+    };
+    let well = || supervisor::tell(News::Well);
+    tokio::select! {
+        () = edge.beats().watch(within / 2, well) => {}
+        () = edge.drain().ending() => well(),
+    }
+    std::future::pending().await
 }
 
 /// The signals that ask a process to end.
@@ -82,7 +153,7 @@ impl Signals {
     }
 
     /// Which of them came.
-    async fn any(mut self) -> &'static str {
+    async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
@@ -92,7 +163,7 @@ impl Signals {
 
 /// Resolves when the process is asked to end; which signal did.
 pub(super) async fn signalled() -> anyhow::Result<&'static str> {
-    Ok(Signals::listen()?.any().await)
+    Ok(Signals::listen()?.next().await)
 }
 
 /// Raises the soft limit of open files to the hard one, and warns if that is still too few.

@@ -48,7 +48,7 @@ pub use self::certificate::{Certificate, Mark};
 pub use self::connector::{Connector, ServiceHosts};
 pub use self::developer::Developer;
 pub use self::enter::{Enter, Place, Way};
-pub use self::env::{Environment, log_filter};
+pub use self::env::{Environment, log_filter, supervisor};
 pub use self::file::Unusable;
 pub use self::graph::Graph;
 pub use self::limits::{Limits, Rate, RouteLimits};
@@ -94,6 +94,13 @@ pub struct Boot {
     pub admin: SocketAddr,
     /// Threads that carry sessions.
     pub workers: usize,
+    /// New sessions are still taken for so long after the edge was told to end.
+    pub drain_delay: Duration,
+    /// So long after that, too, the sessions that are left are ended.
+    pub grace: Duration,
+    /// Where another process asks for the listening sockets, to take the place of this one; `None`:
+    /// nowhere.
+    pub handover: Option<PathBuf>,
     /// `None`: plain HTTP.
     pub identity: Option<Identity>,
     /// Where session keys and the records of calls are.

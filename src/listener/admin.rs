@@ -25,13 +25,13 @@ const HEAD_WAIT: Duration = Duration::from_secs(10);
 /// Longer than a body on loopback takes, and than the store may take to answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
 
-/// Serves until the edge ends.
+/// Serves until the edge has ended: how that goes is seen to the last.
 pub async fn serve(listener: TcpListener, doors: Arc<Doors>) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
         let accepted = tokio::select! {
             biased;
-            () = doors.drain.ending() => return,
+            () = doors.drain.finished() => return,
             accepted = listener.accept() => accepted,
         };
         let Ok((socket, _)) = accepted else {
@@ -56,7 +56,7 @@ pub async fn serve(listener: TcpListener, doors: Arc<Doors>) {
                 .max_buf_size(16 * 1024)
                 .serve_connection(TokioIo::new(socket), service);
             tokio::select! {
-                () = doors.drain.ending() => {}
+                () = doors.drain.finished() => {}
                 // How an operator's connection ends concerns nobody.
                 _ = connection => {}
             }

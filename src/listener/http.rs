@@ -5,7 +5,6 @@
 //! every byte that was read beyond the request.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
@@ -13,7 +12,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -23,6 +22,7 @@ use super::doors::{Asked, Begun, Doors, Open};
 use super::gateway;
 use super::head::{self, Held, Unread};
 use super::hop;
+use super::linger::{LINGER, grace, linger, stopped};
 use super::probe;
 use super::pulse::Pulse;
 use super::refusal::{Refusal, frames, problem, raw};
@@ -39,14 +39,6 @@ use crate::session::{self, Session};
 
 /// Names the session that begins, in the `101`.
 const SESSION: HeaderName = HeaderName::from_static("x-tonegate-session");
-
-/// After a refusal the rest of what the client sends is read and dropped for a moment, because a
-/// socket that is closed with bytes unread resets the connection and the answer may be lost.
-const LINGER: Duration = Duration::from_millis(500);
-const LINGER_BYTES: usize = 256 * 1024;
-/// At the end an application that was asked has so long to answer, and a client to take it: what was
-/// done is not told as undone. Less than the edge waits for its threads.
-const APP_LINGER: Duration = Duration::from_secs(4);
 
 /// Serves the one request of a connection; if it is an admitted upgrade, the connection is taken
 /// apart by `leg` for the session that begins.
@@ -175,19 +167,6 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex
         .lock()
         .unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-/// How long what is asked is waited for when the edge is told to stop.
-fn grace(doors: &Doors, read: &head::Read) -> Duration {
-    let open = doors.paths.find(read.path()).map(|at| &doors.routes[at]);
-    let of_app = open.is_some_and(|open| open.inward.is_some());
-    if of_app { APP_LINGER } else { LINGER }
-}
-
-/// Resolves a moment after the edge was told to stop.
-async fn stopped(doors: &Doors, grace: Duration) {
-    doors.drain.ending().await;
-    tokio::time::sleep(grace).await;
 }
 
 /// Resolves when an application's answer is not taken any more.
@@ -333,7 +312,7 @@ async fn upgraded(
     };
     let upgraded = tokio::select! {
         biased;
-        () = doors.drain.ending() => Err(Refusal::new(Reason::Draining, "try another instance")),
+        () = doors.drain.turned_away() => Err(Refusal::new(Reason::Draining, "try another instance")),
         upgraded = upgrade(doors, open, asked, stranger, request) => upgraded,
     };
     match (upgraded, open.route.refuse) {
@@ -379,24 +358,6 @@ fn note_refusal(doors: &Doors, asked: Asked<'_>, refusal: &Refusal, route: Optio
     );
 }
 
-/// Closes after an answer without losing it.
-async fn linger<S: AsyncRead + AsyncWrite + Unpin>(mut io: S) {
-    let _ = timeout(LINGER, async {
-        if io.shutdown().await.is_err() {
-            return;
-        }
-        let mut dropped = 0;
-        let mut buffer = [0; 2048];
-        while dropped < LINGER_BYTES {
-            match io.read(&mut buffer).await {
-                Ok(0) | Err(_) => return,
-                Ok(count) => dropped += count,
-            }
-        }
-    })
-    .await;
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -413,6 +374,7 @@ mod tests {
     use crate::store::Store;
     use crate::telephony::Telephony;
     use crate::upstream::webhook::Webhooks;
+    use std::time::Duration;
     use std::time::Instant;
     use tokio::io::duplex;
     use tokio::sync::Semaphore;

@@ -9,9 +9,12 @@ mod decision;
 pub mod doors;
 pub mod explain;
 pub mod gateway;
+pub mod handover;
 pub mod head;
 mod hop;
 pub mod http;
+pub mod inherit;
+mod linger;
 pub mod paths;
 mod probe;
 mod proxy;
@@ -138,13 +141,16 @@ pub async fn serve(listener: TcpListener, public: Arc<Public>) {
             metrics.limit_hit("unadmitted_per_address");
             continue;
         }
-        let public = public.clone();
+        let (public, held) = (public.clone(), public.doors.drain.hold());
         tasks.spawn(async move {
             let gauge = Held::new(&public.doors.metrics.connections);
             // Up to the 101 a connection needs many times what it needs afterwards; boxed, that is
             // gone before the session begins.
             let begun = Box::pin(connection(socket, peer, hop, &public, stranger));
-            if let Some(begun) = begun.await {
+            let begun = begun.await;
+            // A session is entered by now.
+            drop(held);
+            if let Some(begun) = begun {
                 let left = begun.session.run(begun.client, begun.upstream).await;
                 // Nobody waits for a place that only a call which is hung up or told of still has.
                 drop((permit, gauge, public));

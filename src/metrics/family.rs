@@ -78,11 +78,14 @@ pub(super) const AUDIT_RECORDS: &str = "tonegate_audit_records_total";
 pub(super) const AUDIT_REFUSED: &str = "tonegate_audit_refused_total";
 pub(super) const AUDIT_ERRORS: &str = "tonegate_audit_errors_total";
 pub(super) const READY: &str = "tonegate_ready";
+pub(super) const DRAINING: &str = "tonegate_draining";
+pub(super) const DRAINED: &str = "tonegate_drained_sessions_total";
+pub(super) const HANDOVERS: &str = "tonegate_handovers_total";
 pub(super) const INSECURE_DEV: &str = "tonegate_insecure_dev";
 pub(super) const BUILD: &str = "tonegate_build_info";
 
 /// Every family that `/metrics` can show.
-pub const FAMILIES: [Family; 61] = [
+pub const FAMILIES: [Family; 64] = [
     family(CONNECTIONS, Kind::Gauge, "Open client sockets."),
     family(CONNECTIONS_TOTAL, Kind::Counter, "Client sockets accepted."),
     family(
@@ -362,6 +365,21 @@ pub const FAMILIES: [Family; 61] = [
         "Attempts to write audit records that failed.",
     ),
     family(READY, Kind::Gauge, "1 while the edge takes new sessions."),
+    family(
+        DRAINING,
+        Kind::Gauge,
+        "1 since the edge was told to end; running sessions go on for a while.",
+    ),
+    family(
+        DRAINED,
+        Kind::Counter,
+        "Sessions of a drain, by how they ended.",
+    ),
+    family(
+        HANDOVERS,
+        Kind::Counter,
+        "Processes that asked for the listening sockets, by outcome.",
+    ),
     family(
         INSECURE_DEV,
         Kind::Gauge,

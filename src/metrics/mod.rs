@@ -45,6 +45,10 @@ pub struct Metrics {
     pub log_unfiltered: Counter,
     pub store_up: Gauge,
     pub ready: Gauge,
+    pub draining: Gauge,
+    /// Sessions that ended by themselves while the edge drained, and that it has ended.
+    pub drained_left: Counter,
+    pub drained_ended: Counter,
     pub insecure_dev: Gauge,
 }
 
@@ -66,6 +70,9 @@ impl Metrics {
         let handle = recorder.handle();
         let gauge = |name| metrics::with_local_recorder(&recorder, || metrics::gauge!(name));
         let counter = |name| metrics::with_local_recorder(&recorder, || metrics::counter!(name));
+        let drained = |how: &'static str| {
+            metrics::with_local_recorder(&recorder, || metrics::counter!(DRAINED, "how" => how))
+        };
         metrics::with_local_recorder(&recorder, || {
             describe();
             metrics::gauge!(BUILD, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
@@ -80,6 +87,9 @@ impl Metrics {
             log_unfiltered: counter(LOG_UNFILTERED),
             store_up: gauge(STORE_UP),
             ready: gauge(READY),
+            draining: gauge(DRAINING),
+            drained_left: drained("left"),
+            drained_ended: drained("ended"),
             insecure_dev: gauge(INSECURE_DEV),
             recorder,
             handle,
@@ -398,6 +408,7 @@ mod tests {
         metrics.dialled(&upstream, Duration::from_millis(3));
         metrics.dial_failed(&upstream, Reason::UpstreamTimeout);
         metrics.limit_hit("connections");
+        metrics.handed_over("done");
         metrics.keys_fetched(&upstream, "ok");
         metrics.identity_fetched(&upstream, "failed");
         metrics.gate_ended(&route, "authorised", Duration::from_secs(4));

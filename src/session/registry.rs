@@ -34,6 +34,8 @@ struct Shared {
     closing: OnceLock<Reason>,
     revocations: Revocations,
     emptied: Notify,
+    /// Sessions that were entered and are gone.
+    departed: AtomicU64,
 }
 
 /// A session's place: what reaches it, and what it is.
@@ -231,10 +233,19 @@ impl Registry {
         self.0.sessions.is_empty()
     }
 
+    /// Sessions that have gone since the start.
+    pub fn departed(&self) -> u64 {
+        self.0.departed.load(Ordering::Relaxed)
+    }
+
+    /// Whoever is still to be entered ends at once for `reason`; the first one stays.
+    pub fn close(&self, reason: Reason) {
+        let _ = self.0.closing.set(reason);
+    }
+
     /// Ends every session for `reason`, and those that are still to be entered.
     pub fn end_all(&self, reason: Reason) {
-        // The first reason stays.
-        let _ = self.0.closing.set(reason);
+        self.close(reason);
         // Collected first: a session that ends right away takes its entry out of the table.
         let orders: Vec<Arc<Order>> = self
             .0
@@ -316,6 +327,7 @@ impl Drop for Entry {
     fn drop(&mut self) {
         self.registry.0.leased.remove(&self.id);
         self.registry.0.sessions.remove(&self.id);
+        self.registry.0.departed.fetch_add(1, Ordering::Relaxed);
         if let Some(call) = &self.call {
             let calls = &self.registry.0.calls;
             calls.remove_if(call, |_, (owner, _)| *owner == self.id);

@@ -135,6 +135,7 @@ async fn names_in_the_readme_are_the_names_on_the_page() {
         &"audit_records_total",
         &"audit_refused_total",
         &"audit_errors_total",
+        &"handovers_total",
     ];
     assert_eq!(unseen, of_others, "{page}");
 }

@@ -212,10 +212,11 @@ fn anchor_paths(table: &mut Table, file: &Path) {
             anchor(Some(table), "roots");
         }
     };
+    anchor(table.get_mut("server"), "handover");
     if let Some(Value::Table(server)) = table.get_mut("server") {
-        anchor(server.get_mut("tls"), "certificate");
-        anchor(server.get_mut("tls"), "key");
-        anchor(server.get_mut("tls"), "client_roots");
+        for file in ["certificate", "key", "client_roots"] {
+            anchor(server.get_mut("tls"), file);
+        }
     }
     anchor(table.get_mut("audit"), "path");
     if let Some(store) = table.get_mut("store") {

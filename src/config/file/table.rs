@@ -57,6 +57,13 @@ pub(in crate::config) struct Server {
     pub workers: Option<usize>,
     pub tls: Option<Tls>,
     pub plain_text: bool,
+    #[serde(deserialize_with = "duration")]
+    #[schemars(schema_with = "schema::duration")]
+    pub drain_delay: Option<Duration>,
+    #[serde(deserialize_with = "duration")]
+    #[schemars(schema_with = "schema::duration")]
+    pub grace: Option<Duration>,
+    pub handover: Option<PathBuf>,
 }
 
 /// `tls = { certificate = "…", key = "…" }`

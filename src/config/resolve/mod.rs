@@ -28,6 +28,7 @@ mod reach;
 mod relay;
 mod roles;
 mod route;
+mod server;
 mod session_api;
 mod sessions;
 mod store;
@@ -192,6 +193,7 @@ fn boot(file: &File, variables: &Environment, problems: &mut Problems) -> Option
     let store = store::store(&file.store, variables, problems);
     let audit = audit::audit(file, problems);
     let log_pii = pii::log(file, problems);
+    let ending = server::ending(file, store.as_ref(), problems);
     let Some(listen) = server.listen else {
         problems.add("server.listen", "missing; for example \"0.0.0.0:8443\"");
         return None;
@@ -238,18 +240,13 @@ fn boot(file: &File, variables: &Environment, problems: &mut Problems) -> Option
             None
         }
     };
-    let workers = match server.workers.unwrap_or(0) {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        workers @ 1..=1024 => workers,
-        _ => {
-            problems.add("server.workers", "must not exceed 1024");
-            1
-        }
-    };
     Some(Boot {
         listen,
         admin,
-        workers,
+        workers: server::workers(file, problems),
+        drain_delay: ending.delay,
+        grace: ending.grace,
+        handover: ending.handover,
         identity,
         store: store?,
         audit,
