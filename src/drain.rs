@@ -8,16 +8,18 @@
 //! | drains | probes say that no new session should be sent here |
 //! | refuses | new sessions are refused ([`Pace::delay`] later: whoever spreads load notices) |
 //! | ends | sessions that are left are ended ([`Pace::grace`] after the drain has begun) |
-//! | leaves | no connection is accepted: from the end on, or since another process accepts them |
+//! | hands over | another process has the listening sockets, and accepts what comes |
+//! | hurries | nobody waits for anything any more that may be left out |
 //! | finishes | everything is done, and the operator's listener closes too |
 //!
 //! Not here: who begins it (`cli`: signals, `listener`: the operator, `app`: a handover), and who ends
 //! the sessions (`app`).
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
 /// How long a drain takes.
@@ -62,6 +64,10 @@ struct Shared {
     times: watch::Sender<Times>,
     /// A reload may set another.
     pace: Mutex<Pace>,
+    /// Connections that came before new sessions were refused, and are neither answered nor sessions
+    /// yet. Bounded by their permits.
+    held: AtomicUsize,
+    let_go: Notify,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -69,7 +75,8 @@ struct Times {
     drains: Option<Instant>,
     refuses: Option<Instant>,
     ends: Option<Instant>,
-    leaves: Option<Instant>,
+    hands_over: Option<Instant>,
+    hurries: Option<Instant>,
     finishes: Option<Instant>,
 }
 
@@ -83,8 +90,12 @@ impl Default for Drain {
 impl Drain {
     pub fn new(pace: Pace) -> Drain {
         let times = watch::Sender::new(Times::default());
-        let pace = Mutex::new(pace);
-        Drain(Arc::new(Shared { times, pace }))
+        Drain(Arc::new(Shared {
+            times,
+            pace: Mutex::new(pace),
+            held: AtomicUsize::new(0),
+            let_go: Notify::new(),
+        }))
     }
 
     /// Drains that begin from now on take so long.
@@ -102,18 +113,26 @@ impl Drain {
     pub fn begin(&self, grace: Option<Duration>) -> bool {
         let pace = self.pace();
         let grace = grace.unwrap_or(pace.grace);
-        self.sooner(Instant::now(), pace.delay, grace, false)
+        self.sooner(Instant::now(), pace.delay, grace)
     }
 
-    /// The same for one whose listening sockets another process has: nobody comes here any more.
+    /// The same for one whose listening sockets another process has. Nobody comes here any more, so whoever
+    /// has connected before is let in as ever.
     pub fn hand_over(&self, grace: Option<Duration>) -> bool {
         let grace = grace.unwrap_or(self.pace().grace);
-        self.sooner(Instant::now(), Duration::ZERO, grace, true)
+        let now = Instant::now();
+        let first = self.sooner(now, grace, grace);
+        let set = |times: &mut Times| times.hands_over = nearer(times.hands_over, now);
+        self.0.times.send_modify(set);
+        first
     }
 
     /// Ends at once.
     pub fn end(&self) {
-        self.sooner(Instant::now(), Duration::ZERO, Duration::ZERO, false);
+        let now = Instant::now();
+        self.sooner(now, Duration::ZERO, Duration::ZERO);
+        let set = |times: &mut Times| times.hurries = nearer(times.hurries, now);
+        self.0.times.send_modify(set);
     }
 
     /// Everything is done: whoever shows the operator how it goes may stop.
@@ -124,7 +143,7 @@ impl Drain {
         self.0.times.send_modify(finishes);
     }
 
-    fn sooner(&self, now: Instant, delay: Duration, grace: Duration, leaves: bool) -> bool {
+    fn sooner(&self, now: Instant, delay: Duration, grace: Duration) -> bool {
         let mut first = false;
         self.0.times.send_modify(|times| {
             first = times.drains.is_none();
@@ -134,7 +153,6 @@ impl Drain {
             let refuses = now.checked_add(delay).unwrap_or_else(|| far(now));
             times.ends = nearer(times.ends, ends);
             times.refuses = nearer(times.refuses, refuses.min(ends));
-            times.leaves = nearer(times.leaves, if leaves { now } else { ends });
         });
         first
     }
@@ -171,6 +189,39 @@ impl Drain {
         self.stage() == Stage::Ending
     }
 
+    /// Whether it was told to end at once, and not only by the clock.
+    pub fn is_hurried(&self) -> bool {
+        self.0.times.borrow().hurries.is_some()
+    }
+
+    /// To be held from the accepted connection to the answer of its request, or the entry of its session:
+    /// the end waits for those within the grace period. `None`: they are refused.
+    pub fn hold(&self) -> Option<Hold> {
+        self.0.held.fetch_add(1, Ordering::SeqCst);
+        let hold = Hold(self.clone());
+        // Asked behind that: whoever sees that nobody holds after new ones are refused has seen all.
+        (!self.refuses()).then_some(hold)
+    }
+
+    /// Resolves when nothing is held.
+    pub async fn let_go(&self) {
+        loop {
+            let let_go = self.0.let_go.notified();
+            if self.0.held.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            let_go.await;
+        }
+    }
+
+    /// Resolves when a request that has just come, and would begin something, is to be refused: at
+    /// once where new ones are, else at the end.
+    pub async fn turned_away(&self) {
+        if !self.refuses() {
+            self.ending().await;
+        }
+    }
+
     /// How long running sessions still have, if they are to go.
     pub fn left(&self) -> Option<Duration> {
         let ends = self.0.times.borrow().ends?;
@@ -192,9 +243,24 @@ impl Drain {
         self.at(|times| times.ends).await;
     }
 
-    /// Resolves when no connection is to be accepted any more.
+    /// Resolves when no connection is to be accepted any more: at the end, or as another process
+    /// accepts them.
     pub async fn leaving(&self) {
-        self.at(|times| times.leaves).await;
+        let leaves = |times: &Times| match (times.hands_over, times.ends) {
+            (Some(hands_over), Some(ends)) => Some(hands_over.min(ends)),
+            (one, other) => one.or(other),
+        };
+        self.at(leaves).await;
+    }
+
+    /// Resolves when another process has the listening sockets.
+    pub async fn handed_over(&self) {
+        self.at(|times| times.hands_over).await;
+    }
+
+    /// Resolves when it was told to end at once.
+    pub async fn hurried(&self) {
+        self.at(|times| times.hurries).await;
     }
 
     /// Resolves when everything is done.
@@ -217,6 +283,17 @@ impl Drain {
                 // The sender lives as long as this.
                 _ = seen.changed() => {}
             }
+        }
+    }
+}
+
+/// A connection whose request is being answered.
+pub struct Hold(Drain);
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if self.0.0.held.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.0.let_go.notify_waiters();
         }
     }
 }
@@ -272,6 +349,7 @@ mod tests {
         leaving.await;
         assert_eq!(start.elapsed(), 20 * SECOND);
         assert_eq!(drain.stage(), Stage::Ending);
+        assert!(!drain.is_hurried());
         assert_eq!(drain.left(), Some(Duration::ZERO));
         let mut finished = pin!(drain.finished());
         assert!(waits(finished.as_mut()));
@@ -311,7 +389,8 @@ mod tests {
             drain.end();
             tokio::join!(drain.ending(), drain.refusing(), drain.leaving());
             assert_eq!(start.elapsed(), Duration::ZERO);
-            assert!(drain.is_ending() && drain.refuses());
+            assert!(drain.is_ending() && drain.refuses() && drain.is_hurried());
+            drain.hurried().await;
             let mut finished = pin!(drain.finished());
             assert!(waits(finished.as_mut()));
         }
@@ -325,10 +404,39 @@ mod tests {
         });
         let start = Instant::now();
         assert!(drain.hand_over(None));
-        drain.leaving().await;
+        tokio::join!(drain.leaving(), drain.handed_over());
         assert_eq!(start.elapsed(), Duration::ZERO);
-        assert!(drain.refuses() && !drain.is_ending());
+        // Who has connected before that and asks now is no new one.
+        assert!(!drain.refuses() && !drain.is_ending() && drain.hold().is_some());
         assert_eq!(drain.left(), Some(20 * SECOND));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn b18_what_is_being_answered_is_held_and_what_comes_later_is_turned_away() {
+        let drain = Drain::new(Pace {
+            delay: SECOND,
+            grace: 20 * SECOND,
+        });
+        let early = drain.hold().unwrap();
+        let mut early_away = pin!(drain.turned_away());
+        assert!(waits(early_away.as_mut()));
+        let start = Instant::now();
+        drain.begin(None);
+        let late = drain.hold().unwrap();
+        drain.refusing().await;
+        assert!(drain.hold().is_none());
+        drain.turned_away().await;
+        assert_eq!(start.elapsed(), SECOND);
+        // Who was there before is not turned away, and waited for.
+        assert!(waits(early_away.as_mut()));
+        let mut let_go = pin!(drain.let_go());
+        assert!(waits(let_go.as_mut()));
+        drop(early);
+        assert!(waits(let_go.as_mut()));
+        drop(late);
+        let_go.await;
+        early_away.await;
+        assert_eq!(start.elapsed(), 20 * SECOND);
     }
 
     #[tokio::test(start_paused = true)]

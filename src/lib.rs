@@ -130,7 +130,9 @@
 //!   `app` runs: no request fetches anything.
 //! * ppp is named in `listener/proxy`, nowhere else.
 //! * Environment variables are read in `config/env`, nowhere else.
-//! * `unsafe` is in `dtmf/simd`, nowhere else.
+//! * sd-notify, which reads them, too, is named there, nowhere else; descriptors are passed on in
+//!   `listener/handover`.
+//! * `unsafe` is in `dtmf/simd` and, for descriptors that were inherited, in `listener/inherit`, nowhere else.
 //! * No session changes thread: one runtime per worker, and what all of them share (registry,
 //!   slots, permits, metrics) is shared by design, not by lock around the media path.
 //! * No digit leaves the process, in a log line, a metric or an error: the events of [`tap`] and the

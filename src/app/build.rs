@@ -15,7 +15,7 @@ use crate::audit::Audit;
 use crate::bot::Bot;
 use crate::bot::roles::Roles;
 use crate::config::{Flow, KnownBy, Live, Phone, Route, RouteKind, Settings, Telemetry};
-use crate::drain::Drain;
+use crate::drain::{Drain, Pace};
 use crate::label::Label;
 use crate::listener::calls::RETURNING_MAX;
 use crate::listener::doors::{Doors, Open};
@@ -68,7 +68,10 @@ impl Shared {
             sessions: Permits::new(settings.live.limits.sessions),
             returning: Arc::new(Semaphore::new(RETURNING_MAX)),
             audit: Audit::off(),
-            drain: Drain::default(),
+            drain: Drain::new(Pace {
+                delay: settings.boot.drain_delay,
+                grace: settings.boot.grace,
+            }),
             reload: Reload::default(),
         })
     }

@@ -1,54 +1,61 @@
 //! Puts everything together: bind all, build all, serve, react to signals, end.
 //!
 //! The only place that sees the whole. One thread with a runtime of its own per worker, so that a
-//! session never changes thread, and one more for admin, signals and upkeep.
+//! session never changes thread, one for what is said to the store, one that reads settings anew, and one
+//! more for the operator, the end and upkeep.
 
 mod build;
+mod drain;
+mod examine;
+mod health;
+mod listening;
 mod parts;
 mod reload;
+mod threads;
 mod upkeep;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::panic::{self, AssertUnwindSafe};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio::sync::Mutex;
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
-
-use futures_util::future::join_all;
+use tokio::time::{sleep, timeout};
 
 use self::build::doors;
+pub use self::examine::{check, examine, examine_ticket, explain};
+pub use self::health::Beats;
+use self::listening::{Listening, Operator, unusable};
 use self::parts::Parts;
 use self::reload::Loader;
 pub use self::reload::{Read, Source};
+use self::threads::Threads;
 use self::upkeep::{all_said, tell_spans, upkeep, warn_of_developer};
-use crate::admission::ticket::Examined as ExaminedTicket;
-use crate::admission::{Denied, Examined, Permits, Slots};
+use crate::admission::{Permits, Slots};
 use crate::audit::{self, Audit};
 use crate::config::{self, Settings, Way};
+use crate::drain::Drain;
 use crate::error::Reason;
-use crate::label::Label;
-use crate::listener::admin::{self, Admin};
+use crate::listener::admin::Admin;
 use crate::listener::doors::{Doors, InForce};
-use crate::listener::explain::Explained;
-use crate::listener::reload::Reload;
+use crate::listener::handover::{self, Offer, Predecessor};
+use crate::listener::inherit::{self, Sockets};
+use crate::listener::reload::{Asked, Reload};
 use crate::listener::{self, Public, tls};
 use crate::log;
-use crate::panics::{GivenUp, kept_up};
-use crate::secret::Secret;
+use crate::panics::kept_up;
 use crate::session::Registry;
 use crate::store::{self, Store};
 use crate::upstream;
 
-/// At the end sessions are told to go; what has not gone by then is cut, whatever its thread still
-/// waits for. Longer than a session takes at the most to shut both legs.
+/// At the end sessions are told to go; what has not gone so long after that is cut, whatever its thread
+/// still waits for. Longer than a session takes at the most to shut both legs.
 const STOP_WAIT: Duration = Duration::from_secs(6);
+/// So long the operator's listener has to answer the last one who asked how it went.
+const OPERATOR_WAIT: Duration = Duration::from_secs(1);
 
 /// Why the edge cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +74,10 @@ pub enum Failed {
     Store(#[from] store::Unusable),
     #[error(transparent)]
     Audit(#[from] audit::Unusable),
+    #[error(transparent)]
+    Inherit(#[from] inherit::Unfit),
+    #[error(transparent)]
+    Handover(#[from] handover::Failed),
     #[error("a thread cannot start: {0}")]
     Thread(#[from] io::Error),
 }
@@ -77,55 +88,50 @@ pub struct Edge {
     /// The same for all generations.
     store: Arc<Store>,
     registry: Registry,
+    drain: Drain,
     public: SocketAddr,
     admin: SocketAddr,
-    threads: Vec<JoinHandle<()>>,
-    /// Counts the threads that have not ended: a join alone could not be given up.
-    running: TaskTracker,
-    /// Something without which the edge is none has panicked for good.
-    broken: CancellationToken,
+    /// Those that carry sessions and speak with the store, and that of the operator's listener, which
+    /// ends last.
+    working: Threads,
+    operator: Threads,
+    beats: Arc<Beats>,
 }
 
 impl Edge {
     /// Binds and builds everything before anything is served. The settings stay what they are.
     pub fn start(settings: &Settings) -> Result<Edge, Failed> {
-        Edge::started(settings, None)
+        Edge::start_with(settings, Sockets::default(), None)
     }
 
     /// The same with settings that are read anew: when somebody asks, and when their files change.
     pub fn start_from(settings: &Settings, source: Source) -> Result<Edge, Failed> {
-        Edge::started(settings, Some(source))
+        Edge::start_with(settings, Sockets::default(), Some(source))
     }
 
-    fn started(settings: &Settings, source: Option<Source>) -> Result<Edge, Failed> {
+    /// The same with sockets that listen already. If another process lives at `server.handover`, this
+    /// one takes its place: when it returns it accepts alone.
+    pub fn start_with(
+        settings: &Settings,
+        given: Sockets,
+        source: Option<Source>,
+    ) -> Result<Edge, Failed> {
         let boot = &settings.boot;
-        let bind = |setting, address, count| {
-            listener::bind(address, count).map_err(|error| Failed::Bind {
-                address,
-                setting,
-                error,
-            })
-        };
-        let public_sockets = bind("server.listen", boot.listen, boot.workers)?;
-        let admin_socket = bind("server.admin", boot.admin, 1)?.remove(0);
-        let (public_address, admin_address) =
-            (public_sockets[0].local_addr()?, admin_socket.local_addr()?);
-        let mut doors = doors(settings)?;
-        doors.audit = Audit::open(boot.audit.as_ref(), &doors.metrics)?;
-        if matches!(boot.store.engine, config::Engine::Redis(_)) {
-            let revocations = doors.orders.revocations();
-            revocations.must_be_read(boot.store.revocations_stale);
-        }
+        let Listening {
+            public: sockets,
+            admin,
+            mut predecessor,
+        } = Listening::of(boot, given)?;
         let (reload, asked) = Reload::new();
+        let mut doors = opened(settings, predecessor.is_some())?;
         if source.is_some() {
             doors.reload = reload;
         }
-        doors.metrics.settings_loaded(doors.generation.loaded);
         let parts = Arc::new(Parts::default());
         // Nobody waits for what is fetched: who comes before that does.
         drop(parts.begin(&doors));
-        let (store, registry) = (doors.store.clone(), doors.registry.clone());
         let limits = &settings.live.limits;
+        let (store, registry, drain) = shared(&doors);
         let public = Arc::new(Public {
             doors: InForce::new(doors),
             connections: Permits::new(limits.connections),
@@ -133,50 +139,82 @@ impl Edge {
             addresses: Slots::default(),
             accept_warnings: log::Throttle::default(),
         });
-        let operator = Arc::new(Admin::beside(&public, settings.admin_speaks_tls()));
         let mut edge = Edge {
             doors: public.doors.clone(),
             store,
             registry,
-            public: public_address,
-            admin: admin_address,
-            threads: Vec::new(),
-            running: TaskTracker::new(),
-            broken: CancellationToken::new(),
+            drain,
+            public: sockets[0].local_addr()?,
+            admin: admin.local_addr()?,
+            working: Threads::default(),
+            operator: Threads::default(),
+            beats: Arc::new(Beats::of(boot.workers)),
         };
-        for (i, socket) in public_sockets.into_iter().enumerate() {
-            let public = public.clone();
-            edge.spawn(format!("worker-{i}"), move || async move {
-                match TcpListener::from_std(socket) {
-                    Ok(listener) => listener::serve(listener, public).await,
-                    Err(error) => unusable(&error),
-                }
-            })?;
-        }
+        // What is to be passed on, should another process ask.
+        let offered = match &boot.handover {
+            Some(path) => Some((path, listening::again(&sockets, &admin)?)),
+            None => None,
+        };
+        edge.spawn_workers(&public, inherit::spread(sockets, boot.workers)?)?;
         edge.spawn_store(parts.clone())?;
-        edge.spawn_admin(admin_socket, operator)?;
+        if let Some(predecessor) = &mut predecessor {
+            predecessor.relieve()?;
+            tracing::info!("took the place of the process that ran; its sessions end there");
+        }
+        let offer = offered.map(|(path, sockets)| edge.offer(path, sockets));
+        let operator = Operator {
+            socket: admin,
+            admin: Arc::new(Admin::beside(&public, settings.admin_speaks_tls())),
+            tls: settings.admin_speaks_tls(),
+            drain: edge.drain.clone(),
+        };
+        edge.spawn_operator(operator, offer.transpose()?, predecessor)?;
         if let Some(source) = source {
-            let (drain, metrics) = {
-                let doors = edge.doors.now();
-                (doors.drain.clone(), doors.metrics.clone())
-            };
-            let loader = Mutex::new(Loader::new(source, asked, (public, parts)));
-            edge.spawn("settings".to_owned(), move || async move {
-                tokio::select! {
-                    kept = kept_up(&metrics, "settings", || load(&loader)) => kept,
-                    () = drain.ending() => Ok(()),
-                }
-            })?;
+            edge.spawn_loader(source, asked, (public, parts))?;
         }
         edge.announce(settings);
         Ok(edge)
+    }
+
+    /// What another process may ask for.
+    fn offer(&self, path: &std::path::Path, sockets: Sockets) -> Result<Offer, handover::Failed> {
+        let doors = self.doors.now();
+        Ok(Offer {
+            place: handover::Place::take(path)?,
+            sockets,
+            drain: doors.drain.clone(),
+            audit: doors.audit.clone(),
+            metrics: doors.metrics.clone(),
+        })
+    }
+
+    fn spawn_workers(
+        &mut self,
+        public: &Arc<Public>,
+        shares: Vec<Vec<std::net::TcpListener>>,
+    ) -> io::Result<()> {
+        for (i, share) in shares.into_iter().enumerate() {
+            let (public, beats) = (public.clone(), self.beats.clone());
+            let work = move || async move {
+                let serve = async |socket| match TcpListener::from_std(socket) {
+                    Ok(listener) => listener::serve(listener, public.clone()).await,
+                    Err(error) => unusable(&error),
+                };
+                tokio::select! {
+                    served = try_join_all(share.into_iter().map(serve)) => served.map(|_| ()),
+                    () = beats.beat(i) => Ok(()),
+                }
+            };
+            self.working.spawn(format!("worker-{i}"), work)?;
+        }
+        Ok(())
     }
 
     /// What goes on beside connections, and asks or tells the store, or others.
     fn spawn_store(&mut self, parts: Arc<Parts>) -> io::Result<()> {
         let in_force = self.doors.clone();
         let told = in_force.now().generation.settings.boot.telemetry.clone();
-        self.spawn("store".to_owned(), move || async move {
+        self.working.spawn("store".to_owned(), move || async move {
             let (store, orders, metrics) = {
                 let doors = in_force.now();
                 (
@@ -196,58 +234,53 @@ impl Edge {
         })
     }
 
-    fn spawn_admin(
+    /// The operator's listener, and what sees to the end.
+    fn spawn_operator(
         &mut self,
-        socket: std::net::TcpListener,
-        operator: Arc<Admin>,
+        operator: Operator,
+        offer: Option<Offer>,
+        predecessor: Option<Predecessor>,
     ) -> io::Result<()> {
         let in_force = self.doors.clone();
-        self.spawn("admin".to_owned(), move || async move {
-            let listener = match TcpListener::from_std(socket) {
-                Ok(listener) => listener,
-                Err(error) => return unusable(&error),
-            };
-            let (insecure_dev, metrics) = {
+        self.operator.spawn("admin".to_owned(), move || async move {
+            let (insecure_dev, metrics, audit) = {
                 let doors = in_force.now();
-                (doors.insecure_dev, doors.metrics.clone())
+                (
+                    doors.insecure_dev,
+                    doors.metrics.clone(),
+                    doors.audit.clone(),
+                )
             };
             let (in_force, metrics) = (&in_force, &metrics);
-            let serve = || admin::serve(&listener, &operator);
             tokio::select! {
-                kept = kept_up(metrics, "admin", serve) => kept,
+                kept = operator.serve(metrics) => kept,
+                kept = kept_up(metrics, "drain", || drain::see_through(in_force)) => kept,
+                () = drain::pass_on(offer) => Ok(()),
+                () = drain::succeed(predecessor, audit) => Ok(()),
                 kept = kept_up(metrics, "figures", || upkeep(in_force)) => kept,
                 kept = kept_up(metrics, "warnings", || warn_of_developer(insecure_dev)) => kept,
             }
         })
     }
 
-    /// Runs a future to its end on a thread and a runtime of its own. Without any one of these threads
-    /// there is no edge: whoever was told something else than that by it, or panics itself, ends all.
-    fn spawn<F>(
+    /// What reads the settings anew.
+    fn spawn_loader(
         &mut self,
-        name: String,
-        work: impl FnOnce() -> F + Send + 'static,
-    ) -> io::Result<()>
-    where
-        F: Future<Output = Result<(), GivenUp>>,
-    {
-        let runtime = runtime::Builder::new_current_thread()
-            .enable_all()
-            // Name look-ups, and the token file of a service account.
-            .max_blocking_threads(4)
-            .build()?;
-        let (running, broken) = (self.running.token(), self.broken.clone());
-        let thread = std::thread::Builder::new().name(name).spawn(move || {
-            let _running = running;
-            // Nothing of it is used again but to be dropped.
-            let run = AssertUnwindSafe(|| runtime.block_on(work()));
-            if !matches!(panic::catch_unwind(run), Ok(Ok(()))) {
-                broken.cancel();
-            }
-            runtime.shutdown_background();
-        })?;
-        self.threads.push(thread);
-        Ok(())
+        source: Source,
+        asked: tokio::sync::mpsc::Receiver<Asked>,
+        of: (Arc<Public>, Arc<Parts>),
+    ) -> io::Result<()> {
+        let (drain, metrics) = (self.drain.clone(), self.doors.now().metrics.clone());
+        let loader = Mutex::new(Loader::new(source, asked, of));
+        self.working
+            .spawn("settings".to_owned(), move || async move {
+                // Nobody else holds the loader.
+                let load = async || loader.lock().await.run().await;
+                tokio::select! {
+                    kept = kept_up(&metrics, "settings", load) => kept,
+                    () = drain.ending() => Ok(()),
+                }
+            })
     }
 
     fn announce(&self, settings: &Settings) {
@@ -284,7 +317,10 @@ impl Edge {
     /// Resolves when the edge can go on no more, for something without which it is none has panicked for
     /// good. To be stopped then, and begun anew by whoever runs the process.
     pub async fn broken(&self) {
-        self.broken.cancelled().await;
+        tokio::select! {
+            () = self.working.broken() => {}
+            () = self.operator.broken() => {}
+        }
     }
 
     /// Sessions that are running.
@@ -307,56 +343,88 @@ impl Edge {
         self.doors.now().metrics.render()
     }
 
-    /// Ends: no new sessions, running ones are closed with 1001, then the threads end. Blocks for
-    /// a few seconds at the most.
-    pub fn stop(mut self) {
-        let running = self.sessions();
-        tracing::info!(sessions = running, "stopping");
-        self.begin_stop();
-        self.running.close();
-        let doors = self.doors.now();
-        let all_gone = async {
-            doors.registry.empty().await;
-            self.running.wait().await;
-        };
-        let wait = runtime::Builder::new_current_thread().enable_time().build();
-        let gone = wait.is_ok_and(|runtime| {
-            runtime.block_on(async { tokio::time::timeout(STOP_WAIT, all_gone).await.is_ok() })
-        });
-        if gone {
-            for thread in self.threads.drain(..) {
-                // A thread that panicked has said so on its own.
-                let _ = thread.join();
-            }
+    /// Whether it takes new sessions, and how to have it take none.
+    pub fn drain(&self) -> &Drain {
+        &self.drain
+    }
+
+    /// Which threads make progress.
+    pub fn beats(&self) -> &Arc<Beats> {
+        &self.beats
+    }
+
+    /// Ends at once: running sessions are closed with 1001, then the threads end. Blocks for a few
+    /// seconds at the most.
+    pub fn stop(self) {
+        self.drain.end();
+        if let Ok(runtime) = runtime::Builder::new_current_thread().enable_time().build() {
+            runtime.block_on(self.ended());
         }
-        doors.audit.flush();
-        let left = self.sessions();
-        tracing::info!(cut = left, "stopped");
+        self.close();
     }
 
-    fn begin_stop(&self) {
-        let doors = self.doors.now();
-        doors.drain.end();
-        doors.metrics.ready.set(0.0);
-        doors.registry.end_all(Reason::Draining);
+    /// Resolves when everybody has gone after a drain, and some seconds after it has come to its end at
+    /// the latest.
+    pub async fn ended(&self) {
+        let drain = &self.drain;
+        drain.ending().await;
+        self.working.running.close();
+        let all_gone = async {
+            self.registry.empty().await;
+            self.working.running.wait().await;
+        };
+        let too_long = async {
+            // Until the last one was told to go.
+            let _ = timeout(drain::SPREAD, drain.hurried()).await;
+            sleep(STOP_WAIT).await;
+        };
+        tokio::select! {
+            () = all_gone => {}
+            () = too_long => {}
+        }
+        self.doors.now().audit.flush();
+        tracing::info!(cut = self.sessions(), "stopped");
+        drain.finish();
+        self.operator.running.close();
+        let _ = timeout(OPERATOR_WAIT, self.operator.running.wait()).await;
     }
-}
 
-/// A socket that was bound a moment ago.
-/// Loads settings whenever they change. Nobody else holds the loader.
-async fn load(loader: &Mutex<Loader>) {
-    loader.lock().await.run().await;
-}
-
-fn unusable(error: &io::Error) -> Result<(), GivenUp> {
-    tracing::error!(%error, "cannot use a listening socket");
-    Err(GivenUp)
+    /// Takes back what threads that have ended leave. To be called when it has ended.
+    pub fn close(mut self) {
+        self.working.join();
+        self.operator.join();
+    }
 }
 
 impl Drop for Edge {
     fn drop(&mut self) {
-        self.begin_stop();
+        self.drain.finish();
+        self.doors.now().metrics.ready.set(0.0);
+        self.registry.end_all(Reason::Draining);
     }
+}
+
+/// The first generation, with its audit open: beside the process whose place it takes, if it does.
+fn opened(settings: &Settings, beside: bool) -> Result<Doors, Failed> {
+    let boot = &settings.boot;
+    let mut doors = doors(settings)?;
+    let audit = boot.audit.as_ref();
+    doors.audit = match beside {
+        true => Audit::open_beside(audit, &doors.metrics)?,
+        false => Audit::open(audit, &doors.metrics)?,
+    };
+    if matches!(boot.store.engine, config::Engine::Redis(_)) {
+        let revocations = doors.orders.revocations();
+        revocations.must_be_read(boot.store.revocations_stale);
+    }
+    doors.metrics.settings_loaded(doors.generation.loaded);
+    Ok(doors)
+}
+
+/// What is the same for all generations.
+fn shared(doors: &Doors) -> (Arc<Store>, Registry, Drain) {
+    let (store, registry) = (doors.store.clone(), doors.registry.clone());
+    (store, registry, doors.drain.clone())
 }
 
 /// Says of routes what their settings let in.
@@ -374,62 +442,4 @@ fn warn_of_routes(settings: &Settings) {
             );
         }
     }
-}
-
-/// Builds everything that `serve` would build, without listening.
-pub fn check(settings: &Settings) -> Result<(), Failed> {
-    audit::check(settings.boot.audit.as_ref())?;
-    doors(settings)?;
-    Ok(())
-}
-
-/// What would become of a request with this head from `peer`, without anything being dialled but
-/// the issuers of tokens.
-pub fn explain(settings: &Settings, head: &[u8], peer: IpAddr) -> Result<Explained, Failed> {
-    let mut doors = doors(settings)?;
-    doors.admission.count_alone();
-    alone(&doors, listener::explain::explain(&doors, head, peer))
-}
-
-/// Whether a token of `issuer` is good, and what it says.
-pub fn examine(
-    settings: &Settings,
-    issuer: &Label,
-    token: &Secret,
-) -> Result<Result<Examined, Denied>, Failed> {
-    let doors = doors(settings)?;
-    let now = SystemTime::now();
-    alone(&doors, doors.admission.examine(issuer, token, now))
-}
-
-/// Whether a ticket is good, but for its use, and what it says.
-pub fn examine_ticket(
-    settings: &Settings,
-    ticket: &Secret,
-) -> Result<Result<ExaminedTicket, Denied>, Failed> {
-    let doors = doors(settings)?;
-    Ok(doors.admission.examine_ticket(ticket, SystemTime::now()))
-}
-
-/// Runs one future to its end while the keys of issuers are fetched.
-fn alone<T>(doors: &Doors, work: impl Future<Output = T>) -> Result<T, Failed> {
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    let done = runtime.block_on(async {
-        tokio::select! {
-            done = work => done,
-            () = issuer_keys(doors) => unreachable!("keys are fetched for ever"),
-        }
-    });
-    runtime.shutdown_background();
-    Ok(done)
-}
-
-/// Keeps the published keys of all token issuers fresh.
-async fn issuer_keys(doors: &Doors) {
-    let keys = doors.admission.issuer_keys();
-    join_all(keys.iter().map(|keys| keys.run())).await;
-    // There are no issuers.
-    std::future::pending().await
 }

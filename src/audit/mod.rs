@@ -120,24 +120,36 @@ impl Audit {
         settings: Option<&config::Audit>,
         metrics: &metrics::Shared,
     ) -> Result<Audit, Unusable> {
+        Audit::open_as(settings, metrics, false)
+    }
+
+    /// The same beside a process that writes there, and that has been told to [`share`](Audit::share).
+    pub fn open_beside(
+        settings: Option<&config::Audit>,
+        metrics: &metrics::Shared,
+    ) -> Result<Audit, Unusable> {
+        Audit::open_as(settings, metrics, true)
+    }
+
+    fn open_as(
+        settings: Option<&config::Audit>,
+        metrics: &metrics::Shared,
+        beside: bool,
+    ) -> Result<Audit, Unusable> {
         let Some(settings) = settings else {
             return Ok(Audit::off());
         };
         let (sink, from, torn) = match &settings.to {
             AuditTo::Stdout => (Sink::stdout().map_err(Unusable::Stdout)?, None, None),
             AuditTo::File(file) => {
-                let (trail, found) = Trail::open(file)?;
+                let (trail, found) = Trail::open(file, beside)?;
                 (Sink::File(trail), found.last, found.torn)
             }
         };
         let audit = Audit::into(sink, from, settings, metrics)?;
         if let Some(torn) = torn {
-            tracing::warn!(
-                bytes = torn.bytes,
-                "the audit ended inside a record; that was closed off"
-            );
-            let entry = Entry::repaired(torn.bytes, &line::hex(&torn.digest));
-            Place(audit.0.clone()).record(|| entry);
+            torn.tell();
+            Place(audit.0.clone()).record(|| torn.entry());
         }
         Ok(audit)
     }
@@ -196,6 +208,17 @@ impl Audit {
             Some(shared) => Ok(Place(Some(shared.clone()))),
             None => Ok(Place(None)),
         }
+    }
+
+    /// Lets another process write the same records' file, each in turn, or not any more; for some
+    /// seconds at the most. Whether that one may.
+    pub fn share(&self, shared: bool) -> bool {
+        let Some(audit) = &self.0 else {
+            return true;
+        };
+        let (done, answer) = sync_channel(1);
+        audit.send(Item::Share(shared, done));
+        answer.recv_timeout(FLUSH_WAIT).unwrap_or(false)
     }
 
     /// Waits until what was recorded is written, for some seconds at the most; whether it is.

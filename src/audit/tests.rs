@@ -55,6 +55,10 @@ impl Kept {
         Audit::open(Some(&self.settings()), &Arc::new(Metrics::new()))
     }
 
+    fn open_beside(&self) -> Result<Audit, Unusable> {
+        Audit::open_beside(Some(&self.settings()), &Arc::new(Metrics::new()))
+    }
+
     /// Opens it, has so many records written, and closes it.
     fn records(&self, count: usize) {
         let audit = self.open().unwrap();
@@ -730,4 +734,83 @@ fn c16_half_a_write_is_gone_on_with_and_not_begun_again() {
         assert_eq!(kept.verify().unwrap().records, 1000);
     });
     assert_eq!(count(&metrics, "tonegate_audit_errors_total"), 0);
+}
+
+#[test]
+fn c16_b18_two_processes_write_one_chain_in_turns_over_rotation() {
+    let mut kept = Kept::new();
+    // A record is some hundred bytes: another file every few of them.
+    (kept.size, kept.keep) = (2000, 100);
+    let old = kept.open().unwrap();
+    record(&old, 3);
+    // It must be asked.
+    assert!(matches!(kept.open_beside(), Err(Unusable::Taken)));
+    assert!(old.share(true));
+    record(&old, 2);
+    let new = kept.open_beside().unwrap();
+    for (audit, count) in [(&new, 1), (&old, 4), (&new, 7), (&old, 1), (&new, 20)] {
+        record(audit, count);
+        assert!(audit.flush());
+    }
+    // Both at once.
+    std::thread::scope(|scope| {
+        for audit in [&old, &new] {
+            scope.spawn(|| (0..40).for_each(|_| record(audit, 1)));
+        }
+    });
+    assert!(old.flush() && new.flush());
+    // Nobody who was not let in.
+    assert!(matches!(kept.open(), Err(Unusable::Taken)));
+    let verified = kept.verify().unwrap();
+    assert_eq!((verified.records, verified.repaired), (3 + 2 + 33 + 80, 0));
+    assert!(kept.files().len() > 5, "{:?}", kept.files());
+    // The old one ends; the new one is alone as soon as it can be.
+    drop(old);
+    assert!(new.share(false));
+    until("the other's lock", || {
+        record(&new, 1);
+        new.flush() && matches!(kept.open_beside(), Err(Unusable::Taken))
+    });
+    record(&new, 10);
+    assert!(new.flush());
+    kept.verify().unwrap();
+}
+
+#[test]
+fn c16_b18_what_a_process_leaves_half_written_the_other_one_closes_off() {
+    let kept = Kept::new();
+    let old = kept.open().unwrap();
+    record(&old, 2);
+    assert!(old.share(true));
+    let new = kept.open_beside().unwrap();
+    record(&new, 2);
+    assert!(new.flush());
+    // As a process that is killed within a write.
+    let mut torn = OpenOptions::new().append(true).open(kept.path()).unwrap();
+    torn.write_all(b"{\"seq\":5,\"prev\":\"00").unwrap();
+    record(&old, 3);
+    assert!(old.flush());
+    record(&new, 1);
+    assert!(new.flush());
+    let verified = kept.verify().unwrap();
+    assert_eq!(
+        (verified.records, verified.repaired),
+        (2 + 2 + 1 + 3 + 1, 1)
+    );
+    assert_eq!(verified.seq, (1, 9));
+}
+
+#[test]
+fn c16_b18_who_is_not_relieved_is_alone_again() {
+    let kept = Kept::new();
+    let old = kept.open().unwrap();
+    assert!(old.share(true));
+    // One that has died before it served.
+    drop(kept.open_beside().unwrap());
+    assert!(old.share(false));
+    until("the other's lock", || {
+        record(&old, 1);
+        old.flush() && matches!(kept.open_beside(), Err(Unusable::Taken))
+    });
+    kept.verify().unwrap();
 }

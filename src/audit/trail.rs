@@ -2,14 +2,22 @@
 //!
 //! It is opened for appending only, for its owner only, and locked: two writers would break the chain.
 //! What a crash has left behind the last whole record stays where it is; a line feed closes it off.
+//!
+//! While one process takes the place of another both write, in turns ([`share`]): the file's lock is
+//! one that several may hold, and keeps all others out; whoever writes locks the folder, looks how far
+//! the other one has come, and goes on from there. So there is one chain. A process that dies gives its
+//! locks back, and what it has left half written is closed off by the other one.
+//!
+//! [`share`]: Trail::share
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use super::Unusable;
 use super::line::{self, Place};
+use super::record::Entry;
 use crate::config::AuditFile;
 
 /// How far from its end a file is searched for the last whole record: a batch that a crash cut, many
@@ -24,6 +32,10 @@ pub(super) struct Trail {
     size: u64,
     most: u64,
     keep: u32,
+    /// The folder, which whoever writes locks; `None`: nobody else writes.
+    turn: Option<File>,
+    /// Nobody else is to write, as soon as that can be had.
+    wants_alone: bool,
 }
 
 /// What a file held when it was opened.
@@ -38,6 +50,21 @@ pub(super) struct Found {
 pub(super) struct Torn {
     pub(super) bytes: u64,
     pub(super) digest: [u8; 32],
+}
+
+impl Torn {
+    pub(super) fn tell(&self) {
+        let bytes = self.bytes;
+        tracing::warn!(
+            bytes,
+            "the audit ended inside a record; that was closed off"
+        );
+    }
+
+    /// The record that there is of it.
+    pub(super) fn entry(&self) -> Entry {
+        Entry::repaired(self.bytes, &line::hex(&self.digest))
+    }
 }
 
 /// Whether [`Trail::open`] would succeed.
@@ -55,33 +82,117 @@ pub(super) fn check(settings: &AuditFile) -> Result<(), Unusable> {
 }
 
 impl Trail {
-    pub(super) fn open(settings: &AuditFile) -> Result<(Trail, Found), Unusable> {
+    /// Opens the file; `beside`: another process writes it, too, and lets this one.
+    pub(super) fn open(settings: &AuditFile, beside: bool) -> Result<(Trail, Found), Unusable> {
         let path = settings.path.clone();
-        let mut file = append(&path).map_err(Unusable::File)?;
-        match file.try_lock() {
+        let turn = match beside {
+            // From here to the end of this function nobody begins another file.
+            true => Some(lock_folder(&path).map_err(Unusable::File)?),
+            false => None,
+        };
+        let file = append(&path).map_err(Unusable::File)?;
+        let locked = match beside {
+            true => file.try_lock_shared(),
+            false => file.try_lock(),
+        };
+        match locked {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(Unusable::Taken),
             Err(TryLockError::Error(error)) => return Err(Unusable::File(error)),
         }
-        let (mut found, whole) = look(&mut file)?;
+        let mut trail = Trail {
+            file,
+            path,
+            size: 0,
+            most: settings.size,
+            keep: settings.keep,
+            turn,
+            wants_alone: false,
+        };
+        let found = trail.find()?;
+        trail.end_turn().map_err(Unusable::File)?;
+        Ok((trail, found))
+    }
+
+    /// Looks how far the records go, and closes off what is not whole.
+    fn find(&mut self) -> Result<Found, Unusable> {
+        let (mut found, whole) = look(&mut self.file)?;
         if !whole {
-            file.write_all(b"\n").map_err(Unusable::File)?;
+            self.file.write_all(b"\n").map_err(Unusable::File)?;
         }
-        let size = file.metadata().map_err(Unusable::File)?.len();
-        if size == 0
-            && let Ok(mut before) = File::open(suffixed(&path, "1"))
+        self.size = self.file.metadata().map_err(Unusable::File)?.len();
+        if self.size == 0
+            && let Ok(mut before) = File::open(suffixed(&self.path, "1"))
         {
             // The edge ended between the two.
             (found, _) = look(&mut before)?;
         }
-        let trail = Trail {
-            file,
-            path,
-            size,
-            most: settings.size,
-            keep: settings.keep,
+        Ok(found)
+    }
+
+    /// Lets another process write as well, or does not any more. The latter can be had when that one
+    /// has ended; until then they go on in turns.
+    pub(super) fn share(&mut self, shared: bool) -> io::Result<()> {
+        self.wants_alone = !shared;
+        if shared && self.turn.is_none() {
+            let turn = File::open(folder(&self.path))?;
+            self.file.lock_shared()?;
+            self.turn = Some(turn);
+        }
+        Ok(())
+    }
+
+    /// To be called before records are numbered: what another process has written since the last time,
+    /// if one may have. Until [`Trail::end_turn`] it writes nothing.
+    pub(super) fn begin_turn(&mut self) -> io::Result<Option<Found>> {
+        let Some(turn) = &self.turn else {
+            return Ok(None);
         };
-        Ok((trail, found))
+        turn.lock()?;
+        let found = self.follow();
+        if found.is_err() {
+            self.end_turn()?;
+        }
+        found
+    }
+
+    /// Goes on in the file that has the name now, behind its last record.
+    fn follow(&mut self) -> io::Result<Option<Found>> {
+        let own = self.file.metadata()?;
+        let is_named = match fs::metadata(&self.path) {
+            Ok(named) => (own.dev(), own.ino()) == (named.dev(), named.ino()),
+            Err(error) if error.kind() == ErrorKind::NotFound => false,
+            Err(error) => return Err(error),
+        };
+        if !is_named {
+            let file = append(&self.path)?;
+            file.lock_shared()?;
+            self.file = file;
+        } else if own.len() == self.size && !self.wants_alone {
+            return Ok(None);
+        }
+        let found = self.find().map_err(io::Error::other)?;
+        if self.wants_alone && self.is_alone()? {
+            self.turn = None;
+        }
+        Ok(Some(found))
+    }
+
+    /// Takes the lock that nobody else may hold, if nobody does.
+    fn is_alone(&mut self) -> io::Result<bool> {
+        match self.file.try_lock() {
+            Ok(()) => Ok(true),
+            Err(TryLockError::WouldBlock) => {
+                // The kernel has taken the other lock away for the attempt.
+                self.file.lock_shared()?;
+                Ok(false)
+            }
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    pub(super) fn end_turn(&mut self) -> io::Result<()> {
+        self.turn.as_ref().map_or(Ok(()), File::unlock)
     }
 
     /// Begins another file if so many bytes would make this one too long; true if it did.
@@ -93,7 +204,10 @@ impl Trail {
         // It has its lock before it has its name. One that is there was left by a crash, and is empty.
         let name = suffixed(&self.path, "next");
         let next = append(&name)?;
-        next.try_lock()?;
+        match self.turn {
+            Some(_) => next.try_lock_shared()?,
+            None => next.try_lock()?,
+        }
         // Where the last step has failed before, the others are done.
         if self.path.try_exists()? {
             let numbered = |number: u32| suffixed(&self.path, &number.to_string());
@@ -124,6 +238,12 @@ fn append(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).append(true).create(true).mode(0o600);
     options.open(path)
+}
+
+fn lock_folder(path: &Path) -> io::Result<File> {
+    let turn = File::open(folder(path))?;
+    turn.lock()?;
+    Ok(turn)
 }
 
 fn suffixed(path: &Path, suffix: &str) -> PathBuf {

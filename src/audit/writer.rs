@@ -12,7 +12,7 @@ use ::metrics::Counter;
 
 use super::line;
 use super::record::{Decision, Entry};
-use super::trail::Trail;
+use super::trail::{Found, Torn, Trail};
 use super::{Shared, State};
 use crate::config::AuditSync;
 use crate::metrics;
@@ -31,6 +31,14 @@ pub(super) enum Item {
     Entry(Entry),
     /// To be answered when everything before it is on disk.
     Flush(SyncSender<()>),
+    /// Another process is to write as well, or not any more; to be answered with whether it may.
+    Share(bool, SyncSender<bool>),
+}
+
+/// What is done when everything before it is written.
+enum Then {
+    Flush(SyncSender<()>),
+    Share(bool, SyncSender<bool>),
 }
 
 /// Where records go.
@@ -63,6 +71,29 @@ impl Sink {
         match written {
             0 => Err(ErrorKind::WriteZero.into()),
             some => Ok(some),
+        }
+    }
+
+    /// What another process has written since the last time, if one may have.
+    fn begin_turn(&mut self) -> io::Result<Option<Found>> {
+        match self {
+            Sink::File(trail) => trail.begin_turn(),
+            Sink::Stream(_) => Ok(None),
+        }
+    }
+
+    fn end_turn(&mut self) -> io::Result<()> {
+        match self {
+            Sink::File(trail) => trail.end_turn(),
+            Sink::Stream(_) => Ok(()),
+        }
+    }
+
+    /// A stream is one of each process.
+    fn share(&mut self, shared: bool) -> io::Result<()> {
+        match self {
+            Sink::File(trail) => trail.share(shared),
+            Sink::Stream(_) => Ok(()),
         }
     }
 
@@ -113,40 +144,71 @@ impl Writer {
                     self.queue.recv_timeout(left)
                 }
             };
-            let flush = match item {
-                Ok(first) => self.take(first)?,
+            let then = match item {
+                Ok(first) => self.turn(first)?,
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return self.sync(),
             };
             let is_due = |since: Instant| since.elapsed() >= SYNC_EVERY;
-            if flush.is_some() || self.unsynced.is_some_and(is_due) {
+            if then.is_some() || self.unsynced.is_some_and(is_due) {
                 self.sync()?;
             }
-            if let Some(done) = flush {
-                self.tell("audit written");
-                // Who asked may have given up.
-                let _ = done.try_send(());
+            // Who asked may have given up.
+            match then {
+                Some(Then::Flush(done)) => {
+                    self.tell("audit written");
+                    let _ = done.try_send(());
+                }
+                Some(Then::Share(shared, done)) => {
+                    let may = self.sink.share(shared);
+                    if let Err(error) = &may {
+                        tracing::error!(%error, "the audit cannot be shared");
+                    }
+                    let _ = done.try_send(may.is_ok());
+                }
+                None => {}
             }
         }
     }
 
-    /// Writes what there is, a batch at the most, up to a flush.
-    fn take(&mut self, first: Item) -> Result<Option<SyncSender<()>>, GivenUp> {
-        let (mut batch, mut entries, mut flush) = (Vec::new(), Vec::new(), None);
-        let mut last = self.last;
+    /// Writes what there is in one turn, where another process may write, too.
+    fn turn(&mut self, first: Item) -> Result<Option<Then>, GivenUp> {
+        let mut found = None;
+        self.persist(|sink| {
+            found = sink.begin_turn()?;
+            Ok(())
+        })?;
+        let mut torn = None;
+        if let Some(found) = found {
+            self.last = found.last.unwrap_or(self.last);
+            torn = found.torn;
+        }
+        let taken = self.take(first, torn);
+        self.persist(Sink::end_turn)?;
+        taken
+    }
+
+    /// Writes what there is, a batch at the most, up to what is to be done behind it.
+    fn take(&mut self, first: Item, torn: Option<Torn>) -> Result<Option<Then>, GivenUp> {
+        let (mut batch, mut entries, mut then) = (Vec::new(), Vec::new(), None);
+        let (mut last, mut waited) = (self.last, 0);
         let mut item = Some(first);
+        if let Some(torn) = torn {
+            torn.tell();
+            self.add(torn.entry(), (&mut last, &mut batch, &mut entries));
+        }
         while let Some(next) = item {
             match next {
                 Item::Entry(entry) => {
-                    let prev = self.chain.then_some(&last.1);
-                    let line = line::line(last.0 + 1, prev, &entry.rest);
-                    last = (last.0 + 1, line::digest(&line));
-                    batch.extend_from_slice(&line);
-                    batch.push(b'\n');
-                    entries.push(entry);
+                    self.add(entry, (&mut last, &mut batch, &mut entries));
+                    waited += 1;
                 }
                 Item::Flush(done) => {
-                    flush = Some(done);
+                    then = Some(Then::Flush(done));
+                    break;
+                }
+                Item::Share(shared, done) => {
+                    then = Some(Then::Share(shared, done));
                     break;
                 }
             }
@@ -169,11 +231,23 @@ impl Writer {
                 let decision = entry.decision.map_or("none", Decision::word);
                 self.metrics.audited(entry.event.word(), decision);
             }
-            self.state
-                .waiting
-                .fetch_sub(entries.len(), Ordering::Relaxed);
+            self.state.waiting.fetch_sub(waited, Ordering::Relaxed);
         }
-        Ok(flush)
+        Ok(then)
+    }
+
+    /// Puts a record behind the last one.
+    fn add(
+        &self,
+        entry: Entry,
+        (last, batch, entries): (&mut (u64, [u8; 32]), &mut Vec<u8>, &mut Vec<Entry>),
+    ) {
+        let prev = self.chain.then_some(&last.1);
+        let line = line::line(last.0 + 1, prev, &entry.rest);
+        *last = (last.0 + 1, line::digest(&line));
+        batch.extend_from_slice(&line);
+        batch.push(b'\n');
+        entries.push(entry);
     }
 
     fn write(&mut self, batch: &[u8]) -> Result<(), GivenUp> {

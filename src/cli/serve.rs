@@ -1,6 +1,8 @@
-//! `tonegate serve`: the edge itself, until SIGINT or SIGTERM. SIGHUP has the settings read anew.
+//! `tonegate serve`: the edge itself, until SIGINT or SIGTERM, and then until everybody has gone. SIGHUP has
+//! the settings read anew.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
@@ -10,7 +12,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::app::{Edge, Read, Source};
 use crate::bot::pii::Filter;
 use crate::config::pii::{Pii, PiiKind};
+use crate::config::supervisor::{self, News};
 use crate::config::{Developer, Settings};
+use crate::drain::{Drain, Stage};
+use crate::listener::inherit::{Sockets, Unfit};
 use crate::listener::reload::Reload;
 use crate::log::{self, Log, Scrub};
 
@@ -27,7 +32,16 @@ pub(super) struct Flags {
     insecure_dev: Option<Developer>,
 }
 
+/// What a shell tells of a process that a signal has killed.
+const KILLED: i32 = 128 + 15;
+/// From the end of the grace period to the end of the process: what is spread over some seconds, and
+/// what is waited for then.
+const END: Duration = Duration::from_secs(15);
+
 pub(super) fn run(flags: &Flags) -> anyhow::Result<()> {
+    // Before anything else opens a descriptor, or a thread.
+    let given = supervisor::sockets().map_err(Unfit::Supervisor)?;
+    let given = Sockets::of_supervisor(given)?;
     let filter = Arc::default();
     let read = reader(flags, &filter);
     let (settings, source) = Source::open(read).map_err(|error| anyhow!(error))?;
@@ -39,7 +53,7 @@ pub(super) fn run(flags: &Flags) -> anyhow::Result<()> {
         tracing::warn!("{notice}");
     }
     allow_descriptors(&settings);
-    let result = serve(&settings, source);
+    let result = serve(&settings, given, source);
     log.flush();
     result
 }
@@ -56,32 +70,36 @@ fn scrub(kinds: &[PiiKind]) -> Option<Scrub> {
     Some(Box::new(move |line| filter.line(line)))
 }
 
-/// Serves until the process is asked to end.
-fn serve(settings: &Settings, source: Source) -> anyhow::Result<()> {
+/// Serves until the process is asked to end, and everybody has gone.
+fn serve(settings: &Settings, given: Sockets, source: Source) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("a runtime for signals cannot start")?;
     // Heard from before anybody can connect: a signal must never cut a session short.
-    let signals = runtime.block_on(async { Signals::listen() })?;
+    let mut signals = runtime.block_on(async { Signals::listen() })?;
     let hang_up = runtime.block_on(async { signal(SignalKind::hangup()) })?;
-    let edge = Edge::start_from(settings, source)?;
-    let reloads = reloads(hang_up, edge.reload());
-    let signalled = runtime.block_on(async {
+    let edge = Edge::start_with(settings, given, Some(source))?;
+    supervisor::tell(News::Ready);
+    let is_whole = runtime.block_on(async {
         tokio::select! {
-            name = signals.any() => Some(name),
-            () = edge.broken() => None,
-            () = reloads => unreachable!("it waits for ever"),
+            () = edge.ended() => true,
+            () = edge.broken() => false,
+            () = heed(&mut signals, edge.drain()) => unreachable!("it waits for ever"),
+            () = reloads(hang_up, edge.reload()) => unreachable!("it waits for ever"),
+            () = tell_of_the_end(settings, edge.drain()) => unreachable!("it waits for ever"),
+            () = tell_that_all_is_well(&edge) => unreachable!("it waits for ever"),
         }
     });
-    match signalled {
-        Some(name) => tracing::info!(signal = name, "signal received"),
-        None => tracing::error!("the edge is broken; the process ends"),
+    if is_whole {
+        edge.close();
+        return Ok(());
     }
+    tracing::error!("the edge is broken; the process ends");
     edge.stop();
-    signalled
-        .map(|_| ())
-        .context("something without which there is no edge has panicked again and again")
+    Err(anyhow!(
+        "something without which there is no edge has panicked again and again"
+    ))
 }
 
 /// Reads the settings from where the command line says, again and again. What is logged, `filter`, is
@@ -106,10 +124,62 @@ fn reader(flags: &Flags, filter: &Arc<OnceLock<Option<String>>>) -> Read {
 /// Has the settings read anew at each SIGHUP. Signals that come while they are read are one.
 async fn reloads(mut hang_up: Signal, reload: Reload) {
     while hang_up.recv().await.is_some() {
+        supervisor::tell(News::Reloading);
         // What came of it is logged and counted.
         let _ = reload.now().await;
+        supervisor::tell(News::Ready);
     }
     // No signal of this process can be heard any more.
+    std::future::pending().await
+}
+
+/// The first signal has the edge drain, the next one end at once, and one more kills it.
+async fn heed(signals: &mut Signals, drain: &Drain) {
+    loop {
+        let signal = signals.next().await;
+        let sessions_have = drain.left().unwrap_or_default().as_secs_f64();
+        match (drain.stage(), drain.is_hurried()) {
+            (Stage::Serving, _) => {
+                tracing::info!(signal, "signal received: no new sessions");
+                drain.begin(None);
+            }
+            (_, false) => {
+                tracing::warn!(
+                    signal,
+                    sessions_have,
+                    "signal received again: ending at once"
+                );
+                drain.end();
+            }
+            (_, true) => {
+                tracing::error!(signal, "signal received once more: killed");
+                std::process::exit(KILLED);
+            }
+        }
+    }
+}
+
+/// A supervisor waits as long as the settings say, whatever it usually does.
+async fn tell_of_the_end(settings: &Settings, drain: &Drain) {
+    drain.begun().await;
+    let left = drain.left().unwrap_or(settings.boot.grace);
+    supervisor::tell(News::Stopping(left + END));
+    supervisor::tell(News::Status("no new sessions; those that run go on"));
+    drain.ending().await;
+    supervisor::tell(News::Status("sessions are being ended"));
+    std::future::pending().await
+}
+
+/// At the end threads have ended that would have shown it.
+async fn tell_that_all_is_well(edge: &Edge) {
+    let Some(within) = supervisor::watchdog() else {
+        return std::future::pending().await;
+    };
+    let well = || supervisor::tell(News::Well);
+    tokio::select! {
+        () = edge.beats().watch(within / 2, well) => {}
+        () = edge.drain().ending() => well(),
+    }
     std::future::pending().await
 }
 
@@ -128,7 +198,7 @@ impl Signals {
     }
 
     /// Which of them came.
-    async fn any(mut self) -> &'static str {
+    async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.interrupt.recv() => "SIGINT",
             _ = self.terminate.recv() => "SIGTERM",
@@ -138,7 +208,7 @@ impl Signals {
 
 /// Resolves when the process is asked to end; which signal did.
 pub(super) async fn signalled() -> anyhow::Result<&'static str> {
-    Ok(Signals::listen()?.any().await)
+    Ok(Signals::listen()?.next().await)
 }
 
 /// Raises the soft limit of open files to the hard one, and warns if that is still too few.

@@ -157,6 +157,62 @@ pub(super) fn expand(text: &str, variables: &Environment) -> Result<Option<Strin
     expand_with(text, |name| variables.raw(name))
 }
 
+/// The program that started this one and looks after it, such as systemd: what it has said in variables,
+/// and what it is told.
+pub mod supervisor {
+    use std::io;
+    use std::os::fd::RawFd;
+    use std::time::Duration;
+
+    use sd_notify::NotifyState;
+
+    /// What a supervisor may be told.
+    #[derive(Clone, Copy, Debug)]
+    pub enum News<'a> {
+        Ready,
+        /// Settings are being read anew; `Ready` follows. The service manager wants to know when.
+        Reloading,
+        /// The end has begun, and takes so long at the most.
+        Stopping(Duration),
+        /// All that should make progress does.
+        Well,
+        /// For people.
+        Status(&'a str),
+    }
+
+    /// Sockets that it has opened for this process, by name; there are none without a supervisor. From
+    /// `LISTEN_FDS`, `LISTEN_PID` and `LISTEN_FDNAMES`.
+    pub fn sockets() -> io::Result<Vec<(RawFd, String)>> {
+        Ok(sd_notify::listen_fds_with_names()?.collect())
+    }
+
+    /// How long it waits for a word that all is well; `None`: it does not.
+    pub fn watchdog() -> Option<Duration> {
+        sd_notify::watchdog_enabled()
+    }
+
+    /// Tells it something; without a supervisor nobody hears it.
+    pub fn tell(news: News<'_>) {
+        let told = match news {
+            News::Ready => sd_notify::notify(&[NotifyState::Ready]),
+            News::Reloading => match NotifyState::monotonic_usec_now() {
+                Ok(now) => sd_notify::notify(&[NotifyState::Reloading, now]),
+                Err(error) => Err(error),
+            },
+            News::Stopping(most) => {
+                let most = u32::try_from(most.as_micros()).unwrap_or(u32::MAX);
+                let longer = NotifyState::ExtendTimeoutUsec(most);
+                sd_notify::notify(&[NotifyState::Stopping, longer])
+            }
+            News::Well => sd_notify::notify(&[NotifyState::Watchdog]),
+            News::Status(text) => sd_notify::notify(&[NotifyState::Status(text)]),
+        };
+        if let Err(error) = told {
+            tracing::warn!(%error, "the supervisor cannot be told");
+        }
+    }
+}
+
 /// The log filter, if the operator set one: `TONEGATE_LOG`, as in `tonegate=debug`.
 pub fn log_filter(variables: &Environment) -> Option<String> {
     variables.get("TONEGATE_LOG")

@@ -50,7 +50,7 @@ pub use self::certificate::{Certificate, Mark};
 pub use self::connector::{Connector, ServiceHosts};
 pub use self::developer::Developer;
 pub use self::enter::{Enter, Place, Way};
-pub use self::env::{Environment, admin_token, log_filter};
+pub use self::env::{Environment, admin_token, log_filter, supervisor};
 pub use self::file::Unusable;
 pub use self::graph::Graph;
 pub use self::limits::{Limits, Rate, RouteLimits};
@@ -98,6 +98,13 @@ pub struct Boot {
     pub admin: SocketAddr,
     /// Threads that carry sessions.
     pub workers: usize,
+    /// New sessions are still taken for so long after the edge was told to end.
+    pub drain_delay: Duration,
+    /// So long after that, too, the sessions that are left are ended.
+    pub grace: Duration,
+    /// Where another process asks for the listening sockets, to take the place of this one; `None`:
+    /// nowhere.
+    pub handover: Option<PathBuf>,
     /// Where session keys and the records of calls are.
     pub store: Store,
     /// `None`: what is decided is not recorded.
@@ -353,6 +360,9 @@ impl Settings {
             listen,
             admin,
             workers,
+            drain_delay,
+            grace,
+            handover,
             store,
             audit,
             log_pii,
@@ -364,6 +374,9 @@ impl Settings {
             ("server.admin", *admin != new.boot.admin),
             ("server.workers", *workers != new.boot.workers),
             ("server.tls", speaks_tls(self) != speaks_tls(new)),
+            ("server.drain_delay", *drain_delay != new.boot.drain_delay),
+            ("server.grace", *grace != new.boot.grace),
+            ("server.handover", *handover != new.boot.handover),
             ("store", *store != new.boot.store),
             ("audit", *audit != new.boot.audit),
             ("log.pii", *log_pii != new.boot.log_pii),

@@ -370,7 +370,7 @@ async fn upgraded(
     let upgrading = upgrade(doors, open, asked, stranger, request);
     let upgraded = tokio::select! {
         biased;
-        () = doors.drain.ending() => Err(Refusal::new(Reason::Draining, "try another instance")),
+        () = doors.drain.turned_away() => Err(Refusal::new(Reason::Draining, "try another instance")),
         upgraded = contained(&doors.metrics, Work::Request, upgrading) => {
             upgraded.unwrap_or_else(|| Err(broken()))
         }

@@ -11,9 +11,11 @@ pub mod doors;
 pub mod expiry;
 pub mod explain;
 pub mod gateway;
+pub mod handover;
 pub mod head;
 mod hop;
 pub mod http;
+pub mod inherit;
 mod linger;
 pub mod paths;
 mod probe;
@@ -43,6 +45,7 @@ use self::doors::{Begun, Doors, InForce};
 use self::stranger::Stranger;
 use crate::admission::{Address, Permit, Permits, Slots};
 use crate::config::Speak;
+use crate::drain::Hold;
 use crate::log::Throttle;
 use crate::metrics::{Held, Work};
 use crate::panics::{GivenUp, contained, kept_up};
@@ -160,10 +163,15 @@ async fn accept(listener: &TcpListener, public: &Arc<Public>, tasks: &TaskTracke
             metrics.limit_hit("unadmitted_per_address");
             continue;
         }
-        let in_force = public.doors.clone();
+        let (in_force, held) = (public.doors.clone(), drain.hold());
         tasks.spawn(async move {
             let metrics = doors.metrics.clone();
-            let work = whole((socket, peer, hop), in_force, doors, (permit, stranger));
+            let work = whole(
+                (socket, peer, hop),
+                in_force,
+                doors,
+                (permit, stranger, held),
+            );
             contained(&metrics, Work::Connection, work).await;
         });
     }
@@ -174,7 +182,7 @@ async fn whole(
     (socket, peer, hop): (TcpStream, SocketAddr, Option<Speak>),
     in_force: InForce,
     doors: Arc<Doors>,
-    (permit, stranger): (Permit, Stranger),
+    (permit, stranger, held): (Permit, Stranger, Option<Hold>),
 ) {
     let metrics = doors.metrics.clone();
     let gauge = Held::new(&metrics.connections);
@@ -182,8 +190,10 @@ async fn whole(
     // the session begins, and with it the doors that the client came through: a session holds what it
     // needs of them.
     let begun = Box::pin(connection(socket, (peer, hop), &in_force, doors, stranger));
-    if let Some(begun) = begun.await {
-        drop(in_force);
+    let begun = begun.await;
+    // A session is entered by now.
+    drop((in_force, held));
+    if let Some(begun) = begun {
         let session = begun.session.run(begun.client, begun.upstream);
         let left = contained(&metrics, Work::Session, session).await;
         // Nobody waits for a place that only a call which is hung up or told of still has.

@@ -36,6 +36,13 @@ impl Metrics {
         self.in_force.set(f64::from(u8::from(are)));
     }
 
+    /// Counts a process that asked for the listening sockets: `done`, `failed`, `busy`, `stranger`, `audit`.
+    pub fn handed_over(&self, outcome: &'static str) {
+        metrics::with_local_recorder(&self.recorder, || {
+            metrics::counter!(HANDOVERS, vec![word("outcome", outcome)]).increment(1);
+        });
+    }
+
     /// Counts the end of a gate: `authorised`, `rejected`, `expired`, `left`.
     pub fn gate_ended(&self, route: &Label, result: &'static str, after: Duration) {
         let tags = vec![tag("route", route), word("result", result)];

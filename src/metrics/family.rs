@@ -22,7 +22,7 @@ const fn family(name: &'static str, kind: Kind, help: &'static str) -> Family {
 }
 
 /// Every family that `/metrics` can show.
-pub const FAMILIES: [Family; 75] = [
+pub const FAMILIES: [Family; 78] = [
     family(CONNECTIONS, Kind::Gauge, "Open client sockets."),
     family(CONNECTIONS_TOTAL, Kind::Counter, "Client sockets accepted."),
     family(
@@ -372,6 +372,21 @@ pub const FAMILIES: [Family; 75] = [
         "Until a certificate of the settings ends, negative once it has, by use and name.",
     ),
     family(READY, Kind::Gauge, "1 while the edge takes new sessions."),
+    family(
+        DRAINING,
+        Kind::Gauge,
+        "1 since the edge was told to end; running sessions go on for a while.",
+    ),
+    family(
+        DRAINED,
+        Kind::Counter,
+        "Sessions of a drain, by how they ended.",
+    ),
+    family(
+        HANDOVERS,
+        Kind::Counter,
+        "Processes that asked for the listening sockets, by outcome.",
+    ),
     family(
         INSECURE_DEV,
         Kind::Gauge,

@@ -58,6 +58,10 @@ pub struct Metrics {
     pub log_unfiltered: Counter,
     pub store_up: Gauge,
     pub ready: Gauge,
+    pub draining: Gauge,
+    /// Sessions that ended by themselves while the edge drained, and that it has ended.
+    pub drained_left: Counter,
+    pub drained_ended: Counter,
     pub insecure_dev: Gauge,
     loaded_at: Gauge,
     in_force: Gauge,
@@ -86,6 +90,9 @@ impl Metrics {
         let handle = recorder.handle();
         let gauge = |name| metrics::with_local_recorder(&recorder, || metrics::gauge!(name));
         let counter = |name| metrics::with_local_recorder(&recorder, || metrics::counter!(name));
+        let drained = |how: &'static str| {
+            metrics::with_local_recorder(&recorder, || metrics::counter!(DRAINED, "how" => how))
+        };
         metrics::with_local_recorder(&recorder, || {
             describe();
             panics::expect();
@@ -101,6 +108,9 @@ impl Metrics {
             log_unfiltered: counter(LOG_UNFILTERED),
             store_up: gauge(STORE_UP),
             ready: gauge(READY),
+            draining: gauge(DRAINING),
+            drained_left: drained("left"),
+            drained_ended: drained("ended"),
             insecure_dev: gauge(INSECURE_DEV),
             loaded_at: gauge(SETTINGS_LOADED),
             in_force: gauge(SETTINGS_IN_FORCE),
@@ -376,6 +386,7 @@ mod tests {
         metrics.dial_failed(&upstream, Reason::UpstreamTimeout);
         metrics.limit_hit("connections");
         metrics.admin_refused("host");
+        metrics.handed_over("done");
         metrics.keys_fetched(&upstream, "ok");
         metrics.identity_fetched(&upstream, "failed");
         metrics.gate_ended(&route, "authorised", Duration::from_secs(4));

@@ -79,6 +79,19 @@ impl Child {
         kill_process(self.id(), Signal::TERM).unwrap();
     }
 
+    /// Waits for its end; the exit code.
+    pub async fn exits(&mut self) -> i32 {
+        within("the end of the edge", async {
+            loop {
+                if let Some(status) = self.process.try_wait().unwrap() {
+                    return status.code().expect("killed");
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await
+    }
+
     pub fn id(&self) -> Pid {
         Pid::from_raw(self.process.id().cast_signed()).unwrap()
     }

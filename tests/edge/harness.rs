@@ -78,6 +78,8 @@ pub const MODELS: &[&str] = &[
 pub struct Wish {
     /// Lines of `[limits]`.
     pub limits: String,
+    /// Lines of `[server]`. Unless a test says otherwise, an edge that is told to end does so at once.
+    pub server: String,
     /// Lines added to the upstream.
     pub upstream: String,
     /// Lines added to the key.
@@ -119,6 +121,7 @@ impl Default for Wish {
     fn default() -> Wish {
         Wish {
             limits: String::new(),
+            server: "grace = \"0s\"".to_owned(),
             upstream: String::new(),
             key: String::new(),
             accept: "\"header\", \"query\"".to_owned(),
@@ -404,7 +407,7 @@ fn settings(wish: &Wish, upstream_port: u16) -> String {
         ("", "ws")
     };
     format!(
-        "[server]\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\nworkers = {}\n{tls}\n\
+        "[server]\nlisten = \"127.0.0.1:0\"\nadmin = \"127.0.0.1:0\"\nworkers = {}\n{tls}\n{}\n\
          [limits]\n{}\n\
          [[keys]]\nname = \"tester\"\nsha256 = \"{}\"\n{}\n\
          [upstreams.voice]\nkind = \"voice-live\"\nurl = \"{scheme}://localhost:{upstream_port}\"\n\
@@ -413,6 +416,7 @@ fn settings(wish: &Wish, upstream_port: u16) -> String {
          kind = \"voice-live\"\nadmit = [{}]\naccept = [{}]\nmodels = [{}]\n\
          upstreams = [{first}\"voice\"]\norigins = [{}]\n{}\n{}\n",
         wish.workers,
+        wish.server,
         wish.limits,
         Digest::of(KEY).to_hex(),
         wish.key,

@@ -137,6 +137,7 @@ async fn names_in_the_readme_are_the_names_on_the_page() {
         &"audit_refused_total",
         &"audit_errors_total",
         &"admin_refused_total",
+        &"handovers_total",
     ];
     assert_eq!(unseen, of_others, "{page}");
 }

@@ -220,6 +220,7 @@ fn anchor_paths(table: &mut Table, file: &Path) {
             anchor(Some(table), "roots");
         }
     };
+    anchor(table.get_mut("server"), "handover");
     if let Some(Value::Table(server)) = table.get_mut("server") {
         for file in ["certificate", "key", "client_roots"] {
             anchor(server.get_mut("tls"), file);

@@ -62,6 +62,13 @@ pub(in crate::config) struct Server {
     pub tls: Option<Tls>,
     pub plain_text: bool,
     pub certificates: Vec<ServerCertificate>,
+    #[serde(deserialize_with = "duration")]
+    #[schemars(schema_with = "schema::duration")]
+    pub drain_delay: Option<Duration>,
+    #[serde(deserialize_with = "duration")]
+    #[schemars(schema_with = "schema::duration")]
+    pub grace: Option<Duration>,
+    pub handover: Option<PathBuf>,
 }
 
 /// `[[server.certificates]]`

@@ -30,6 +30,7 @@ mod reach;
 mod relay;
 mod roles;
 mod route;
+mod server;
 mod session_api;
 mod sessions;
 mod store;
@@ -212,23 +213,19 @@ fn boot(file: &File, variables: &Environment, problems: &mut Problems) -> Option
     let audit = audit::audit(file, problems);
     let log_pii = pii::log(file, problems);
     let telemetry = telemetry::telemetry(file, problems);
+    let ending = server::ending(file, store.as_ref(), problems);
     let Some(listen) = server.listen else {
         problems.add("server.listen", "missing; for example \"0.0.0.0:8443\"");
         return None;
     };
     let admin = admin::address(server, listen, problems);
-    let workers = match server.workers.unwrap_or(0) {
-        0 => processors(),
-        workers @ 1..=1024 => workers,
-        _ => {
-            problems.add("server.workers", "must not exceed 1024");
-            1
-        }
-    };
     Some(Boot {
         listen,
         admin,
-        workers,
+        workers: server::workers(file, problems),
+        drain_delay: ending.delay,
+        grace: ending.grace,
+        handover: ending.handover,
         store: store?,
         audit,
         log_pii,
@@ -238,7 +235,7 @@ fn boot(file: &File, variables: &Environment, problems: &mut Problems) -> Option
 
 /// As many as this process had when it was asked first: what a container is given meanwhile needs a
 /// restart, and must not be taken for a change of the settings.
-fn processors() -> usize {
+pub(super) fn processors() -> usize {
     static FOUND: OnceLock<usize> = OnceLock::new();
     *FOUND.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
 }

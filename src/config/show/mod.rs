@@ -51,6 +51,16 @@ fn write(settings: &Settings, out: &mut String) -> std::fmt::Result {
         admin::access(settings)
     )?;
     writeln!(out, "workers   {}", boot.workers)?;
+    let handover = boot.handover.as_ref();
+    let handover = handover.map_or("no handover".to_owned(), |path| {
+        format!("handover at {}", path.display())
+    });
+    writeln!(
+        out,
+        "drain     delay {}, grace {}, {handover}",
+        format_duration(boot.drain_delay),
+        format_duration(boot.grace),
+    )?;
     let limits = &settings.live.limits;
     writeln!(
         out,

@@ -82,7 +82,7 @@ impl Admin {
     }
 }
 
-/// Serves until the edge ends.
+/// Serves to the very end.
 pub async fn serve(listener: &TcpListener, admin: &Arc<Admin>) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
     // The same for all generations.
@@ -93,7 +93,7 @@ pub async fn serve(listener: &TcpListener, admin: &Arc<Admin>) {
     loop {
         let accepted = tokio::select! {
             biased;
-            () = drain.ending() => return,
+            () = drain.finished() => return,
             accepted = listener.accept() => accepted,
         };
         let Ok((socket, peer)) = accepted else {
@@ -111,7 +111,7 @@ pub async fn serve(listener: &TcpListener, admin: &Arc<Admin>) {
             let metrics = admin.doors.now().metrics.clone();
             let work = connection(&admin, socket, peer);
             tokio::select! {
-                () = drain.ending() => {}
+                () = drain.finished() => {}
                 _ = contained(&metrics, Work::Admin, work) => {}
             }
         });

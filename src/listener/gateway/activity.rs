@@ -67,7 +67,7 @@ pub(in crate::listener) async fn answer(
     count_behind_hop(doors, asked, stranger)?;
     let ready = tokio::select! {
         biased;
-        () = doors.drain.ending() => Err(Refusal::new(Reason::Draining, "try another instance")),
+        () = doors.drain.turned_away() => Err(Refusal::new(Reason::Draining, "try another instance")),
         ready = take(doors, (open, bot), asked, stranger, (&head, body)) => ready,
     }?;
     match ready {

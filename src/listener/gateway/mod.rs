@@ -106,7 +106,7 @@ pub(super) async fn answer(
     // What the application has heard is not answered as if it had not.
     let ready = tokio::select! {
         biased;
-        () = doors.drain.ending() => Err(Refusal::new(Reason::Draining, "try another instance")),
+        () = doors.drain.turned_away() => Err(Refusal::new(Reason::Draining, "try another instance")),
         ready = pass_on(doors, (open, http), asked, stranger, (&head, body)) => ready,
     }?;
     ask(doors, open, ready, asked).await

@@ -43,7 +43,7 @@ pub(in crate::listener) async fn answer(
     count_behind_hop(doors, asked, stranger)?;
     let sending = tokio::select! {
         biased;
-        () = doors.drain.ending() => Err(Refusal::new(Reason::Draining, "try another instance")),
+        () = doors.drain.turned_away() => Err(Refusal::new(Reason::Draining, "try another instance")),
         taken = take(doors, open, asked, stranger, (&head, body)) => taken,
     };
     // It is on its way now: that it was not sent would be a lie, and make somebody send it twice.

@@ -99,11 +99,27 @@ pub(super) async fn answer(
     count_behind_hop(doors, asked, stranger)?;
     let answered = tokio::select! {
         biased;
-        () = doors.drain.ending() => Err(Refusal::new(Reason::Draining, "try another instance")),
+        () = turned_away(doors, open, &head) => Err(Refusal::new(Reason::Draining, "try another instance")),
         answered = admitted(doors, open, asked, stranger, (&head, body)) => answered,
     }?;
     open.metrics.admitted.increment(1);
     Ok(answered)
+}
+
+/// Resolves when the request is refused for the end of the edge: what would begin something as soon as
+/// nothing new is, and what is about a call or a session that runs at the end.
+async fn turned_away(doors: &Doors, open: &Open, head: &request::Parts) {
+    let is_about_one = open.route.item(head.uri.path()).is_some();
+    let goes_on = match &open.web {
+        Some(Web::Callbacks(_) | Web::Running(_)) => true,
+        Some(Web::Calls(_)) => is_about_one,
+        // Event Grid brings an event again, to an edge that takes it.
+        Some(Web::Events(_) | Web::Sessions(_) | Web::Tickets(_)) | None => false,
+    };
+    match goes_on {
+        true => doors.drain.ending().await,
+        false => doors.drain.turned_away().await,
+    }
 }
 
 async fn admitted(

@@ -1,6 +1,7 @@
 //! A session's own place in the registry, for as long as it runs.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::{Arrival, Registry, Seat};
 use crate::error::Reason;
@@ -108,6 +109,7 @@ impl Drop for Entry {
     fn drop(&mut self) {
         self.registry.0.sessions.remove(&self.id);
         self.handle.close_tail();
+        self.registry.0.departed.fetch_add(1, Ordering::Relaxed);
         if let Some(call) = &self.call {
             let calls = &self.registry.0.calls;
             calls.remove_if(call, |_, (owner, _)| *owner == self.id);

@@ -40,6 +40,8 @@ struct Shared {
     emptied: Notify,
     recent: Recent,
     tails: Arc<Semaphore>,
+    /// Sessions that were entered and are gone.
+    departed: AtomicU64,
 }
 
 impl Default for Shared {
@@ -53,6 +55,7 @@ impl Default for Shared {
             emptied: Notify::new(),
             recent: Recent::default(),
             tails: Arc::new(Semaphore::new(TAILS_MAX)),
+            departed: AtomicU64::new(0),
         }
     }
 }
@@ -283,10 +286,19 @@ impl Registry {
         self.0.sessions.is_empty()
     }
 
+    /// Sessions that have gone since the start.
+    pub fn departed(&self) -> u64 {
+        self.0.departed.load(Ordering::Relaxed)
+    }
+
+    /// Whoever is still to be entered ends at once for `reason`; the first one stays.
+    pub fn close(&self, reason: Reason) {
+        let _ = self.0.closing.set(reason);
+    }
+
     /// Ends every session for `reason`, and those that are still to be entered.
     pub fn end_all(&self, reason: Reason) {
-        // The first reason stays.
-        let _ = self.0.closing.set(reason);
+        self.close(reason);
         // Collected first: a session that ends right away takes its entry out of the table.
         let all = self.0.sessions.iter();
         let handles: Vec<Arc<Handle>> = all.map(|seat| seat.handle.clone()).collect();
