@@ -229,9 +229,6 @@ fn anchor_paths(table: &mut Table, file: &Path) {
         }
     }
     anchor(table.get_mut("audit"), "path");
-    if let Some(store) = table.get_mut("store") {
-        anchor_roots(store);
-    }
     if let Some(acs) = table.get_mut("acs") {
         anchor(Some(&mut *acs), "key_file");
         anchor_roots(acs);
@@ -244,7 +241,7 @@ fn anchor_paths(table: &mut Table, file: &Path) {
     if let Some(Value::Array(keys)) = table.get_mut("assertion").and_then(|t| t.get_mut("keys")) {
         keys.iter_mut().for_each(anchor_path);
     }
-    for asked in ["graph", "roles"] {
+    for asked in ["store", "graph", "roles"] {
         if let Some(asked) = table.get_mut(asked) {
             anchor_roots(asked);
         }
