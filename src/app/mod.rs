@@ -28,7 +28,7 @@ use self::upkeep::{all_said, upkeep, warn_of_developer};
 use crate::admission::ticket::Examined as ExaminedTicket;
 use crate::admission::{Denied, Examined, Permits, Slots};
 use crate::audit::{self, Audit};
-use crate::config::{self, Settings, Way};
+use crate::config::{self, RouteKind, Settings, Way};
 use crate::error::Reason;
 use crate::label::Label;
 use crate::listener::admin::{self, Admin};
@@ -318,7 +318,9 @@ impl Drop for Edge {
 fn warn_of_routes(settings: &Settings) {
     for route in &settings.live.routes {
         let ways = route.enter.ways();
-        if ways.contains(&Way::Anyone) {
+        // A page has no secrets, and its routes admit for themselves.
+        let is_page = matches!(route.kind, RouteKind::Page(_));
+        if ways.contains(&Way::Anyone) && !is_page {
             tracing::warn!(route = %route.name, "this route admits anyone");
         }
         let tenants = settings.live.hops.as_ref().map(|hops| hops.tenants.len());

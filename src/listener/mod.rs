@@ -13,6 +13,7 @@ pub mod head;
 mod hop;
 pub mod http;
 mod linger;
+mod page;
 pub mod paths;
 mod probe;
 mod proxy;

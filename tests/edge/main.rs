@@ -50,6 +50,7 @@ mod nginx;
 mod noise;
 mod observe;
 mod pacing;
+mod page;
 mod phone;
 mod places;
 mod processes;
