@@ -350,9 +350,10 @@ impl Admission {
         told.hear("rate", asked_now, |()| {
             text("within the limit of its address")
         })?;
-        let origin = match &route.kind {
-            RouteKind::Page(_) if origin::is_own(&head.headers) => Ok("that of the page itself"),
-            _ => origin::check(&head.headers, &route.origins, route.without_origin),
+        let is_own = matches!(route.kind, RouteKind::Page(_)) && origin::is_own(&head.headers);
+        let origin = match is_own {
+            true => Ok("that of the page itself"),
+            false => origin::check(&head.headers, &route.origins, route.without_origin),
         };
         told.hear("origin", origin, |found| text(found))?;
         let query = Query::of(head.uri.query().unwrap_or(""), route);

@@ -109,16 +109,7 @@ impl Stage {
             issuer: peers.issuer,
             signer: Arc::new(signer.context("the settings have no secret of calls")?),
         };
-        let calls = exchange.clone();
-        let telephone = Arc::new(Telephone {
-            key: telephone_key,
-            caller: CALLER.to_owned(),
-            code: code.expose().to_owned(),
-            dial: Box::new(move |call| {
-                let calls = calls.clone();
-                Box::pin(async move { calls.dial(&call, CALLER).await })
-            }),
-        });
+        let telephone = telephone(telephone_key, &code, exchange.clone());
         runtime.spawn(telephone::serve(telephones, telephone, stop.clone()));
         let stage = Stage {
             public,
@@ -220,6 +211,19 @@ impl Stage {
         let _ = fs::remove_dir_all(&self.folder);
         self.runtime.shutdown_background();
     }
+}
+
+/// What people call with, on the page.
+fn telephone(key: String, code: &Secret, calls: Exchange) -> Arc<Telephone> {
+    Arc::new(Telephone {
+        key,
+        caller: CALLER.to_owned(),
+        code: code.expose().to_owned(),
+        dial: Box::new(move |call| {
+            let calls = calls.clone();
+            Box::pin(async move { calls.dial(&call, CALLER).await })
+        }),
+    })
 }
 
 /// An address on loopback that nobody listens at.

@@ -25,6 +25,7 @@ pub(super) struct Text {
 }
 
 impl fmt::Display for Text {
+    #[allow(clippy::too_many_lines, reason = "it is one text")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Text {
             listen,

@@ -54,7 +54,7 @@ pub(super) fn pages(routes: &[Route], problems: &mut Problems) {
             let found = routes.iter().find(|other| other.name == *name);
             found.is_some_and(|other| matches!(other.kind, RouteKind::Sessions(_)))
         };
-        if page.opens.iter().filter(|name| told(*name)).count() > 1 {
+        if page.opens.iter().filter(|name| told(name)).count() > 1 {
             let what = "names two routes of kind \"sessions\"; the page shows one list";
             problems.add(format!("routes.{}.opens", route.name), what);
         }

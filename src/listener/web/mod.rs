@@ -130,18 +130,8 @@ async fn admitted(
         certificate: asked.certificate,
         now: Now::read(),
     };
-    if let (&Method::OPTIONS, RouteKind::EventGrid(events)) = (&head.method, &open.route.kind) {
-        // Leave to ask comes before any credential, and lets nobody in.
-        doors.admission.glance(wanted)?;
-        let allowed = preflight(&events.webhook_origins, &head.headers)?;
-        let mut response = Response::new(Full::default());
-        response.headers_mut().extend(allowed);
-        return Ok(response.map(Body::from));
-    }
     if head.method == Method::OPTIONS {
-        doors.admission.glance(wanted)?;
-        let allowed = cors::preflight::<Full<Bytes>>(&open.route, head.uri.path(), &head.headers)?;
-        return Ok(allowed.map(Body::from));
+        return Ok(leave(doors, open, wanted, head)?.map(Body::from));
     }
     let grant = asked.decision.admit(doors, wanted).await?;
     stranger.admitted();
@@ -195,6 +185,23 @@ async fn admitted(
         }
     };
     Ok(response(reply).map(Body::from))
+}
+
+/// Leave to ask, which comes before any credential, and lets nobody in.
+fn leave(
+    doors: &Doors,
+    open: &Open,
+    wanted: admission::Request<'_>,
+    head: &request::Parts,
+) -> Result<Response<Full<Bytes>>, Refusal> {
+    doors.admission.glance(wanted)?;
+    let RouteKind::EventGrid(events) = &open.route.kind else {
+        return cors::preflight(&open.route, head.uri.path(), &head.headers);
+    };
+    let allowed = preflight(&events.webhook_origins, &head.headers)?;
+    let mut response = Response::new(Full::default());
+    response.headers_mut().extend(allowed);
+    Ok(response)
 }
 
 /// The whole body, within its bound and in time.
