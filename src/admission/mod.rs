@@ -350,7 +350,11 @@ impl Admission {
         told.hear("rate", asked_now, |()| {
             text("within the limit of its address")
         })?;
-        let origin = origin::check(&head.headers, &route.origins, route.without_origin);
+        let is_own = matches!(route.kind, RouteKind::Page(_)) && origin::is_own(&head.headers);
+        let origin = match is_own {
+            true => Ok("that of the page itself"),
+            false => origin::check(&head.headers, &route.origins, route.without_origin),
+        };
         told.hear("origin", origin, |found| text(found))?;
         let query = Query::of(head.uri.query().unwrap_or(""), route);
         told.hear("query", query, |query| {
@@ -383,6 +387,7 @@ fn goes_on(kind: &RouteKind, token: &Verified) -> bool {
         | RouteKind::Notify
         | RouteKind::Tickets(_)
         | RouteKind::Sessions(_)
+        | RouteKind::Page(_)
         | RouteKind::SessionApi(_) => false,
     }
 }

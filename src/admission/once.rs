@@ -39,6 +39,7 @@ pub(super) fn judge(
             | RouteKind::Notify
             | RouteKind::Tickets(_)
             | RouteKind::Sessions(_)
+            | RouteKind::Page(_)
             | RouteKind::CallApi(_)
             | RouteKind::SessionApi(_),
             _,

@@ -258,7 +258,7 @@ impl<'a> Builder<'a> {
                     paths.add_items(path, routes.len());
                 }
                 if matches!(route.kind, RouteKind::Sessions(_)) {
-                    paths.add_refresh(path, routes.len());
+                    paths.add_sessions(path, routes.len());
                 }
             }
             let gated = |phone: &Arc<Phone>| matches!(phone.flow, Flow::Dialled(_));

@@ -36,7 +36,7 @@ use self::threads::Threads;
 use self::upkeep::{all_said, tell_spans, upkeep, warn_of_developer};
 use crate::admission::{Permits, Slots};
 use crate::audit::{self, Audit};
-use crate::config::{self, Settings, Way};
+use crate::config::{self, RouteKind, Settings, Way};
 use crate::drain::Drain;
 use crate::error::Reason;
 use crate::listener::admin::Admin;
@@ -431,7 +431,9 @@ fn shared(doors: &Doors) -> (Arc<Store>, Registry, Drain) {
 fn warn_of_routes(settings: &Settings) {
     for route in &settings.live.routes {
         let ways = route.enter.ways();
-        if ways.contains(&Way::Anyone) {
+        // A page has no secrets, and its routes admit for themselves.
+        let is_page = matches!(route.kind, RouteKind::Page(_));
+        if ways.contains(&Way::Anyone) && !is_page {
             tracing::warn!(route = %route.name, "this route admits anyone");
         }
         let tenants = settings.live.hops.as_ref().map(|hops| hops.tenants.len());

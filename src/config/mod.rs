@@ -16,6 +16,7 @@ mod env;
 mod file;
 mod graph;
 mod limits;
+mod page;
 mod phone;
 pub mod pii;
 mod resolve;
@@ -54,6 +55,7 @@ pub use self::env::{Environment, admin_token, log_filter, supervisor};
 pub use self::file::Unusable;
 pub use self::graph::Graph;
 pub use self::limits::{Limits, Rate, RouteLimits};
+pub use self::page::Page;
 pub use self::phone::{
     Ani, Bridge, Calls, CodeLength, Dialled, Feeds, Flow, Gate, KnownBy, Phone, Prompts, Spend,
     VoiceSession,
@@ -61,7 +63,7 @@ pub use self::phone::{
 pub use self::roles::{Directory, Roles, RolesBy};
 pub use self::route::{
     BELOW, BotRoute, CALL, CALL_SECRET, Dtmf, Http, JWKS, Parameter, Pass, REFRESH, Refuse, Route,
-    RouteKind,
+    RouteKind, TAIL,
 };
 pub use self::session_api::{CODE_DIGITS, SessionApi, Webhook, WebhookSecret};
 pub use self::sessions::See;

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::acs::{CallApi, EventGrid};
 use super::enter::{Enter, Place, Way};
+use super::page::Page;
 use super::phone::{Bridge, Phone};
 use super::pii::Pii;
 use super::rewrite::{Names, Rewrite};
@@ -79,7 +80,10 @@ impl Route {
 
     /// The id that a path of the route ends in, if it is one that does.
     pub fn item(&self, path: &str) -> Option<CallId> {
-        let path = self.refreshed(path).unwrap_or(path);
+        let path = self
+            .refreshed(path)
+            .or_else(|| self.tailed(path))
+            .unwrap_or(path);
         let whole = self.paths.iter().any(|known| known == path);
         let (_, id) = path.rsplit_once('/')?;
         let ends = self.kind.is_by_call() || self.kind.has_items() && !whole;
@@ -88,7 +92,16 @@ impl Route {
 
     /// What stands before [`REFRESH`] in a path that has a session last longer.
     pub fn refreshed<'a>(&self, path: &'a str) -> Option<&'a str> {
-        let item = path.strip_suffix(REFRESH)?;
+        self.session(path, REFRESH)
+    }
+
+    /// What stands before [`TAIL`] in a path that tells of a session as it goes on.
+    pub fn tailed<'a>(&self, path: &'a str) -> Option<&'a str> {
+        self.session(path, TAIL)
+    }
+
+    fn session<'a>(&self, path: &'a str, end: &str) -> Option<&'a str> {
+        let item = path.strip_suffix(end)?;
         let (folder, _) = item.rsplit_once('/')?;
         let ours = matches!(self.kind, RouteKind::Sessions(_));
         let below = self.paths.iter().any(|known| known == folder);
@@ -100,6 +113,8 @@ impl Route {
 pub const CALL: &str = "/{call}";
 /// How the paths end that have a session last longer.
 pub const REFRESH: &str = "/refresh";
+/// How the paths end that tell of a session as it goes on.
+pub const TAIL: &str = "/tail";
 /// How the paths end that lead to all below them.
 pub const BELOW: &str = "/*";
 /// Where the public keys of assertions are, if the edge signs some: no route has this path.
@@ -134,6 +149,8 @@ pub enum RouteKind {
     Tickets(Arc<TicketDesk>),
     /// Whoever asks is told of sessions that run, and may end them and have them last longer.
     Sessions(See),
+    /// A page for people, of the edge's own.
+    Page(Arc<Page>),
 }
 
 /// What goes on to a private application.
@@ -190,7 +207,8 @@ impl RouteKind {
             | RouteKind::SessionApi(_)
             | RouteKind::Tickets(_)
             | RouteKind::Notify
-            | RouteKind::Sessions(_) => None,
+            | RouteKind::Sessions(_)
+            | RouteKind::Page(_) => None,
         }
     }
 
@@ -212,6 +230,7 @@ impl RouteKind {
             | RouteKind::SessionApi(_)
             | RouteKind::Tickets(_)
             | RouteKind::Notify
+            | RouteKind::Page(_)
             | RouteKind::Sessions(_) => false,
         }
     }
@@ -221,10 +240,13 @@ impl RouteKind {
         self.is_answered() || matches!(self, RouteKind::Http(_) | RouteKind::Bot(_))
     }
 
-    /// Whether below each of its paths lie paths that end in an id.
+    /// Whether below each of its paths lie paths that end in an id, or in the name of a part of a page.
     pub fn has_items(&self) -> bool {
         match self {
-            RouteKind::CallApi(_) | RouteKind::SessionApi(_) | RouteKind::Sessions(_) => true,
+            RouteKind::CallApi(_)
+            | RouteKind::SessionApi(_)
+            | RouteKind::Sessions(_)
+            | RouteKind::Page(_) => true,
             RouteKind::VoiceLive
             | RouteKind::Relay
             | RouteKind::AcsMedia(_)
@@ -251,6 +273,7 @@ impl RouteKind {
             | RouteKind::Notify
             | RouteKind::Tickets(_)
             | RouteKind::Sessions(_)
+            | RouteKind::Page(_)
             | RouteKind::SessionApi(_) => None,
         }
     }
@@ -274,6 +297,7 @@ impl RouteKind {
             | RouteKind::Notify
             | RouteKind::Tickets(_)
             | RouteKind::Sessions(_)
+            | RouteKind::Page(_)
             | RouteKind::SessionApi(_) => None,
         }
     }
@@ -292,6 +316,7 @@ impl RouteKind {
             | RouteKind::Notify
             | RouteKind::Tickets(_)
             | RouteKind::Sessions(_)
+            | RouteKind::Page(_)
             | RouteKind::SessionApi(_) => None,
         }
     }
@@ -311,6 +336,7 @@ impl RouteKind {
             RouteKind::Notify => "notify",
             RouteKind::Tickets(_) => "tickets",
             RouteKind::Sessions(_) => "sessions",
+            RouteKind::Page(_) => "page",
         }
     }
 }

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use futures_util::Stream;
 use http_body_util::Full;
 use hyper::body::{Frame, SizeHint};
 
@@ -16,6 +17,14 @@ use crate::upstream::app::{Answer, Cut};
 pub(super) enum Body {
     Whole(Full<Bytes>),
     Streamed(Box<Streamed>),
+    Lines(Box<Lines>),
+}
+
+/// Lines of the edge's own, as they come.
+pub(super) struct Lines {
+    pub(super) lines: Pin<Box<dyn Stream<Item = Bytes> + Send>>,
+    pub(super) pulse: Pulse,
+    pub(super) _grant: Grant,
 }
 
 /// An application's answer, with what it holds until it has ended.
@@ -32,6 +41,7 @@ impl Body {
         match self {
             Body::Whole(_) => None,
             Body::Streamed(streamed) => Some(streamed.pulse.clone()),
+            Body::Lines(lines) => Some(lines.pulse.clone()),
         }
     }
 }
@@ -58,6 +68,11 @@ impl hyper::body::Body for Body {
                 streamed.pulse.beat();
                 Pin::new(&mut streamed.answer).poll_frame(cx)
             }
+            Body::Lines(lines) => {
+                lines.pulse.beat();
+                let line = lines.lines.as_mut().poll_next(cx);
+                line.map(|line| line.map(|line| Ok(Frame::data(line))))
+            }
         }
     }
 
@@ -65,6 +80,7 @@ impl hyper::body::Body for Body {
         match self {
             Body::Whole(whole) => whole.is_end_stream(),
             Body::Streamed(streamed) => streamed.answer.is_end_stream(),
+            Body::Lines(_) => false,
         }
     }
 
@@ -72,6 +88,7 @@ impl hyper::body::Body for Body {
         match self {
             Body::Whole(whole) => whole.size_hint(),
             Body::Streamed(streamed) => streamed.answer.size_hint(),
+            Body::Lines(_) => SizeHint::default(),
         }
     }
 }

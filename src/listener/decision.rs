@@ -9,7 +9,7 @@ use super::doors::{Doors, Open};
 use super::refusal::Refusal;
 use crate::admission::{self, Denied, Grant, Peer, Told};
 use crate::audit::{self, Entry, Event, Known, Place, Verdict};
-use crate::config::{BELOW, CALL, REFRESH, Route};
+use crate::config::{BELOW, CALL, REFRESH, Route, TAIL};
 use crate::error::Reason;
 use crate::ids::{CallId, EntraId, SessionId};
 use crate::trace::TraceId;
@@ -216,6 +216,9 @@ impl Doors {
 fn as_set(route: &Route, path: &str) -> String {
     if let Some(item) = route.refreshed(path) {
         return format!("{}{REFRESH}", as_set(route, item));
+    }
+    if let Some(item) = route.tailed(path) {
+        return format!("{}{TAIL}", as_set(route, item));
     }
     let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
     let known = |known: &&String| **known == path || known.strip_suffix(CALL) == Some(folder);

@@ -26,7 +26,7 @@ use crate::admission::{Admission, Certificate, Denied, Peer, Permits};
 use crate::audit::Audit;
 use crate::bot::Bot;
 use crate::bot::roles::Roles;
-use crate::config::{self, Hops, KnownBy, Limits};
+use crate::config::{self, Hops, KnownBy, Limits, RouteKind};
 use crate::drain::Drain;
 use crate::error::Reason;
 use crate::label::Label;
@@ -134,7 +134,9 @@ impl Doors {
             let kind = &open.route.kind;
             let tickets = open.route.takes_tickets() && !open.route.tickets.observe;
             let counts = self.admission.needs_store(&open.route);
-            kind.phone().is_some() || kind.is_answered() || tickets || counts
+            // What a page shows is in the binary.
+            let asks = kind.is_answered() && !matches!(kind, RouteKind::Page(_));
+            kind.phone().is_some() || asks || tickets || counts
         };
         let asked = self.routes.iter().any(asks)
             || self.roles.as_ref().is_some_and(Roles::are_in_the_store);

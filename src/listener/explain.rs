@@ -173,6 +173,7 @@ fn of_request(
         | RouteKind::CallApi(_)
         | RouteKind::Tickets(_)
         | RouteKind::Sessions(_)
+        | RouteKind::Page(_)
         | RouteKind::SessionApi(_) => (web::judge(route, limits, head), "answered here"),
     }
 }
@@ -264,6 +265,7 @@ fn leave(
         | RouteKind::Bot(_)
         | RouteKind::Tickets(_)
         | RouteKind::Sessions(_)
+        | RouteKind::Page(_)
         | RouteKind::Notify => {
             cors::preflight::<()>(&open.route, came.0.uri.path(), headers)?;
             Ok("a page that may ask")

@@ -332,10 +332,10 @@ async fn answer(
             }
             let mut response = answered.unwrap_or_else(|refusal| {
                 note_refusal(doors, asked, &refusal, Some(&open.route.name));
-                problem(&refusal)
+                problem(&refusal).map(Body::from)
             });
             cors::mark(&open.route, page, &mut response);
-            return (response.map(Body::from), Course::Answered);
+            return (response, Course::Answered);
         }
         Some(_) | None => return upgraded(doors, open, asked, stranger, request).await,
     };

@@ -17,6 +17,7 @@ mod hop;
 pub mod http;
 pub mod inherit;
 mod linger;
+mod page;
 pub mod paths;
 mod probe;
 mod proxy;

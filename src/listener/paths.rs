@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::config::{BELOW, CALL, REFRESH};
+use crate::config::{BELOW, CALL, REFRESH, TAIL};
 use crate::ids::CallId;
 
 /// Indices of routes by path.
@@ -12,8 +12,9 @@ pub struct Paths {
     whole: HashMap<String, usize>,
     /// By what stands before the last slash.
     calls: HashMap<String, usize>,
-    /// Of paths that have a session last longer, by what stands before its id.
-    refresh: HashMap<String, usize>,
+    /// Of paths that have a session last longer, or tell of it as it goes on, by what stands before its
+    /// id.
+    sessions: HashMap<String, usize>,
     /// Of all paths below, by what stands before the slash.
     below: HashMap<String, usize>,
     /// All of them as a lax application may read them (`fold`).
@@ -40,9 +41,9 @@ impl Paths {
         self.calls.insert(path.to_owned(), route);
     }
 
-    /// So do those that have what has that id last longer.
-    pub fn add_refresh(&mut self, path: &str, route: usize) {
-        self.refresh.insert(path.to_owned(), route);
+    /// So do those that have what has that id last longer, or tell of it as it goes on.
+    pub fn add_sessions(&mut self, path: &str, route: usize) {
+        self.sessions.insert(path.to_owned(), route);
     }
 
     /// The route that has this path, of a request: to the letter, nothing is decoded.
@@ -57,8 +58,9 @@ impl Paths {
         }
         if let Some((folder, id)) = path
             .strip_suffix(REFRESH)
+            .or_else(|| path.strip_suffix(TAIL))
             .and_then(|item| item.rsplit_once('/'))
-            && let Some(route) = self.refresh.get(folder)
+            && let Some(route) = self.sessions.get(folder)
         {
             return CallId::fits(id).then_some(*route);
         }

@@ -12,7 +12,8 @@
 //! or without TLS, `accept` takes them in, [`head`] and [`frame`] are the two layers on it,
 //! [`signal`] is something to say, [`voice_live`] is the service with its record, [`client`] is who
 //! calls it, [`issuer`] is where callers' tokens come from, and [`platform`] those for the edge
-//! itself. [`acs`] is who calls by telephone: the media stream of a call. [`call_automation`] is the
+//! itself. [`acs`] is who calls by telephone: the media stream of a call; by a [`telephone`] a person
+//! makes such calls. [`call_automation`] is the
 //! service that is asked to answer and to make calls, and through which they ring. [`connector`] is
 //! where bots write to, [`graph`] knows who reports to whom, and [`pii`] finds names in texts.
 
@@ -32,6 +33,7 @@ pub mod platform;
 mod service;
 pub mod signal;
 pub mod stream;
+pub mod telephone;
 mod token;
 pub mod voice_live;
 

@@ -269,6 +269,7 @@ pub fn callback_route(route: &Route, live: &Live) -> Option<CallbackRoute> {
         | RouteKind::Notify
         | RouteKind::Tickets(_)
         | RouteKind::Sessions(_)
+        | RouteKind::Page(_)
         | RouteKind::Http(_)
         | RouteKind::Bot(_) => None,
     };

@@ -104,6 +104,7 @@ impl Webhooks {
             | RouteKind::Notify
             | RouteKind::Tickets(_)
             | RouteKind::Sessions(_)
+            | RouteKind::Page(_)
             | RouteKind::CallApi(_) => None,
         };
         Webhooks::of(live.routes.iter().filter_map(of_route), metrics)

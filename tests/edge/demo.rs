@@ -60,6 +60,7 @@ async fn the_demo_passes_every_step_on_a_bare_machine() {
         "upstream",
         "edge",
         "refusal",
+        "page",
         "TLS",
         "admission",
         "first audio",

@@ -53,6 +53,7 @@ mod nginx;
 mod noise;
 mod observe;
 mod pacing;
+mod page;
 mod panics;
 mod phone;
 mod places;

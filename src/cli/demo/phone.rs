@@ -2,6 +2,7 @@
 //!
 //! How many digits are dialled is shown, not which.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use aws_lc_rs::digest::{SHA256, digest};
@@ -11,7 +12,7 @@ use tokio::time::timeout;
 use super::Show;
 use super::stage::{CALLER, Stage, WRONG_CODE};
 use super::text::RESOURCE;
-use crate::admission::media_url::Signed;
+use crate::admission::media_url::{Signed, Signer};
 use crate::audio::SampleRate;
 use crate::dtmf::{Detector, Setting};
 use crate::ids::{CallId, PhoneNumber};
@@ -19,7 +20,9 @@ use crate::sim::acs::hand::Hand;
 use crate::sim::acs::line::{Keying, Talker};
 use crate::sim::acs::record::{Ending, Event, Record};
 use crate::sim::acs::{Call, Dial, Options, guid};
+use crate::sim::client::Error;
 use crate::sim::issuer::mint::Mint;
+use crate::sim::issuer::provider::Provider;
 use crate::sim::signal;
 
 /// Everybody speaks in real time, and nothing takes longer than some seconds.
@@ -91,10 +94,7 @@ async fn right(stage: &Stage, show: &Show) -> Result<(), Failed> {
 
 /// A turn that is answered, and one in the midst of the answer.
 async fn talk(hand: &Hand, show: &Show) -> Result<(), Failed> {
-    let rate = Options::default().rate;
-    let speech = signal::speech(1.0, rate.hz());
-    let (pairs, _) = speech.as_chunks::<2>();
-    let speech: Vec<i16> = pairs.iter().map(|pair| i16::from_le_bytes(*pair)).collect();
+    let speech = speech(1.0);
     say(hand, BEFORE_SPEECH, &speech)?;
     let answered = hand.until(|record| record.answered().is_some());
     within("answer", "no audio came back", answered).await?;
@@ -194,36 +194,59 @@ async fn wrong(stage: &Stage, show: &Show) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Has ACS dial the edge for a call.
+/// What calls are made with.
+#[derive(Clone)]
+pub(super) struct Exchange {
+    /// Where the edge listens.
+    pub(super) port: u16,
+    pub(super) roots_pem: String,
+    /// Whose tokens the edge takes for those of ACS.
+    pub(super) issuer: Arc<Provider>,
+    /// Signs media URLs.
+    pub(super) signer: Arc<Signer>,
+}
+
+impl Exchange {
+    /// Has ACS dial the edge for a call.
+    pub(super) async fn dial(&self, call: &str, ani: &str) -> Result<Call, Error> {
+        let call = CallId::new(call).ok_or(Error::Unusable("the call has no id"))?;
+        let signed = Signed {
+            ani: PhoneNumber::new(ani),
+            ..Signed::of(call)
+        };
+        let base = format!("wss://localhost:{}", self.port);
+        let now = SystemTime::now();
+        let url = self
+            .signer
+            .url(&base, "/acs/media/{call}", &signed, now, URL_LIFE)
+            .map_err(|_| Error::Unusable("the media URL cannot be signed"))?;
+        let dial = Dial {
+            url: url.expose().to_owned(),
+            roots_pem: Some(self.roots_pem.clone()),
+            token: Some(self.issuer.mint(&Mint::acs(RESOURCE).with("jti", guid()))),
+            connection_id: Some(guid()),
+            correlation_id: Some(guid()),
+            more: Vec::new(),
+        };
+        let options = Options {
+            ani: ani.to_owned(),
+            ..Options::default()
+        };
+        Call::dial(&dial, options).await
+    }
+}
+
+/// What callers say, at the rate of the calls.
+fn speech(seconds: f64) -> Vec<i16> {
+    let speech = signal::speech(seconds, Options::default().rate.hz());
+    let (pairs, _) = speech.as_chunks::<2>();
+    pairs.iter().map(|pair| i16::from_le_bytes(*pair)).collect()
+}
+
+/// Has ACS dial the edge for a call of the self-check.
 async fn ring(stage: &Stage, call: &str, ani: &str) -> Result<(Hand, JoinHandle<Record>), Failed> {
-    const STEP: &str = "phone call";
-    let Some(call) = CallId::new(call) else {
-        return fail(STEP, "the call has no id");
-    };
-    let signed = Signed {
-        ani: PhoneNumber::new(ani),
-        ..Signed::of(call)
-    };
-    let base = format!("wss://localhost:{}", stage.public.port());
-    let now = SystemTime::now();
-    let url = stage
-        .signer
-        .url(&base, "/acs/media/{call}", &signed, now, URL_LIFE);
-    let url = url.map_err(|error| Failed(STEP, error.to_string()))?;
-    let dial = Dial {
-        url: url.expose().to_owned(),
-        roots_pem: Some(stage.roots_pem.clone()),
-        token: Some(stage.issuer.mint(&Mint::acs(RESOURCE).with("jti", guid()))),
-        connection_id: Some(guid()),
-        correlation_id: Some(guid()),
-        more: Vec::new(),
-    };
-    let options = Options {
-        ani: ani.to_owned(),
-        ..Options::default()
-    };
-    let call = Call::dial(&dial, options).await;
-    let call = call.map_err(|error| Failed(STEP, error.to_string()))?;
+    let call = stage.exchange.dial(call, ani).await;
+    let call = call.map_err(|error| Failed("phone call", error.to_string()))?;
     Ok((call.hand(), tokio::spawn(call.run())))
 }
 

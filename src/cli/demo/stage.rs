@@ -9,10 +9,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, anyhow};
+use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 use super::Show;
+use super::phone::Exchange;
 use super::text::{RESOURCE, Text};
 use crate::admission::media_url::Signer;
 use crate::app::Edge;
@@ -23,6 +25,7 @@ use crate::secret::{Digest, Secret};
 use crate::sim::certificate::{Authority, Identity};
 use crate::sim::issuer::provider::Provider;
 use crate::sim::issuer::{self, Issuer};
+use crate::sim::telephone::{self, Telephone};
 use crate::sim::voice_live::record::Record;
 use crate::sim::voice_live::{Options, VoiceLive};
 
@@ -47,10 +50,8 @@ pub(super) struct Stage {
     pub roots_pem: String,
     /// What the simulator saw.
     pub record: Arc<Record>,
-    /// Whose tokens the edge takes for those of ACS.
-    pub issuer: Arc<Provider>,
-    /// Signs media URLs.
-    pub signer: Signer,
+    /// What calls are made with.
+    pub exchange: Exchange,
     /// What the caller dials: it is stored, and lies in a file of the folder.
     pub code: Secret,
     stop: CancellationToken,
@@ -77,10 +78,15 @@ impl Stage {
         let (key, code) = (random_key()?, random_code()?);
         write_files(&folder, &authority, &authority.issue(&NAMES)?)?;
         write(&folder.join("code"), code.expose())?;
+        let telephones = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
+        let telephone_key = random_key()?;
         let mut text = Text {
-            listen: "127.0.0.1:0".to_owned(),
+            // The page's origin has the port in it, and is in the settings.
+            listen: free_port()?,
             admin: "127.0.0.1:0".to_owned(),
             key: Digest::of(&key),
+            telephone_port: telephones.local_addr()?.port(),
+            telephone_key: telephone_key.clone(),
             upstream_port: upstream.port(),
             upstream_key: peers.upstream_key,
             issuer: peers.issuer.base(),
@@ -92,11 +98,19 @@ impl Stage {
         let edge = Edge::start(&settings)?;
         let (public, admin) = (edge.public(), edge.admin());
         // Whoever reads them later, a person or another verb, sees where it listens.
-        (text.listen, text.admin) = (public.to_string(), admin.to_string());
+        text.admin = admin.to_string();
         write(&file, &text.to_string())?;
         let detail = format!("listens on {public}, admin on {admin}");
         show.passed("edge", Instant::now(), &detail);
         let signer = settings.live.calls.as_ref().and_then(Signer::new);
+        let exchange = Exchange {
+            port: public.port(),
+            roots_pem: authority.pem(),
+            issuer: peers.issuer,
+            signer: Arc::new(signer.context("the settings have no secret of calls")?),
+        };
+        let telephone = telephone(telephone_key, &code, exchange.clone());
+        runtime.spawn(telephone::serve(telephones, telephone, stop.clone()));
         let stage = Stage {
             public,
             admin,
@@ -106,8 +120,7 @@ impl Stage {
             key,
             roots_pem: authority.pem(),
             record: peers.record,
-            issuer: peers.issuer,
-            signer: signer.context("the settings have no secret of calls")?,
+            exchange,
             code,
             stop,
         };
@@ -141,6 +154,11 @@ impl Stage {
         self.edge.as_ref().map_or(0, Edge::sessions)
     }
 
+    /// Where people look.
+    pub(super) fn page(&self) -> String {
+        format!("https://localhost:{}/page", self.public.port())
+    }
+
     /// Lines to copy and paste.
     pub(super) fn what_next(&self) -> String {
         let folder = self.folder.display();
@@ -149,7 +167,8 @@ impl Stage {
         let tonegate = std::env::current_exe();
         let tonegate =
             tonegate.map_or_else(|_| "tonegate".into(), |path| path.display().to_string());
-        let issuer = self.issuer.base();
+        let page = self.page();
+        let issuer = self.exchange.issuer.base();
         // Each call is another one, which `date` names; a verdict holds for a while after its call.
         let call = |name: &str, digits: &str| {
             format!(
@@ -162,7 +181,11 @@ impl Stage {
         let right = call("right", &format!("\"$(cat {folder}/code)\" --barge-in"));
         let wrong = call("wrong", WRONG_CODE);
         format!(
-            "\nIt stays up until Ctrl-C. To try next:\n\n  \
+            "\nIt stays up until Ctrl-C. Open the page first:\n\n  \
+             {page}#key={key}\n\n  \
+             A browser warns of the certificate, which is the demo's own: choose Advanced and\n  \
+             proceed, or have it trust {folder}/ca.pem. The key stays in the page.\n\n\
+             To try next:\n\n  \
              the settings    {tonegate} check --config {folder}/edge.toml\n  \
              each check      {tonegate} explain --config {folder}/edge.toml /ws -H 'api-key: {key}'\n  \
              the metrics     curl http://{admin}/metrics\n  \
@@ -188,6 +211,25 @@ impl Stage {
         let _ = fs::remove_dir_all(&self.folder);
         self.runtime.shutdown_background();
     }
+}
+
+/// What people call with, on the page.
+fn telephone(key: String, code: &Secret, calls: Exchange) -> Arc<Telephone> {
+    Arc::new(Telephone {
+        key,
+        caller: CALLER.to_owned(),
+        code: code.expose().to_owned(),
+        dial: Box::new(move |call| {
+            let calls = calls.clone();
+            Box::pin(async move { calls.dial(&call, CALLER).await })
+        }),
+    })
+}
+
+/// An address on loopback that nobody listens at.
+fn free_port() -> anyhow::Result<String> {
+    let free = std::net::TcpListener::bind("127.0.0.1:0")?;
+    Ok(free.local_addr()?.to_string())
 }
 
 /// Six digits. They do not begin with 0, as the wrong code does.

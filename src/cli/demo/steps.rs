@@ -16,7 +16,7 @@ const BOOKS_WAIT: Duration = Duration::from_secs(3);
 
 /// Runs every step; false as soon as one fails, which has been shown then.
 pub(super) async fn all(stage: &Stage, show: &mut Show) -> bool {
-    if !refusal(stage, show).await {
+    if !refusal(stage, show).await || !page(stage, show).await {
         return false;
     }
     let Some(messages_up) = conversation(stage, show).await else {
@@ -49,6 +49,27 @@ async fn refusal(stage: &Stage, show: &Show) -> bool {
         Instant::now(),
         "a client without a key got HTTP 401, and the upstream saw nothing",
     );
+    true
+}
+
+/// The page for people is there, with the policy that keeps scripts of others out.
+async fn page(stage: &Stage, show: &Show) -> bool {
+    const STEP: &str = "page";
+    let answer = Client::connect(&stage.page(), &[], Some(&stage.roots_pem)).await;
+    let Err(Error::Refused(answer)) = answer else {
+        show.failed(STEP, "the page is no answer to a request");
+        return false;
+    };
+    let has_policy = answer.headers.iter().any(|(name, value)| {
+        name.eq_ignore_ascii_case("content-security-policy") && value.contains("script-src 'self'")
+    });
+    if answer.status != 200 || !has_policy || !answer.body.starts_with(b"<!doctype html>") {
+        let what = format!("expected the page, got HTTP {}", answer.status);
+        show.failed(STEP, &what);
+        return false;
+    }
+    let detail = format!("{} shows what follows, for people", stage.page());
+    show.passed(STEP, Instant::now(), &detail);
     true
 }
 

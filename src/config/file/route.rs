@@ -122,7 +122,7 @@ pub(in crate::config) struct Route {
     pub refusal: Option<String>,
     pub quiet: Option<Vec<String>>,
     pub speak: Option<Vec<String>>,
-    /// Of a route that takes tickets, and of one that hands them out.
+    /// Of a route that takes tickets, and of one that hands them out; `opens` also of a page.
     #[serde(default)]
     #[schemars(schema_with = "schema::tickets")]
     pub tickets: Option<String>,

@@ -83,7 +83,8 @@ one_of!(
     "http",
     "bot",
     "notify",
-    "tickets"
+    "tickets",
+    "page"
 );
 one_of!(issuer_kind, "entra", "oidc", "acs", "event-grid", "bot");
 one_of!(cloud, "public", "us-gov", "china");

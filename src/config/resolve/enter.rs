@@ -2,7 +2,7 @@
 
 use super::certificate;
 use super::route::{At, Known, nearest};
-use crate::config::{Enter, IssuerKind, Place, Route, Speak, Way};
+use crate::config::{Enter, IssuerKind, Place, Route, RouteKind, Speak, Way};
 use crate::label::Label;
 
 pub(super) fn enter(at: &mut At<'_>, known: &Known<'_>) -> Enter {
@@ -183,6 +183,10 @@ pub(super) fn cookies(at: &mut At<'_>, route: &Route) {
         if at.written.cookie.is_some() {
             at.add("cookie", "has no use unless accept names \"cookie\"");
         }
+        return;
+    }
+    // A page is opened, which changes nothing, and its text goes to nobody but the browser.
+    if matches!(route.kind, RouteKind::Page(_)) {
         return;
     }
     if route.origins.is_empty() || route.without_origin {

@@ -24,6 +24,7 @@ mod limits;
 mod network;
 mod origin;
 mod pacing;
+mod page;
 mod phone;
 mod pii;
 mod reach;
@@ -88,6 +89,7 @@ pub(super) fn resolve(
     key_routes(&keys, &routes, &mut problems);
     certificate::routes(&certificates, &routes, &mut problems);
     ticket::desks(&routes, &mut problems);
+    page::pages(&routes, &mut problems);
     let limits = limits(&file, &mut problems);
     let (identity, server_certificates) = identity::identities(&file, &mut problems);
     let boot = boot(&file, variables, &mut problems);

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::gate::{flow, rates};
 use super::route::{At, Known};
-use super::{gateway, session_api, sessions, ticket, web};
+use super::{gateway, page, session_api, sessions, ticket, web};
 use crate::config::file;
 use crate::config::{
     Bridge, CALL_SECRET, Dtmf, Enter, IssuerKind, Kind, Phone, Place, Refuse, Route, RouteKind,
@@ -28,12 +28,13 @@ pub(super) fn kind(at: &mut At<'_>, known: &Known<'_>) -> Option<RouteKind> {
         Some("notify") => RouteKind::Notify,
         Some("tickets") => ticket::desk(at, known)?,
         Some("sessions") => sessions::sessions(at),
+        Some("page") => page::page(at),
         Some(_) | None => {
             at.add(
                 "kind",
                 "must be \"voice-live\", \"relay\", \"acs-media\", \"event-grid\", \
-                 \"acs-callback\", \"call-api\", \"session-api\", \"sessions\", \"http\", \"bot\", \"notify\" or \
-                 \"tickets\"",
+                 \"acs-callback\", \"call-api\", \"session-api\", \"sessions\", \"http\", \"bot\", \"notify\", \
+                 \"tickets\" or \"page\"",
             );
             return None;
         }

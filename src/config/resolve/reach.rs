@@ -111,6 +111,7 @@ pub(super) fn callers(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
                 | RouteKind::Notify
                 | RouteKind::Tickets(_)
                 | RouteKind::Sessions(_)
+                | RouteKind::Page(_)
                 | RouteKind::SessionApi(_) => false,
             }
         })
@@ -144,6 +145,7 @@ pub(super) fn callers(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
                     | RouteKind::Notify
                     | RouteKind::Tickets(_)
                     | RouteKind::Sessions(_)
+                    | RouteKind::Page(_)
                     | RouteKind::SessionApi(_) => String::new(),
                     RouteKind::VoiceLive => format!(
                         ", of an issuer whose audience is {} or {}",

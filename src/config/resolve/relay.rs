@@ -75,6 +75,7 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
                 | RouteKind::Notify
                 | RouteKind::Tickets(_)
                 | RouteKind::Sessions(_)
+                | RouteKind::Page(_)
                 | RouteKind::SessionApi(_) => "must all be of kind \"voice-live\", or all of kind \
                      \"relay\""
                     .to_owned(),

@@ -177,13 +177,12 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
         known_callers(at, route, known);
         return;
     }
-    for (key, is_written) in [
-        ("opens", written.opens.is_some()),
-        ("life", written.life.is_some()),
-    ] {
-        if is_written {
-            at.add(key, "has a use with kind = \"tickets\" only");
-        }
+    if written.life.is_some() {
+        at.add("life", "has a use with kind = \"tickets\" only");
+    }
+    if written.opens.is_some() && !matches!(route.kind, RouteKind::Page(_)) {
+        let what = "has a use with kind = \"tickets\" or kind = \"page\" only";
+        at.add("opens", what);
     }
 }
 

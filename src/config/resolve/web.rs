@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::gateway;
 use super::route::{At, Known};
+use super::{gateway, page};
 use crate::config::{
-    CallApi, Dtmf, Enter, EventGrid, IssuerKind, Place, Rate, Refuse, Route, RouteKind, Way,
+    CallApi, Dtmf, EventGrid, IssuerKind, Place, Rate, Refuse, Route, RouteKind, Way,
 };
 use crate::ids::{NumberPrefix, PhoneNumber};
 use crate::label::Label;
@@ -208,6 +208,7 @@ pub(super) fn check(at: &mut At<'_>, route: &Route, known: &Known<'_>) {
         RouteKind::SessionApi(_) | RouteKind::Sessions(_) => {}
         RouteKind::Notify => gateway::notify(at, route, known),
         RouteKind::Tickets(_) => {}
+        RouteKind::Page(_) => page::check(at, route),
         RouteKind::VoiceLive
         | RouteKind::Relay
         | RouteKind::Http(_)
@@ -310,11 +311,15 @@ fn useless(at: &mut At<'_>, route: &Route) {
     let events = matches!(route.kind, RouteKind::EventGrid(_));
     let calls = matches!(route.kind, RouteKind::CallApi(_));
     // Scripts of pages may ask there.
-    let pages = calls || matches!(route.kind, RouteKind::Tickets(_) | RouteKind::Sessions(_));
+    let page = matches!(route.kind, RouteKind::Page(_));
+    let pages =
+        page || calls || matches!(route.kind, RouteKind::Tickets(_) | RouteKind::Sessions(_));
     let place = |place: &Place| match place {
         Place::Header => true,
         Place::Query => events,
-        Place::Cookie | Place::Subprotocol => false,
+        // What a browser shows by itself when a page is opened.
+        Place::Cookie => page,
+        Place::Subprotocol => false,
     };
     let limits = &route.limits;
     for (key, is_useless) in [
@@ -334,7 +339,7 @@ fn useless(at: &mut At<'_>, route: &Route) {
         ("web_rtc", route.web_rtc),
         ("origins", !pages && !route.origins.is_empty()),
         ("without_origin", !pages && !route.without_origin),
-        ("cookie", written.cookie.is_some()),
+        ("cookie", !page && written.cookie.is_some()),
         ("dtmf", route.dtmf != Dtmf::Off),
         ("refuse", route.refuse == Refuse::Close),
         ("limits.sessions", limits.sessions.is_some()),
@@ -355,7 +360,7 @@ fn useless(at: &mut At<'_>, route: &Route) {
             );
         }
     }
-    if matches!(&route.enter, Enter::Any(ways) | Enter::All(ways) if ways.contains(&Way::Anyone)) {
+    if !page && route.enter.ways().contains(&Way::Anyone) {
         at.add("admit", "\"anyone\" may not post here");
     }
 }

@@ -267,6 +267,10 @@ fn route(route: &Route, out: &mut String) -> std::fmt::Result {
     if let RouteKind::Sessions(see) = &route.kind {
         writeln!(out, "          sessions that run: sees {}", see.word())?;
     }
+    if let RouteKind::Page(page) = &route.kind {
+        let opens = list(&page.opens, "nothing");
+        writeln!(out, "          a page for people, opens {opens}")?;
+    }
     if let Some(bot) = route.kind.bot() {
         bot::route(bot, out)?;
     }

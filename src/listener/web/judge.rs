@@ -66,7 +66,8 @@ pub(in crate::listener) fn judge(
         | RouteKind::SessionApi(_)
         | RouteKind::Notify
         | RouteKind::Tickets(_)
-        | RouteKind::Sessions(_) => &TYPES[..1],
+        | RouteKind::Sessions(_)
+        | RouteKind::Page(_) => &TYPES[..1],
         RouteKind::EventGrid(_)
         | RouteKind::AcsCallback
         | RouteKind::Http(_)
@@ -101,11 +102,16 @@ pub(super) fn methods(route: &Route, path: &str) -> &'static str {
         (RouteKind::Sessions(_), _) => match (route.refreshed(path), item, pages) {
             (Some(_), _, true) => "POST, OPTIONS",
             (Some(_), _, false) => "POST",
+            _ if route.tailed(path).is_some() => match pages {
+                true => "GET, OPTIONS",
+                false => "GET",
+            },
             (None, true, true) => "GET, DELETE, OPTIONS",
             (None, true, false) => "GET, DELETE",
             (None, false, true) => "GET, OPTIONS",
             (None, false, false) => "GET",
         },
+        (RouteKind::Page(_), _) => "GET, HEAD",
         // Nobody is told which there are.
         (RouteKind::SessionApi(_), false) => "",
         (

@@ -4,10 +4,12 @@
 //! A body is read after the admission only, and only with a length: hyper gets so many bytes behind
 //! the head and no more, so nothing that follows can be taken for a second request.
 
+mod caller;
 pub(super) mod cors;
 mod desk;
 mod judge;
 mod sessions;
+mod watch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,9 +22,12 @@ use tokio::time::timeout;
 
 use self::desk::Desk;
 pub(super) use self::judge::judge;
+use self::watch::Watch;
 
+use super::body::Body;
 use super::doors::{Asked, Doors, Open};
 use super::head::Read;
+use super::page::Page;
 use super::refusal::Refusal;
 use super::stranger::Stranger;
 use super::upgrade::count_behind_hop;
@@ -47,6 +52,7 @@ pub enum Web {
     Tickets(Desk),
     /// Of sessions that run.
     Running(See),
+    Page(Page),
 }
 
 impl Web {
@@ -64,12 +70,15 @@ impl Web {
             .or_else(|| calls().map(|route| Web::Calls(Arc::new(route))))
             .or_else(|| sessions().map(|route| Web::Sessions(Arc::new(route))))
             .or_else(|| Desk::of(route).map(Web::Tickets))
+            .or_else(|| Page::of(route, live).map(Web::Page))
     }
 
     fn whose(&self) -> Whose {
         match self {
             Web::Events(_) | Web::Callbacks(_) => Whose::Platform,
-            Web::Calls(_) | Web::Sessions(_) | Web::Tickets(_) | Web::Running(_) => Whose::Asker,
+            Web::Calls(_) | Web::Sessions(_) | Web::Tickets(_) | Web::Running(_) | Web::Page(_) => {
+                Whose::Asker
+            }
         }
     }
 }
@@ -93,7 +102,7 @@ pub(super) async fn answer(
     asked: Asked<'_>,
     stranger: &Stranger,
     request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Refusal> {
+) -> Result<Response<Body>, Refusal> {
     let (head, body) = request.into_parts();
     judge(&open.route, doors.limits, &head)?;
     count_behind_hop(doors, asked, stranger)?;
@@ -128,7 +137,7 @@ async fn admitted(
     asked: Asked<'_>,
     stranger: &Stranger,
     (head, body): (&request::Parts, Incoming),
-) -> Result<Response<Full<Bytes>>, Refusal> {
+) -> Result<Response<Body>, Refusal> {
     let wanted = admission::Request {
         route: &open.route,
         head,
@@ -137,23 +146,22 @@ async fn admitted(
         certificate: asked.certificate,
         now: Now::read(),
     };
-    if let (&Method::OPTIONS, RouteKind::EventGrid(events)) = (&head.method, &open.route.kind) {
-        // Leave to ask comes before any credential, and lets nobody in.
-        doors.admission.glance(wanted)?;
-        let allowed = preflight(&events.webhook_origins, &head.headers)?;
-        let mut response = Response::new(Full::default());
-        response.headers_mut().extend(allowed);
-        return Ok(response);
-    }
     if head.method == Method::OPTIONS {
-        doors.admission.glance(wanted)?;
-        return cors::preflight(&open.route, head.uri.path(), &head.headers);
+        return Ok(leave(doors, open, wanted, head)?.map(Body::from));
     }
     let grant = asked.decision.admit(doors, wanted).await?;
     stranger.admitted();
     open.metrics
         .dropped_parameters
         .increment(grant.dropped_parameters());
+    if let Some(Web::Page(page)) = &open.web {
+        return Ok(page.answer(&open.route, head)?.map(Body::from));
+    }
+    if let Some(Web::Running(see)) = &open.web
+        && let Some(watch) = Watch::of(open, head)
+    {
+        return watch::answer(doors, *see, asked, (watch, grant)).await;
+    }
     let whose = open.web.as_ref().map_or(Whose::Asker, Web::whose);
     let _place = doors.telephony.place(whose)?;
     let most = open.route.limits.over(doors.limits).client_message;
@@ -188,9 +196,28 @@ async fn admitted(
         Some(Web::Running(see)) => {
             sessions::answer(doors, (open, *see), asked, (head, &grant)).await?
         }
-        None => return Err(Refusal::new(Reason::Internal, "nobody answers here")),
+        Some(Web::Page(_)) | None => {
+            return Err(Refusal::new(Reason::Internal, "nobody answers here"));
+        }
     };
-    Ok(response(reply))
+    Ok(response(reply).map(Body::from))
+}
+
+/// Leave to ask, which comes before any credential, and lets nobody in.
+fn leave(
+    doors: &Doors,
+    open: &Open,
+    wanted: admission::Request<'_>,
+    head: &request::Parts,
+) -> Result<Response<Full<Bytes>>, Refusal> {
+    doors.admission.glance(wanted)?;
+    let RouteKind::EventGrid(events) = &open.route.kind else {
+        return cors::preflight(&open.route, head.uri.path(), &head.headers);
+    };
+    let allowed = preflight(&events.webhook_origins, &head.headers)?;
+    let mut response = Response::new(Full::default());
+    response.headers_mut().extend(allowed);
+    Ok(response)
 }
 
 /// The whole body, within its bound and in time.

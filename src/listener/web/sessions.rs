@@ -17,14 +17,13 @@ use futures_util::future::try_join_all;
 use http::{Method, StatusCode, request};
 use serde_json::{Value, json};
 
+use super::caller::Caller;
 use crate::admission::Grant;
-use crate::bot::roles::{Roles, Standing};
 use crate::config::See;
 use crate::error::Reason;
 use crate::ids::{EntraId, SessionId};
 use crate::listener::doors::{Asked, Doors, Open};
 use crate::listener::refusal::Refusal;
-use crate::secret::Digest;
 use crate::store::{Found, Lodged, Order, Running, Unavailable, Whose};
 use crate::telephony::Reply;
 
@@ -37,15 +36,6 @@ const PEOPLE_MAX: usize = 500;
 const OBEYED: Duration = Duration::from_secs(60);
 /// Questions at a time for one answer.
 const AT_ONCE: usize = 8;
-
-/// Who asks, and whom they may see.
-struct Caller<'a> {
-    digest: Digest,
-    person: Option<&'a (EntraId, EntraId)>,
-    see: See,
-    /// Where the route lets people see their team.
-    standing: Option<(&'a Roles, Standing)>,
-}
 
 /// What is asked of which session.
 #[derive(Clone, Copy)]
@@ -64,18 +54,14 @@ pub(super) async fn answer(
     (head, grant): (&request::Parts, &Grant),
 ) -> Result<Reply, Refusal> {
     let wish = wish(open, head).ok_or_else(unknown)?;
-    let mut caller = Caller {
-        digest: grant.subject().digest(),
-        person: grant.person(),
-        see,
-        standing: None,
-    };
     if let Wish::Refresh(id) = wish {
-        let reply = caller.refresh(doors, id, grant).await?;
+        let reply = Caller::unasked(see, grant)
+            .refresh(doors, id, grant)
+            .await?;
         asked.decision.answered_about(reply.status(), id);
         return Ok(reply);
     }
-    caller.find_standing(doors).await?;
+    let caller = Caller::of(doors, see, grant).await?;
     match wish {
         Wish::List => caller.list(doors).await,
         Wish::Show(id) => {
@@ -104,37 +90,7 @@ fn wish(open: &Open, head: &request::Parts) -> Option<Wish> {
     })
 }
 
-impl<'a> Caller<'a> {
-    /// Finds out whom they may see. A key sees its own, whatever its route lets people see.
-    async fn find_standing(&mut self, doors: &'a Doors) -> Result<(), Refusal> {
-        if let (See::Team, Some((tenant, person))) = (self.see, self.person) {
-            let nobody = "nobody knows whom this person may see";
-            let nobody = Refusal::new(Reason::Forbidden, nobody);
-            let roles = doors.roles.as_ref().ok_or(nobody)?;
-            self.standing = Some((roles, roles.standing(tenant, person).await?));
-        }
-        Ok(())
-    }
-
-    fn owns(&self, session: &Running) -> bool {
-        let of_person = self.person.is_some() && session.person.as_ref() == self.person;
-        session.digest.is(&self.digest) || of_person
-    }
-
-    async fn may_see(&self, session: &Running) -> Result<bool, Refusal> {
-        if self.owns(session) || self.see == See::All {
-            return Ok(true);
-        }
-        let Some((tenant, person)) = &session.person else {
-            return Ok(false);
-        };
-        let ours = self.person.is_some_and(|(ours, _)| ours == tenant);
-        match &self.standing {
-            Some((roles, standing)) if ours => reports(roles, standing, tenant, person).await,
-            Some(_) | None => Ok(false),
-        }
-    }
-
+impl Caller<'_> {
     /// All that may be seen.
     async fn list(&self, doors: &Doors) -> Result<Reply, Refusal> {
         let mut found = self.found(doors).await?;
@@ -243,7 +199,7 @@ impl<'a> Caller<'a> {
     }
 
     /// A session that may be seen.
-    async fn find(&self, doors: &Doors, id: SessionId) -> Result<Running, Refusal> {
+    pub(super) async fn find(&self, doors: &Doors, id: SessionId) -> Result<Running, Refusal> {
         let session = look_up(doors, id).await?;
         match self.may_see(&session).await? {
             true => Ok(session),
@@ -322,24 +278,6 @@ impl<'a> Caller<'a> {
     }
 }
 
-/// Whether somebody of the same tenant is among those whom the caller may see.
-async fn reports(
-    roles: &Roles,
-    standing: &Standing,
-    tenant: &EntraId,
-    person: &EntraId,
-) -> Result<bool, Refusal> {
-    if roles.is_by_entra() {
-        return Ok(standing.may_see(person.as_str()));
-    }
-    match roles.standing(tenant, person).await {
-        Ok(theirs) => Ok(standing.may_see(&theirs.id)),
-        // Whom nobody knows reports to nobody.
-        Err(refused) if refused.reason == Reason::Forbidden => Ok(false),
-        Err(refused) => Err(refused.into()),
-    }
-}
-
 /// A session, whoever's it is. The store is asked also where it runs here: what cannot be known of
 /// others is not known of some.
 async fn look_up(doors: &Doors, id: SessionId) -> Result<Running, Refusal> {
@@ -377,7 +315,7 @@ fn refreshed(session: &Running, lease: Option<SystemTime>, state: &str) -> Value
     })
 }
 
-fn said(status: StatusCode, body: Value) -> Reply {
+pub(super) fn said(status: StatusCode, body: Value) -> Reply {
     Reply::Said {
         status,
         body,
@@ -389,7 +327,7 @@ fn date(at: SystemTime) -> String {
     humantime::format_rfc3339_seconds(at).to_string()
 }
 
-fn unknown() -> Refusal {
+pub(super) fn unknown() -> Refusal {
     Refusal::new(Reason::NotFound, "no session that you may see has this id")
 }
 

@@ -6,4 +6,5 @@ mod lease;
 mod matrix;
 mod refused;
 mod replicas;
+mod watched;
 mod world;
