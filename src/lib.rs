@@ -30,6 +30,7 @@
 //! | *turn* | leave to connect to an upstream once; all edges share so many in a window |
 //! | *quota* | what an upstream's turns are counted by |
 //! | *place* | one of the sessions that a shared limit allows; an edge that dies frees its places after `limits.lease` |
+//! | [*witness*](listener::witness) | what the edge saw of a request that `tonegate doctor` sent to its public address |
 //! | *party* | a tenant, or who else counts as one, that turns are shared among |
 //! | [`Reason`](error::Reason) | why something ended, from one closed list |
 //!

@@ -157,6 +157,7 @@ pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
         webhooks: Arc::new(Webhooks::new(live, &metrics)?),
         audit: Audit::off(),
         metrics,
+        witness: Arc::default(),
         insecure_dev,
         drain: Drain::default(),
     })

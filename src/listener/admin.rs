@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
@@ -70,6 +70,15 @@ async fn answer(doors: &Doors, request: Request<Incoming>) -> Response<Full<Byte
     match request.uri().path() {
         "/revoke" | "/lift" | "/revocations" => {
             let (status, told) = revoke::answer(doors, request).await;
+            respond(status, "application/json", format!("{told}\n"))
+        }
+        path if path == "/witness" || path.starts_with("/witness/") => {
+            let (status, told) = doors
+                .witness
+                .answer(&request.into_parts().0, Instant::now());
+            if status == StatusCode::TOO_MANY_REQUESTS {
+                doors.metrics.limit_hit("witness");
+            }
             respond(status, "application/json", format!("{told}\n"))
         }
         _ => look(doors, &request),

@@ -12,6 +12,7 @@ use super::decision::Decision;
 use super::gateway::inward::Inward;
 use super::paths::Paths;
 use super::web::Web;
+use super::witness::Witness;
 use crate::admission::{Admission, Certificate, Peer};
 use crate::audit::Audit;
 use crate::bot::Bot;
@@ -66,6 +67,8 @@ pub struct Doors {
     pub webhooks: Arc<Webhooks>,
     pub audit: Audit,
     pub metrics: metrics::Shared,
+    /// Requests of `tonegate doctor`, as the edge saw them.
+    pub witness: Arc<Witness>,
     /// A developer is let in without a credential.
     pub insecure_dev: bool,
     /// Whether new sessions begin.

@@ -142,6 +142,7 @@ async fn only(
     let hops = doors.hops.as_ref();
     let peer = hop::resolve(hops, asked.peer, asked.by_hop, request.headers());
     *lock(course) = Course::Asked(name, peer.unwrap_or(asked.peer));
+    doors.witness.heed(&request).await;
     let (mut response, become_of) = answer(doors, asked, peer, stranger, request).await;
     *lock(course) = become_of;
     // hyper's own switch for this would also write `close` into the Connection header of a 101, which
@@ -475,6 +476,7 @@ mod tests {
             webhooks: Arc::new(Webhooks::new(&nothing, &metrics).unwrap()),
             audit: Audit::off(),
             metrics,
+            witness: Arc::default(),
             insecure_dev: false,
             drain: Drain::default(),
         });

@@ -23,6 +23,7 @@ mod ticket;
 pub mod tls;
 mod upgrade;
 pub mod web;
+pub mod witness;
 
 use std::io;
 use std::net::SocketAddr;
