@@ -70,7 +70,7 @@ pub use self::credential::subprotocol;
 pub use self::developer::names_here;
 pub use self::grant::{Ends, Grant};
 pub use self::holder::Holder;
-pub use self::jwks::Keys;
+pub use self::jwks::{Keys, KeysFailed};
 pub use self::network::{Address, Peer};
 pub use self::once::Once;
 pub use self::query::is_credential;

@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
+pub use self::fetch::Failed as KeysFailed;
 pub(super) use self::set::Key;
 
 use self::fetch::Source;
@@ -108,6 +109,17 @@ impl Keys {
                 }
             }
         }
+    }
+
+    pub fn issuer(&self) -> &Label {
+        &self.issuer
+    }
+
+    /// Fetches once, beside everything: how many keys are of use, or why there are none.
+    pub async fn attempt(&self) -> Result<usize, KeysFailed> {
+        let fetched = timeout(FETCH, self.source.fetch()).await;
+        let fetched = fetched.unwrap_or(Err(fetch::Failed::LATE));
+        fetched.map(|set| set.len())
     }
 
     fn begin(&self) {
