@@ -28,6 +28,7 @@ mod close;
 mod connector;
 mod demo;
 mod deployed;
+mod doctor;
 mod easyauth;
 mod endings;
 mod explained;
