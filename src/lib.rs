@@ -31,6 +31,7 @@
 //! | *turn* | leave to connect to an upstream once; all edges share so many in a window |
 //! | *quota* | what an upstream's turns are counted by |
 //! | *place* | one of the sessions that a shared limit allows; an edge that dies frees its places after `limits.lease` |
+//! | [*witness*](listener::witness) | what the edge saw of a request that `tonegate doctor` sent to its public address |
 //! | *party* | a tenant, or who else counts as one, that turns are shared among |
 //! | *operator* | whoever runs the edge, and asks its [admin listener](listener::admin) |
 //! | *tail* | what crosses a session, as somebody looks on: kinds, lengths, times, never content |

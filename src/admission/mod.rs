@@ -71,7 +71,7 @@ pub use self::credential::subprotocol;
 pub use self::developer::names_here;
 pub use self::grant::{Ends, Grant};
 pub use self::holder::Holder;
-pub use self::jwks::{Keys, usable_keys};
+pub use self::jwks::{Keys, KeysFailed, usable_keys};
 pub use self::network::{Address, Peer};
 pub use self::once::Once;
 pub use self::permits::{Permit, Permits};

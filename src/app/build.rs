@@ -26,6 +26,7 @@ use crate::listener::reload::{Generation, Reload};
 use crate::listener::tls;
 use crate::listener::trace::Tracing;
 use crate::listener::web::Web;
+use crate::listener::witness::Witness;
 use crate::metrics::{self, Metrics};
 use crate::session::{Announcer, Dialler, Orders, Registry};
 use crate::store::Store;
@@ -50,6 +51,7 @@ struct Shared {
     audit: Audit,
     drain: Drain,
     reload: Reload,
+    witness: Arc<Witness>,
 }
 
 impl Shared {
@@ -73,6 +75,7 @@ impl Shared {
                 grace: settings.boot.grace,
             }),
             reload: Reload::default(),
+            witness: Arc::default(),
         })
     }
 
@@ -88,6 +91,7 @@ impl Shared {
             audit: before.audit.clone(),
             drain: before.drain.clone(),
             reload: before.reload.clone(),
+            witness: before.witness.clone(),
         }
     }
 }
@@ -374,6 +378,7 @@ fn built(
         metrics: shared.metrics,
         drain: shared.drain,
         reload: shared.reload,
+        witness: shared.witness,
         generation,
     })
 }

@@ -8,6 +8,7 @@ mod audit;
 mod call;
 mod check;
 mod demo;
+mod doctor;
 mod dtmf;
 mod exit;
 mod explain;
@@ -45,6 +46,9 @@ enum Verb {
     Serve(serve::Flags),
     /// Judge the settings and print what would run, secrets masked
     Check(check::Flags),
+    /// Try everything that an edge with these settings would need, from this machine: names, TLS,
+    /// clock, token issuers, Redis, Voice Live (one connection each), and its own public address
+    Doctor(Box<doctor::Flags>),
     /// Tell what would become of a request: each check, and what would be asked upstream; keys of
     /// token issuers are fetched for it, nothing else is dialled
     Explain(explain::Flags),
@@ -134,6 +138,7 @@ pub fn run() -> ExitCode {
         Verb::Demo(flags) => demo::run(&flags),
         Verb::Serve(flags) => serve::run(&flags),
         Verb::Check(flags) => check::run(&flags),
+        Verb::Doctor(flags) => doctor::run(&flags),
         Verb::Explain(flags) => explain::run(&flags),
         Verb::Key(flags) => key::run(&flags),
         Verb::Call(flags) => call::run(&flags),

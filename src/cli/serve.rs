@@ -211,15 +211,19 @@ pub(super) async fn signalled() -> anyhow::Result<&'static str> {
     Ok(Signals::listen()?.next().await)
 }
 
+/// A socket to each client, one upstream per session, listeners and files.
+pub(super) fn descriptors_needed(settings: &Settings) -> u64 {
+    let limits = &settings.live.limits;
+    (limits.connections + limits.sessions + 100) as u64
+}
+
 /// Raises the soft limit of open files to the hard one, and warns if that is still too few.
 fn allow_descriptors(settings: &Settings) {
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     // If it cannot be raised, what there is is compared below.
     let _ = setrlimit(Resource::Nofile, limit);
-    let limits = &settings.live.limits;
-    // A socket to each client, one upstream per session, listeners and files.
-    let needed = (limits.connections + limits.sessions + 100) as u64;
+    let needed = descriptors_needed(settings);
     if let Some(allowed) = getrlimit(Resource::Nofile).current
         && allowed < needed
     {

@@ -22,6 +22,7 @@ use super::reload::{Generation, Reload};
 use super::tls;
 use super::trace::Tracing;
 use super::web::Web;
+use super::witness::Witness;
 use crate::admission::{Admission, Certificate, Denied, Peer, Permits};
 use crate::audit::Audit;
 use crate::bot::Bot;
@@ -106,6 +107,8 @@ pub struct Doors {
     pub tracing: Tracing,
     /// When the certificates end that are used here.
     pub certificates: Expiries,
+    /// Requests of `tonegate doctor`, as the edge saw them.
+    pub witness: Arc<Witness>,
     /// A developer is let in without a credential.
     pub insecure_dev: bool,
     /// Whether new sessions begin.

@@ -160,6 +160,7 @@ async fn only(
     let hops = doors.hops.as_ref();
     let peer = hop::resolve(hops, asked.peer, asked.by_hop, request.headers());
     *lock(course) = Course::Asked(name, peer.unwrap_or(asked.peer));
+    doors.witness.heed(&request).await;
     let answered = answer(doors, asked, peer, stranger, request);
     let answered = contained(&doors.metrics, Work::Request, answered).await;
     let (mut response, become_of) = answered.unwrap_or_else(|| failed(doors, asked, course));
@@ -509,6 +510,7 @@ mod tests {
             webhooks: Arc::new(Webhooks::new(&nothing, &metrics).unwrap()),
             audit: Audit::off(),
             metrics,
+            witness: Arc::default(),
             insecure_dev: false,
             drain: Drain::default(),
         });

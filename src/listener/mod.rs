@@ -30,6 +30,7 @@ pub mod tls;
 pub mod trace;
 mod upgrade;
 pub mod web;
+pub mod witness;
 
 use std::io;
 use std::net::SocketAddr;

@@ -74,16 +74,19 @@ impl Authority {
         self.sign(params)
     }
 
+    /// One that is right until `end`.
+    pub fn issue_until(&self, names: &[&str], end: SystemTime) -> Result<Identity, Error> {
+        let mut params = leaf(names)?;
+        end_at(&mut params, end);
+        self.sign(params)
+    }
+
     /// What a client presents, under these DNS names; it ends at `end`, or in 2045.
     pub fn issue_client(&self, names: &[&str], end: Option<SystemTime>) -> Result<Identity, Error> {
         let mut params = leaf(names)?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         if let Some(end) = end {
-            let since = end
-                .duration_since(SystemTime::UNIX_EPOCH)
-                .unwrap_or_default();
-            // Certificates know whole seconds.
-            params.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs(since.as_secs());
+            end_at(&mut params, end);
         }
         self.sign(params)
     }
@@ -127,6 +130,13 @@ impl Identity {
             key_pem: key.serialize_pem(),
         })
     }
+}
+
+fn end_at(params: &mut CertificateParams, end: SystemTime) {
+    let since = end.duration_since(SystemTime::UNIX_EPOCH);
+    // Certificates know whole seconds.
+    let seconds = since.unwrap_or_default().as_secs();
+    params.not_after = date_time_ymd(1970, 1, 1) + Duration::from_secs(seconds);
 }
 
 fn leaf(names: &[&str]) -> Result<CertificateParams, Error> {

@@ -69,7 +69,7 @@ pub use self::orders::{
 };
 pub use self::pace::{Became, Paced, TURNS_TOLD, TakeTurn, Turn};
 pub use self::people::{About, Note};
-pub use self::redis::Unusable;
+pub use self::redis::{Examined, Node, Unusable};
 pub use self::running::{Found, Running, Whose};
 
 use self::memory::Memory;
@@ -172,6 +172,21 @@ impl Store {
             keys: Keys::new(&settings.keys),
             metrics,
         })
+    }
+
+    /// Looks at the Redis of the settings as `tonegate doctor` does; `None`: there is none. The error is
+    /// why it is not reached.
+    pub async fn examine(
+        settings: &config::Store,
+        metrics: metrics::Shared,
+    ) -> Option<Result<Examined, &'static str>> {
+        match &settings.engine {
+            config::Engine::Memory => None,
+            config::Engine::Redis(engine) => {
+                let keys = Keys::new(&settings.keys);
+                Some(Box::pin(redis::examine(engine, &keys, metrics)).await)
+            }
+        }
     }
 
     /// Builds the names of session keys.

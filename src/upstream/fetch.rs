@@ -137,7 +137,7 @@ pub(super) async fn send(
     answer.unwrap_or(Err(Failed::Late))
 }
 
-async fn exchange<S>(
+pub(super) async fn exchange<S>(
     io: S,
     request: Request<Full<Bytes>>,
     max: impl Fn(StatusCode) -> Option<usize>,

@@ -98,7 +98,7 @@ impl Host {
     }
 
     /// Resolves the host and tries its addresses in order, each for its share of the time left.
-    async fn tcp(&self, deadline: Deadline) -> Result<TcpStream, Failure> {
+    pub(super) async fn tcp(&self, deadline: Deadline) -> Result<TcpStream, Failure> {
         let unreachable = |detail| Failure::new(Reason::UpstreamUnreachable, detail);
         let addresses = self.addresses().await.map_err(unreachable)?;
         let mut failure = unreachable("the name has no address");
@@ -119,7 +119,7 @@ impl Host {
 
     /// Asks the system's resolver, which blocks a thread. A look-up that hangs goes on after its
     /// caller has given up, so the permit goes with it and not with the caller.
-    async fn addresses(&self) -> Result<Vec<SocketAddr>, &'static str> {
+    pub(super) async fn addresses(&self) -> Result<Vec<SocketAddr>, &'static str> {
         let permit = self.lookups.clone().acquire_owned().await;
         let permit = permit.map_err(|_| "the resolver is closed")?;
         let (host, port) = (self.name.clone(), self.port);

@@ -10,6 +10,7 @@ mod ask;
 pub mod assertion;
 mod bearer;
 pub mod call_automation;
+pub mod chain;
 pub mod connector;
 mod credential;
 mod dials;
@@ -19,6 +20,7 @@ pub mod graph;
 mod host;
 pub mod identity;
 mod judge;
+pub mod look;
 #[cfg(feature = "otlp")]
 pub mod otlp;
 pub mod pii_detector;

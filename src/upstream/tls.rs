@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -94,8 +95,17 @@ pub fn client_config(roots: &Roots) -> Result<ClientConfig, Unusable> {
     })
 }
 
+/// What judges a server's certificate by itself, as [`client_config`] has it judged.
+pub(super) fn server_verifier(roots: &Roots) -> Result<Arc<dyn ServerCertVerifier>, Unusable> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    Ok(match roots {
+        Roots::System => Arc::new(rustls_platform_verifier::Verifier::new(provider)?),
+        Roots::Pem(pem) => verifier(pem, provider)?,
+    })
+}
+
 /// The edge's own certificate, for whoever asks for one.
-fn certificate(identity: &Identity) -> Result<Arc<SingleCertAndKey>, Unusable> {
+pub(super) fn certificate(identity: &Identity) -> Result<Arc<SingleCertAndKey>, Unusable> {
     let chain: Result<Vec<_>, _> =
         CertificateDer::pem_slice_iter(identity.chain_pem.as_bytes()).collect();
     let chain = chain.map_err(|_| Unusable::Certificate)?;

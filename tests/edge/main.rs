@@ -30,6 +30,7 @@ mod close;
 mod connector;
 mod demo;
 mod deployed;
+mod doctor;
 mod drain;
 mod easyauth;
 mod endings;

@@ -18,7 +18,7 @@ pub(super) struct Source {
 
 /// Why there are no keys. Nothing in it comes from a server.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Failed {
+pub enum Failed {
     #[error("{0}")]
     Fetch(#[from] fetch::Failed),
     #[error("the provider document is not JSON with a jwks_uri")]

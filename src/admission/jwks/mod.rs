@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
+pub use self::fetch::Failed as KeysFailed;
 pub(super) use self::set::Key;
 pub use self::set::usable_keys;
 
@@ -116,6 +117,17 @@ impl Keys {
         let mut ended = self.ended.subscribe();
         // The sender is this itself.
         let _ = ended.wait_for(|&ended| ended > 0).await;
+    }
+
+    pub fn issuer(&self) -> &Label {
+        &self.issuer
+    }
+
+    /// Fetches once, beside everything: how many keys are of use, or why there are none.
+    pub async fn attempt(&self) -> Result<usize, KeysFailed> {
+        let fetched = timeout(FETCH, self.source.fetch()).await;
+        let fetched = fetched.unwrap_or(Err(fetch::Failed::LATE));
+        fetched.map(|set| set.len())
     }
 
     fn begin(&self) {

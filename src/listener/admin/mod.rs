@@ -11,6 +11,7 @@
 //! | `/upstreams` | `GET` | [`upstreams`] |
 //! | `/drain` | `POST` | [`drain`] |
 //! | `/reload` | `POST` | [`reload`] |
+//! | `/witness`, `/witness/{word}` | `POST`, `GET` | [`witness`] |
 //! | `/revocations`, `/revoke`, `/lift` | `GET`, `POST`, `POST` | [`revoke`] |
 //!
 //! Who may ask is [`access`]'s business. Everything but the metrics and the two words is JSON.
@@ -24,6 +25,7 @@ pub(super) mod sessions;
 mod status;
 pub(super) mod tail;
 mod upstreams;
+mod witness;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -195,13 +197,15 @@ enum Page {
     Revocations,
     Revoke,
     Lift,
+    Witness,
+    Witnessed,
 }
 
 impl Page {
     /// The error says what is wrong with the path.
     fn of(path: &str) -> Result<Page, &'static str> {
         const NONE: &str = "there are /status, /settings, /sessions, /sessions/{id}, \
-            /sessions/{id}/tail, /upstreams, /drain, /reload, /revocations, /revoke, /lift, /metrics, /healthz \
+            /sessions/{id}/tail, /upstreams, /drain, /reload, /revocations, /revoke, /lift, /witness, /metrics, /healthz \
             and /readyz";
         const ID: &str = "the id of a session is 24 hexadecimal digits, as logs show them";
         let id = |id: &str| SessionId::from_hex(id).ok_or(ID);
@@ -222,6 +226,8 @@ impl Page {
             [Some("revocations"), None, ..] => Page::Revocations,
             [Some("revoke"), None, ..] => Page::Revoke,
             [Some("lift"), None, ..] => Page::Lift,
+            [Some("witness"), None, ..] => Page::Witness,
+            [Some("witness"), Some(_), None, _] => Page::Witnessed,
             _ => return Err(NONE),
         })
     }
@@ -230,8 +236,8 @@ impl Page {
     fn methods(&self) -> &'static str {
         match self {
             Page::Session(_) => "GET, HEAD, DELETE",
-            Page::Drain | Page::Reload | Page::Revoke | Page::Lift => "POST",
-            Page::Tail(_) => "GET",
+            Page::Drain | Page::Reload | Page::Revoke | Page::Lift | Page::Witness => "POST",
+            Page::Tail(_) | Page::Witnessed => "GET",
             Page::Health
             | Page::Ready
             | Page::Metrics
@@ -257,7 +263,9 @@ impl Page {
             | Page::Reload
             | Page::Revocations
             | Page::Revoke
-            | Page::Lift => Needs::Operator,
+            | Page::Lift
+            | Page::Witness
+            | Page::Witnessed => Needs::Operator,
         }
     }
 }
@@ -297,6 +305,7 @@ async fn answer(admin: &Admin, request: Request<Incoming>, peer: SocketAddr) -> 
         Page::Revocations => revoke::list(doors),
         Page::Revoke => revoke::revoke(doors, &head, body).await,
         Page::Lift => revoke::lift(doors, &head, body).await,
+        Page::Witness | Page::Witnessed => witness::answer(doors, &head),
     }
 }
 

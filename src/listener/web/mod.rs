@@ -123,7 +123,7 @@ async fn turned_away(doors: &Doors, open: &Open, head: &request::Parts) {
         Some(Web::Callbacks(_) | Web::Running(_)) => true,
         Some(Web::Calls(_)) => is_about_one,
         // Event Grid brings an event again, to an edge that takes it.
-        Some(Web::Events(_) | Web::Sessions(_) | Web::Tickets(_)) | None => false,
+        Some(Web::Events(_) | Web::Sessions(_) | Web::Tickets(_) | Web::Page(_)) | None => false,
     };
     match goes_on {
         true => doors.drain.ending().await,

@@ -5,6 +5,7 @@
 use crate::sim::stream::Stream;
 use serde_json::json;
 use std::io;
+use std::time::SystemTime;
 use tokio::io::AsyncWriteExt;
 
 /// What is said to one request.
@@ -78,8 +79,9 @@ impl Answer {
             .unwrap_or_default();
         format!(
             "HTTP/1.1 {} {phrase}\r\nContent-Type: application/json; charset=utf-8\r\n\
-             Cache-Control: max-age=86400, private\r\n{framing}\r\n{connection}{extra}\r\n",
+             Cache-Control: max-age=86400, private\r\nDate: {}\r\n{framing}\r\n{connection}{extra}\r\n",
             self.status,
+            httpdate::fmt_http_date(SystemTime::now()),
         )
     }
 

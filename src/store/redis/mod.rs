@@ -12,6 +12,7 @@
 mod cluster;
 mod connect;
 mod events;
+mod examine;
 mod hand_over;
 mod limits;
 mod made;
@@ -41,6 +42,7 @@ use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
+pub use self::examine::{Examined, Node};
 use self::script::{Script, Scripts};
 use self::told::Told;
 use super::{
@@ -65,6 +67,8 @@ pub enum Unusable {
 const LOOK: Duration = Duration::from_millis(500);
 /// Before a client that ended is started again.
 const RESTART: Duration = Duration::from_secs(1);
+
+pub(super) use self::examine::examine;
 
 pub(super) struct Redis {
     client: Client,

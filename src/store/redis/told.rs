@@ -74,7 +74,7 @@ impl Told {
 }
 
 /// Why there is no connection: a fixed text, without anything that the server said.
-fn cause(error: &Error) -> &'static str {
+pub(super) fn cause(error: &Error) -> &'static str {
     let said = error.details();
     match error.kind() {
         ErrorKind::Auth => "it refuses the credential",

@@ -9,7 +9,7 @@ use tokio::time::{Instant as Deadline, sleep, timeout_at};
 use super::failure::{Attempt, Failure, Kind};
 use super::sign::{Key, Signed};
 use super::{CallAutomation, Credential, body};
-use crate::ids::random_guid;
+use crate::ids::{ForeignId, random_guid};
 use crate::upstream::again::{Pauses, retry_after};
 use crate::upstream::fetch::{self, Asking};
 
@@ -23,6 +23,8 @@ pub(super) enum Operation {
     StopMedia,
     StartDtmf,
     StopDtmf,
+    /// What a call is; nothing becomes of it.
+    Look,
 }
 
 impl Operation {
@@ -36,6 +38,7 @@ impl Operation {
             Operation::StopMedia => "stop_media",
             Operation::StartDtmf => "start_dtmf",
             Operation::StopDtmf => "stop_dtmf",
+            Operation::Look => "look",
         }
     }
 
@@ -46,7 +49,21 @@ impl Operation {
             Operation::StartMedia
             | Operation::StopMedia
             | Operation::StartDtmf
-            | Operation::StopDtmf => false,
+            | Operation::StopDtmf
+            | Operation::Look => false,
+        }
+    }
+
+    fn method(self) -> Method {
+        match self {
+            Operation::Look => Method::GET,
+            Operation::Answer
+            | Operation::Create
+            | Operation::HangUp
+            | Operation::StartMedia
+            | Operation::StopMedia
+            | Operation::StartDtmf
+            | Operation::StopDtmf => Method::POST,
         }
     }
 }
@@ -96,6 +113,22 @@ impl CallAutomation {
             self.warn(operation, &request.id, failure);
         }
         said
+    }
+
+    /// Asks for a call, once, beside everything that is counted. A failure of kind [`Kind::NotFound`]
+    /// says that the credential is good and the call is not.
+    pub async fn look(&self, connection: &ForeignId) -> Result<(), Failure> {
+        let version = &self.settings.api_version;
+        let request = Request {
+            operation: Operation::Look,
+            target: format!("/calling/callConnections/{connection}?api-version={version}"),
+            body: Bytes::new(),
+            id: random_guid(),
+            repeat: Vec::new(),
+        };
+        let until = Deadline::now() + self.settings.timeout;
+        let said = self.send(&request, &mut None, until).await;
+        said.map(drop).map_err(|attempt| attempt.failure)
     }
 
     /// Waits for a slot; many operations at once are a burst of calls, or a service that is away.
@@ -187,7 +220,7 @@ impl CallAutomation {
 
     fn sign(&self, key: &Key, request: &Request) -> Option<Vec<(HeaderName, HeaderValue)>> {
         let headers = key.headers(&Signed {
-            method: &Method::POST,
+            method: &request.operation.method(),
             target: &request.target,
             host: self.host.authority().to_str().ok()?,
             date: &httpdate::fmt_http_date(SystemTime::now()),
@@ -215,7 +248,7 @@ impl CallAutomation {
             ));
         }
         let asking = Asking {
-            method: Method::POST,
+            method: request.operation.method(),
             headers,
             body: request.body.clone(),
         };

@@ -198,6 +198,16 @@ impl Identity {
         Some(Secret::new(bare.to_owned()))
     }
 
+    /// Fetches once, beside everything: for how long the token is good, or why there is none. Nothing in
+    /// the words is the platform's.
+    pub async fn attempt(&self) -> Result<Duration, String> {
+        let fetched = timeout(FETCH, self.source.fetch()).await;
+        let fetched = fetched.unwrap_or(Err(source::Failed::LATE));
+        fetched
+            .map(|it| it.lasts)
+            .map_err(|error| error.to_string())
+    }
+
     /// A token in place of the one of this number, which the upstream refused; `None` if there is
     /// none, or if one was replaced only just now.
     pub(super) async fn after(&self, refused: u64) -> Option<Token> {

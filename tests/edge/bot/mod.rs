@@ -9,7 +9,7 @@ mod explained;
 mod federated;
 mod graph;
 pub mod notify;
-mod peers;
+pub mod peers;
 mod pii;
 mod refused;
 mod route;

@@ -6,7 +6,7 @@ mod call_api;
 mod callbacks;
 mod client;
 mod client_hang_up;
-mod client_service;
+pub mod client_service;
 mod client_simulated;
 pub mod control;
 mod events;

@@ -1,0 +1,79 @@
+//! The admin listener answers this machine without a credential: nobody beyond it may reach it, unless a token
+//! is set.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::{Instant, timeout};
+
+use super::Asked;
+use super::report::{Finding, Group};
+use super::witness::Admin;
+use crate::upstream::look;
+
+const WAIT: Duration = Duration::from_secs(3);
+
+pub(super) async fn check(asked: &Asked) -> Vec<Finding> {
+    let Some(admin) = &asked.admin else {
+        let why = "the settings name no port of the admin listener, or it speaks TLS; give --admin";
+        return vec![Finding::skipped(Group::Admin, "admin listener", why)];
+    };
+    let mut findings = vec![match timeout(WAIT, admin.answers()).await {
+        Ok(true) => Finding::ok(Group::Admin, admin.0.to_string(), "an edge runs here"),
+        Ok(false) | Err(_) => {
+            let why = "no edge answers here";
+            Finding::skipped(Group::Admin, admin.0.to_string(), why)
+        }
+    }];
+    let mut others = own_addresses();
+    if let Some(public) = &asked.public {
+        let host = &public.place.host;
+        let found = look::addresses(host, admin.0.port(), Instant::now() + WAIT).await;
+        others.extend(found.unwrap_or_default().iter().map(SocketAddr::ip));
+    }
+    others.retain(|ip| !ip.to_canonical().is_loopback());
+    if others.is_empty() {
+        let why = "this machine has no other address than loopback";
+        findings.push(Finding::skipped(Group::Admin, "from outside", why));
+    }
+    let port = admin.0.port();
+    let asks = asked.settings.live.admin_token.is_some();
+    let outside = others.into_iter().map(|ip| outside((ip, port), asks));
+    findings.extend(join_all(outside).await);
+    findings
+}
+
+async fn outside((ip, port): (IpAddr, u16), asks: bool) -> Finding {
+    let address = SocketAddr::new(ip, port);
+    let answers = timeout(WAIT, Admin(address, None).answers()).await;
+    match answers {
+        Ok(true) if asks => {
+            let text = "it answers there who shows the admin token";
+            Finding::ok(Group::Admin, address.to_string(), text)
+        }
+        Ok(true) => {
+            let text = "The admin listener answers on an address that others reach.";
+            let fix = "Take away what forwards that port (a published container port, a proxy, a \
+                       service), or have a firewall close it.";
+            Finding::fail(Group::Admin, address.to_string(), (text, fix))
+        }
+        Ok(false) | Err(_) => {
+            let text = "no admin listener answers there";
+            Finding::ok(Group::Admin, address.to_string(), text)
+        }
+    }
+}
+
+/// The addresses that this machine has towards others. Nothing is sent: the kernel only says by which
+/// one it would be.
+fn own_addresses() -> BTreeSet<IpAddr> {
+    let towards = [("0.0.0.0:0", "192.0.2.1:9"), ("[::]:0", "[2001:db8::1]:9")];
+    let address = |(from, to): (&str, &str)| {
+        let socket = UdpSocket::bind(from).ok()?;
+        socket.connect(to).ok()?;
+        Some(socket.local_addr().ok()?.ip())
+    };
+    towards.into_iter().filter_map(address).collect()
+}

@@ -1,0 +1,89 @@
+//! Asks the admin listener of this machine's edge what it saw.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Method, header};
+use serde_json::Value;
+
+use crate::listener::witness::WITNESS;
+use crate::secret::{Digest, Secret};
+use crate::upstream::fetch::{Asking, Document, Failed};
+
+/// Where the admin listener is, and what it is shown if it wants something.
+#[derive(Clone)]
+pub(super) struct Admin(pub(super) SocketAddr, pub(super) Option<Secret>);
+
+/// What the edge saw of a request.
+pub(super) struct Told(Value);
+
+impl Told {
+    pub(super) fn has(&self, name: &str, value: &[u8]) -> bool {
+        self.0["values"][name] == Digest::of_bytes(value).to_hex().as_str()
+    }
+
+    pub(super) fn has_query(&self, query: &str) -> bool {
+        self.0["query"] == Digest::of(query).to_hex().as_str()
+    }
+}
+
+impl Admin {
+    /// A word for a request that is then kept waiting so long; the error says why there is none.
+    pub(super) async fn word(&self, hold: Duration) -> Result<String, String> {
+        let target = format!("/witness?hold={}", hold.as_secs());
+        let said = self.ask(Method::POST, &target).await.map_err(|error| {
+            let address = self.0;
+            match error {
+                Some(Failed::Status(status)) => format!("the admin listener at {address} says {status}"),
+                _ => format!(
+                    "no edge runs on this machine with its admin listener at {address}, so nobody here \
+                     sees what arrives"
+                ),
+            }
+        })?;
+        let word = said["word"].as_str().map(str::to_owned);
+        word.ok_or("the admin listener gives no word: it is another version".to_owned())
+    }
+
+    /// What became of the request; `None`: it has not come.
+    pub(super) async fn told(&self, word: &str) -> Option<Told> {
+        let said = self
+            .ask(Method::GET, &format!("/witness/{word}"))
+            .await
+            .ok()?;
+        let seen = said["seen"].clone();
+        (!seen.is_null()).then_some(Told(seen))
+    }
+
+    /// Whether an edge answers here.
+    pub(super) async fn answers(&self) -> bool {
+        let document = Document::plain(&format!("http://{}/healthz", self.0));
+        match document {
+            Some(Ok(document)) => document.fetch().await.is_ok_and(|body| body == "ok\n"),
+            Some(Err(_)) | None => false,
+        }
+    }
+
+    async fn ask(&self, method: Method, target: &str) -> Result<Value, Option<Failed>> {
+        let document = Document::plain(&format!("http://{}{target}", self.0));
+        let document = document.ok_or(None)?.map_err(|_| None)?;
+        let bearer = |token: &Secret| HeaderValue::try_from(format!("Bearer {}", token.expose()));
+        let bearer = self.1.as_ref().and_then(|token| bearer(token).ok());
+        let headers = bearer.map(|mut bearer| {
+            bearer.set_sensitive(true);
+            (header::AUTHORIZATION, bearer)
+        });
+        let asking = Asking {
+            method,
+            headers: headers.into_iter().collect(),
+            ..Asking::default()
+        };
+        let body = document.ask(asking).await.map_err(Some)?;
+        serde_json::from_slice(&body).map_err(|_| None)
+    }
+}
+
+/// The word in its header.
+pub(super) fn header(word: &str) -> Option<(HeaderName, HeaderValue)> {
+    Some((WITNESS, HeaderValue::try_from(word).ok()?))
+}
