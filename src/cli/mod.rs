@@ -1,7 +1,7 @@
 //! The verbs of the command line, one file each.
 //!
-//! Results go to standard output, log lines and mistakes to standard error. Exit codes: 0 done,
-//! 1 it did not work, 2 the command line is wrong.
+//! Results go to standard output, log lines and mistakes to standard error. Exit codes are those of
+//! [`EXITS`].
 
 mod audit;
 mod call;
@@ -9,7 +9,9 @@ mod check;
 mod demo;
 mod dtmf;
 mod explain;
+mod healthy;
 mod key;
+mod reference;
 mod revoke;
 mod serve;
 mod sim;
@@ -44,6 +46,9 @@ enum Verb {
     Serve(serve::Flags),
     /// Judge the settings and print what would run, secrets masked
     Check(check::Flags),
+    /// Ask an edge on this machine whether it is well, at its default admin address or that of these
+    /// settings
+    Healthy(healthy::Flags),
     /// Tell what would become of a request: each check, and what would be asked upstream; keys of
     /// token issuers are fetched for it, nothing else is dialled
     Explain(explain::Flags),
@@ -66,7 +71,17 @@ enum Verb {
     /// Look at what was decided
     #[command(subcommand)]
     Audit(audit::Verb),
+    /// Print a reference as Markdown
+    #[command(subcommand)]
+    Reference(reference::Subject),
 }
+
+/// What the exit codes say.
+const EXITS: [(u8, &str); 3] = [
+    (0, "done; of `serve`: it was asked to end, and has"),
+    (1, "it did not work, and standard error says why"),
+    (2, "the command line is wrong"),
+];
 
 /// Where the settings are.
 #[derive(Args)]
@@ -117,6 +132,7 @@ pub fn run() -> ExitCode {
         Verb::Serve(flags) => serve::run(&flags),
         Verb::Check(flags) => check::run(&flags),
         Verb::Explain(flags) => explain::run(&flags),
+        Verb::Healthy(flags) => healthy::run(&flags),
         Verb::Key(flags) => key::run(&flags),
         Verb::Call(flags) => call::run(&flags),
         Verb::Dtmf(flags) => dtmf::run(&flags),
@@ -125,6 +141,7 @@ pub fn run() -> ExitCode {
         Verb::Token(verb) => token::run(&verb),
         Verb::Revoke(flags) => revoke::run(&flags),
         Verb::Audit(verb) => audit::run(&verb),
+        Verb::Reference(subject) => reference::run(&subject),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

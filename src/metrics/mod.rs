@@ -6,6 +6,7 @@
 
 mod count;
 mod family;
+mod labels;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use metrics_exporter_prometheus::{
 };
 
 pub use self::family::{FAMILIES, Family, Kind};
+pub use self::labels::LabelOf;
 
 use self::family::*;
 use crate::error::{Direction, Reason, Side};
@@ -434,6 +436,10 @@ mod tests {
             let help = format!("# HELP {} {}", family.name, family.help);
             assert_eq!(page.matches(&help).count(), 1, "{}", family.name);
         }
+        assert_eq!(labels::wrong_on(&page), Vec::<String>::new());
+        // What is looked at would show if it were wrong.
+        let planted = page.replace("tonegate_sessions{route=", "tonegate_sessions{way=");
+        assert_eq!(labels::wrong_on(&planted).len(), 1);
         assert!(page.contains(r#"tonegate_messages_total{route="r",direction="up"} 1"#));
         assert!(page.contains(r#"tonegate_session_seconds_bucket{route="r",le="5"} 1"#));
         assert!(page.contains(r#"tonegate_sessions{route="r"} 1"#));

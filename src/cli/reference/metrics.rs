@@ -1,0 +1,42 @@
+//! The table of metric families.
+
+use super::cell;
+use crate::metrics::{FAMILIES, Kind};
+
+pub(super) fn text() -> String {
+    let mut text = "# Metrics\n\n\
+        What `/metrics` of the admin address shows. Labels are closed words or names from the settings, never\n\
+        what a peer sent. A counter or gauge without labels is there from the start, others from their first use\n\
+        on, but for those that alerts go by. Histograms have `_bucket`, `_sum` and `_count`.\n\n\
+        | metric | type | labels | |\n\
+        | --- | --- | --- | --- |\n"
+        .to_owned();
+    for family in &FAMILIES {
+        let kind = match family.kind {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        };
+        let labels: Vec<String> = family
+            .labels()
+            .iter()
+            .map(|(name, values)| {
+                let values = cell(values);
+                if values.is_empty() {
+                    format!("`{name}`")
+                } else {
+                    format!("`{name}`: {values}")
+                }
+            })
+            .collect();
+        text += &format!(
+            "| `{}` | {kind} | {} | {} |\n",
+            family.name,
+            labels.join("; "),
+            cell(family.help)
+        );
+    }
+    text += "\nAlerts and recording rules that go by them are in [`deploy/prometheus`](../deploy/prometheus), a dashboard in\n\
+        [`deploy/grafana`](../deploy/grafana).";
+    text
+}
