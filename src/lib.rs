@@ -32,6 +32,7 @@
 //! | *place* | one of the sessions that a shared limit allows; an edge that dies frees its places after `limits.lease` |
 //! | *party* | a tenant, or who else counts as one, that turns are shared among |
 //! | [`Reason`](error::Reason) | why something ended, from one closed list |
+//! | [*trace*](trace::Trace), *span* | what several processes call one thing, W3C Trace Context; a part of it |
 //!
 //! No synonyms, in code, metrics, logs, settings or documentation.
 //!
@@ -105,7 +106,7 @@
 //! | 3 | `config`, `metrics`, `log` |
 //! | 2 | `dtmf` |
 //! | 1 | `audio`, `wire`, `ws` |
-//! | 0 | `error`, `ids`, `label`, `secret` |
+//! | 0 | `error`, `ids`, `label`, `secret`, `trace` |
 //!
 //! `sim`, the simulated peers, imports nothing of ours but the generator of tones (`dtmf`, `audio`),
 //! and only `cli`, tests, benches and the load test import it: an independent peer on purpose.
@@ -114,8 +115,8 @@
 //!
 //! * Nothing in rows 0 to 2, in `tap`, in `gate`, in `bot::rewrite` and in `bot::pii` knows of tokio,
 //!   sockets, clocks or logging (below row 3 [`ws::handshake`] alone knows HTTP types).
-//! * rustls is named in `listener/tls`, `relay/tls`, `upstream` and `sim`, nowhere else; webpki, which
-//!   reads the names in a client's certificate, in `listener/tls`.
+//! * rustls is named in `listener/tls`, `listener/expiry`, `relay/tls`, `upstream` and `sim`, nowhere
+//!   else; webpki, which reads the names in a client's certificate and when one ends, in the first two.
 //! * fred is named in `store/redis`, nowhere else.
 //! * jsonwebtoken is named in `admission/jwt`, `admission/jwks`, `admission/media_url`,
 //!   `admission/ticket` and `config`, nowhere else. Keys of issuers are fetched by one future each, which
@@ -181,5 +182,6 @@ pub mod error;
 pub mod ids;
 pub mod label;
 pub mod secret;
+pub mod trace;
 
 pub mod sim;

@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
+/// The target of one line for each request, by which `TONEGATE_LOG` asks for them.
+pub const ACCESS: &str = "tonegate::access";
+
 /// Lines that may wait: some seconds of a busy edge.
 const QUEUE: usize = 8192;
 

@@ -72,6 +72,7 @@ fn the_sample_shows_every_setting_and_its_default() {
         "limits.rs",
         "route.rs",
         "store.rs",
+        "telemetry.rs",
         "ticket.rs",
         "upstream.rs",
     ]

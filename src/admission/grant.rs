@@ -116,6 +116,8 @@ impl Grant {
                 subject,
             },
             through: None,
+            traced: None,
+            part: None,
         }
     }
 

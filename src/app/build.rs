@@ -12,12 +12,14 @@ use crate::admission::{Admission, Revocations};
 use crate::audit::Audit;
 use crate::bot::Bot;
 use crate::bot::roles::Roles;
-use crate::config::{Flow, KnownBy, Live, Phone, Route, RouteKind, Settings};
+use crate::config::{Flow, KnownBy, Live, Phone, Route, RouteKind, Settings, Telemetry};
 use crate::label::Label;
 use crate::listener::calls::RETURNING_MAX;
 use crate::listener::doors::{Doors, Open};
+use crate::listener::expiry::Expiries;
 use crate::listener::gateway::inward::Inward;
 use crate::listener::paths::Paths;
+use crate::listener::trace::Tracing;
 use crate::listener::web::Web;
 use crate::metrics::{self, Metrics};
 use crate::session::{Announcer, Dialler, Orders, Registry};
@@ -94,6 +96,13 @@ fn assertions(live: &Live) -> Result<Option<Assertions>, Failed> {
     }))
 }
 
+fn tracing(telemetry: &Telemetry) -> Tracing {
+    Tracing {
+        believes: telemetry.believes,
+        sample: telemetry.otlp.as_ref().map_or(0.0, |otlp| otlp.sample),
+    }
+}
+
 pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
     let metrics = Arc::new(Metrics::new());
     let live = &settings.live;
@@ -157,6 +166,8 @@ pub(super) fn doors(settings: &Settings) -> Result<Doors, Failed> {
         webhooks: Arc::new(Webhooks::new(live, &metrics)?),
         audit: Audit::off(),
         metrics,
+        tracing: tracing(&settings.boot.telemetry),
+        certificates: Expiries::of(settings.boot.identity.as_ref(), live, &settings.boot.store),
         insecure_dev,
         stop: CancellationToken::new(),
     })

@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use self::build::doors;
 use self::upkeep::{
-    all_said, announce, identities, issuer_keys, shares, upkeep, warn_of_developer,
+    all_said, announce, identities, issuer_keys, shares, tell_spans, upkeep, warn_of_developer,
 };
 use crate::admission::ticket::Examined as ExaminedTicket;
 use crate::admission::{Denied, Examined, Slots};
@@ -118,7 +118,7 @@ impl Edge {
             })?;
         }
         let stop = doors.stop.clone();
-        let of_store = doors.clone();
+        let (of_store, telemetry) = (doors.clone(), boot.telemetry.clone());
         edge.spawn("store".to_owned(), move || async move {
             tokio::select! {
                 () = of_store.store.run() => {}
@@ -127,6 +127,7 @@ impl Edge {
                 () = of_store.orders.run() => {}
                 () = announce(&of_store) => {}
                 () = shares(&of_store) => {}
+                () = tell_spans(&telemetry, &of_store) => {}
                 () = all_said(&of_store) => {}
             }
         })?;

@@ -1,14 +1,17 @@
 //! What goes on for as long as the edge lives, whoever is served: each is one future, which ends with it.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures_util::future::join_all;
 
 use crate::bot::roles::Roles;
+use crate::config::Telemetry;
 use crate::error::Reason;
 use crate::listener::doors::Doors;
 use crate::log;
+#[cfg(feature = "otlp")]
+use crate::upstream::otlp::Collector;
 
 /// How often histograms are folded and the log's drops are counted.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -32,10 +35,28 @@ pub(super) async fn all_said(doors: &Doors) {
         tokio::join!(
             doors.admission.settled(),
             doors.webhooks.settled(),
-            doors.orders.settled()
+            doors.orders.settled(),
+            doors.metrics.spans_settled()
         )
     };
     let _ = tokio::time::timeout(LAST_WORDS, last).await;
+}
+
+/// Tells a collector of spans, if the settings name one.
+#[cfg(feature = "otlp")]
+pub(super) async fn tell_spans(telemetry: &Telemetry, doors: &Doors) {
+    let otlp = telemetry.otlp.as_ref();
+    match otlp.and_then(|otlp| Collector::new(otlp, &doors.metrics)) {
+        Some(collector) => collector.run().await,
+        // Nobody is told.
+        None => std::future::pending().await,
+    }
+}
+
+/// This build tells nobody, and settings that name a collector are refused.
+#[cfg(not(feature = "otlp"))]
+pub(super) async fn tell_spans(_: &Telemetry, _: &Doors) {
+    std::future::pending().await
 }
 
 /// Tells other edges which sessions run here.
@@ -65,6 +86,7 @@ pub(super) async fn upkeep(doors: &Doors) {
         doors.metrics.ready.set(if ready { 1.0 } else { 0.0 });
         doors.metrics.log_drops.absolute(log::dropped());
         doors.metrics.log_unfiltered.absolute(log::unfiltered());
+        doors.certificates.show(&doors.metrics, SystemTime::now());
         doors.admission.sweep(Instant::now());
     }
 }

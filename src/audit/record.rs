@@ -13,6 +13,7 @@ use super::line::Line;
 use crate::error::{Reason, Side};
 use crate::ids::{CallId, EntraId, ForeignId, SessionId};
 use crate::label::Label;
+use crate::trace::TraceId;
 
 /// Longest `who` and `tenant` in bytes: an issuer, a tenant and a subject, each at its longest.
 const NAME_MAX: usize = 600;
@@ -209,6 +210,8 @@ pub struct Asked {
     pub client: Client,
     /// Drawn for this request.
     pub request: SessionId,
+    /// What it is part of.
+    pub trace: Option<TraceId>,
 }
 
 /// The word of a method; one that no route takes is `OTHER`.
@@ -241,6 +244,7 @@ pub struct Session {
     pub route: Label,
     pub known: Known,
     pub client: Client,
+    pub trace: Option<TraceId>,
 }
 
 /// How a session ended.
@@ -290,6 +294,7 @@ impl Entry {
         line.text("client", Some(&asked.client.text()));
         line.text("request", Some(&asked.request.to_string()));
         line.text("session", session.map(|id| id.to_string()).as_deref());
+        line.trace(asked.trace);
         line.call(known);
         line.entry(asked.event, Some(decision))
     }
@@ -376,7 +381,12 @@ impl Line {
     fn session(&mut self, of: &Session) {
         self.text("client", Some(&of.client.text()));
         self.text("session", Some(&of.session.to_string()));
+        self.trace(of.trace);
         self.call(&of.known);
+    }
+
+    fn trace(&mut self, trace: Option<TraceId>) {
+        self.text("trace_id", trace.map(|id| id.to_string()).as_deref());
     }
 
     fn call(&mut self, known: &Known) {

@@ -6,7 +6,7 @@ pub type Field = (&'static str, &'static str, &'static str);
 
 /// Every field, in the order in which they are written.
 #[rustfmt::skip]
-pub const FIELDS: [Field; 30] = [
+pub const FIELDS: [Field; 31] = [
     ("seq", "all", "number of the record, from 1, on over rotation and restart"),
     ("prev", "all, with `chain`", "SHA-256 of the record before, in hex; 64 zeros before the first"),
     ("time", "all", "when it was decided, RFC 3339 in milliseconds, UTC"),
@@ -27,6 +27,7 @@ pub const FIELDS: [Field; 30] = [
     ("client", "all but `repaired`", "the client's address, and its port where that is known"),
     ("request", "`request`, `upgrade`", "drawn for each request"),
     ("session", "`request` about a session, `upgrade` allowed, `gate`, `close`", "as the log names it"),
+    ("trace_id", "all but `repaired`", "the trace that the request was part of, in hex"),
     ("call", "all but `repaired`?", "the call, once its secret or its caller has been proved"),
     ("connection", "with `call`?", "the call connection id of ACS"),
     ("correlation", "with `call`?", "the correlation id of ACS"),

@@ -4,6 +4,7 @@ use crate::error::{Reason, Side};
 use crate::ids::{CallId, EntraId, ForeignId, SessionId};
 use crate::label::Label;
 use crate::metrics::Metrics;
+use crate::trace::Trace;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
@@ -129,6 +130,7 @@ fn asked() -> Asked {
         path: "/acs/media/{call}".to_owned(),
         client: client(),
         request: SessionId::random(),
+        trace: Some(Trace::begin(false).id),
     }
 }
 
@@ -186,6 +188,7 @@ fn of_each() -> [Entry; 8] {
         route: Label::new("phone").unwrap(),
         known: known(),
         client: client(),
+        trace: Some(Trace::begin(false).id),
     };
     let closed = Closed {
         reason: Reason::HungUp,

@@ -26,6 +26,7 @@ mod session_api;
 mod sessions;
 mod show;
 mod store;
+mod telemetry;
 mod ticket;
 mod upstream;
 mod variables;
@@ -66,6 +67,7 @@ pub use self::sessions::See;
 pub use self::store::{
     Engine, KeyForms, Layout, Login, Piece, REDIS_SCOPE, Redis, Store, Template,
 };
+pub use self::telemetry::{Believes, Otlp, Telemetry};
 pub use self::ticket::{RouteTickets, TICKET_LEEWAY, TicketClaim, TicketDesk, TicketKey, Tickets};
 pub use self::upstream::{
     ApiVersions, App, Credential, IdentitySource, KeyHeader, Kind, ManagedIdentity, Pacing, Roots,
@@ -102,6 +104,7 @@ pub struct Boot {
     pub audit: Option<Audit>,
     /// What is taken out of each line of the log; empty: nothing.
     pub log_pii: Vec<PiiKind>,
+    pub telemetry: Telemetry,
 }
 
 /// A certificate chain with its key, as PEM.

@@ -12,6 +12,7 @@ use crate::audit::{self, Entry, Event, Known, Place, Verdict};
 use crate::config::{BELOW, CALL, REFRESH, Route};
 use crate::error::Reason;
 use crate::ids::{CallId, EntraId, SessionId};
+use crate::trace::TraceId;
 
 /// What is to be recorded of a connection's request. It has a place in the audit before anything is
 /// done for it, and is recorded once: whoever has the first word on it has the last. Dropped without a
@@ -33,7 +34,7 @@ impl Decision {
         doors: &Doors,
         open: &Open,
         request: &Request<B>,
-        client: Peer,
+        (client, trace): (Peer, Option<TraceId>),
     ) -> Result<(), Refusal> {
         if !doors.audit.is_on() {
             return Ok(());
@@ -52,6 +53,7 @@ impl Decision {
                 path: as_set(&open.route, request.uri().path()),
                 client: client.into(),
                 request: SessionId::random(),
+                trace,
             },
             known: Known::default(),
         }));
@@ -275,6 +277,7 @@ mod tests {
                     path: path.to_owned(),
                     client: Peer::from(std::net::IpAddr::from([192, 0, 2, 7])).into(),
                     request: SessionId::random(),
+                    trace: None,
                 },
                 known: Known::default(),
             }));

@@ -10,20 +10,25 @@ use tokio::time::Instant as Deadline;
 use tokio_util::sync::CancellationToken;
 
 use super::decision::Decision;
+use super::expiry::Expiries;
 use super::gateway::inward::Inward;
 use super::paths::Paths;
+use super::trace::Tracing;
 use super::web::Web;
-use crate::admission::{Admission, Certificate, Peer};
+use crate::admission::{Admission, Certificate, Denied, Peer};
 use crate::audit::Audit;
 use crate::bot::Bot;
 use crate::bot::roles::Roles;
 use crate::config::{self, Hops, KnownBy, Limits};
+use crate::error::Reason;
+use crate::label::Label;
 use crate::log::Throttle;
-use crate::metrics;
+use crate::metrics::{self, Role, Span};
 use crate::relay::Leg;
 use crate::session::{Announcer, Dialler, Orders, Registry, Session};
 use crate::store::Store;
 use crate::telephony::Telephony;
+use crate::trace::{TraceId, Traced};
 use crate::upstream::Upstream;
 use crate::upstream::assertion::Assertions;
 use crate::upstream::call_automation::CallAutomation;
@@ -66,6 +71,9 @@ pub struct Doors {
     pub webhooks: Arc<Webhooks>,
     pub audit: Audit,
     pub metrics: metrics::Shared,
+    pub tracing: Tracing,
+    /// When the certificates end that are used here.
+    pub certificates: Expiries,
     /// A developer is let in without a credential.
     pub insecure_dev: bool,
     /// Cancelled when no new session is to begin.
@@ -126,6 +134,8 @@ pub struct Asked<'a> {
     pub(super) decision: &'a Decision,
     /// The client; until the head is read, where a hop speaks HTTP, that hop.
     pub peer: Peer,
+    /// What the request is part of, as soon as it has been read.
+    pub traced: Option<&'a Traced>,
     /// The socket's peer is a hop that speaks HTTP: its headers say who the client is.
     pub by_hop: bool,
     /// What the socket's peer has proved in the TLS handshake.
@@ -133,6 +143,47 @@ pub struct Asked<'a> {
     pub accepted: Instant,
     /// The head must be whole by then.
     pub deadline: Deadline,
+}
+
+impl Asked<'_> {
+    pub(super) fn trace_id(&self) -> Option<TraceId> {
+        self.traced.map(|traced| traced.trace.id)
+    }
+
+    /// Tells of an admission: what it came to, and how long that took.
+    pub(super) fn span_admission<T>(
+        &self,
+        doors: &Doors,
+        open: &Open,
+        begun: Instant,
+        decided: &Result<T, Denied>,
+    ) {
+        let part = self.traced.map(|traced| traced.trace.child());
+        doors.metrics.span(part, |part| Span {
+            route: Some(open.route.name.clone()),
+            result: decided
+                .as_ref()
+                .err()
+                .map_or("ok", |denied| denied.reason.word()),
+            ..Span::done("admission", Role::Internal, part, begun.elapsed())
+        });
+    }
+
+    /// Tells of a request that no session begins with; one that does is told of by that.
+    pub(super) fn span_request(
+        &self,
+        doors: &Doors,
+        route: Option<&Label>,
+        result: Result<(), Reason>,
+    ) {
+        let trace = self.traced.map(|traced| traced.trace);
+        doors.metrics.span(trace, |trace| Span {
+            route: route.cloned(),
+            result: result.err().map_or("ok", Reason::word),
+            failed: result.is_err_and(|reason| reason.row().status.is_none_or(|s| s >= 500)),
+            ..Span::done("request", Role::Server, trace, self.accepted.elapsed())
+        });
+    }
 }
 
 /// A session that may begin: its `101` has been sent.

@@ -34,6 +34,7 @@ use crate::config::{Refuse, RouteKind};
 use crate::error::Reason;
 use crate::ids::SessionId;
 use crate::label::Label;
+use crate::log::ACCESS;
 use crate::relay::Leg;
 use crate::session::{self, Session};
 
@@ -209,7 +210,10 @@ async fn not_asked<S: AsyncRead + AsyncWrite + Unpin>(
     let refusal = match unread {
         // Nothing was asked, so nothing was refused.
         Unread::Gone => return,
-        Unread::Late => Refusal::with_status(StatusCode::REQUEST_TIMEOUT, "the head took too long"),
+        Unread::Late => {
+            doors.metrics.limit_hit("handshake");
+            Refusal::with_status(StatusCode::REQUEST_TIMEOUT, "the head took too long")
+        }
         Unread::Refused(status, detail) => Refusal::with_status(status, detail),
     };
     note_refusal(doors, asked, &refusal, None);
@@ -237,6 +241,7 @@ fn not_served(doors: &Doors, asked: Asked<'_>, error: &hyper::Error, course: Cou
     doors.metrics.refused(route.as_ref(), reason);
     asked.decision.lost(reason, detail);
     tracing::debug!(
+        target: ACCESS,
         route = route.map(tracing::field::display),
         %peer,
         %reason,
@@ -258,9 +263,16 @@ async fn answer(
         return (response.map(Body::from), Course::Answered);
     }
     let open = route(doors, &request);
+    let traced = (doors.tracing).of(request.headers(), asked.by_hop, &doors.metrics);
+    let asked = Asked {
+        traced: Some(&traced),
+        ..asked
+    };
     let client = peer.unwrap_or(asked.peer);
     let begun = open.map_or(Ok(()), |open| {
-        asked.decision.begin(doors, open, &request, client)
+        asked
+            .decision
+            .begin(doors, open, &request, (client, asked.trace_id()))
     });
     let no_peer = |detail| Refusal::new(Reason::BadRequest, detail);
     let asked = match begun.and_then(|()| peer.map_err(no_peer)) {
@@ -295,6 +307,7 @@ async fn answer(
             let answered = web::answer(doors, open, asked, stranger, request).await;
             if let Ok(response) = &answered {
                 asked.decision.answered(response.status());
+                note_answer(doors, asked, open, response.status());
             }
             let mut response = answered.unwrap_or_else(|refusal| {
                 note_refusal(doors, asked, &refusal, Some(&open.route.name));
@@ -307,6 +320,7 @@ async fn answer(
     };
     if let Ok(response) = &answered {
         asked.decision.answered(response.status());
+        asked.span_request(doors, Some(&open.route.name), Ok(()));
     }
     let response = answered.unwrap_or_else(|refusal| {
         note_refusal(doors, asked, &refusal, Some(&open.route.name));
@@ -365,16 +379,35 @@ fn route<'a, B>(doors: &'a Doors, request: &Request<B>) -> Option<&'a Open> {
     doors.routes.get(index)
 }
 
+/// One log line, where no application has answered.
+fn note_answer(doors: &Doors, asked: Asked<'_>, open: &Open, status: StatusCode) {
+    let route = &open.route.name;
+    asked.span_request(doors, Some(route), Ok(()));
+    tracing::debug!(
+        target: ACCESS,
+        trace_id = asked.trace_id().map(tracing::field::display),
+        %route,
+        client = %asked.peer,
+        status = status.as_u16(),
+        took_ms = asked.accepted.elapsed().as_millis() as u64,
+        "request answered"
+    );
+}
+
 /// One counter, one record, one log line.
 fn note_refusal(doors: &Doors, asked: Asked<'_>, refusal: &Refusal, route: Option<&Label>) {
     doors.metrics.refused(route, refusal.reason);
     asked.decision.refused(refusal);
+    asked.span_request(doors, route, Err(refusal.reason));
     tracing::debug!(
+        target: ACCESS,
+        trace_id = asked.trace_id().map(tracing::field::display),
         route = route.map(tracing::field::display),
         client = %asked.peer,
         reason = %refusal.reason,
         status = refusal.status.as_u16(),
         detail = refusal.detail,
+        took_ms = asked.accepted.elapsed().as_millis() as u64,
         "request refused"
     );
 }
@@ -406,7 +439,9 @@ mod tests {
     use crate::bot::Bot;
     use crate::config::{self, KnownBy, Limits};
     use crate::listener::decision::Decision;
+    use crate::listener::expiry::Expiries;
     use crate::listener::paths::Paths;
+    use crate::listener::trace::Tracing;
     use crate::metrics::Metrics;
     use crate::session::{Dialler, Orders, Registry};
     use crate::store::Store;
@@ -471,6 +506,8 @@ mod tests {
             bot: Arc::new(Bot::new(None, (&store, Duration::ZERO), &metrics)),
             roles: None,
             pii_detectors: Vec::new(),
+            tracing: Tracing::default(),
+            certificates: Expiries::of(None, &nothing, &config::Store::default()),
             assertions: None,
             webhooks: Arc::new(Webhooks::new(&nothing, &metrics).unwrap()),
             audit: Audit::off(),
@@ -482,6 +519,7 @@ mod tests {
         let asked = Asked {
             decision: &decision,
             peer: std::net::SocketAddr::from(([127, 0, 0, 1], 1)).into(),
+            traced: None,
             by_hop: false,
             certificate: None,
             accepted: Instant::now(),

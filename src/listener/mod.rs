@@ -7,6 +7,7 @@ mod body;
 pub mod calls;
 mod decision;
 pub mod doors;
+pub mod expiry;
 pub mod explain;
 pub mod gateway;
 pub mod head;
@@ -21,6 +22,7 @@ mod revoke;
 mod stranger;
 mod ticket;
 pub mod tls;
+pub mod trace;
 mod upgrade;
 pub mod web;
 
@@ -182,6 +184,7 @@ async fn connection(
     let asked = doors::Asked {
         decision: &decision,
         peer: peer.into(),
+        traced: None,
         by_hop: hop == Some(Speak::Http),
         certificate: None,
         accepted,

@@ -1,7 +1,7 @@
 //! From a well-formed request on a route to a session that may begin: admission, permit, upstream.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use http::{Request, Response, header};
 use http_body_util::Full;
@@ -55,7 +55,10 @@ pub(super) async fn upgrade(
         certificate: asked.certificate,
         now: Now::read(),
     };
-    let grant = asked.decision.admit_session(doors, wanted).await?;
+    let begun = Instant::now();
+    let decided = asked.decision.admit_session(doors, wanted).await;
+    asked.span_admission(doors, open, begun, &decided);
+    let grant = decided?;
     let through = match open.route.kind.http() {
         Some(http) => {
             let to = (open, &**http);
@@ -76,6 +79,7 @@ pub(super) async fn upgrade(
     let id = SessionId::random();
     let want = Want {
         through: through.as_ref().map(|through| through.show()),
+        traced: asked.traced,
         ..grant.want(&open.route.name, id)
     };
     let spent = ticket::spend(doors, open, &grant, id).await?;
@@ -100,6 +104,7 @@ pub(super) async fn upgrade(
         route: open.route.name.clone(),
         grant: grant.hold(reserved),
         peer: asked.peer,
+        traced: asked.traced.cloned(),
         accepted: asked.accepted,
         permit,
         books,
@@ -158,7 +163,8 @@ async fn begin(
 fn seat(doors: &Doors, open: &Open, grant: &Grant, id: SessionId) -> (Entry, Arc<Lease>) {
     let route = &open.route.name;
     let longest = open.route.limits.over(doors.limits).session;
-    let leased = Leased::new(id, route, grant, SystemTime::now() + longest);
+    let longest = SystemTime::now() + longest;
+    let leased = Leased::new(id, (route, &open.metrics), grant, longest);
     let lease = leased.lease();
     let about = session::About::of(route, grant);
     (doors.registry.enter(id, about).leased(leased), lease)

@@ -39,11 +39,17 @@ pub(super) const NEAR_CAP: &str = "tonegate_sessions_near_cap_total";
 pub(super) const SESSIONS: &str = "tonegate_sessions";
 pub(super) const SESSIONS_ENDED: &str = "tonegate_sessions_ended_total";
 pub(super) const SESSION_SECONDS: &str = "tonegate_session_seconds";
+pub(super) const LEASES: &str = "tonegate_leases_total";
 pub(super) const MESSAGES: &str = "tonegate_messages_total";
 pub(super) const AUDIO_MESSAGES: &str = "tonegate_audio_messages_total";
 pub(super) const PAYLOAD_BYTES: &str = "tonegate_payload_bytes_total";
 pub(super) const DTMF_KEYS: &str = "tonegate_dtmf_keys_total";
 pub(super) const DTMF_UNHEARD: &str = "tonegate_dtmf_unheard_messages_total";
+pub(super) const FIRST_AUDIO: &str = "tonegate_first_audio_seconds";
+pub(super) const BARGE_IN: &str = "tonegate_barge_in_seconds";
+pub(super) const AUDIO_GAPS: &str = "tonegate_audio_gap_seconds";
+pub(super) const CALLER_SILENCE: &str = "tonegate_caller_silence_seconds";
+pub(super) const SLOW_CONSUMERS: &str = "tonegate_slow_consumer_seconds";
 pub(super) const GATES: &str = "tonegate_gates_total";
 pub(super) const GATE_SECONDS: &str = "tonegate_gate_seconds";
 pub(super) const GATE_DIGITS: &str = "tonegate_gate_digits_total";
@@ -74,15 +80,18 @@ pub(super) const REVOCATIONS: &str = "tonegate_revocations";
 pub(super) const REVOCATIONS_AGE: &str = "tonegate_revocations_age_seconds";
 pub(super) const LOG_DROPS: &str = "tonegate_log_lines_dropped_total";
 pub(super) const LOG_UNFILTERED: &str = "tonegate_log_lines_unfiltered_total";
+pub(super) const TRACES: &str = "tonegate_traces_total";
+pub(super) const SPANS: &str = "tonegate_otlp_spans_total";
 pub(super) const AUDIT_RECORDS: &str = "tonegate_audit_records_total";
 pub(super) const AUDIT_REFUSED: &str = "tonegate_audit_refused_total";
 pub(super) const AUDIT_ERRORS: &str = "tonegate_audit_errors_total";
+pub(super) const CERTIFICATE_EXPIRY: &str = "tonegate_certificate_expiry_seconds";
 pub(super) const READY: &str = "tonegate_ready";
 pub(super) const INSECURE_DEV: &str = "tonegate_insecure_dev";
 pub(super) const BUILD: &str = "tonegate_build_info";
 
 /// Every family that `/metrics` can show.
-pub const FAMILIES: [Family; 61] = [
+pub const FAMILIES: [Family; 70] = [
     family(CONNECTIONS, Kind::Gauge, "Open client sockets."),
     family(CONNECTIONS_TOTAL, Kind::Counter, "Client sockets accepted."),
     family(
@@ -172,6 +181,11 @@ pub const FAMILIES: [Family; 61] = [
         "Duration of sessions, without the goodbye.",
     ),
     family(
+        LEASES,
+        Kind::Counter,
+        "Leases of sessions by route and result: extended (something new was shown), expired (the session ended with it).",
+    ),
+    family(
         MESSAGES,
         Kind::Counter,
         "Whole messages forwarded, by route and direction.",
@@ -195,6 +209,31 @@ pub const FAMILIES: [Family; 61] = [
         DTMF_UNHEARD,
         Kind::Counter,
         "Audio messages that could not be listened to for keys, by route.",
+    ),
+    family(
+        FIRST_AUDIO,
+        Kind::Histogram,
+        "Until the first audio to the client, by route and stage: connected (from the 101), gate (from its verdict), turn (from the end of what the client said).",
+    ),
+    family(
+        BARGE_IN,
+        Kind::Histogram,
+        "From an interruption to the last audio of what it interrupted, or to the StopAudio of a call, by route.",
+    ),
+    family(
+        AUDIO_GAPS,
+        Kind::Histogram,
+        "Gaps of 200 ms and more between two audio messages of one stream, by route and direction.",
+    ),
+    family(
+        CALLER_SILENCE,
+        Kind::Histogram,
+        "Spans of 2 s and more in which callers sent audio that ACS took for silence, by route.",
+    ),
+    family(
+        SLOW_CONSUMERS,
+        Kind::Histogram,
+        "Spans of 100 ms and more in which a leg did not take what waited for it, by route and side.",
     ),
     family(
         GATES,
@@ -347,6 +386,16 @@ pub const FAMILIES: [Family; 61] = [
         "Log lines not written because personal data could not be taken out of them.",
     ),
     family(
+        TRACES,
+        Kind::Counter,
+        "Traces of requests by result: begun (none was named), continued, unbelieved, malformed.",
+    ),
+    family(
+        SPANS,
+        Kind::Counter,
+        "Spans for a collector of OTLP by result: exported, failed, dropped.",
+    ),
+    family(
         AUDIT_RECORDS,
         Kind::Counter,
         "Audit records that were written, by event and decision: allow, deny, none.",
@@ -360,6 +409,11 @@ pub const FAMILIES: [Family; 61] = [
         AUDIT_ERRORS,
         Kind::Counter,
         "Attempts to write audit records that failed.",
+    ),
+    family(
+        CERTIFICATE_EXPIRY,
+        Kind::Gauge,
+        "Until a certificate of the settings ends, negative once it has, by use and name.",
     ),
     family(READY, Kind::Gauge, "1 while the edge takes new sessions."),
     family(

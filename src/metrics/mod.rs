@@ -6,7 +6,9 @@
 
 mod count;
 mod family;
-mod labels;
+mod label;
+mod span;
+mod times;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,9 +19,13 @@ use metrics_exporter_prometheus::{
 };
 
 pub use self::family::{FAMILIES, Family, Kind};
-pub use self::labels::LabelOf;
+pub use self::label::{LABELS, Labels, Values, of as labels_of};
+pub use self::span::{Role, SPANS_MAX, Span};
+pub use self::times::Times;
 
 use self::family::*;
+use self::span::Spans;
+use self::times::{SECONDS_AUDIO, SECONDS_GAP, SECONDS_SILENCE};
 use crate::error::{Direction, Reason, Side};
 use crate::label::Label;
 
@@ -48,19 +54,24 @@ pub struct Metrics {
     pub store_up: Gauge,
     pub ready: Gauge,
     pub insecure_dev: Gauge,
+    spans: Spans,
 }
 
 impl Metrics {
     pub fn new() -> Metrics {
-        let recorder = PrometheusBuilder::new()
-            .set_buckets_for_metric(Matcher::Full(SESSION_SECONDS.to_owned()), &SECONDS_LONG)
-            .and_then(|builder| {
-                let gate = Matcher::Full(GATE_SECONDS.to_owned());
-                builder.set_buckets_for_metric(gate, &SECONDS_GATE)
-            })
-            .and_then(|builder| {
-                let queue = Matcher::Full(QUEUE_SECONDS.to_owned());
-                builder.set_buckets_for_metric(queue, &SECONDS_GATE)
+        let bounds: [(&str, &[f64]); 7] = [
+            (SESSION_SECONDS, &SECONDS_LONG),
+            (GATE_SECONDS, &SECONDS_GATE),
+            (QUEUE_SECONDS, &SECONDS_GATE),
+            (FIRST_AUDIO, &SECONDS_AUDIO),
+            (AUDIO_GAPS, &SECONDS_GAP),
+            (SLOW_CONSUMERS, &SECONDS_GAP),
+            (CALLER_SILENCE, &SECONDS_SILENCE),
+        ];
+        let recorder = bounds
+            .into_iter()
+            .try_fold(PrometheusBuilder::new(), |builder, (name, bounds)| {
+                builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), bounds)
             })
             .and_then(|builder| builder.set_buckets(&SECONDS_SHORT))
             .expect("the bounds above are neither empty nor unsorted")
@@ -83,6 +94,7 @@ impl Metrics {
             store_up: gauge(STORE_UP),
             ready: gauge(READY),
             insecure_dev: gauge(INSECURE_DEV),
+            spans: Spans::default(),
             recorder,
             handle,
         }
@@ -109,6 +121,10 @@ impl Metrics {
                 audio_messages: metrics::counter!(AUDIO_MESSAGES, tags()),
             }
         };
+        let lease = |result| {
+            let tags = vec![tag("route", route), word("result", result)];
+            metrics::counter!(LEASES, tags)
+        };
         metrics::with_local_recorder(&self.recorder, || Route {
             flow: Flow {
                 up: direction(Direction::Up),
@@ -117,9 +133,12 @@ impl Metrics {
                 unheard: metrics::counter!(DTMF_UNHEARD, vec![tag("route", route)]),
                 paused: ["bytes_per_second", "frames_per_second"]
                     .map(|limit| metrics::counter!(LIMIT_HITS, vec![word("limit", limit)])),
+                times: Arc::new(self.times(route)),
             },
             sessions: metrics::gauge!(SESSIONS, vec![tag("route", route)]),
             session_seconds: metrics::histogram!(SESSION_SECONDS, vec![tag("route", route)]),
+            lease_extended: lease("extended"),
+            lease_expired: lease("expired"),
             upgrade_seconds: metrics::histogram!(UPGRADE_SECONDS, vec![tag("route", route)]),
             dropped_parameters: metrics::counter!(DROPPED_PARAMETERS, vec![tag("route", route)]),
             admitted: metrics::counter!(
@@ -287,6 +306,9 @@ pub struct Route {
     pub flow: Flow,
     pub sessions: Gauge,
     pub session_seconds: Histogram,
+    /// Leases that were put off, and with which their sessions ended.
+    pub lease_extended: Counter,
+    pub lease_expired: Counter,
     pub upgrade_seconds: Histogram,
     pub dropped_parameters: Counter,
     pub admitted: Counter,
@@ -300,6 +322,8 @@ pub struct Flow {
     keys: Counter,
     unheard: Counter,
     paused: [Counter; 2],
+    /// What is timed in the route's sessions.
+    pub times: Arc<Times>,
 }
 
 impl Flow {
@@ -316,6 +340,7 @@ impl Flow {
             keys: Counter::noop(),
             unheard: Counter::noop(),
             paused: [Counter::noop(), Counter::noop()],
+            times: Arc::new(Times::unread()),
         }
     }
 
@@ -430,16 +455,22 @@ mod tests {
         metrics.orders("subject", 1);
         metrics.show_revocations(1, Some(Duration::from_millis(1)));
         metrics.app_answered(&route, 200, Duration::from_millis(1));
+        let times = &handles.flow.times;
+        times.connected.record(0.1);
+        times.barge_in.record(0.1);
+        times.gaps[0].record(0.3);
+        times.silence.record(3.0);
+        times.blocked[1].record(0.3);
+        handles.lease_extended.increment(1);
+        metrics.traced("begun");
+        metrics.count_spans("dropped", 1);
+        metrics.show_certificate("server", &route, 60.0);
         metrics.upkeep();
         let page = metrics.render();
         for family in &FAMILIES {
             let help = format!("# HELP {} {}", family.name, family.help);
             assert_eq!(page.matches(&help).count(), 1, "{}", family.name);
         }
-        assert_eq!(labels::wrong_on(&page), Vec::<String>::new());
-        // What is looked at would show if it were wrong.
-        let planted = page.replace("tonegate_sessions{route=", "tonegate_sessions{way=");
-        assert_eq!(labels::wrong_on(&planted).len(), 1);
         assert!(page.contains(r#"tonegate_messages_total{route="r",direction="up"} 1"#));
         assert!(page.contains(r#"tonegate_session_seconds_bucket{route="r",le="5"} 1"#));
         assert!(page.contains(r#"tonegate_sessions{route="r"} 1"#));

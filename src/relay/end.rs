@@ -57,10 +57,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> End<S> {
             received: self.leg.received(),
             sent: self.leg.sent(),
             // A leg that is broken holds nobody back: what is meant for it is dropped.
-            blocked: self.leg.is_blocked() && !self.broken,
+            blocked: self.is_blocked(),
             absent: self.absent,
             paused: self.pump.paused_until().is_some(),
         }
+    }
+
+    /// Whether the peer does not take what waits for it.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.leg.is_blocked() && !self.broken
     }
 
     /// Moves what the peer sends: on to the other end, or to nobody where that one takes nothing

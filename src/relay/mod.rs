@@ -42,6 +42,7 @@ mod policy;
 mod pump;
 mod random;
 mod terms;
+mod timing;
 mod tls;
 mod watch;
 
@@ -59,6 +60,7 @@ pub use self::lease::Lease;
 pub use self::order::Order;
 pub use self::pace::Pace;
 pub use self::terms::{Ending, Terms};
+pub use self::timing::Timings;
 pub use self::tls::Leg;
 pub use self::watch::{CLOSE_WAIT, Patience, SHUT_WAIT};
 
@@ -68,6 +70,7 @@ use self::policy::Lock;
 use self::pump::{Input, Pump};
 use self::random::random;
 use self::terms::{Cause, Phase};
+use self::timing::Timing;
 use self::watch::Watch;
 use crate::config::Dtmf;
 use crate::error::{Reason, Side};
@@ -92,6 +95,7 @@ pub struct Relay<C, U> {
     timer: Pin<Box<Sleep>>,
     order: Arc<Order>,
     flow: Flow,
+    timing: Timing,
     counted: [Counts; 2],
     phase: Phase,
     /// Closing, and [`CLOSE_WAIT`] is over.
@@ -134,7 +138,8 @@ where
         terms: Terms,
     ) -> Relay<C, U> {
         client.pump.set_pace(terms.pace);
-        let watch = Watch::new(terms.patience, terms.lease.clone(), Instant::now());
+        let now = Instant::now();
+        let watch = Watch::new(terms.patience, terms.lease.clone(), now);
         let most = terms.most();
         Relay {
             client,
@@ -143,6 +148,7 @@ where
             timer: Box::pin(tokio::time::sleep_until(watch.next())),
             watch,
             order: terms.order,
+            timing: Timing::new(terms.flow.times.clone(), now),
             flow: terms.flow,
             counted: [Counts::default(); 2],
             phase: Phase::Open,
@@ -185,6 +191,8 @@ where
                 self.client.leg.rest();
                 self.upstream.leg.rest();
                 self.report();
+                let blocked = [self.client.is_blocked(), self.upstream.is_blocked()];
+                self.timing.note_blocked(blocked);
                 return Poll::Pending;
             }
         }
@@ -200,7 +208,9 @@ where
     fn move_frames(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> bool {
         let (client, upstream) = (&mut self.client, &mut self.upstream);
         if let Some(call) = self.call.as_mut().filter(|call| call.translates()) {
-            return call.carry(client, upstream, cx, buffer);
+            let moved = call.carry(client, upstream, cx, buffer);
+            self.timing.note(call.take_marks());
+            return moved;
         }
         let up = client.carry(upstream, true, cx, buffer);
         let down = upstream.carry(client, true, cx, buffer);
@@ -209,6 +219,9 @@ where
         {
             tap.learn(told);
         }
+        let marks = |end: Option<&mut Tap>| end.map(Tap::take_marks).unwrap_or_default();
+        let up_marks = marks(client.pump.tap_mut());
+        self.timing.note([up_marks, marks(upstream.pump.tap_mut())]);
         up || down
     }
 
@@ -364,6 +377,7 @@ where
 
     fn ending(&mut self, cause: Cause) -> Ending {
         self.report();
+        let timings = self.timing.end(Instant::now());
         let code = |input| match input {
             Input::Closed(code) => code,
             Input::Open | Input::Violated(_) | Input::Stopped | Input::Unspoken | Input::Lost => {
@@ -378,6 +392,7 @@ where
             upstream_close: code(self.upstream.pump.input()),
             up: self.counted[0],
             down: self.counted[1],
+            timings,
             call: self.call.as_ref().map(|call| call.ending(Instant::now())),
         }
     }

@@ -85,6 +85,10 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C, Empty> {
             Some(call) => call.upstream_pump(down),
             None => Pump::hearing(Role::Server, down),
         };
+        let mut timing = self.timing;
+        if let Some(at) = self.call.as_ref().and_then(|call| call.opened_at()) {
+            timing.opened(at);
+        }
         Relay {
             client: self.client,
             upstream: End::new(upstream, pump),
@@ -93,6 +97,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> Relay<C, Empty> {
             timer: self.timer,
             order: self.order,
             flow: self.flow,
+            timing,
             counted: self.counted,
             phase: self.phase,
             hurried: self.hurried,

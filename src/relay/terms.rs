@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::call::CallEnding;
-use super::{Lease, Order, Pace, Patience};
+use super::{Lease, Order, Pace, Patience, Timings};
 use crate::config::{Dtmf, Model};
 use crate::error::{Reason, Side};
 use crate::metrics::Flow;
@@ -48,6 +48,7 @@ pub struct Ending {
     pub upstream_close: Option<u16>,
     pub up: Counts,
     pub down: Counts,
+    pub timings: Timings,
     /// Of a phone call.
     pub call: Option<CallEnding>,
 }

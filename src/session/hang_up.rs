@@ -24,6 +24,7 @@ impl HangUp {
         tracing::info!(
             session = %self.session,
             call = %self.call,
+            connection = %self.connection,
             result = hung_up.err().map_or("ok", |failure| failure.kind.word()),
             "call hung up"
         );

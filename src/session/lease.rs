@@ -7,9 +7,12 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use metrics::Counter;
+
 use crate::admission::Grant;
 use crate::ids::SessionId;
 use crate::label::Label;
+use crate::metrics::Route;
 use crate::relay::Lease;
 use crate::secret::Digest;
 use crate::store::Running;
@@ -19,6 +22,8 @@ use crate::store::Running;
 pub struct Leased {
     told: Running,
     lease: Arc<Lease>,
+    /// Counts how often it is put off.
+    extended: Counter,
 }
 
 /// What a refresh came to.
@@ -34,7 +39,12 @@ pub struct Refreshed {
 
 impl Leased {
     /// A session that begins now, and lasts until `longest` at the most.
-    pub fn new(id: SessionId, route: &Label, grant: &Grant, longest: SystemTime) -> Leased {
+    pub fn new(
+        id: SessionId,
+        (route, metrics): (&Label, &Route),
+        grant: &Grant,
+        longest: SystemTime,
+    ) -> Leased {
         let ends = grant.ends();
         Leased {
             told: Running {
@@ -50,6 +60,7 @@ impl Leased {
                 longest,
             },
             lease: Arc::new(Lease::until(ends.first())),
+            extended: metrics.lease_extended.clone(),
         }
     }
 
@@ -80,7 +91,11 @@ impl Leased {
     }
 
     pub(super) fn put_off(&self, end: Option<SystemTime>) -> bool {
-        self.lease.extend(self.told.lease_with(end))
+        let later = self.lease.extend(self.told.lease_with(end));
+        if later {
+            self.extended.increment(1);
+        }
+        later
     }
 }
 
@@ -102,6 +117,7 @@ impl Leased {
                 longest: end + std::time::Duration::from_secs(3600),
             },
             lease: Arc::new(Lease::until(Some(end))),
+            extended: Counter::noop(),
         }
     }
 }

@@ -46,7 +46,8 @@ use crate::ids::SessionId;
 use crate::label::Label;
 use crate::metrics::{self, Held};
 use crate::relay::{Ending, Lease, Leg, Pace, Patience, Relay, Terms};
-use crate::upstream::{Ask, Dialled, Stream};
+use crate::trace::Traced;
+use crate::upstream::{Ask, Dialled, Stream, Want};
 
 /// What a session is made of, when both sides have agreed to it.
 pub struct Parts {
@@ -54,6 +55,8 @@ pub struct Parts {
     pub grant: Grant,
     /// The client, also where a hop brought it.
     pub peer: Peer,
+    /// What it is part of.
+    pub traced: Option<Traced>,
     /// When the client's socket was accepted.
     pub accepted: Instant,
     pub permit: OwnedSemaphorePermit,
@@ -84,6 +87,7 @@ pub struct Session {
     ask: Ask,
     lease: Arc<Lease>,
     peer: Peer,
+    traced: Option<Traced>,
     /// As soon as it has been dialled.
     upstream_name: Option<Label>,
     cap: Option<Cap>,
@@ -120,6 +124,7 @@ impl Session {
             ask: parts.grant.ask().clone(),
             lease: parts.lease,
             peer: parts.peer,
+            traced: parts.traced,
             upstream_name: None,
             cap: None,
             call: parts.call,
@@ -184,10 +189,12 @@ impl Session {
         if let Some(told) = &ending.call {
             self.count_call(told);
         }
+        self.count_limit(&ending);
         self.metrics
             .session_ended(&self.route, ending.by, ending.reason);
         self.record_end(Some(&ending), duration);
         self.log_end(&ending, duration);
+        self.span_end(&ending, duration);
         self.told = true;
         left
     }
@@ -246,7 +253,10 @@ impl Session {
                 let whose = Whose {
                     session: self.id,
                     route: &self.route,
-                    want: share.grant.want(&self.route, self.id),
+                    want: Want {
+                        traced: self.traced.as_ref(),
+                        ..share.grant.want(&self.route, self.id)
+                    },
                     party: share.grant.subject().party(),
                     longest: self.limits.session,
                 };
@@ -256,6 +266,7 @@ impl Session {
         };
         if let Some(gate) = relay.gate() {
             self.count_gate(&gate);
+            self.span_gate(&gate);
             self.record_gate(call, &gate);
         }
         match dialled {
@@ -300,6 +311,7 @@ impl Drop for Session {
                 .session_ended(&self.route, Side::Edge, Reason::Internal);
             tracing::error!(
                 session = %self.id,
+                trace_id = self.trace_id().map(tracing::field::display),
                 route = %self.route,
                 ended_by = %Side::Edge,
                 reason = %Reason::Internal,
@@ -374,6 +386,7 @@ mod tests {
         let grant = grant(&metrics).await;
         let (session, leg) = Session::open(Parts {
             peer: address.into(),
+            traced: None,
             accepted: Instant::now(),
             permit: permits.clone().try_acquire_owned().unwrap(),
             entry: registry.enter(SessionId::random(), About::of(&route, &grant)),

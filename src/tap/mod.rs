@@ -8,9 +8,11 @@
 
 mod ear;
 mod format;
+mod mark;
 mod samples;
 mod told;
 
+pub use self::mark::{Mark, Marks};
 pub use self::told::Told;
 
 use self::ear::Ear;
@@ -76,6 +78,8 @@ pub struct Tap {
     fin: bool,
     /// The current message is text. Only those that look at it ask.
     text: bool,
+    /// What of that may be timed.
+    marks: Marks,
     /// Tells audio from the rest.
     peek_at: fn(&[u8]) -> Option<Kind>,
 }
@@ -128,6 +132,7 @@ impl Default for Tap {
             left: 0,
             fin: false,
             text: false,
+            marks: Marks::default(),
             peek_at: voice_live::peek,
         }
     }
@@ -183,6 +188,12 @@ impl Tap {
 
     pub fn counts(&self) -> &Counts {
         &self.counts
+    }
+
+    /// What has passed since this was last asked that somebody may want to time.
+    #[inline]
+    pub fn take_marks(&mut self) -> Marks {
+        self.marks.take()
     }
 
     /// A data frame begins.
@@ -263,11 +274,13 @@ impl Tap {
         }
         self.peeked_length += more;
         match (self.peek_at)(&self.peeked[..self.peeked_length]) {
-            Some(Kind::Audio) => {
-                self.counts.audio_messages += 1;
+            Some(kind) => {
+                self.counts.audio_messages += u64::from(kind == Kind::Audio);
+                if let Some(mark) = Mark::of(kind) {
+                    self.marks.add(mark);
+                }
                 self.undecided = false;
             }
-            Some(Kind::Other) => self.undecided = false,
             None => self.undecided = self.peeked_length < PEEK,
         }
     }

@@ -23,6 +23,7 @@ use tokio::time::{Instant as Deadline, Sleep, sleep_until, timeout_at};
 
 use super::credential::{Shown, Whose};
 use super::host::Stream;
+use super::trace;
 use super::{ANSWER_MAX, Failure, Upstream, Want, relay};
 use crate::config::Service;
 use crate::error::Reason;
@@ -154,6 +155,7 @@ impl Upstream {
         if let Some(shown) = shown {
             headers.insert(shown.name.clone(), shown.value.clone());
         }
+        trace::tell(headers, want);
         headers.insert(header::HOST, self.host.authority().clone());
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         Ok(request)

@@ -18,9 +18,12 @@ pub mod graph;
 mod host;
 pub mod identity;
 mod judge;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 pub mod pii_detector;
 mod relay;
 pub mod tls;
+mod trace;
 mod voice_live;
 pub mod webhook;
 
@@ -43,6 +46,7 @@ use crate::label::Label;
 use crate::log::Throttle;
 use crate::metrics;
 use crate::secret::Secret;
+use crate::trace::{Trace, Traced};
 use crate::ws::handshake;
 
 pub use self::ask::{About, Ask, Generation, Transport};
@@ -108,6 +112,10 @@ pub struct Want<'a> {
     pub caller: Caller<'a>,
     /// What goes on of the client's own request, to a private application.
     pub through: Option<Through<'a>>,
+    /// What the session is part of.
+    pub traced: Option<&'a Traced>,
+    /// The part of that which is the dial; `None`: nobody asks which.
+    pub part: Option<Trace>,
 }
 
 /// What of a client's upgrade goes on to a private application.
@@ -323,6 +331,7 @@ impl Upstream {
             headers.insert(shown.name.clone(), shown.value.clone());
         }
         headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+        trace::tell(headers, want);
         let key = handshake::request_headers(headers);
         Ok((request, key))
     }

@@ -1,7 +1,7 @@
 //! The table of metric families.
 
 use super::cell;
-use crate::metrics::{FAMILIES, Kind};
+use crate::metrics::{FAMILIES, Kind, labels_of};
 
 pub(super) fn text() -> String {
     let mut text = "# Metrics\n\n\
@@ -17,17 +17,9 @@ pub(super) fn text() -> String {
             Kind::Gauge => "gauge",
             Kind::Histogram => "histogram",
         };
-        let labels: Vec<String> = family
-            .labels()
-            .iter()
-            .map(|(name, values)| {
-                let values = cell(values);
-                if values.is_empty() {
-                    format!("`{name}`")
-                } else {
-                    format!("`{name}`: {values}")
-                }
-            })
+        let labels = labels_of(family.name).iter();
+        let labels: Vec<String> = labels
+            .map(|(label, values)| format!("`{label}`: {}", values.told()))
             .collect();
         text += &format!(
             "| `{}` | {kind} | {} | {} |\n",

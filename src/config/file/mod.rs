@@ -11,6 +11,7 @@ mod route;
 mod schema;
 mod store;
 mod table;
+mod telemetry;
 mod ticket;
 mod upstream;
 

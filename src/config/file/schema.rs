@@ -101,6 +101,7 @@ one_of!(tickets, "off", "observe");
 one_of!(speak, "http", "proxy");
 one_of!(audit_to, "stdout", "file");
 one_of!(audit_sync, "batch", "second", "never");
+one_of!(believes, "hops", "anyone");
 one_of!(dtmf, "off", "observe");
 one_of!(see, "own", "team", "all");
 one_of!(refuse, "status", "close");

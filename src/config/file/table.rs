@@ -17,6 +17,7 @@ use super::limits::{KeyLimits, Limits};
 use super::route::Route;
 use super::schema;
 use super::store::Store;
+use super::telemetry::Telemetry;
 use super::ticket::Tickets;
 use super::upstream::Upstream;
 use crate::config::Rate;
@@ -37,6 +38,8 @@ pub(in crate::config) struct File {
     pub audit: Option<Audit>,
     /// What is taken out of the log. Default: nothing.
     pub log: Option<Log>,
+    /// Traces, and how requests name theirs.
+    pub telemetry: Telemetry,
     /// API keys of clients, a table each.
     pub keys: Vec<Key>,
     /// Certificates of clients, a table each.

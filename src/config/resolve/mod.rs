@@ -31,6 +31,7 @@ mod route;
 mod session_api;
 mod sessions;
 mod store;
+mod telemetry;
 mod template;
 mod ticket;
 mod ticket_key;
@@ -192,6 +193,7 @@ fn boot(file: &File, variables: &Environment, problems: &mut Problems) -> Option
     let store = store::store(&file.store, variables, problems);
     let audit = audit::audit(file, problems);
     let log_pii = pii::log(file, problems);
+    let telemetry = telemetry::telemetry(file, problems);
     let Some(listen) = server.listen else {
         problems.add("server.listen", "missing; for example \"0.0.0.0:8443\"");
         return None;
@@ -254,6 +256,7 @@ fn boot(file: &File, variables: &Environment, problems: &mut Problems) -> Option
         store: store?,
         audit,
         log_pii,
+        telemetry,
     })
 }
 

@@ -64,6 +64,7 @@ fn write(settings: &Settings, out: &mut String) -> std::fmt::Result {
         audit.describe(out)?;
     }
     pii::log(&boot.log_pii, out)?;
+    boot.telemetry.describe(out)?;
     hops(settings, out)?;
     clients(settings, out)?;
     issuer::issuers(&settings.live.issuers, out)?;

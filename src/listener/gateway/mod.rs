@@ -35,8 +35,9 @@ use crate::admission::{self, Grant, Now};
 use crate::config::{Http, Limits, Route};
 use crate::error::Reason;
 use crate::ids::SessionId;
+use crate::log::ACCESS;
 use crate::upstream::app::{self, Asking, Pace};
-use crate::upstream::{self, Through};
+use crate::upstream::{self, Through, Want};
 
 pub(super) use self::inward::target;
 
@@ -134,7 +135,10 @@ async fn pass_on(
         by_hop: asked.by_hop,
         now: Now::read(),
     };
-    let grant = asked.decision.admit(doors, wanted).await?;
+    let begun = Instant::now();
+    let decided = asked.decision.admit(doors, wanted).await;
+    asked.span_admission(doors, open, begun, &decided);
+    let grant = decided?;
     stranger.admitted();
     let permit = permit(doors)?;
     let limits = open.route.limits.over(doors.limits);
@@ -180,7 +184,10 @@ async fn ask(
     } = ready;
     let (begun, request) = (Instant::now(), SessionId::random());
     let limits = open.route.limits.over(doors.limits);
-    let want = grant.want(&open.route.name, request);
+    let want = Want {
+        traced: asked.traced,
+        ..grant.want(&open.route.name, request)
+    };
     let pace = Pace {
         idle: limits.idle,
         whole: limits.session,
@@ -194,7 +201,9 @@ async fn ask(
     let (status, took) = (response.status().as_u16(), begun.elapsed());
     doors.metrics.app_answered(&open.route.name, status, took);
     tracing::debug!(
+        target: ACCESS,
         %request,
+        trace_id = asked.trace_id().map(tracing::field::display),
         route = %open.route.name,
         subject = %grant.subject(),
         client = %asked.peer,

@@ -177,11 +177,11 @@ impl Down {
         }
     }
 
-    /// The caller speaks.
-    pub(super) fn speech(&mut self) {
+    /// The caller speaks; whether that interrupts.
+    pub(super) fn speech(&mut self) -> bool {
         if !self.interrupts {
             self.counts.other += 1;
-            return;
+            return false;
         }
         self.counts.interrupted += 1;
         self.counts.dropped += self.queue.len() as u64;
@@ -192,6 +192,7 @@ impl Down {
         if let Some(name) = self.speaking.take() {
             self.cut = Some(Cut { name, done: false });
         }
+        true
     }
 
     pub(super) fn next(&mut self) -> Option<Frame> {

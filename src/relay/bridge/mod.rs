@@ -35,6 +35,7 @@ use super::message::Text;
 use crate::audio::SampleRate;
 use crate::config::VoiceSession;
 use crate::dtmf;
+use crate::tap::Mark;
 use crate::wire::acs::{Encoding, Message, Metadata, Raw};
 use crate::wire::voice_live::{self, Event, Failure, Pcm16};
 
@@ -69,6 +70,7 @@ pub struct Bridge {
     start: Start,
     up: Up,
     down: Down,
+    mark: Option<Mark>,
 }
 
 impl Bridge {
@@ -81,6 +83,7 @@ impl Bridge {
             start: Start::new(),
             up: Up::default(),
             down: Down::new(voice_live::interrupts(&session.session)),
+            mark: None,
         }
     }
 
@@ -126,6 +129,7 @@ impl Bridge {
         out: &mut Vec<u8>,
     ) -> Result<Option<Failure>, Fault> {
         self.down.counts.messages += 1;
+        self.mark = None;
         let Ok(event) = Event::read(text.as_bytes()) else {
             self.down.counts.unreadable += 1;
             return Ok(None);
@@ -149,12 +153,27 @@ impl Bridge {
             // Before the session is set up nobody knows what the audio would be.
             Event::AudioDelta { .. } if !self.start.is_open() => self.down.counts.dropped += 1,
             Event::AudioDelta { delta, response } => self.down.delta(text, delta, response),
-            Event::SpeechStarted => self.down.speech(),
-            Event::ResponseCreated { response } => self.down.created(response),
-            Event::ResponseDone { response } => self.down.done(response),
+            Event::SpeechStarted => self.mark = self.down.speech().then_some(Mark::Speech),
+            Event::SpeechStopped => {
+                self.down.counts.other += 1;
+                self.mark = Some(Mark::Said);
+            }
+            Event::ResponseCreated { response } => {
+                self.down.created(response);
+                self.mark = Some(Mark::Begun);
+            }
+            Event::ResponseDone { response } => {
+                self.down.done(response);
+                self.mark = Some(Mark::Over);
+            }
             Event::Other => self.down.counts.other += 1,
         }
         Ok(None)
+    }
+
+    /// What of the service's latest message may be timed.
+    pub fn mark(&self) -> Option<Mark> {
+        self.mark
     }
 
     /// What ACS is to get next, if anything waits.

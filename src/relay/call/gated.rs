@@ -323,6 +323,12 @@ impl Call {
         gated.ends.or_else(|| Some(self.began + gated.wake_at()?))
     }
 
+    /// When the gate let the call through, if it has.
+    pub(in crate::relay) fn opened_at(&self) -> Option<Instant> {
+        let gate = self.gate_ending(Instant::now())?;
+        (gate.state == State::Authorised).then(|| self.began + gate.after)
+    }
+
     /// How the gate stands or has ended, where there is one.
     pub(in crate::relay) fn gate_ending(&self, now: Instant) -> Option<GateEnding> {
         let now = now.saturating_duration_since(self.began);

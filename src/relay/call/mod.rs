@@ -44,7 +44,7 @@ use crate::config;
 use crate::error::{Reason, Side};
 use crate::gate::{Ears, Entry};
 use crate::ids::PhoneNumber;
-use crate::tap::{Counts, Tap};
+use crate::tap::{Counts, Mark, Marks, Tap};
 use crate::wire::acs::{self, Message, Metadata};
 use crate::wire::voice_live::Failure;
 use crate::ws::Role;
@@ -89,6 +89,8 @@ pub(super) struct Call {
     down: Counts,
     drops: Drops,
     gate: Option<GateEnding>,
+    /// What may be timed: up, down.
+    marks: [Marks; 2],
     /// The pumps forward from now on.
     through: bool,
 }
@@ -130,6 +132,7 @@ impl Call {
             down: Counts::default(),
             drops: Drops::default(),
             gate: None,
+            marks: [Marks::default(); 2],
             through: false,
         };
         call.turn(began);
@@ -155,6 +158,12 @@ impl Call {
 
     pub(super) fn counts(&self) -> [Counts; 2] {
         [self.up, self.down]
+    }
+
+    /// What has come since this was last asked that may be timed.
+    pub(super) fn take_marks(&mut self) -> [Marks; 2] {
+        let [up, down] = &mut self.marks;
+        [up.take(), down.take()]
     }
 
     /// Moves what there is, both ways; true if anything moved.
@@ -204,7 +213,17 @@ impl Call {
         };
         match &message {
             Message::Metadata(metadata) => self.listen(metadata),
-            Message::Audio(_) => self.up.audio_messages += 1,
+            Message::Audio(audio) => {
+                self.up.audio_messages += 1;
+                let is_callers = audio
+                    .participant
+                    .is_none_or(|name| is_callers(self.ears.as_mut(), &name));
+                self.marks[0].add(match (is_callers, audio.silent) {
+                    (true, false) => Mark::Audio,
+                    (true, true) => Mark::Silence,
+                    (false, _) => Mark::Others,
+                });
+            }
             Message::Dtmf(_) | Message::StopAudio => {}
             Message::Unknown => self.drops.unknown += 1,
         }
@@ -235,6 +254,9 @@ impl Call {
         };
         let heard = bridge.upstream(text, random, frames);
         self.down.audio_messages = bridge.counts().down.audio;
+        if let Some(mark) = bridge.mark() {
+            self.marks[1].add(mark);
+        }
         match heard {
             Ok(None) => {}
             Ok(Some(failure)) => self.note(failure),
@@ -294,10 +316,18 @@ impl Call {
     fn next_frame(&mut self) -> Option<Frame> {
         let settings = self.gated.as_ref().map(|gated| gated.settings());
         let prompt = self.speaker.next(settings.map(|gate| &gate.prompts));
-        prompt.or_else(|| match &mut self.way {
-            Way::Bridge(bridge) => bridge.next_frame(),
-            Way::Verbatim(_) => None,
-        })
+        if prompt.is_some() {
+            return prompt;
+        }
+        let Way::Bridge(bridge) = &mut self.way else {
+            return None;
+        };
+        let frame = bridge.next_frame()?;
+        self.marks[1].add(match &frame {
+            Frame::Audio(_) => Mark::Audio,
+            Frame::StopAudio => Mark::Stop,
+        });
+        Some(frame)
     }
 
     /// A close frame of one side goes to the other as it came, behind what was said before.

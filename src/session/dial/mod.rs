@@ -23,7 +23,7 @@ use self::turn::Turn;
 use crate::config;
 use crate::error::Reason;
 use crate::label::Label;
-use crate::metrics;
+use crate::metrics::{self, Role, Span};
 use crate::secret::Digest;
 use crate::store::Store;
 use crate::upstream::{Dialled, Failure, Upstream, Want};
@@ -31,6 +31,8 @@ use crate::upstream::{Dialled, Failure, Upstream, Want};
 /// Takes turns for all sessions of the edge.
 #[derive(Default)]
 pub struct Dialler {
+    /// `None`: nobody is told of spans.
+    metrics: Option<metrics::Shared>,
     pacers: HashMap<Label, Arc<Pacer>>,
 }
 
@@ -47,6 +49,7 @@ impl Dialler {
             Some((upstream.name.clone(), Arc::new(pacer)))
         });
         Dialler {
+            metrics: Some(metrics.clone()),
             pacers: paced.collect(),
         }
     }
@@ -70,7 +73,7 @@ impl Dialler {
         let mut last = None;
         while let Some((at, offer)) = offers.next().await {
             let dialled = match offer {
-                Offer::Dial(turn) => dial(&upstreams[at], want, turn).await,
+                Offer::Dial(turn) => self.dial(&upstreams[at], want, turn).await,
                 Offer::Busy(busy) => Err(no_turn(busy)),
             };
             let by = |failure| (upstreams[at].name().clone(), failure);
@@ -81,6 +84,32 @@ impl Dialler {
             }
         }
         Err(last.expect("a route without upstreams does not start"))
+    }
+
+    /// Dials one, as a part of its own of what the session is part of.
+    async fn dial(
+        &self,
+        upstream: &Upstream,
+        want: Want<'_>,
+        turn: Option<Turn>,
+    ) -> Result<Dialled, Failure> {
+        let part = want.traced.map(|traced| traced.trace.child());
+        let begun = Instant::now();
+        let dialled = dial(upstream, Want { part, ..want }, turn).await;
+        if let Some(metrics) = &self.metrics {
+            metrics.span(part, |part| {
+                let failure = dialled.as_ref().err();
+                Span {
+                    route: Some(want.caller.route.clone()),
+                    upstream: Some(upstream.name().clone()),
+                    session: Some(want.caller.session),
+                    result: failure.map_or("ok", |failure| failure.reason.word()),
+                    failed: failure.is_some(),
+                    ..Span::done("dial", Role::Client, part, begun.elapsed())
+                }
+            });
+        }
+        dialled
     }
 }
 

@@ -56,6 +56,8 @@ struct Request {
     operation: Operation,
     target: String,
     body: Bytes,
+    /// By which the service's own log has it, and ours.
+    id: String,
     /// `Repeatability-Request-ID` and `Repeatability-First-Sent`.
     repeat: Vec<(HeaderName, HeaderValue)>,
 }
@@ -77,6 +79,7 @@ impl CallAutomation {
             operation,
             target: format!("{path}?api-version={}", self.settings.api_version),
             body,
+            id: random_guid(),
             repeat: match operation.is_repeatable() {
                 true => repeatable(SystemTime::now()),
                 false => Vec::new(),
@@ -90,7 +93,7 @@ impl CallAutomation {
         self.metrics
             .call_controlled(operation.word(), result, started.elapsed());
         if let Err(failure) = &said {
-            self.warn(operation, failure);
+            self.warn(operation, &request.id, failure);
         }
         said
     }
@@ -105,10 +108,11 @@ impl CallAutomation {
         Err(crowded)
     }
 
-    fn warn(&self, operation: Operation, failure: &Failure) {
+    fn warn(&self, operation: Operation, request: &str, failure: &Failure) {
         if let Some(left_out) = self.warnings.pass(Instant::now()) {
             tracing::warn!(
                 operation = operation.word(),
+                client_request_id = request,
                 result = failure.kind.word(),
                 status = failure.status.map(|status| status.as_u16()),
                 detail = failure.detail,
@@ -202,6 +206,8 @@ impl CallAutomation {
         let target: Uri = request.target.parse().map_err(|_| unusual)?;
         let mut headers = credential;
         headers.extend(request.repeat.iter().cloned());
+        let id = HeaderValue::try_from(&request.id).ok();
+        headers.extend(id.map(|id| (CLIENT_ID, id)));
         if !request.body.is_empty() {
             headers.push((
                 header::CONTENT_TYPE,
@@ -250,6 +256,8 @@ fn repeatable(now: SystemTime) -> Vec<(HeaderName, HeaderValue)> {
         .collect()
 }
 
+/// "Microsoft REST API Guidelines": the client's own name for a request.
+const CLIENT_ID: HeaderName = HeaderName::from_static("x-ms-client-request-id");
 const REPEAT_ID: HeaderName = HeaderName::from_static("repeatability-request-id");
 const REPEAT_FIRST: HeaderName = HeaderName::from_static("repeatability-first-sent");
 

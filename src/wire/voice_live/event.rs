@@ -22,6 +22,8 @@ pub enum Event<'a> {
     },
     /// `input_audio_buffer.speech_started`: the caller speaks.
     SpeechStarted,
+    /// `input_audio_buffer.speech_stopped`: the caller has spoken.
+    SpeechStopped,
     /// `response.created`.
     ResponseCreated { response: Option<Raw<'a>> },
     /// `response.done`, whatever became of it.
@@ -161,6 +163,7 @@ impl<'a> Said<'a> {
                 response: self.response_id.flatten(),
             },
             b"input_audio_buffer.speech_started" => Event::SpeechStarted,
+            b"input_audio_buffer.speech_stopped" => Event::SpeechStopped,
             b"response.created" => Event::ResponseCreated {
                 response: id(self.response)?,
             },

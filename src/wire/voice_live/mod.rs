@@ -23,6 +23,16 @@ pub use self::model::names_other;
 pub enum Kind {
     /// Carries audio for the model or for the caller.
     Audio,
+    /// The service has heard the caller begin to speak.
+    Speech,
+    /// It has heard them end, or the client says that they have.
+    Said,
+    /// The client wants no more of the answer that speaks.
+    Cancel,
+    /// An answer begins.
+    Begun,
+    /// An answer, or its audio, is whole.
+    Over,
     /// Anything else.
     Other,
 }
@@ -73,6 +83,11 @@ fn kind_of(name: &[u8]) -> Kind {
         | b"input_audio.turn.append"
         | b"response.audio.delta"
         | b"response.output_audio.delta" => Kind::Audio,
+        b"input_audio_buffer.speech_started" => Kind::Speech,
+        b"input_audio_buffer.speech_stopped" | b"input_audio_buffer.commit" => Kind::Said,
+        b"response.cancel" => Kind::Cancel,
+        b"response.created" => Kind::Begun,
+        b"response.done" | b"response.audio.done" | b"response.output_audio.done" => Kind::Over,
         _ => Kind::Other,
     }
 }
@@ -147,6 +162,24 @@ mod tests {
         ];
         for text in other {
             assert_ne!(peek(text.as_bytes()), Some(Kind::Audio), "{text}");
+        }
+    }
+
+    #[test]
+    fn a40_tells_what_is_timed() {
+        for (name, kind) in [
+            ("input_audio_buffer.speech_started", Kind::Speech),
+            ("input_audio_buffer.speech_stopped", Kind::Said),
+            ("input_audio_buffer.commit", Kind::Said),
+            ("input_audio_buffer.committed", Kind::Other),
+            ("response.cancel", Kind::Cancel),
+            ("response.created", Kind::Begun),
+            ("response.done", Kind::Over),
+            ("response.output_audio.done", Kind::Over),
+            ("response.audio_transcript.done", Kind::Other),
+        ] {
+            let text = format!(r#"{{"event_id":"event_0123456789","type":"{name}","x":1}}"#);
+            assert_eq!(peek(text.as_bytes()), Some(kind), "{name}");
         }
     }
 
