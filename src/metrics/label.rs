@@ -19,11 +19,13 @@ impl Values {
             || self.named && is_name(value)
     }
 
-    /// What they are, for a reference.
+    /// What they are, for a reference; nothing if they are names.
     pub fn told(&self) -> String {
         let mut told: Vec<String> = self.words.iter().map(|word| format!("`{word}`")).collect();
         told.extend(self.reasons.then(|| "a [reason](ENDINGS.md)".to_owned()));
-        told.extend(self.named.then(|| "a name in the settings".to_owned()));
+        if self.named && !told.is_empty() {
+            told.push("a name in the settings".to_owned());
+        }
         told.join(", ")
     }
 }

@@ -107,9 +107,19 @@ fn b25_defaults_of_the_reference_are_those_of_the_sample() {
                 .filter(|(named, at, _)| under(named) && at == key)
                 .map(|(_, _, usual)| usual.as_str())
                 .collect();
+            // What it is by itself hangs on the kind of issuer, or is told of the keys in it.
+            let elsewhere = [
+                ("audit", "rotate"),
+                ("issuers.grid", "clients"),
+                ("issuers.phone", "issuer"),
+            ];
+            if elsewhere.contains(&(table.as_str(), key.as_str())) {
+                return false;
+            }
             let words = |text: &str| text.replace(['[', ']', '"', ' '], "");
             !usual.iter().any(|usual| {
-                words(usual) == words(value) || (value == "[]" && !usual.contains('"'))
+                words(usual) == words(value)
+                    || (["[]", ""].contains(&value.as_str()) && !usual.contains('"'))
             })
         })
         .collect();

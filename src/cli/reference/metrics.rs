@@ -5,8 +5,8 @@ use crate::metrics::{FAMILIES, Kind, labels_of};
 
 pub(super) fn text() -> String {
     let mut text = "# Metrics\n\n\
-        What `/metrics` of the admin address shows. Labels are closed words or names from the settings, never\n\
-        what a peer sent. A counter or gauge without labels is there from the start, others from their first use\n\
+        What `/metrics` of the admin address shows. Labels are closed words, or names in the settings where no\n\
+        words are told, never what a peer sent. A counter or gauge without labels is there from the start, others from their first use\n\
         on, but for those that alerts go by. Histograms have `_bucket`, `_sum` and `_count`.\n\n\
         | metric | type | labels | |\n\
         | --- | --- | --- | --- |\n"
@@ -19,7 +19,10 @@ pub(super) fn text() -> String {
         };
         let labels = labels_of(family.name).iter();
         let labels: Vec<String> = labels
-            .map(|(label, values)| format!("`{label}`: {}", values.told()))
+            .map(|(label, values)| match values.told() {
+                told if told.is_empty() => format!("`{label}`"),
+                told => format!("`{label}`: {told}"),
+            })
             .collect();
         text += &format!(
             "| `{}` | {kind} | {} | {} |\n",

@@ -71,24 +71,27 @@ impl Page {
         for (key, one) in keys {
             let told = one["description"].as_str();
             let told = told.ok_or_else(|| anyhow!("{name} {key} has no description"))?;
+            // A line may end anywhere.
+            let told = &cell(told);
             let (says, usual) = match told.split_once("Default: ") {
                 Some((says, usual)) => (says.trim(), usual.trim().trim_end_matches('.')),
-                None if needed.contains(&Value::from(key.as_str())) => (told, "must be set"),
-                None => (told, ""),
+                None if needed.contains(&Value::from(key.as_str())) => {
+                    (told.as_str(), "must be set")
+                }
+                None => (told.as_str(), ""),
             };
-            let says = cell(says);
             let kind = match self.inner(name, key, one) {
                 Some(inner) => {
                     let kind = format!("[{}](#{})", inner.name, anchor(&inner.name));
                     below.push(Inner {
-                        says: says.clone(),
+                        says: says.to_owned(),
                         ..inner
                     });
                     kind
                 }
                 None => self.kind(one),
             };
-            writeln!(self.text, "| `{key}` | {kind} | {} | {says} |", cell(usual))?;
+            writeln!(self.text, "| `{key}` | {kind} | {usual} | {says} |")?;
         }
         for inner in below {
             self.table(&inner.name, &inner.schema, &inner.says, depth + 1)?;
@@ -173,9 +176,9 @@ impl Page {
             return cell(&uncapped(what));
         }
         let of = |key: &str| self.kind(&schema[key]);
-        let kinds: Vec<&str> = match &schema["type"] {
-            Value::Array(all) => all.iter().filter_map(Value::as_str).collect(),
-            one => one.as_str().into_iter().collect(),
+        let kinds: Vec<&str> = match schema["type"].as_array() {
+            Some(all) => all.iter().filter_map(Value::as_str).collect(),
+            None => schema["type"].as_str().into_iter().collect(),
         };
         let kinds = kinds
             .into_iter()
@@ -216,7 +219,7 @@ mod tests {
     #[test]
     fn what_the_schema_says_is_in_the_table() {
         let schema = r##"{"$defs":{"T":{"type":"object","required":["b"],"properties":{
-            "b":{"type":["integer","null"],"description":"How many. Default: `3`."},
+            "b":{"type":["integer","null"],"description":"How many. Default:\n`3`."},
             "c":{"type":"string","enum":["x","y"],"description":"Which."}}}},
             "properties":{"t":{"anyOf":[{"$ref":"#/$defs/T"},{"type":"null"}],"description":"Tables | more."},
             "n":{"type":"object","additionalProperties":{"$ref":"#/$defs/T"},"description":"Named."}}}"##;

@@ -74,7 +74,8 @@ pub(in crate::config) struct Bot {
     /// The registration trusts the edge's managed identity, which `managed_identity` asks for.
     /// Default: `false`.
     pub federated: bool,
-    /// Who takes the secret, or the identity's token. Default: that of `cloud`.
+    /// Who takes the secret, or the identity's token. Default: `https://login.microsoftonline.com`
+    /// in the public cloud.
     pub authority: Option<String>,
     /// What the bot's token is asked for. Default: that of `cloud`.
     pub scope: Option<String>,
