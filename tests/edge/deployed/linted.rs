@@ -54,21 +54,43 @@ async fn read(path: &Path) {
     }
 }
 
-/// Every link to a file leads to one.
+/// Places in a page, as GitHub makes them of its headings.
+fn places(text: &str) -> Vec<String> {
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    let place = |line: &str| -> String {
+        let kept = line.trim_start_matches('#').trim().chars();
+        let kept = kept.filter(|c| c.is_alphanumeric() || "-_ ".contains(*c));
+        kept.collect::<String>().to_lowercase().replace(' ', "-")
+    };
+    headings.map(place).collect()
+}
+
+/// Every link to a file leads to one, and to a place in it that there is.
 fn links(path: &Path, text: &str) {
     let folder = path.parent().unwrap();
     for piece in text.split("](").skip(1) {
         let target = piece.split(')').next().unwrap();
-        let file = target.split('#').next().unwrap();
-        if file.is_empty() || target.contains("://") {
+        if target.contains("://") {
             continue;
         }
-        let leads = folder.join(file);
+        let (file, place) = target.split_once('#').unwrap_or((target, ""));
+        let leads = if file.is_empty() {
+            path.to_owned()
+        } else {
+            folder.join(file)
+        };
+        let shown = path.display();
         assert!(
             leads.exists(),
-            "{} has a link to {target}, which is not there",
-            path.display()
+            "{shown} leads to {target}, which is not there"
         );
+        if !place.is_empty() {
+            let there = places(&fs::read_to_string(&leads).unwrap());
+            assert!(
+                there.iter().any(|at| at == place),
+                "{shown} leads to {target}, which is no place there"
+            );
+        }
     }
 }
 

@@ -5,6 +5,7 @@ mod image;
 mod linted;
 mod nginx;
 mod queries;
+mod supply;
 mod units;
 
 use std::fs;

@@ -20,7 +20,7 @@ fn family(series: &str) -> Option<(&'static Family, &str)> {
         let end = series.strip_prefix(family.name)?;
         let fits = match family.kind {
             Kind::Histogram => ["_bucket", "_sum", "_count"].contains(&end),
-            _ => end.is_empty(),
+            Kind::Counter | Kind::Gauge => end.is_empty(),
         };
         fits.then_some((family, end))
     })
@@ -37,11 +37,35 @@ fn name(text: &str) -> &str {
 
 /// Whether a word may stand in a label.
 fn may_be(family: &Family, label: &str, word: &str) -> bool {
-    let values = labels_of(family.name).iter().find(|(name, _)| *name == label);
+    let values = labels_of(family.name)
+        .iter()
+        .find(|(name, _)| *name == label);
     values.map_or_else(
         || OTHERS.contains(&label),
         |(_, values)| values.have(word, |_| false),
     )
+}
+
+/// What no series of a family can have of `label="value"`, apart by commas.
+fn wrong_matchers(family: &Family, matchers: &str) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for matcher in matchers.split(", ").filter(|matcher| !matcher.is_empty()) {
+        let label = name(matcher);
+        let value = matcher.split('"').nth(1).unwrap_or("");
+        let known = OTHERS.contains(&label)
+            || labels_of(family.name)
+                .iter()
+                .any(|(name, _)| *name == label);
+        // What begins so is a variable of the dashboard.
+        let words = value.split('|').filter(|word| !word.starts_with('$'));
+        let strange = words.filter(|word| !may_be(family, label, word));
+        if known {
+            wrong.extend(strange.map(|word| format!("{} has no {label}={word}", family.name)));
+        } else {
+            wrong.push(format!("{} has no label {label}", family.name));
+        }
+    }
+    wrong
 }
 
 /// What is wrong with an expression; the families that it names are added to `seen`.
@@ -80,21 +104,7 @@ fn wrong_in(text: &str, seen: &mut BTreeSet<&'static str>) -> Vec<String> {
                 "{series} is a number that grows, and is taken as it is"
             ));
         }
-        for matcher in matchers.split(", ").filter(|m| !m.is_empty()) {
-            let label = name(matcher);
-            let value = matcher.split('"').nth(1).unwrap_or("");
-            if value.starts_with('$') {
-                labels.contains(label).then_some(()).unwrap_or_else(|| {
-                    wrong.push(format!("{series} has no label {label}"));
-                });
-                continue;
-            }
-            for word in value.split('|') {
-                if !may_be(family, label, word) {
-                    wrong.push(format!("{series} has no {label}=\"{word}\""));
-                }
-            }
-        }
+        wrong.extend(wrong_matchers(family, matchers));
     }
     // What is grouped by, and what is shown of labels.
     let shown = |begins: &'static str, ends: &'static [char]| {
@@ -154,8 +164,17 @@ fn c17_c18_what_rules_and_dashboard_ask_for_is_counted() {
     let rules = rules();
     assert!(rules.len() > 20);
     for (rule, text) in &rules {
-        let wrong = wrong_in(text, &mut seen);
+        let (asks, says) = text.split_once("annotations:").unwrap_or((text, ""));
+        // What it says names labels, and families as a person looks for them.
+        let labels = says.split("$labels.").skip(1).map(name);
+        let labels: String = labels.map(|label| format!(" $labels.{label} ")).collect();
+        let wrong = wrong_in(&format!("{asks}{labels}"), &mut seen);
         assert_eq!(wrong, Vec::<String>::new(), "{rule}");
+        for (at, _) in says.match_indices("tonegate_") {
+            let named = name(&says[at..]);
+            let known = FAMILIES.iter().any(|family| family.name == named);
+            assert!(known, "{rule} speaks of {named}");
+        }
     }
     let dashboard = deployed("grafana/tonegate.json");
     let dashboard: Value = serde_json::from_str(&dashboard).unwrap();
