@@ -4,7 +4,7 @@ RELEASE := --release --locked
 STAGE   := tests/tools/stage.sh
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check soak bench tools fmt clippy build cargo-test doc deny
+.PHONY: help demo test check soak bench tools fmt clippy otlp build cargo-test doc deny
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -14,10 +14,10 @@ demo: ## an edge, a simulated Voice Live and one conversation through both; stay
 
 test: tools fmt clippy build cargo-test ## install what is missing, format, lint, build, all tests
 
-check: fmt clippy doc deny ## format, lint, documentation, licences, bans, sources
+check: fmt clippy otlp doc deny ## format, lint, documentation, licences, bans, sources
 
 soak: tools ## the same tests with counts that take longer
-	@TONEGATE_SOAK=1 $(STAGE) soak $(CARGO) test $(RELEASE) --workspace --tests -- --test-threads=1 --nocapture
+	@TONEGATE_SOAK=1 $(STAGE) soak $(CARGO) test $(RELEASE) --workspace --features otlp --tests -- --test-threads=1 --nocapture
 
 bench: ## the benchmarks below benches/
 	@$(STAGE) bench $(CARGO) bench --locked
@@ -32,6 +32,9 @@ fmt:
 
 clippy:
 	@$(STAGE) clippy $(CARGO) clippy $(RELEASE) --workspace --all-targets -- -D warnings
+
+otlp:
+	@$(STAGE) otlp $(CARGO) clippy $(RELEASE) --features otlp --lib --test edge -- -D warnings
 
 build:
 	@$(STAGE) build $(CARGO) build $(RELEASE) --workspace

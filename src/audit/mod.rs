@@ -30,6 +30,7 @@
 //! Not here: who decides (`listener`, `session`), and who was recognised (`admission`).
 
 mod line;
+mod method;
 mod record;
 mod schema;
 mod trail;
@@ -42,9 +43,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel, sync_channel};
 use std::time::Duration;
 
+pub use self::method::method;
 pub use self::record::{
     Asked, Call, Client, Closed, Credential, Decision, Entry, Event, Known, Message, Rule, Session,
-    Verdict, Who, method,
+    Verdict, Who,
 };
 pub use self::schema::{FIELDS, Field};
 pub use self::verify::{Broken, Noted, Verified, verify};

@@ -214,13 +214,6 @@ pub struct Asked {
     pub trace: Option<TraceId>,
 }
 
-/// The word of a method; one that no route takes is `OTHER`.
-pub fn method(method: &http::Method) -> &'static str {
-    const WORDS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
-    let known = WORDS.iter().find(|word| method == **word);
-    known.copied().unwrap_or("OTHER")
-}
-
 /// What a request has come to.
 #[derive(Clone, Copy, Debug)]
 pub enum Verdict {

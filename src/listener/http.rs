@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::access::{note_answer, note_refusal};
 use super::body::Body;
 use super::doors::{Asked, Begun, Doors, Open};
 use super::gateway;
@@ -377,39 +378,6 @@ fn name_session(response: &mut Response<Body>, id: SessionId) {
 fn route<'a, B>(doors: &'a Doors, request: &Request<B>) -> Option<&'a Open> {
     let index = doors.paths.find(request.uri().path())?;
     doors.routes.get(index)
-}
-
-/// One log line, where no application has answered.
-fn note_answer(doors: &Doors, asked: Asked<'_>, open: &Open, status: StatusCode) {
-    let route = &open.route.name;
-    asked.span_request(doors, Some(route), Ok(()));
-    tracing::debug!(
-        target: ACCESS,
-        trace_id = asked.trace_id().map(tracing::field::display),
-        %route,
-        client = %asked.peer,
-        status = status.as_u16(),
-        took_ms = asked.accepted.elapsed().as_millis() as u64,
-        "request answered"
-    );
-}
-
-/// One counter, one record, one log line.
-fn note_refusal(doors: &Doors, asked: Asked<'_>, refusal: &Refusal, route: Option<&Label>) {
-    doors.metrics.refused(route, refusal.reason);
-    asked.decision.refused(refusal);
-    asked.span_request(doors, route, Err(refusal.reason));
-    tracing::debug!(
-        target: ACCESS,
-        trace_id = asked.trace_id().map(tracing::field::display),
-        route = route.map(tracing::field::display),
-        client = %asked.peer,
-        reason = %refusal.reason,
-        status = refusal.status.as_u16(),
-        detail = refusal.detail,
-        took_ms = asked.accepted.elapsed().as_millis() as u64,
-        "request refused"
-    );
 }
 
 /// Closes after an answer without losing it.

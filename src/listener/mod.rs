@@ -2,6 +2,7 @@
 //!
 //! One task per connection, on the thread that accepted it; it stays there to the session's end.
 
+mod access;
 pub mod admin;
 mod body;
 pub mod calls;

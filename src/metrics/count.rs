@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::family::*;
+use super::name::*;
 use super::{Audit, Metrics, Pacing, tag, word};
 use crate::label::Label;
 

@@ -1,5 +1,7 @@
 //! Every family that `/metrics` can show: its name, what it is, and its HELP text.
 
+use super::name::*;
+
 /// What a family is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -18,77 +20,6 @@ pub struct Family {
 const fn family(name: &'static str, kind: Kind, help: &'static str) -> Family {
     Family { name, kind, help }
 }
-
-pub(super) const CONNECTIONS: &str = "tonegate_connections";
-pub(super) const CONNECTIONS_TOTAL: &str = "tonegate_connections_total";
-pub(super) const ACCEPT_ERRORS: &str = "tonegate_accept_errors_total";
-pub(super) const PROXY_FAILURES: &str = "tonegate_proxy_header_failures_total";
-pub(super) const TLS_FAILURES: &str = "tonegate_tls_handshake_failures_total";
-pub(super) const LIMIT_HITS: &str = "tonegate_limit_hits_total";
-pub(super) const REQUESTS: &str = "tonegate_requests_total";
-pub(super) const TICKETS: &str = "tonegate_tickets_total";
-pub(super) const DROPPED_PARAMETERS: &str = "tonegate_dropped_parameters_total";
-pub(super) const UPGRADE_SECONDS: &str = "tonegate_upgrade_seconds";
-pub(super) const DIALS: &str = "tonegate_upstream_dials_total";
-pub(super) const DIAL_SECONDS: &str = "tonegate_upstream_dial_seconds";
-pub(super) const TURNS: &str = "tonegate_upstream_turns_total";
-pub(super) const THROTTLED: &str = "tonegate_upstream_throttled_total";
-pub(super) const QUEUE: &str = "tonegate_upstream_queue";
-pub(super) const QUEUE_SECONDS: &str = "tonegate_upstream_queue_seconds";
-pub(super) const NEAR_CAP: &str = "tonegate_sessions_near_cap_total";
-pub(super) const SESSIONS: &str = "tonegate_sessions";
-pub(super) const SESSIONS_ENDED: &str = "tonegate_sessions_ended_total";
-pub(super) const SESSION_SECONDS: &str = "tonegate_session_seconds";
-pub(super) const LEASES: &str = "tonegate_leases_total";
-pub(super) const MESSAGES: &str = "tonegate_messages_total";
-pub(super) const AUDIO_MESSAGES: &str = "tonegate_audio_messages_total";
-pub(super) const PAYLOAD_BYTES: &str = "tonegate_payload_bytes_total";
-pub(super) const DTMF_KEYS: &str = "tonegate_dtmf_keys_total";
-pub(super) const DTMF_UNHEARD: &str = "tonegate_dtmf_unheard_messages_total";
-pub(super) const FIRST_AUDIO: &str = "tonegate_first_audio_seconds";
-pub(super) const BARGE_IN: &str = "tonegate_barge_in_seconds";
-pub(super) const AUDIO_GAPS: &str = "tonegate_audio_gap_seconds";
-pub(super) const CALLER_SILENCE: &str = "tonegate_caller_silence_seconds";
-pub(super) const SLOW_CONSUMERS: &str = "tonegate_slow_consumer_seconds";
-pub(super) const GATES: &str = "tonegate_gates_total";
-pub(super) const GATE_SECONDS: &str = "tonegate_gate_seconds";
-pub(super) const GATE_DIGITS: &str = "tonegate_gate_digits_total";
-pub(super) const CALL_DROPS: &str = "tonegate_call_messages_dropped_total";
-pub(super) const EVENTS: &str = "tonegate_events_total";
-pub(super) const EVENT_DROPS: &str = "tonegate_events_dropped_total";
-pub(super) const MEDIA_FAILURES: &str = "tonegate_media_failures_total";
-pub(super) const APP_ANSWERS: &str = "tonegate_app_answers_total";
-pub(super) const APP_SECONDS: &str = "tonegate_app_answer_seconds";
-pub(super) const CALLS_MADE: &str = "tonegate_calls_made_total";
-pub(super) const WEBHOOKS: &str = "tonegate_webhooks_total";
-pub(super) const KEY_FETCHES: &str = "tonegate_issuer_key_fetches_total";
-pub(super) const IDENTITY_FETCHES: &str = "tonegate_identity_token_fetches_total";
-pub(super) const CALL_CONTROL: &str = "tonegate_call_automation_operations_total";
-pub(super) const CALL_CONTROL_SECONDS: &str = "tonegate_call_automation_seconds";
-pub(super) const GRAPH_LOOKUPS: &str = "tonegate_graph_lookups_total";
-pub(super) const GRAPH_SECONDS: &str = "tonegate_graph_lookup_seconds";
-pub(super) const PII_LOOKS: &str = "tonegate_pii_detections_total";
-pub(super) const PII_SECONDS: &str = "tonegate_pii_detection_seconds";
-pub(super) const BOT_MESSAGES: &str = "tonegate_bot_messages_total";
-pub(super) const BOT_SECONDS: &str = "tonegate_bot_message_seconds";
-pub(super) const BOT_NOTES: &str = "tonegate_bot_notes_total";
-pub(super) const STORE_OPERATIONS: &str = "tonegate_store_operations_total";
-pub(super) const STORE_SECONDS: &str = "tonegate_store_seconds";
-pub(super) const STORE_UP: &str = "tonegate_store_up";
-pub(super) const ORDERS: &str = "tonegate_orders_total";
-pub(super) const REVOCATIONS: &str = "tonegate_revocations";
-pub(super) const REVOCATIONS_AGE: &str = "tonegate_revocations_age_seconds";
-pub(super) const LOG_DROPS: &str = "tonegate_log_lines_dropped_total";
-pub(super) const LOG_UNFILTERED: &str = "tonegate_log_lines_unfiltered_total";
-pub(super) const TRACES: &str = "tonegate_traces_total";
-pub(super) const SPANS: &str = "tonegate_otlp_spans_total";
-pub(super) const AUDIT_RECORDS: &str = "tonegate_audit_records_total";
-pub(super) const AUDIT_REFUSED: &str = "tonegate_audit_refused_total";
-pub(super) const AUDIT_ERRORS: &str = "tonegate_audit_errors_total";
-pub(super) const CERTIFICATE_EXPIRY: &str = "tonegate_certificate_expiry_seconds";
-pub(super) const READY: &str = "tonegate_ready";
-pub(super) const INSECURE_DEV: &str = "tonegate_insecure_dev";
-pub(super) const BUILD: &str = "tonegate_build_info";
 
 /// Every family that `/metrics` can show.
 pub const FAMILIES: [Family; 70] = [

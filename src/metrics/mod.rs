@@ -6,7 +6,9 @@
 
 mod count;
 mod family;
+mod flow;
 mod label;
+mod name;
 mod span;
 mod times;
 
@@ -19,11 +21,12 @@ use metrics_exporter_prometheus::{
 };
 
 pub use self::family::{FAMILIES, Family, Kind};
+pub use self::flow::{Flow, FlowDirection};
 pub use self::label::{LABELS, Labels, Values, of as labels_of};
 pub use self::span::{Role, SPANS_MAX, Span};
 pub use self::times::Times;
 
-use self::family::*;
+use self::name::*;
 use self::span::Spans;
 use self::times::{SECONDS_AUDIO, SECONDS_GAP, SECONDS_SILENCE};
 use crate::error::{Direction, Reason, Side};
@@ -312,77 +315,6 @@ pub struct Route {
     pub upgrade_seconds: Histogram,
     pub dropped_parameters: Counter,
     pub admitted: Counter,
-}
-
-/// Counters of what crosses.
-#[derive(Clone)]
-pub struct Flow {
-    pub up: FlowDirection,
-    pub down: FlowDirection,
-    keys: Counter,
-    unheard: Counter,
-    paused: [Counter; 2],
-    /// What is timed in the route's sessions.
-    pub times: Arc<Times>,
-}
-
-impl Flow {
-    /// Counters that nobody reads, for a relay outside an edge: benches and tests.
-    pub fn unread() -> Flow {
-        let direction = || FlowDirection {
-            messages: Counter::noop(),
-            bytes: Counter::noop(),
-            audio_messages: Counter::noop(),
-        };
-        Flow {
-            up: direction(),
-            down: direction(),
-            keys: Counter::noop(),
-            unheard: Counter::noop(),
-            paused: [Counter::noop(), Counter::noop()],
-            times: Arc::new(Times::unread()),
-        }
-    }
-
-    /// How often a client had sent more than it may: in bytes, in frames.
-    pub fn add_paused(&self, bytes: u64, frames: u64) {
-        for (counter, count) in self.paused.iter().zip([bytes, frames]) {
-            if count > 0 {
-                counter.increment(count);
-            }
-        }
-    }
-
-    /// Keys that were heard, and audio messages that could not be listened to.
-    pub fn add_heard(&self, keys: u64, unheard: u64) {
-        for (counter, count) in [(&self.keys, keys), (&self.unheard, unheard)] {
-            if count > 0 {
-                counter.increment(count);
-            }
-        }
-    }
-}
-
-#[derive(Clone)]
-pub struct FlowDirection {
-    messages: Counter,
-    bytes: Counter,
-    audio_messages: Counter,
-}
-
-impl FlowDirection {
-    pub fn add(&self, messages: u64, bytes: u64, audio_messages: u64) {
-        let pairs = [
-            (&self.messages, messages),
-            (&self.bytes, bytes),
-            (&self.audio_messages, audio_messages),
-        ];
-        for (counter, count) in pairs {
-            if count > 0 {
-                counter.increment(count);
-            }
-        }
-    }
 }
 
 /// Holds a gauge up by one for as long as it lives.

@@ -2,7 +2,7 @@
 
 use metrics::Histogram;
 
-use super::family::*;
+use super::name::*;
 use super::{Metrics, tag, word};
 use crate::error::{Direction, Side};
 use crate::label::Label;

@@ -41,6 +41,7 @@ mod pending;
 mod policy;
 mod pump;
 mod random;
+mod report;
 mod terms;
 mod timing;
 mod tls;
@@ -330,23 +331,6 @@ where
         }
     }
 
-    /// What has crossed: up, down.
-    fn counts(&self) -> [Counts; 2] {
-        let mut counts = self
-            .call
-            .as_ref()
-            .map_or([Counts::default(); 2], |call| call.counts());
-        for (count, pump) in counts
-            .iter_mut()
-            .zip([&self.client.pump, &self.upstream.pump])
-        {
-            if let Some(tap) = pump.tap() {
-                count.add(tap.counts());
-            }
-        }
-        counts
-    }
-
     /// Sends the pings that are due, where the stream stands between two frames. A leg that
     /// cannot be written to counts as pinged: its silence is judged all the same.
     fn send_pings(&mut self, cx: &mut Context<'_>) {
@@ -359,20 +343,6 @@ where
             self.upstream.ping(Some(random()), cx);
             self.watch.pinged(Side::Upstream, self.upstream.progress());
         }
-    }
-
-    /// Adds to the route's counters what crossed since the last time.
-    fn report(&mut self) {
-        let now = self.counts();
-        for (direction, i) in [(&self.flow.up, 0), (&self.flow.down, 1)] {
-            let new = now[i].since(&self.counted[i]);
-            direction.add(new.messages, new.bytes, new.audio_messages);
-            self.flow.add_heard(new.keys, new.unheard);
-        }
-        if let Some(pauses) = self.client.pump.take_pauses() {
-            self.flow.add_paused(pauses.bytes, pauses.frames);
-        }
-        self.counted = now;
     }
 
     fn ending(&mut self, cause: Cause) -> Ending {

@@ -331,7 +331,7 @@ mod tests {
         assert!(is(call.told("first_audio", ",stage=\"gate\""), "1", 0.5));
         assert_eq!(
             call.told("first_audio", ",stage=\"connected\"").0,
-            "none",
+            "0",
             "before the gate nobody could speak"
         );
     }
@@ -342,7 +342,7 @@ mod tests {
         // Nothing was being said.
         it.after(10, &[], &[Mark::Speech]).await;
         it.after(500, &[], &[Mark::Said]).await;
-        assert_eq!(it.told("barge_in", "").0, "none");
+        assert_eq!(it.told("barge_in", "").0, "0");
         // Two messages more come of what was interrupted.
         it.after(100, &[], &[Mark::Audio]).await;
         it.after(10, &[], &[Mark::Speech]).await;
@@ -375,7 +375,7 @@ mod tests {
         // Silence of 1.9 s is a pause, of 2.1 s silence; audio of others does not end it.
         it.after(0, &[Mark::Silence], &[]).await;
         it.after(1900, &[Mark::Audio], &[]).await;
-        assert_eq!(it.told("caller_silence", "").0, "none");
+        assert_eq!(it.told("caller_silence", "").0, "0");
         it.after(0, &[Mark::Silence], &[]).await;
         it.after(1000, &[Mark::Others, Mark::Silence], &[]).await;
         it.after(1100, &[Mark::Audio], &[]).await;
@@ -395,7 +395,7 @@ mod tests {
         it.timing.note_blocked([true, false]);
         tokio::time::advance(99 * MS).await;
         it.timing.note_blocked([false, false]);
-        assert_eq!(it.told("slow_consumer", ",side=\"client\"").0, "none");
+        assert_eq!(it.told("slow_consumer", ",side=\"client\"").0, "0");
         it.timing.note_blocked([true, true]);
         tokio::time::advance(100 * MS).await;
         it.timing.note_blocked([true, false]);

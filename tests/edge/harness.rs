@@ -24,6 +24,8 @@ use tonegate::sim::voice_live::connection::Connection;
 use tonegate::sim::voice_live::record::Record;
 use tonegate::sim::voice_live::{Options, Service, VoiceLive};
 
+use crate::telemetry::labels::strange;
+
 /// Nothing that a test waits for takes this long; it only turns a hang into a failure.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -364,7 +366,17 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         self.stop.cancel();
-        drop(self.edge.take());
+        let edge = self.edge.take();
+        if let Some(edge) = edge.as_ref().filter(|_| !std::thread::panicking()) {
+            // A test may have written others than it began with.
+            let file = fs::read_to_string(self.folder.join("edge.toml")).unwrap_or_default();
+            let strange = strange(&edge.metrics_page(), &(file + &self.settings));
+            assert!(
+                strange.is_empty(),
+                "labels that are in no list: {strange:?}"
+            );
+        }
+        drop(edge);
         let _ = fs::remove_dir_all(&self.folder);
     }
 }

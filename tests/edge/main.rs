@@ -64,6 +64,7 @@ mod sessions;
 mod shared;
 mod socket;
 mod targets;
+mod telemetry;
 mod tickets;
 mod tls;
 mod tokens;

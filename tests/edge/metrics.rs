@@ -132,6 +132,7 @@ async fn names_in_the_readme_are_the_names_on_the_page() {
         &"bot_message_seconds",
         &"bot_notes_total",
         &"orders_total",
+        &"otlp_spans_total",
         &"audit_records_total",
         &"audit_refused_total",
         &"audit_errors_total",

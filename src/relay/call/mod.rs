@@ -211,14 +211,16 @@ impl Call {
             self.drops.unreadable += 1;
             return;
         };
+        let mut from_caller = true;
         match &message {
             Message::Metadata(metadata) => self.listen(metadata),
             Message::Audio(audio) => {
                 self.up.audio_messages += 1;
-                let is_callers = audio
+                // Asked once: a name with escapes costs a copy.
+                from_caller = audio
                     .participant
                     .is_none_or(|name| is_callers(self.ears.as_mut(), &name));
-                self.marks[0].add(match (is_callers, audio.silent) {
+                self.marks[0].add(match (from_caller, audio.silent) {
                     (true, false) => Mark::Audio,
                     (true, true) => Mark::Silence,
                     (false, _) => Mark::Others,
@@ -233,9 +235,7 @@ impl Call {
         match &mut self.way {
             Way::Verbatim(held) => held.hold(text.as_bytes(), &message, &mut self.drops),
             Way::Bridge(bridge) => {
-                let ears = &mut self.ears;
-                let is_caller = |name: acs::Raw<'_>| is_callers(ears.as_mut(), &name);
-                if let Err(fault) = bridge.client(&message, is_caller, random, frames) {
+                if let Err(fault) = bridge.client(&message, |_| from_caller, random, frames) {
                     self.fault = Some((Side::Client, reason(fault)));
                 }
             }

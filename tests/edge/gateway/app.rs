@@ -244,13 +244,22 @@ async fn echo<S: AsyncRead + AsyncWrite + Unpin>(io: S) {
 
 /// An edge whose routes lead to `address`; `route` is added to the route, `upstream` to the upstream.
 pub async fn before(address: SocketAddr, route: &str, upstream: &str) -> World {
+    before_with(address, (route, upstream), "").await
+}
+
+/// The same with more tables.
+pub async fn before_with(
+    address: SocketAddr,
+    (route, upstream): (&str, &str),
+    more: &str,
+) -> World {
     let port = address.port();
     World::with(Wish {
         more: format!(
             "[upstreams.app]\nkind = \"http\"\nurl = \"http://127.0.0.1:{port}/app\"\n\
              credential = {{ none = true }}\nidentity_headers = true\n{upstream}\n\
              [[routes]]\nname = \"api\"\npaths = [\"/*\", \"/api/*\"]\nkind = \"http\"\n\
-             admit = [\"key\"]\nupstreams = [\"app\"]\n{route}\n"
+             admit = [\"key\"]\nupstreams = [\"app\"]\n{route}\n{more}"
         ),
         ..Wish::default()
     })

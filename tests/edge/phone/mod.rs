@@ -14,7 +14,7 @@ mod flows;
 mod load;
 mod overtaken;
 mod prompts;
-mod puppet;
+pub mod puppet;
 pub mod redis;
 mod redis_faults;
 mod redis_kept;
