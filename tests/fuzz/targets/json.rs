@@ -139,6 +139,7 @@ fn of_voice_live(text: &[u8]) {
             );
         }
         Ok(Event::SpeechStarted) => assert_eq!(kind, "input_audio_buffer.speech_started"),
+        Ok(Event::SpeechStopped) => assert_eq!(kind, "input_audio_buffer.speech_stopped"),
         Ok(Event::ResponseCreated { .. }) => assert_eq!(kind, "response.created"),
         Ok(Event::ResponseDone { .. }) => assert_eq!(kind, "response.done"),
         Ok(Event::Error(_)) => assert_eq!(kind, "error"),

@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, duplex, split};
 use tonegate::config::Dtmf;
 use tonegate::metrics::Flow;
-use tonegate::relay::{Lease, Leg, Order, Pace, Patience, Relay, Terms};
+use tonegate::relay::{Handle, Lease, Leg, Pace, Patience, Relay, Terms};
 use tonegate::sim::frame::{BINARY, CLOSE, CONTINUATION, Decoder, Frame, PING, PONG, Sender, TEXT};
 
 const MESSAGE_MAX: u64 = 1 << 16;
@@ -126,7 +126,7 @@ fn relay(
         pace: Pace::default(),
         locked: None,
         dtmf: Dtmf::Observe,
-        order: Arc::new(Order::default()),
+        handle: Arc::new(Handle::default()),
         flow: Flow::unread(),
     };
     Relay::new(

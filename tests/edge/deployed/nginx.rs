@@ -1,8 +1,7 @@
-//! `deploy/`: the nginx.conf that stood here and what replaces it, asked the same.
+//! The nginx.conf that stood here and what replaces it, asked the same.
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -11,17 +10,11 @@ use tonegate::app::Edge;
 use tonegate::config::{Environment, Settings};
 use tonegate::secret::Digest;
 
+use super::deployed;
 use crate::harness::{KEY, UPSTREAM_KEY, Wish, World, within};
 use crate::tokens::{Issued, VOICE_LIVE};
 
 const EVIL: (&str, &str) = ("Origin", "https://evil.example");
-
-fn deployed(file: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("deploy")
-        .join(file);
-    fs::read_to_string(path).unwrap()
-}
 
 /// An nginx of this test's own; dropping it ends it.
 struct Nginx(Child);
