@@ -11,6 +11,7 @@ mod health;
 mod listening;
 mod parts;
 mod reload;
+mod spawn;
 mod threads;
 mod upkeep;
 
@@ -19,21 +20,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
-use tokio::net::TcpListener;
 use tokio::runtime;
-use tokio::sync::Mutex;
 use tokio::time::{sleep, timeout};
 
 use self::build::doors;
 pub use self::examine::{check, examine, examine_ticket, explain};
 pub use self::health::Beats;
-use self::listening::{Listening, Operator, unusable};
+use self::listening::{Listening, Operator};
 use self::parts::Parts;
-use self::reload::Loader;
 pub use self::reload::{Read, Source};
 use self::threads::Threads;
-use self::upkeep::{all_said, tell_spans, upkeep, warn_of_developer};
 use crate::admission::{Permits, Slots};
 use crate::audit::{self, Audit};
 use crate::config::{self, RouteKind, Settings, Way};
@@ -41,12 +37,11 @@ use crate::drain::Drain;
 use crate::error::Reason;
 use crate::listener::admin::Admin;
 use crate::listener::doors::{Doors, InForce};
-use crate::listener::handover::{self, Offer, Predecessor};
+use crate::listener::handover::{self, Offer};
 use crate::listener::inherit::{self, Sockets};
-use crate::listener::reload::{Asked, Reload};
-use crate::listener::{self, Public, tls};
+use crate::listener::reload::Reload;
+use crate::listener::{Public, tls};
 use crate::log;
-use crate::panics::kept_up;
 use crate::session::Registry;
 use crate::store::{self, Store};
 use crate::upstream;
@@ -186,101 +181,6 @@ impl Edge {
             audit: doors.audit.clone(),
             metrics: doors.metrics.clone(),
         })
-    }
-
-    fn spawn_workers(
-        &mut self,
-        public: &Arc<Public>,
-        shares: Vec<Vec<std::net::TcpListener>>,
-    ) -> io::Result<()> {
-        for (i, share) in shares.into_iter().enumerate() {
-            let (public, beats) = (public.clone(), self.beats.clone());
-            let work = move || async move {
-                let serve = async |socket| match TcpListener::from_std(socket) {
-                    Ok(listener) => listener::serve(listener, public.clone()).await,
-                    Err(error) => unusable(&error),
-                };
-                tokio::select! {
-                    served = try_join_all(share.into_iter().map(serve)) => served.map(|_| ()),
-                    () = beats.beat(i) => Ok(()),
-                }
-            };
-            self.working.spawn(format!("worker-{i}"), work)?;
-        }
-        Ok(())
-    }
-
-    /// What goes on beside connections, and asks or tells the store, or others.
-    fn spawn_store(&mut self, parts: Arc<Parts>) -> io::Result<()> {
-        let in_force = self.doors.clone();
-        let told = in_force.now().generation.settings.boot.telemetry.clone();
-        self.working.spawn("store".to_owned(), move || async move {
-            let (store, orders, metrics) = {
-                let doors = in_force.now();
-                (
-                    doors.store.clone(),
-                    doors.orders.clone(),
-                    doors.metrics.clone(),
-                )
-            };
-            let metrics = &metrics;
-            tokio::select! {
-                kept = kept_up(metrics, "store", || store.run()) => kept,
-                kept = kept_up(metrics, "orders", || orders.run()) => kept,
-                given_up = parts.run(metrics) => Err(given_up),
-                kept = kept_up(metrics, "spans", || tell_spans(&told, metrics)) => kept,
-                kept = kept_up(metrics, "end", || all_said(&in_force, &parts)) => kept,
-            }
-        })
-    }
-
-    /// The operator's listener, and what sees to the end.
-    fn spawn_operator(
-        &mut self,
-        operator: Operator,
-        offer: Option<Offer>,
-        predecessor: Option<Predecessor>,
-    ) -> io::Result<()> {
-        let in_force = self.doors.clone();
-        self.operator.spawn("admin".to_owned(), move || async move {
-            let (insecure_dev, metrics, audit) = {
-                let doors = in_force.now();
-                (
-                    doors.insecure_dev,
-                    doors.metrics.clone(),
-                    doors.audit.clone(),
-                )
-            };
-            let (in_force, metrics) = (&in_force, &metrics);
-            tokio::select! {
-                kept = operator.serve(metrics) => kept,
-                kept = kept_up(metrics, "drain", || drain::see_through(in_force)) => kept,
-                () = drain::pass_on(offer) => Ok(()),
-                () = drain::succeed(predecessor, audit) => Ok(()),
-                kept = kept_up(metrics, "figures", || upkeep(in_force)) => kept,
-                kept = kept_up(metrics, "warnings", || warn_of_developer(insecure_dev)) => kept,
-            }
-        })
-    }
-
-    /// What reads the settings anew.
-    fn spawn_loader(
-        &mut self,
-        source: Source,
-        asked: tokio::sync::mpsc::Receiver<Asked>,
-        of: (Arc<Public>, Arc<Parts>),
-    ) -> io::Result<()> {
-        let (drain, metrics) = (self.drain.clone(), self.doors.now().metrics.clone());
-        let loader = Mutex::new(Loader::new(source, asked, of));
-        self.working
-            .spawn("settings".to_owned(), move || async move {
-                // Nobody else holds the loader.
-                let load = async || loader.lock().await.run().await;
-                tokio::select! {
-                    kept = kept_up(&metrics, "settings", load) => kept,
-                    () = drain.ending() => Ok(()),
-                }
-            })
     }
 
     fn announce(&self, settings: &Settings) {

@@ -28,7 +28,8 @@ use anyhow::{Context as _, anyhow};
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{self, Environment, Settings, Sources};
-use crate::{log, panics};
+use crate::log;
+use crate::panics;
 
 /// One binary in front of Azure voice: TLS, admission, and a WebSocket relay that forwards media
 /// as the bytes it came in.

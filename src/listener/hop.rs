@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::HeaderMap;
 
+use super::doors::{Asked, Doors};
 use crate::admission::Peer;
 use crate::config::{Hops, Speak};
 
@@ -62,6 +63,15 @@ fn address(text: &str) -> Option<Peer> {
     alone
         .or_else(|_| text.parse::<SocketAddr>().map(Peer::from))
         .ok()
+}
+
+/// A hop is one no more if it has gone out of the settings since it connected.
+pub(super) fn still_by_hop<'a>(asked: Asked<'a>, doors: &Doors) -> Asked<'a> {
+    let is_hop = at(doors.hops.as_ref(), asked.peer.ip) == Some(Speak::Http);
+    Asked {
+        by_hop: asked.by_hop && is_hop,
+        ..asked
+    }
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ use super::stranger::Stranger;
 use super::upgrade::{shake, upgrade};
 use super::web::{self, cors};
 use crate::admission::Peer;
-use crate::config::{Refuse, RouteKind, Speak};
+use crate::config::{Refuse, RouteKind};
 use crate::error::Reason;
 use crate::ids::SessionId;
 use crate::label::Label;
@@ -59,7 +59,7 @@ where
     let (io, read) = read(io, asked.deadline, in_force).await?;
     // Whoever takes their time to ask is judged by what is in force then.
     let doors = &in_force.now();
-    let asked = still_by_hop(asked, doors);
+    let asked = hop::still_by_hop(asked, doors);
     let (io, grace) = match read {
         Ok(read) => {
             let (body, grace) = (web::body(doors, &read), grace(doors, &read));
@@ -136,15 +136,6 @@ async fn read<S: AsyncRead + Unpin>(
         read = head::read(io, deadline) => Some(read),
         // Whoever has not asked by then is not waited for.
         () = stopped(&doors, LINGER) => None,
-    }
-}
-
-/// A hop is one no more if it has gone out of the settings since it connected.
-fn still_by_hop<'a>(asked: Asked<'a>, doors: &Doors) -> Asked<'a> {
-    let is_hop = hop::at(doors.hops.as_ref(), asked.peer.ip) == Some(Speak::Http);
-    Asked {
-        by_hop: asked.by_hop && is_hop,
-        ..asked
     }
 }
 

@@ -368,6 +368,38 @@ pub type Shared = Arc<Metrics>;
 mod tests {
     use super::*;
 
+    /// What is counted beside sessions.
+    fn count_others(metrics: &Metrics, route: &Label, upstream: &Label) {
+        metrics.gate_ended(route, "authorised", Duration::from_secs(4));
+        metrics.gate_digits(route, "in_band", 3);
+        metrics.call_drops(route, "unknown", 1);
+        metrics.event(route, "call_connected");
+        metrics.event_dropped(route, "duplicate");
+        metrics.media_failed(route, "forbidden");
+        metrics.call_made(route, "ok");
+        metrics.webhook(route, "sent");
+        metrics.store_answered("enter", "ok", Duration::from_millis(1));
+        metrics.call_controlled("hang_up", "ok", Duration::from_millis(1));
+        metrics.graph_asked("ok", Duration::from_millis(1));
+        metrics.pii_looked(upstream, "timeout", Duration::from_millis(1));
+        metrics.bot_sent("reply", "throttled", Duration::from_millis(1));
+        metrics.audited("request", "deny");
+        metrics.turn(upstream, "taken");
+        metrics.session_near_cap(route, upstream);
+        let pacing = metrics.pacing(upstream);
+        pacing.queue.set(1.0);
+        pacing.waited.record(2.0);
+        pacing.throttled.increment(1);
+        let audit = metrics.audit();
+        audit.refused.increment(1);
+        audit.errors.increment(1);
+        metrics.bot_noted("reference", "ok");
+        metrics.ticket(route, "ok");
+        metrics.orders("subject", 1);
+        metrics.show_revocations(1, Some(Duration::from_millis(1)));
+        metrics.app_answered(route, 200, Duration::from_millis(1));
+    }
+
     #[test]
     fn every_family_is_named_once_and_described() {
         let metrics = Metrics::new();
@@ -389,34 +421,7 @@ mod tests {
         metrics.handed_over("done");
         metrics.keys_fetched(&upstream, "ok");
         metrics.identity_fetched(&upstream, "failed");
-        metrics.gate_ended(&route, "authorised", Duration::from_secs(4));
-        metrics.gate_digits(&route, "in_band", 3);
-        metrics.call_drops(&route, "unknown", 1);
-        metrics.event(&route, "call_connected");
-        metrics.event_dropped(&route, "duplicate");
-        metrics.media_failed(&route, "forbidden");
-        metrics.call_made(&route, "ok");
-        metrics.webhook(&route, "sent");
-        metrics.store_answered("enter", "ok", Duration::from_millis(1));
-        metrics.call_controlled("hang_up", "ok", Duration::from_millis(1));
-        metrics.graph_asked("ok", Duration::from_millis(1));
-        metrics.pii_looked(&upstream, "timeout", Duration::from_millis(1));
-        metrics.bot_sent("reply", "throttled", Duration::from_millis(1));
-        metrics.audited("request", "deny");
-        metrics.turn(&upstream, "taken");
-        metrics.session_near_cap(&route, &upstream);
-        let pacing = metrics.pacing(&upstream);
-        pacing.queue.set(1.0);
-        pacing.waited.record(2.0);
-        pacing.throttled.increment(1);
-        let audit = metrics.audit();
-        audit.refused.increment(1);
-        audit.errors.increment(1);
-        metrics.bot_noted("reference", "ok");
-        metrics.ticket(&route, "ok");
-        metrics.orders("subject", 1);
-        metrics.show_revocations(1, Some(Duration::from_millis(1)));
-        metrics.app_answered(&route, 200, Duration::from_millis(1));
+        count_others(&metrics, &route, &upstream);
         let times = &handles.flow.times;
         times.connected.record(0.1);
         times.barge_in.record(0.1);

@@ -177,7 +177,15 @@ async fn dial(telephone: &Telephone) -> Result<(Line, Value), Value> {
     let dialled = (telephone.dial)(name.clone()).await;
     let call = dialled.map_err(|error| match error {
         client::Error::Refused(answer) => refused(Some(answer.status)),
-        _ => refused(None),
+        client::Error::Unusable(_)
+        | client::Error::Io(_)
+        | client::Error::Late(_)
+        | client::Error::Handshake
+        | client::Error::WebSocket(_)
+        | client::Error::Closed { .. }
+        | client::Error::Service { .. }
+        | client::Error::Unintelligible
+        | client::Error::Changed => refused(None),
     })?;
     let line = Line::of(call);
     let at = line.ms(line.hand.look(|record| record.dialled.upgrade));

@@ -28,13 +28,14 @@ mod relay;
 pub mod tls;
 mod trace;
 mod voice_live;
+mod want;
 pub mod webhook;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri, header};
+use http::{HeaderValue, Request, Response, StatusCode, Uri, header};
 use http_body_util::Empty;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -44,18 +45,16 @@ use tokio::time::{Instant as Deadline, timeout_at};
 
 use crate::config::{self, Service};
 use crate::error::Reason;
-use crate::ids::SessionId;
 use crate::label::Label;
 use crate::log::Throttle;
 use crate::metrics;
-use crate::secret::Secret;
-use crate::trace::{Trace, Traced};
 use crate::ws::handshake;
 
 pub use self::ask::{About, Ask, Generation, Transport};
 pub use self::dials::Dials;
 pub use self::host::{Host, Stream, set_options};
 pub use self::tls::Unusable;
+pub use self::want::{Caller, Through, Want};
 
 use self::credential::{Shown, Wallet, Whose};
 use self::identity::Identity;
@@ -105,43 +104,6 @@ pub struct Upstream {
     wallet: Wallet,
     metrics: metrics::Shared,
     dials: dials::Latest,
-}
-
-/// What a session wants of an upstream.
-#[derive(Clone, Copy)]
-pub struct Want<'a> {
-    pub ask: &'a Ask,
-    /// The caller's own token, where it is meant for the upstream.
-    pub token: Option<&'a Secret>,
-    pub caller: Caller<'a>,
-    /// What goes on of the client's own request, to a private application.
-    pub through: Option<Through<'a>>,
-    /// What the session is part of.
-    pub traced: Option<&'a Traced>,
-    /// The part of that which is the dial; `None`: nobody asks which.
-    pub part: Option<Trace>,
-}
-
-/// What of a client's upgrade goes on to a private application.
-#[derive(Clone, Copy)]
-pub struct Through<'a> {
-    /// Path and query, judged.
-    pub target: &'a str,
-    pub headers: &'a HeaderMap,
-    /// What was agreed on with the client, and must be agreed on here.
-    pub subprotocol: Option<&'a HeaderValue>,
-}
-
-/// Who calls, for upstreams that are told.
-#[derive(Clone, Copy)]
-pub struct Caller<'a> {
-    pub route: &'a Label,
-    pub session: SessionId,
-    /// As the route's `admit` names it.
-    pub way: &'a str,
-    pub tenant: Option<&'a str>,
-    /// The name of the key, or whom the token names.
-    pub subject: Option<&'a str>,
 }
 
 impl Upstream {

@@ -43,7 +43,6 @@ mod upstream;
 mod web;
 
 use std::path::Path;
-use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
 use super::env::Environment;
@@ -233,13 +232,6 @@ fn boot(file: &File, variables: &Environment, problems: &mut Problems) -> Option
         log_pii,
         telemetry,
     })
-}
-
-/// As many as this process had when it was asked first: what a container is given meanwhile needs a
-/// restart, and must not be taken for a change of the settings.
-pub(super) fn processors() -> usize {
-    static FOUND: OnceLock<usize> = OnceLock::new();
-    *FOUND.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
 const BOUND: &str = "must be more than 0 and at most 24 hours";

@@ -162,76 +162,79 @@ mod tests {
         );
     }
 
+    /// What is changed to what, where the mistake is told, and what of it.
+    const BAD: [(&str, &str, &str, &str); 11] = [
+        (
+            "opens = [\"talk\", \"running\"]",
+            "",
+            "page.opens",
+            "missing",
+        ),
+        (
+            "opens = [\"talk\", ",
+            "opens = [\"talc\", ",
+            "page.opens",
+            "no route talc",
+        ),
+        (
+            "opens = [\"talk\", ",
+            "opens = [\"page\", ",
+            "page.opens",
+            "kind that pages do not use",
+        ),
+        (
+            "accept = [\"subprotocol\"]",
+            "",
+            "page.opens",
+            "no other place for a key",
+        ),
+        (
+            "origins = [\"https://edge.example.com\"]",
+            "",
+            "page.opens",
+            "its origins",
+        ),
+        (
+            "admit = [\"anyone\"]",
+            "admit = [\"key\"]\naccept = [\"query\"]",
+            "page.accept",
+            "history",
+        ),
+        (
+            "admit = [\"anyone\"]",
+            "admit = [\"key\"]\naccept = [\"subprotocol\"]",
+            "page.accept",
+            "history",
+        ),
+        (
+            "admit = [\"anyone\"]",
+            "",
+            "page.admit",
+            "no admission decision",
+        ),
+        (
+            "kind = \"page\"",
+            "kind = \"page\"\nmodels = [\"gpt-5\"]",
+            "page.models",
+            "no use",
+        ),
+        (
+            "kind = \"page\"",
+            "kind = \"page\"\nlife = \"10s\"",
+            "page.life",
+            "tickets",
+        ),
+        (
+            "kind = \"sessions\"",
+            "kind = \"sessions\"\nopens = [\"talk\"]",
+            "running.opens",
+            "page",
+        ),
+    ];
+
     #[test]
     fn a_page_that_could_show_nothing_is_refused_by_name() {
-        for (good, bad, at, what) in [
-            (
-                "opens = [\"talk\", \"running\"]",
-                "",
-                "page.opens",
-                "missing",
-            ),
-            (
-                "opens = [\"talk\", ",
-                "opens = [\"talc\", ",
-                "page.opens",
-                "no route talc",
-            ),
-            (
-                "opens = [\"talk\", ",
-                "opens = [\"page\", ",
-                "page.opens",
-                "kind that pages do not use",
-            ),
-            (
-                "accept = [\"subprotocol\"]",
-                "",
-                "page.opens",
-                "no other place for a key",
-            ),
-            (
-                "origins = [\"https://edge.example.com\"]",
-                "",
-                "page.opens",
-                "its origins",
-            ),
-            (
-                "admit = [\"anyone\"]",
-                "admit = [\"key\"]\naccept = [\"query\"]",
-                "page.accept",
-                "history",
-            ),
-            (
-                "admit = [\"anyone\"]",
-                "admit = [\"key\"]\naccept = [\"subprotocol\"]",
-                "page.accept",
-                "history",
-            ),
-            (
-                "admit = [\"anyone\"]",
-                "",
-                "page.admit",
-                "no admission decision",
-            ),
-            (
-                "kind = \"page\"",
-                "kind = \"page\"\nmodels = [\"gpt-5\"]",
-                "page.models",
-                "no use",
-            ),
-            (
-                "kind = \"page\"",
-                "kind = \"page\"\nlife = \"10s\"",
-                "page.life",
-                "tickets",
-            ),
-            (
-                "kind = \"sessions\"",
-                "kind = \"sessions\"\nopens = [\"talk\"]",
-                "running.opens",
-                "page",
-            ),
-        ] {
+        for (good, bad, at, what) in BAD {
             assert!(GOOD.contains(good), "{good}");
             let error = Settings::read_text("edge.toml", &GOOD.replacen(good, bad, 1));
             let error = error.unwrap_err().to_string();

@@ -1,9 +1,10 @@
 //! The process: its threads, how it ends, and who takes its place.
 
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
 
-use super::{Problems, processors};
+use super::Problems;
 use crate::config::file::File;
 use crate::config::{Engine, Store};
 
@@ -51,6 +52,13 @@ pub(super) fn workers(file: &File, problems: &mut Problems) -> usize {
             1
         }
     }
+}
+
+/// As many as this process had when it was asked first: what a container is given meanwhile needs a
+/// restart, and must not be taken for a change of the settings.
+fn processors() -> usize {
+    static FOUND: OnceLock<usize> = OnceLock::new();
+    *FOUND.get_or_init(|| std::thread::available_parallelism().map_or(1, usize::from))
 }
 
 fn handover(file: &File, store: Option<&Store>, problems: &mut Problems) -> Option<PathBuf> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use humantime::format_duration;
 
-use super::token;
+use super::upstream::token;
 use crate::config::{Assertion, Bot, BotRoute, Graph, Live, Roots, ServiceOrigin};
 
 pub(super) fn all(live: &Live, out: &mut String) -> std::fmt::Result {

@@ -8,6 +8,7 @@ mod pacing;
 mod phone;
 mod pii;
 mod ticket;
+mod upstream;
 
 use std::fmt::Write as _;
 
@@ -15,8 +16,8 @@ use bytesize::ByteSize;
 use humantime::{format_duration, format_rfc3339_seconds};
 
 use super::{
-    Credential, Dtmf, Enter, IdentitySource, KeyHeader, Kind, ManagedIdentity, Mark, Rate, Refuse,
-    Roots, Route, RouteKind, RouteLimits, Service, Settings, Speak, Way,
+    Boot, Dtmf, Enter, Kind, Mark, Rate, Refuse, Route, RouteKind, RouteLimits, Settings, Speak,
+    Way,
 };
 
 /// One line per thing, names first; secrets appear as `***`.
@@ -50,17 +51,7 @@ fn write(settings: &Settings, out: &mut String) -> std::fmt::Result {
         boot.admin,
         admin::access(settings)
     )?;
-    writeln!(out, "workers   {}", boot.workers)?;
-    let handover = boot.handover.as_ref();
-    let handover = handover.map_or("no handover".to_owned(), |path| {
-        format!("handover at {}", path.display())
-    });
-    writeln!(
-        out,
-        "drain     delay {}, grace {}, {handover}",
-        format_duration(boot.drain_delay),
-        format_duration(boot.grace),
-    )?;
+    process(boot, out)?;
     let limits = &settings.live.limits;
     writeln!(
         out,
@@ -96,12 +87,27 @@ fn write(settings: &Settings, out: &mut String) -> std::fmt::Result {
     phone::acs(settings.live.acs.as_ref(), out)?;
     bot::all(&settings.live, out)?;
     pii::detectors(&settings.live.pii_detectors, out)?;
-    upstreams(settings, out)?;
+    upstream::upstreams(settings, out)?;
     settings
         .live
         .routes
         .iter()
         .try_for_each(|item| route(item, out))
+}
+
+/// The process: its threads, how it ends, and who takes its place.
+fn process(boot: &Boot, out: &mut String) -> std::fmt::Result {
+    writeln!(out, "workers   {}", boot.workers)?;
+    let handover = boot.handover.as_ref();
+    let handover = handover.map_or("no handover".to_owned(), |path| {
+        format!("handover at {}", path.display())
+    });
+    writeln!(
+        out,
+        "drain     delay {}, grace {}, {handover}",
+        format_duration(boot.drain_delay),
+        format_duration(boot.grace),
+    )
 }
 
 fn hops(settings: &Settings, out: &mut String) -> std::fmt::Result {
@@ -152,86 +158,6 @@ fn clients(settings: &Settings, out: &mut String) -> std::fmt::Result {
         )?;
     }
     Ok(())
-}
-
-fn upstreams(settings: &Settings, out: &mut String) -> std::fmt::Result {
-    for upstream in &settings.live.upstreams {
-        let (scheme, roots) = match &upstream.roots {
-            None => ("ws", "plain text"),
-            Some(Roots::System) => ("wss", "roots of the system"),
-            Some(Roots::Pem(_)) => ("wss", "roots from a file"),
-        };
-        let target = match &upstream.service {
-            Service::VoiceLive(versions) => {
-                format!("/voice-live/realtime?api-version={}", versions.web_socket)
-            }
-            Service::Relay(to) => to.path.clone(),
-            Service::Http(app) => format!("{}/", app.base),
-        };
-        writeln!(
-            out,
-            "upstream  {}: {scheme}://{}:{}{target}, {}, {roots}, connect {}, total {}",
-            upstream.name,
-            upstream.host,
-            upstream.port,
-            credential(&upstream.credential),
-            format_duration(upstream.connect),
-            format_duration(upstream.total),
-        )?;
-        pacing::of(upstream, out)?;
-        if let Service::Relay(to) = &upstream.service {
-            let names: Vec<_> = to.headers.iter().map(|(name, _)| name.as_str()).collect();
-            writeln!(
-                out,
-                "          model in {}, subprotocol {}, headers {}, identity headers {}",
-                to.model_parameter,
-                to.subprotocol.as_deref().unwrap_or("none"),
-                if names.is_empty() {
-                    "none".to_owned()
-                } else {
-                    names.join(", ")
-                },
-                if to.identity_headers { "yes" } else { "no" },
-            )?;
-        }
-    }
-    Ok(())
-}
-
-/// In the order in which they are tried.
-fn credential(credential: &Credential) -> String {
-    let mut words = Vec::new();
-    if credential.caller {
-        words.push("the caller's token".to_owned());
-    }
-    if credential.key.is_some() {
-        words.push(match credential.header {
-            KeyHeader::ApiKey => "key *** in api-key".to_owned(),
-            KeyHeader::Authorization => "key *** in Authorization".to_owned(),
-        });
-    }
-    if let Some(identity) = &credential.identity {
-        words.push(token(identity));
-    }
-    if words.is_empty() {
-        words.push("no credential".to_owned());
-    }
-    words.join(", else ")
-}
-
-fn token(identity: &ManagedIdentity) -> String {
-    let who = match &identity.client_id {
-        Some(id) => format!(" ({id})"),
-        None => String::new(),
-    };
-    let from = match &identity.source {
-        IdentitySource::Imds { .. } => "the metadata service",
-        IdentitySource::AppService { .. } => "App Service",
-        IdentitySource::Workload { .. } => "workload identity",
-        IdentitySource::Federated { .. } => "Entra, which trusts the platform's identity",
-        IdentitySource::Application { .. } => "Entra with the secret ***",
-    };
-    format!("a token of {from}{who} for {}", identity.scope)
 }
 
 fn route(route: &Route, out: &mut String) -> std::fmt::Result {

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use humantime::format_duration;
 
-use super::{rate, token};
+use super::rate;
+use super::upstream::token;
 use crate::audio::wav::Wav;
 use crate::config::{
     Acs, AcsCredential, Ani, Bridge, CallApi, Calls, CodeLength, Dialled, EventGrid, Feeds, Flow,

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use humantime::format_duration;
 
-use super::token;
+use super::upstream::token;
 use crate::config::pii::{DetectorCredential, PiiDetector, PiiKind};
 use crate::config::{Roots, RouteKind};
 

@@ -155,7 +155,7 @@ const ROUTES: [[&str; 4]; 12] = [
         GOOD,
         "admit = [\"ticket\"]\nopens = [\"browser\"]",
         "",
-        "kind = \"tickets\" only",
+        "kind = \"tickets\" or kind = \"page\" only",
     ],
     [GOOD, ADMIT, DESK, "own = true"],
     [
