@@ -26,6 +26,9 @@
 //! | [*gate*](gate) | the second stage, inside a connected call, opened by digits |
 //! | *forward* | moves frames as they are |
 //! | [*bridge*](relay::bridge) | translates messages of ACS to those of Voice Live and back |
+//! | *replica* | an edge, as one of those that share a store |
+//! | *drain* | the edge takes nothing new, and those that run have `grace`: [`drain`] |
+//! | *handover* | a process gives its listening sockets to the one that takes its place; a call is *handed over* |
 //! | [*store*](store) | session keys that others write, and what the edges know of each other's calls and sessions |
 //! | *order* | what every edge is to do about a session; to *revoke* is to end and to shut out |
 //! | *turn* | leave to connect to an upstream once; all edges share so many in a window |
@@ -149,8 +152,12 @@
 //! * Nothing that is in force changes piece by piece: a new generation of the settings takes the place of the one
 //!   before ([`app`]), or does not. What must outlive its settings is shared from one to the next; a session
 //!   holds what it was given, and its generation's futures run until nobody holds what they are for.
-//! * A panic ends one thing and never the process: what is served is run by [`panics`], a relay sees to
-//!   itself.
+//! * A panic ends one thing: what is served is run by [`panics`]; a relay, a webhook and a thread see to
+//!   themselves. What no edge can be without is begun anew, and after eight panics the process ends.
+//! * Threads are begun in `app/threads` (workers, `store`, settings, the operator), `audit` and `log`, nowhere
+//!   else.
+//! * dashmap is named in `admission/slot`, `admission/rate`, `admission/minutes` and `session/registry`;
+//!   tungstenite in `ws/handshake` and `sim`; nowhere else.
 //! * rcgen serves only in `sim`.
 //!
 //! # Tour

@@ -264,8 +264,8 @@ fn packages_and_powers_stay_where_they_belong() {
     }
 }
 
-const PURE: [&str; 10] = [
-    "audio", "dtmf", "wire", "ws", "error", "ids", "label", "secret", "tap", "gate",
+const PURE: [&str; 11] = [
+    "audio", "dtmf", "wire", "ws", "error", "ids", "label", "secret", "trace", "tap", "gate",
 ];
 /// Folders and files of modules that are not pure as a whole.
 const PURE_PARTS: [&str; 4] = ["bot/body", "bot/json", "bot/pii", "bot/rewrite"];

@@ -52,7 +52,7 @@ param maxReplicas int = 10
 @description('Connections of one replica from which on there is another one.')
 param connectionsPerReplica int = 700
 
-@description('Seconds from SIGTERM to SIGKILL: longer than drain.grace of edge.toml. Container Apps takes 600 at the most.')
+@description('Seconds from SIGTERM to SIGKILL: longer than server.grace of edge.toml. Container Apps takes 600 at the most.')
 @minValue(60)
 @maxValue(600)
 param graceSeconds int = 600

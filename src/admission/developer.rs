@@ -86,13 +86,19 @@ const BROUGHT: [&str; 5] = [
 /// the route lists has been let in by that.
 fn is_local(head: &request::Parts) -> bool {
     let headers = &head.headers;
-    let brought = headers.contains_key(FORWARDED)
-        || headers.contains_key(VIA)
-        || BROUGHT.iter().any(|name| headers.contains_key(*name));
+    let brought = is_brought(head);
     let here = names_here(head);
     let site = headers.get("sec-fetch-site").map(|site| site.as_bytes());
     let own_page = matches!(site, None | Some(b"none" | b"same-origin"));
     !brought && here && (own_page || headers.contains_key(ORIGIN))
+}
+
+/// Whether somebody has brought a request for somebody else, and says so.
+pub fn is_brought(head: &request::Parts) -> bool {
+    let headers = &head.headers;
+    headers.contains_key(FORWARDED)
+        || headers.contains_key(VIA)
+        || BROUGHT.iter().any(|name| headers.contains_key(*name))
 }
 
 /// Whether a request names this machine as what it is for. A page whose name leads here (DNS rebinding)

@@ -23,7 +23,7 @@ const COUNT: Duration = Duration::from_secs(1);
 
 /// When, of `count` sessions, the one with this number is ended. Who has which number is chance, as the
 /// registry has no order.
-fn turn(number: usize, count: usize) -> Duration {
+fn ends_after(number: usize, count: usize) -> Duration {
     let count = u32::try_from(count).unwrap_or(u32::MAX).max(1);
     let number = u32::try_from(number).unwrap_or(u32::MAX);
     let all = STEP.saturating_mul(count).min(SPREAD);
@@ -81,13 +81,13 @@ pub(super) async fn conduct(in_force: &InForce) {
 }
 
 /// The same for whoever has other things to wait for: never resolves.
-pub(super) async fn see_through(in_force: &InForce) {
+pub(super) async fn conduct_for_ever(in_force: &InForce) {
     conduct(in_force).await;
     std::future::pending().await
 }
 
 /// Gives the listening sockets to whoever may have them, if anybody may.
-pub(super) async fn pass_on(offer: Option<Offer>) {
+pub(super) async fn offer_sockets(offer: Option<Offer>) {
     if let Some(offer) = offer {
         offer.serve().await;
     }
@@ -95,7 +95,7 @@ pub(super) async fn pass_on(offer: Option<Offer>) {
 }
 
 /// Waits for the end of the process whose place this one took; from then on the audit is its own.
-pub(super) async fn succeed(predecessor: Option<Predecessor>, audit: Audit) {
+pub(super) async fn own_the_audit(predecessor: Option<Predecessor>, audit: Audit) {
     if let Some(predecessor) = predecessor {
         predecessor.gone().await;
         tracing::info!("the process that ran before has ended");
@@ -109,7 +109,7 @@ pub(super) async fn succeed(predecessor: Option<Predecessor>, audit: Audit) {
 async fn end_in_turn(running: &[SessionId], end: impl Fn(SessionId)) {
     let start = Instant::now();
     for (number, id) in running.iter().enumerate() {
-        sleep_until(start + turn(number, running.len())).await;
+        sleep_until(start + ends_after(number, running.len())).await;
         end(*id);
     }
 }
@@ -143,10 +143,10 @@ mod tests {
     #[test]
     fn b18_sessions_end_in_turn_over_a_bounded_time() {
         let ms = Duration::from_millis;
-        assert_eq!(turn(0, 1), ms(0));
-        assert_eq!((turn(0, 100), turn(99, 100)), (ms(0), ms(99)));
+        assert_eq!(ends_after(0, 1), ms(0));
+        assert_eq!((ends_after(0, 100), ends_after(99, 100)), (ms(0), ms(99)));
         // Many take no longer, and none comes before the one before it.
-        let turns: Vec<_> = (0..9000).map(|number| turn(number, 9000)).collect();
+        let turns: Vec<_> = (0..9000).map(|number| ends_after(number, 9000)).collect();
         assert!(turns.is_sorted());
         assert!(turns[8999] < SPREAD && turns[8999] > SPREAD - ms(1));
         let half = turns.iter().filter(|turn| **turn < SPREAD / 2).count();

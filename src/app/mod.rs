@@ -223,6 +223,11 @@ impl Edge {
         }
     }
 
+    /// The settings in force, for people; secrets are masked.
+    pub fn describe(&self) -> String {
+        self.doors.now().generation.settings.describe()
+    }
+
     /// Sessions that are running.
     pub fn sessions(&self) -> usize {
         self.registry.len()

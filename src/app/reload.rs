@@ -21,7 +21,8 @@ use crate::listener::Public;
 use crate::listener::doors::Doors;
 use crate::listener::reload::{Asked, Loaded, NotLoaded};
 use crate::listener::tls;
-use crate::metrics;
+use crate::metrics::{self, Work};
+use crate::panics::contained;
 
 /// How often it is looked whether the files are what they were.
 const WATCH: Duration = Duration::from_secs(2);
@@ -130,7 +131,13 @@ impl Loader {
     async fn load(&mut self, why: &'static str) -> Result<Loaded, NotLoaded> {
         let before = self.public.doors.now();
         let mut sources = Sources::default();
-        let came_to = self.load_from(&before, &mut sources).await;
+        let metrics = self.metrics.clone();
+        let load = self.load_from(&before, &mut sources);
+        let came_to = contained(&metrics, Work::Upkeep, load).await;
+        let came_to = came_to.unwrap_or_else(|| {
+            let text = "the edge failed to read them, which is a mistake of its own";
+            Err(NotLoaded::Unusable(text.to_owned()))
+        });
         self.tried = sources.clone();
         self.seen = None;
         self.metrics.settings_in_force(came_to.is_ok());

@@ -85,9 +85,9 @@ impl Edge {
             let (in_force, metrics) = (&in_force, &metrics);
             tokio::select! {
                 kept = operator.serve(metrics) => kept,
-                kept = kept_up(metrics, "drain", || drain::see_through(in_force)) => kept,
-                () = drain::pass_on(offer) => Ok(()),
-                () = drain::succeed(predecessor, audit) => Ok(()),
+                kept = kept_up(metrics, "drain", || drain::conduct_for_ever(in_force)) => kept,
+                () = drain::offer_sockets(offer) => Ok(()),
+                () = drain::own_the_audit(predecessor, audit) => Ok(()),
                 kept = kept_up(metrics, "figures", || upkeep(in_force)) => kept,
                 kept = kept_up(metrics, "warnings", || warn_of_developer(insecure_dev)) => kept,
             }

@@ -15,6 +15,8 @@ use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+
 use super::Unusable;
 use super::line::{self, Place};
 use super::record::Entry;
@@ -87,7 +89,7 @@ impl Trail {
         let path = settings.path.clone();
         let turn = match beside {
             // From here to the end of this function nobody begins another file.
-            true => Some(lock_folder(&path).map_err(Unusable::File)?),
+            true => Some(lock_turn(&path).map_err(Unusable::File)?),
             false => None,
         };
         let file = append(&path).map_err(Unusable::File)?;
@@ -135,7 +137,7 @@ impl Trail {
     pub(super) fn share(&mut self, shared: bool) -> io::Result<()> {
         self.wants_alone = !shared;
         if shared && self.turn.is_none() {
-            let turn = File::open(folder(&self.path))?;
+            let turn = turn_of(&self.path)?;
             self.file.lock_shared()?;
             self.turn = Some(turn);
         }
@@ -234,14 +236,30 @@ impl Trail {
     }
 }
 
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        Some(_) | None => Path::new("."),
+    }
+}
+
 fn append(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).append(true).create(true).mode(0o600);
     options.open(path)
 }
 
-fn lock_folder(path: &Path) -> io::Result<File> {
-    let turn = File::open(folder(path))?;
+/// What those who write in turns lock: a file of their own, for a folder may be locked by whoever may read it.
+fn turn_of(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).mode(0o600);
+    // A link might lead to what others may lock.
+    options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+    options.open(suffixed(path, "turn"))
+}
+
+fn lock_turn(path: &Path) -> io::Result<File> {
+    let turn = turn_of(path)?;
     turn.lock()?;
     Ok(turn)
 }
@@ -257,13 +275,6 @@ fn rename(from: &Path, to: &Path) -> io::Result<()> {
     match fs::rename(from, to) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         other => other,
-    }
-}
-
-fn folder(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        Some(_) | None => Path::new("."),
     }
 }
 

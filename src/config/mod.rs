@@ -102,7 +102,7 @@ pub struct Boot {
     pub workers: usize,
     /// New sessions are still taken for so long after the edge was told to end.
     pub drain_delay: Duration,
-    /// So long after that, too, the sessions that are left are ended.
+    /// So long after the edge was told to end the sessions that are left are ended.
     pub grace: Duration,
     /// Where another process asks for the listening sockets, to take the place of this one; `None`:
     /// nowhere.

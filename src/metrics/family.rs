@@ -344,7 +344,7 @@ pub const FAMILIES: [Family; 78] = [
     family(
         ADMIN_REFUSED,
         Kind::Counter,
-        "Requests to the admin listener that were not answered, by reason: origin, host, no_token, wrong_token, scope.",
+        "Requests to the admin listener that were not answered, by reason: origin, host, proxied, no_token, wrong_token, scope.",
     ),
     family(
         SETTINGS_LOADS,

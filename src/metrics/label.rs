@@ -366,7 +366,7 @@ pub const LABELS: &[(&str, Labels)] = &[
     ("tonegate_traces_total", &[("result", words(&["begun", "continued", "unbelieved", "malformed"]))]),
     ("tonegate_otlp_spans_total", &[("result", words(&["exported", "failed", "dropped"]))]),
     ("tonegate_audit_records_total", &[("event", words(&["request", "upgrade", "gate", "close", "repaired"])), ("decision", words(&["allow", "deny", "none"]))]),
-    ("tonegate_admin_refused_total", &[("reason", words(&["origin", "host", "no_token", "wrong_token", "scope"]))]),
+    ("tonegate_admin_refused_total", &[("reason", words(&["origin", "host", "proxied", "no_token", "wrong_token", "scope"]))]),
     ("tonegate_settings_loads_total", &[("result", words(&["loaded", "unchanged", "unusable", "needs_restart"]))]),
     ("tonegate_panics_total", &[("where", words(&["connection", "request", "session", "background", "admin", "upkeep"]))]),
     ("tonegate_drained_sessions_total", &[("how", words(&["left", "ended"]))]),

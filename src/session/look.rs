@@ -56,15 +56,20 @@ impl Registry {
     }
 
     /// Looks on at a session as messages cross; `None`: it does not run here.
-    pub fn tail(&self, id: SessionId) -> Option<Result<Tail, TooMany>> {
+    /// So many places are left to others.
+    pub fn tail(&self, id: SessionId, leaving: usize) -> Option<Result<Tail, TooMany>> {
         let handle = self.handle(id)?;
-        let permit = Arc::clone(self.tails()).try_acquire_owned();
+        let tails = self.tails();
+        let permit = match tails.available_permits() > leaving {
+            true => Arc::clone(tails).try_acquire_owned().ok(),
+            false => None,
+        };
         Some(match permit {
-            Ok(permit) => Ok(Tail {
+            Some(permit) => Ok(Tail {
                 tailing: handle.tail(),
                 _permit: permit,
             }),
-            Err(_) => Err(TooMany),
+            None => Err(TooMany),
         })
     }
 }

@@ -137,8 +137,8 @@ async fn a31_s14_no_identity_header_goes_upstream_whoever_sends_it() {
             .map(|(name, _)| name.to_ascii_lowercase())
             .collect();
         names.sort();
-        let ours = "api-key connection host sec-websocket-key sec-websocket-version upgrade \
-                    user-agent";
+        let ours = "api-key connection host sec-websocket-key sec-websocket-version traceparent \
+                    upgrade user-agent";
         assert_eq!(names.join(" "), ours, "{from}");
         assert_eq!(seen.header("api-key").collect::<Vec<_>>(), [UPSTREAM_KEY]);
         drop(caller);

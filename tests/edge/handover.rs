@@ -151,6 +151,16 @@ impl Seen {
         }
     }
 
+    /// Waits until so many have entered.
+    async fn are(&self, many: u64) {
+        within("everybody", async {
+            while self.entered.load(Ordering::SeqCst) < many {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
+    }
+
     /// Waits until this has grown by so much.
     async fn grows(&self, count: &AtomicU64, by: u64) {
         let before = count.load(Ordering::SeqCst);
@@ -181,6 +191,17 @@ fn clients(port: u16) -> (Arc<Seen>, Arc<Seen>, Vec<JoinHandle<()>>) {
     (talking, going, all)
 }
 
+/// What a process tells at the address in this line: another one has taken its place.
+async fn has_handed_over(admin: &Value) {
+    let admin = admin["address"].as_str().unwrap().parse().unwrap();
+    let (_, page) = crate::metrics::get(admin, "/metrics").await.unwrap();
+    assert!(page.contains("tonegate_draining 1"), "{page}");
+    assert!(
+        page.contains("tonegate_handovers_total{outcome=\"done\"} 1"),
+        "{page}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn b18_s38_three_processes_follow_each_other_under_load_and_nobody_is_refused_or_cut() {
     let mut place = Place::new(AUDIT).await;
@@ -193,12 +214,7 @@ async fn b18_s38_three_processes_follow_each_other_under_load_and_nobody_is_refu
     let (talking, going, all) = clients(port);
     let [slow, fast, _] = load();
     let talkers = (slow + fast) as u64;
-    within("everybody", async {
-        while talking.entered.load(Ordering::SeqCst) < talkers {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    talking.are(talkers).await;
     going.grows(&going.come, 5).await;
 
     // The new one has more workers than the old one.
@@ -219,17 +235,7 @@ async fn b18_s38_three_processes_follow_each_other_under_load_and_nobody_is_refu
     first
         .until("another address", |first| first.logged(of_first) == 1)
         .await;
-    let admin = first.lines(of_first)[0]["address"]
-        .as_str()
-        .unwrap()
-        .parse()
-        .unwrap();
-    let (_, page) = crate::metrics::get(admin, "/metrics").await.unwrap();
-    assert!(page.contains("tonegate_draining 1"), "{page}");
-    assert!(
-        page.contains("tonegate_handovers_total{outcome=\"done\"} 1"),
-        "{page}"
-    );
+    has_handed_over(&first.lines(of_first)[0]).await;
 
     // And the third one has fewer, so that it accepts from several queues on one thread.
     place.set("workers = 3", "workers = 1");

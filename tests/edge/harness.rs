@@ -373,7 +373,8 @@ impl Drop for World {
         if let Some(edge) = edge.as_ref().filter(|_| !std::thread::panicking()) {
             // A test may have written others than it began with.
             let file = fs::read_to_string(self.folder.join("edge.toml")).unwrap_or_default();
-            let strange = strange(&edge.metrics_page(), &(file + &self.settings));
+            let named = file + &self.settings + &edge.describe();
+            let strange = strange(&edge.metrics_page(), &named);
             assert!(
                 strange.is_empty(),
                 "labels that are in no list: {strange:?}"

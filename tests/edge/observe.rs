@@ -237,6 +237,7 @@ fn sessions(printed: &str) -> Vec<Vec<Value>> {
             "upgrade_ms",
             "dial_ms",
             "duration_ms",
+            "trace_id",
         ] {
             line.as_object_mut().unwrap().remove(field);
         }

@@ -220,17 +220,8 @@ fn told(part: &Value, expected: &[(&str, &str)]) {
     }
 }
 
-#[tokio::test]
-async fn people_talk_dial_and_look_at_the_page_in_a_real_browser() {
-    let demo = Demo::start().await;
-    let mut run = Command::new(tool("bin/node"));
-    run.arg(root().join("tests/sdk/browser/people.mjs"))
-        .arg("--roots")
-        .arg(&demo.roots)
-        .args(["--page", &demo.page, "--key", &demo.key]);
-    let seen = tells(&mut run, Duration::from_secs(100)).await;
-    let page = demo.page.clone();
-    demo.end().await;
+/// No part went wrong, and a browser has nothing to complain of.
+fn all_went_well(seen: &Value) {
     let parts = seen.as_object().unwrap();
     assert_eq!(parts.len(), 9, "{seen}");
     for (name, part) in parts {
@@ -244,6 +235,10 @@ async fn people_talk_dial_and_look_at_the_page_in_a_real_browser() {
         );
         assert!(complaints.is_empty() || name == "refused", "{name}: {part}");
     }
+}
+
+/// What it shows as it opens, and what of it the keyboard reaches.
+fn opens_well(seen: &Value, page: &str) {
     let opens = &seen["opens"];
     assert_eq!(opens["address"], page, "the key stays in the address");
     assert_eq!(opens["stored"], "[{},{},\"\"]", "something is stored");
@@ -274,6 +269,10 @@ async fn people_talk_dial_and_look_at_the_page_in_a_real_browser() {
             "the keyboard does not reach {place}: {tabs:?}"
         );
     }
+}
+
+/// Who talks from the page, and who may not.
+fn talks(seen: &Value) {
     let answer = [
         ("You", "Connects to /talk"),
         ("Edge", "Answered the upgrade"),
@@ -300,6 +299,10 @@ async fn people_talk_dial_and_look_at_the_page_in_a_real_browser() {
             .unwrap()
             .contains("not allowed")
     );
+}
+
+/// Calls from the page, with a wrong code and with the right one.
+fn dials(seen: &Value) {
     let wrong = [
         ("You", "ACS dials"),
         ("Edge", "Admitted the call"),
@@ -326,6 +329,10 @@ async fn people_talk_dial_and_look_at_the_page_in_a_real_browser() {
         "{}",
         seen["calls"]
     );
+}
+
+/// What has ended stands in the list.
+fn lists(seen: &Value) {
     let rows: Vec<&str> = seen["lists"]["rows"]
         .as_array()
         .unwrap()
@@ -340,6 +347,24 @@ async fn people_talk_dial_and_look_at_the_page_in_a_real_browser() {
         let is = |row: &&str| row.contains(&format!("\t{route}\t")) && row.contains(ending);
         assert!(rows.iter().any(is), "{route} {ending}: {rows:?}");
     }
+}
+
+#[tokio::test]
+async fn people_talk_dial_and_look_at_the_page_in_a_real_browser() {
+    let demo = Demo::start().await;
+    let mut run = Command::new(tool("bin/node"));
+    run.arg(root().join("tests/sdk/browser/people.mjs"))
+        .arg("--roots")
+        .arg(&demo.roots)
+        .args(["--page", &demo.page, "--key", &demo.key]);
+    let seen = tells(&mut run, Duration::from_secs(100)).await;
+    let page = demo.page.clone();
+    demo.end().await;
+    all_went_well(&seen);
+    opens_well(&seen, &page);
+    talks(&seen);
+    dials(&seen);
+    lists(&seen);
     assert!(
         seen["refused"]["note"]
             .as_str()

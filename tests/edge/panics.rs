@@ -195,7 +195,7 @@ async fn b16_an_operators_request_that_panics_is_a_500_and_the_next_one_is_answe
         .await
         .unwrap();
     assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
-    assert!(answer.ends_with("the edge failed\n"), "{answer}");
+    assert!(answer.contains("the edge failed"), "{answer}");
     panics(&world, "admin", 1).await;
     let (status, _) = crate::metrics::get(admin, "/healthz").await.unwrap();
     assert_eq!(status, 200);

@@ -2,6 +2,9 @@
 
 use crate::harness::{KEY, UPSTREAM_KEY, World, request, text};
 
+/// What a client says that it is part of.
+const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+
 #[tokio::test]
 async fn s13_unknown_parameters_are_dropped_and_counted() {
     let world = World::usual().await;
@@ -32,6 +35,11 @@ async fn b01_s14_the_upstream_sees_our_request_and_nothing_of_the_clients() {
         ("X-Forwarded-Proto", "http"),
         ("Forwarded", "for=203.0.113.9"),
         ("Via", "1.1 evil"),
+        (
+            "traceparent",
+            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        ),
+        ("tracestate", "evil=1"),
         ("X-MS-CLIENT-PRINCIPAL", "ZXZpbA=="),
         ("X-MS-CLIENT-PRINCIPAL-ID", "evil"),
         ("x_ms_client_principal", "evil"),
@@ -51,6 +59,9 @@ async fn b01_s14_the_upstream_sees_our_request_and_nothing_of_the_clients() {
     let agent = concat!("tonegate/", env!("CARGO_PKG_VERSION"));
     let nonce = seen.header("sec-websocket-key").next().unwrap().to_owned();
     let host = format!("localhost:{}", world.upstream.port());
+    // Of a trace of our own: whoever is no hop is not believed.
+    let trace = seen.header("traceparent").next().unwrap().to_owned();
+    assert!(!trace.contains(TRACE), "{trace}");
     let mut headers: Vec<_> = seen
         .headers
         .iter()
@@ -63,6 +74,7 @@ async fn b01_s14_the_upstream_sees_our_request_and_nothing_of_the_clients() {
         ("host", &host),
         ("sec-websocket-key", &nonce),
         ("sec-websocket-version", "13"),
+        ("traceparent", &trace),
         ("upgrade", "websocket"),
         ("user-agent", agent),
     ];

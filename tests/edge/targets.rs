@@ -77,6 +77,7 @@ async fn b21_openai_is_asked_with_validated_values_and_our_key() {
             "host",
             "sec-websocket-key",
             "sec-websocket-version",
+            "traceparent",
             "upgrade",
             "user-agent",
         ];

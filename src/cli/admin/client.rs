@@ -102,7 +102,9 @@ impl Client {
 
     /// Waits before it asks again.
     pub(super) fn pause(&self, pause: Duration) {
-        self.runtime.block_on(tokio::time::sleep(pause));
+        // A timer is made within the runtime.
+        self.runtime
+            .block_on(async { tokio::time::sleep(pause).await });
     }
 
     fn request(
@@ -217,7 +219,8 @@ pub(super) fn failed(status: StatusCode, told: &Value) -> anyhow::Error {
     let detail = told["detail"]
         .as_str()
         .unwrap_or("the edge did not say why");
-    let sentence = format!("{} ({})", super::table::plain(detail), status.as_u16());
+    let lines: Vec<String> = detail.lines().map(super::table::plain).collect();
+    let sentence = format!("{} ({})", lines.join("\n"), status.as_u16());
     match status {
         StatusCode::NOT_FOUND => Exit::NoSuch(sentence).into(),
         StatusCode::UNAUTHORIZED => Exit::NotAllowed(format!(

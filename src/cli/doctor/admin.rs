@@ -17,7 +17,8 @@ const WAIT: Duration = Duration::from_secs(3);
 
 pub(super) async fn check(asked: &Asked) -> Vec<Finding> {
     let Some(admin) = &asked.admin else {
-        let why = "the settings name no port of the admin listener, or it speaks TLS; give --admin";
+        let why =
+            "server.admin has port 0, or the admin listener speaks TLS, which doctor does not";
         return vec![Finding::skipped(Group::Admin, "admin listener", why)];
     };
     let mut findings = vec![match timeout(WAIT, admin.answers()).await {

@@ -188,7 +188,7 @@ pub(in crate::config) struct Route {
     #[serde(default)]
     #[schemars(schema_with = "schema::ticket_claims")]
     pub ticket_claims: Option<Vec<String>>,
-    /// Routes that the tickets of this one open.
+    /// Routes that the tickets of this one open, or that its page uses.
     pub opens: Option<Vec<String>>,
     /// How long its tickets live, `max_age` at the most. Default: `30s`.
     #[serde(default, deserialize_with = "duration")]

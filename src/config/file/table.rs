@@ -75,7 +75,7 @@ pub(in crate::config) struct Server {
     /// Where clients connect: an IP address and a port.
     #[schemars(schema_with = "schema::address")]
     pub listen: Option<SocketAddr>,
-    /// Where operators connect: metrics, probes and orders. Default: `127.0.0.1:9464`.
+    /// Where operators connect: metrics, probes, what runs and what is to be done. Default: `127.0.0.1:9464`.
     #[schemars(schema_with = "schema::address")]
     pub admin: Option<SocketAddr>,
     /// The digest of the token that operators show; needed as soon as `admin` is not loopback.
@@ -96,7 +96,7 @@ pub(in crate::config) struct Server {
     #[serde(deserialize_with = "duration")]
     #[schemars(schema_with = "schema::duration")]
     pub drain_delay: Option<Duration>,
-    /// So long after a drain has begun the sessions that are left are ended. Default: `20s`.
+    /// So long after a drain has begun the sessions that are left are ended. Default: `5s`.
     #[serde(deserialize_with = "duration")]
     #[schemars(schema_with = "schema::duration")]
     pub grace: Option<Duration>,

@@ -16,6 +16,13 @@ pub(super) fn address(server: &Server, listen: SocketAddr, problems: &mut Proble
              TONEGATE_ADMIN_TOKEN_SHA256): whoever reaches it could end sessions",
         );
     }
+    if !address.ip().is_loopback() && server.tls.is_none() && !server.plain_text {
+        problems.add(
+            "server.admin",
+            "is no loopback address, and there is no server.tls: set plain_text = true if its token may \
+             cross the network in plain text",
+        );
+    }
     if address.port() != 0 && address.port() == listen.port() {
         problems.add("server.admin", "has the port of server.listen");
     }
@@ -83,7 +90,7 @@ mod tests {
 
     #[test]
     fn c17_what_other_machines_reach_asks_for_a_token_or_does_not_start() {
-        let everywhere = "admin = \"0.0.0.0:9464\"";
+        let everywhere = "admin = \"0.0.0.0:9464\"\nplain_text = true";
         let told = read(everywhere).unwrap_err();
         assert!(
             told.contains("server.admin: ") && told.contains("server.admin_token"),

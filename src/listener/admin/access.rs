@@ -10,7 +10,7 @@ use std::time::Instant;
 use http::{HeaderValue, Response, StatusCode, header, request};
 
 use super::answer::{Body, wrong};
-use crate::admission::names_here;
+use crate::admission::{is_brought, names_here};
 use crate::log::Throttle;
 use crate::metrics;
 use crate::secret::Digest;
@@ -64,6 +64,11 @@ impl Access {
             return refused(StatusCode::FORBIDDEN, "origin", detail);
         }
         let Some(operator) = operator else {
+            if is_brought(head) {
+                let detail =
+                    "a proxy has brought this; set server.admin_token for who asks through one";
+                return refused(StatusCode::FORBIDDEN, "proxied", detail);
+            }
             if names_here(head) {
                 return Ok(());
             }

@@ -47,13 +47,15 @@ use self::answer::{Body, wrong};
 use super::Public;
 use super::doors::InForce;
 use super::pulse::Pulse;
-use crate::admission::Permits;
+use crate::admission::{Address, Permits, Slots};
 use crate::ids::SessionId;
 use crate::metrics::Work;
 use crate::panics::contained;
 
 /// Connections at a time; a scraper, some people and those who look on need few.
 const CONNECTIONS: usize = 64;
+/// Of them one address may have, beyond this machine: strangers leave places to those who may ask.
+const PER_ADDRESS: usize = 8;
 /// A connection that asks for nothing is closed after this, and so is one whose TLS handshake takes longer.
 const HEAD_WAIT: Duration = Duration::from_secs(10);
 /// Longer than a body on loopback takes, and than the store may take to answer.
@@ -87,6 +89,7 @@ impl Admin {
 /// Serves to the very end.
 pub async fn serve(listener: &TcpListener, admin: &Arc<Admin>) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
+    let addresses = Slots::default();
     // The same for all generations.
     let (drain, metrics) = {
         let doors = admin.doors.now();
@@ -103,13 +106,22 @@ pub async fn serve(listener: &TcpListener, admin: &Arc<Admin>) {
             tokio::time::sleep(super::ACCEPT_PAUSE).await;
             continue;
         };
-        let Ok(permit) = permits.clone().try_acquire_owned() else {
+        let permit = permits.clone().try_acquire_owned().ok();
+        let ip = peer.ip();
+        // Whoever is on this machine is one address, and is who operates it.
+        let most = if ip.is_loopback() {
+            CONNECTIONS
+        } else {
+            PER_ADDRESS
+        };
+        let slot = addresses.take(Address::of(ip), most);
+        let Some(held) = permit.zip(slot) else {
             metrics.limit_hit("admin_connections");
             continue;
         };
         let (admin, drain) = (admin.clone(), drain.clone());
         tokio::spawn(async move {
-            let _permit = permit;
+            let _held = held;
             let metrics = admin.doors.now().metrics.clone();
             let work = connection(&admin, socket, peer);
             tokio::select! {
@@ -144,10 +156,7 @@ async fn requests<S: AsyncRead + AsyncWrite + Unpin>(admin: &Admin, io: S, peer:
         let answer = match contained(&metrics, Work::Admin, answered).await {
             Some(Ok(answer)) => answer,
             Some(Err(_)) => wrong(StatusCode::REQUEST_TIMEOUT, "the request took too long"),
-            None => wrong(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "an error of the edge's own",
-            ),
+            None => wrong(StatusCode::INTERNAL_SERVER_ERROR, "the edge failed"),
         };
         if let Some(pulse) = answer.body().pulse()
             && let Some(streams) = lock(&streams).take()
@@ -161,6 +170,8 @@ async fn requests<S: AsyncRead + AsyncWrite + Unpin>(admin: &Admin, io: S, peer:
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_WAIT)
         .max_buf_size(16 * 1024)
+        // Nobody keeps a place by asking again and again.
+        .keep_alive(false)
         .serve_connection(TokioIo::new(io), service);
     let untaken = async {
         match streaming.await {

@@ -162,6 +162,13 @@ fn ending(end: &End) -> Value {
     })
 }
 
+/// For whoever may see the session and not who else is beside it: an address says where somebody is.
+pub(in crate::listener) fn without_peers(told: &mut Value) {
+    for key in ["client", "certificate", "upstream"] {
+        told[key] = Value::Null;
+    }
+}
+
 fn told(live: &Live, state: &str, lasts: Duration) -> Value {
     let holder = &live.holder;
     let standing = &live.standing;

@@ -35,7 +35,7 @@ const UNTAKEN: Duration = Duration::from_secs(60);
 
 pub(super) fn answer(doors: &Doors, id: SessionId) -> Response<Body> {
     // In this order: what comes after it was described is seen.
-    let tail = doors.registry.tail(id);
+    let tail = doors.registry.tail(id, 0);
     let (live, tail) = match (doors.registry.live(id), tail) {
         (Some(live), Some(Ok(tail))) => (live, tail),
         (Some(_), Some(Err(TooMany))) => {
@@ -45,7 +45,7 @@ pub(super) fn answer(doors: &Doors, id: SessionId) -> Response<Body> {
         }
         _ => return sessions::unknown(),
     };
-    let lines = lines(live, tail, doors.metrics.clone());
+    let lines = lines(live, tail, (doors.metrics.clone(), true));
     let body = Body::Lines(Box::pin(lines), Pulse::new(UNTAKEN));
     respond(StatusCode::OK, "application/x-ndjson", body)
 }
@@ -54,9 +54,13 @@ pub(super) fn answer(doors: &Doors, id: SessionId) -> Response<Body> {
 pub(in crate::listener) fn lines(
     live: Live,
     tail: Tail,
-    metrics: metrics::Shared,
+    (metrics, shows_peers): (metrics::Shared, bool),
 ) -> impl stream::Stream<Item = Bytes> + Send {
-    let begin = format!("{}\n", begin(&live));
+    let mut begin = begin(&live);
+    if !shows_peers {
+        sessions::without_peers(&mut begin);
+    }
+    let begin = format!("{begin}\n");
     stream::unfold((Some(begin), tail), move |(begin, mut tail)| {
         let metrics = metrics.clone();
         async move {

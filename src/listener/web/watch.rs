@@ -75,12 +75,15 @@ pub(super) async fn answer(
         }
         Watch::Tail(id) => {
             caller.find(doors, id).await?;
-            let lines = look_on(doors, id, grant)?;
+            let lines = look_on(doors, (id, caller.sees_all()), grant)?;
             asked.decision.answered_about(StatusCode::OK, id);
             Ok(lines)
         }
     }
 }
+
+/// Places to look on that are left to operators.
+const TAILS_LEFT: usize = 4;
 
 impl Caller<'_> {
     fn ended(&self, doors: &Doors) -> Reply {
@@ -91,6 +94,9 @@ impl Caller<'_> {
         let all = doors.registry.recent(may_see, ENDED_MAX);
         let all = all.iter().map(|ended| {
             let mut told = admin::sessions::ended(ended);
+            if !self.sees_all() {
+                admin::sessions::without_peers(&mut told);
+            }
             told["own"] = json!(self.is(&ended.live.holder.subject.digest()));
             told
         });
@@ -100,9 +106,13 @@ impl Caller<'_> {
 }
 
 /// The lines of a session that runs here.
-fn look_on(doors: &Doors, id: SessionId, grant: Grant) -> Result<Response<Body>, Refusal> {
+fn look_on(
+    doors: &Doors,
+    (id, shows_peers): (SessionId, bool),
+    grant: Grant,
+) -> Result<Response<Body>, Refusal> {
     // In this order: what comes after it was described is seen.
-    let tail = doors.registry.tail(id).ok_or_else(unknown)?;
+    let tail = doors.registry.tail(id, TAILS_LEFT).ok_or_else(unknown)?;
     let live = doors.registry.live(id).ok_or_else(unknown)?;
     let tail = tail.map_err(|TooMany| {
         doors.metrics.limit_hit("tails");
@@ -113,7 +123,7 @@ fn look_on(doors: &Doors, id: SessionId, grant: Grant) -> Result<Response<Body>,
         left.unwrap_or_default()
     });
     let longest = TAIL_MAX.min(left.unwrap_or(TAIL_MAX));
-    let lines = admin::tail::lines(live, tail, doors.metrics.clone());
+    let lines = admin::tail::lines(live, tail, (doors.metrics.clone(), shows_peers));
     let lines = Lines {
         lines: Box::pin(lines.take_until(sleep(longest))),
         pulse: Pulse::new(UNTAKEN),

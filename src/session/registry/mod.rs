@@ -566,11 +566,12 @@ mod tests {
     async fn c17_so_many_look_on_at_a_time_and_are_told_of_the_end() {
         let registry = Registry::default();
         let entry = begun(&registry, "anna");
-        assert!(registry.tail(SessionId::random()).is_none());
-        let tail = || registry.tail(entry.id()).unwrap();
+        assert!(registry.tail(SessionId::random(), 0).is_none());
+        let tail = || registry.tail(entry.id(), 0).unwrap();
         let mut tails: Vec<_> = (0..TAILS_MAX).map(|_| tail().unwrap()).collect();
         assert!(tail().is_err());
         drop(tails.pop());
+        assert!(registry.tail(entry.id(), 1).unwrap().is_err());
         tails.push(tail().unwrap());
         entry.ended(hung_up());
         drop(entry);

@@ -1,84 +1,55 @@
 //! The verbs as processes: what they print, and what their exit codes say.
 
-use serde_json::{Value, json};
+use std::process::Stdio;
 
-use super::world::{run, tonegate};
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+use super::world::{run, shown, tonegate};
 use crate::child::Child;
-use crate::harness::{World, text};
+use crate::harness::{World, text, within};
 
 fn admin(world: &World) -> String {
     format!("http://{}", world.edge().admin())
 }
 
-#[tokio::test]
-async fn c18_verbs_tell_people_and_scripts_the_same_and_end_with_a_code_that_says_why() {
-    let world = World::usual().await;
-    let url = admin(&world);
-    let mut caller = world.call("sim-echo").await;
-    let id = caller.head.one("x-tonegate-session").unwrap().to_owned();
-    let verb =
-        async |words: &[&str]| run(&mut tonegate(&[words, &["--admin", &url]].concat())).await;
-    let (code, out, err) = verb(&["sessions", "list"]).await;
+/// A verb, at the listener of that address.
+async fn verb(url: &str, words: &[&str]) -> (i32, String, String) {
+    run(&mut tonegate(&[words, &["--admin", url]].concat())).await
+}
+
+/// What is looked at is told to people, and to scripts.
+async fn looks(url: &str, id: &str) {
+    let (code, out, err) = verb(url, &["sessions", "list"]).await;
     assert_eq!((code, err.as_str()), (0, ""));
     let lines: Vec<&str> = out.lines().collect();
     assert!(
-        lines.len() == 2 && lines[0].starts_with("ID ") && lines[1].starts_with(&id),
+        lines.len() == 2 && lines[0].starts_with("ID ") && lines[1].starts_with(id),
         "{out}"
     );
     assert!(!out.contains('\u{1b}'), "no colour");
-    let (code, out, _) = verb(&["sessions", "list", "--json", "--state", "running"]).await;
+    let (code, out, _) = verb(url, &["sessions", "list", "--json", "--state", "running"]).await;
     let told: Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, &told["sessions"][0]["id"]), (0, &json!(id)));
-    let (code, out, _) = verb(&["sessions", "show", &id]).await;
+    let (code, out, _) = verb(url, &["sessions", "show", id]).await;
     assert!(code == 0 && out.contains("upstream    voice"), "{out}");
     for (words, has) in [
         (&["status"][..], "ready       yes"),
         (&["upstreams"], "voice"),
         (&["settings"], "listen    127.0.0.1:0"),
     ] {
-        let (code, out, err) = verb(words).await;
+        let (code, out, err) = verb(url, words).await;
         assert!(code == 0 && out.contains(has), "{words:?} {out} {err}");
-        let (code, out, _) = verb(&[words, &["--json"]].concat()).await;
+        let (code, out, _) = verb(url, &[words, &["--json"]].concat()).await;
         assert!(code == 0 && serde_json::from_str::<Value>(&out).unwrap().is_object());
     }
-    let tail = tokio::spawn({
-        let mut tail = tonegate(&["sessions", "tail", &id, "--json", "--admin", &url]);
-        async move { run(&mut tail).await }
-    });
-    // It looks on as soon as it is told of a message.
-    while world.edge().registry().running(|_| true, 1).is_empty() || !tail.is_finished() {
-        caller.send(text("{\"type\":\"response.create\"}")).await;
-        caller.next().await.unwrap();
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        if world
-            .edge()
-            .registry()
-            .running(|live| live.standing.up.messages > 20, 1)
-            .len()
-            == 1
-        {
-            break;
-        }
-    }
-    let (code, out, err) = verb(&["sessions", "end", &id]).await;
-    assert_eq!(
-        (code, out.as_str()),
-        (0, format!("ending  {id} as revoked\n").as_str()),
-        "{err}"
-    );
-    assert_eq!(caller.closed().await, (Some(4441), "revoked".to_owned()));
-    let (code, out, err) = tail.await.unwrap();
-    assert_eq!(code, 0, "{out} {err}");
-    let last: Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
-    assert_eq!(
-        (&last["event"], &last["reason"]),
-        (&json!("ended"), &json!("revoked"))
-    );
-    world.settles().await;
-    // What did not work.
+}
+
+/// What did not work has a code of its own, and says why; this session has been ended.
+async fn fails(url: &str, id: &str) {
     let unknown = "0123456789abcdef01234567";
     for (words, code, says) in [
-        (&["sessions", "end", &id][..], 1, "revoked, by the edge"),
+        (&["sessions", "end", id][..], 1, "revoked, by the edge"),
         (
             &["sessions", "show", unknown],
             3,
@@ -99,10 +70,51 @@ async fn c18_verbs_tell_people_and_scripts_the_same_and_end_with_a_code_that_say
             "nothing of that name",
         ),
     ] {
-        let (told, out, err) = verb(words).await;
+        let (told, out, err) = verb(url, words).await;
         assert_eq!((told, out.as_str()), (code, ""), "{words:?} {err}");
         assert!(err.contains(says), "{words:?} {err}");
     }
+}
+
+#[tokio::test]
+async fn c18_verbs_tell_people_and_scripts_the_same_and_end_with_a_code_that_says_why() {
+    let world = World::usual().await;
+    let url = admin(&world);
+    let (mut caller, id) = shown(&world, "sim-echo").await;
+    looks(&url, &id).await;
+    let mut tail = tonegate(&["sessions", "tail", &id, "--json", "--admin", &url])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(tail.stdout.take().unwrap()).lines();
+    let mut next = async || -> Option<Value> {
+        let line = within("a line of the tail", lines.next_line()).await;
+        Some(serde_json::from_str(&line.unwrap()?).unwrap())
+    };
+    assert_eq!(next().await.unwrap()["event"], "begin");
+    // It looks on by now.
+    caller.send(text("{\"type\":\"response.create\"}")).await;
+    caller.next().await.unwrap();
+    assert_eq!(next().await.unwrap()["type"], "response.create");
+    let (code, out, err) = verb(&url, &["sessions", "end", &id]).await;
+    assert_eq!(
+        (code, out.as_str()),
+        (0, format!("ending  {id} as revoked\n").as_str()),
+        "{err}"
+    );
+    assert_eq!(caller.closed().await, (Some(4441), "revoked".to_owned()));
+    let mut last = Value::Null;
+    while let Some(told) = next().await {
+        last = told;
+    }
+    assert_eq!(
+        (&last["event"], &last["reason"]),
+        (&json!("ended"), &json!("revoked"))
+    );
+    let status = within("the end of the tail", tail.wait()).await.unwrap();
+    assert_eq!(status.code(), Some(0));
+    world.settles().await;
+    fails(&url, &id).await;
 }
 
 #[tokio::test]

@@ -1,26 +1,31 @@
 //! What an operator sees of sessions, upstreams, settings and the edge itself.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tonegate::sim::voice_live::record::Record;
 
-use super::world::{HERE, JSON, ask, get};
+use super::world::{HERE, JSON, ask, get, shown};
 
 use crate::harness::{Wish, World, text, within};
 
-#[tokio::test]
-async fn c17_sessions_are_listed_while_they_run_and_after_with_how_they_ended() {
-    let world = World::usual().await;
-    let admin = world.edge().admin();
-    let mut caller = world.call("sim-echo").await;
-    let id = caller.head.one("x-tonegate-session").unwrap().to_owned();
-    caller
-        .send(text(
-            "{\"type\":\"input_audio_buffer.append\",\"audio\":\"AAAA\"}",
-        ))
-        .await;
-    caller.next().await.unwrap();
-    let one = format!("/sessions/{id}");
-    let shown = get(admin, &one).await.json();
+/// A session as soon as it is shown so: figures are written behind what has crossed.
+async fn until(admin: SocketAddr, id: &str, is: impl Fn(&Value) -> bool) -> Value {
+    within("a session that is shown so", async {
+        loop {
+            let shown = get(admin, &format!("/sessions/{id}")).await.json();
+            if is(&shown) {
+                return shown;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+}
+
+/// It is shown as one that runs, and that one message with audio has crossed.
+fn runs(shown: &Value, id: &str) {
     for (name, value) in [
         ("id", json!(id)),
         ("state", json!("running")),
@@ -40,6 +45,22 @@ async fn c17_sessions_are_listed_while_they_run_and_after_with_how_they_ended() 
     assert_eq!(shown["up"]["audio_messages"], 1);
     assert_eq!(shown["down"]["messages"], 1);
     assert!(shown["up"]["bytes"].as_u64().unwrap() > 40);
+}
+
+#[tokio::test]
+async fn c17_sessions_are_listed_while_they_run_and_after_with_how_they_ended() {
+    let world = World::usual().await;
+    let admin = world.edge().admin();
+    let (mut caller, id) = shown(&world, "sim-echo").await;
+    caller
+        .send(text(
+            "{\"type\":\"input_audio_buffer.append\",\"audio\":\"AAAA\"}",
+        ))
+        .await;
+    caller.next().await.unwrap();
+    let one = format!("/sessions/{id}");
+    let shown = until(admin, &id, |shown| shown["down"]["messages"] == 1).await;
+    runs(&shown, &id);
     let list = get(admin, "/sessions?state=running&route=browser")
         .await
         .json();
@@ -107,7 +128,8 @@ async fn c17_an_operator_ends_one_session_and_both_sides_hear_why() {
     let all = |record: &Record| record.connections().into_iter();
     let told = |record: &Record| all(record).any(|seen| seen.close_received == closed);
     within("the upstream's close", world.record.until(told)).await;
-    let shown = get(admin, &format!("/sessions/{id}")).await.json();
+    // Until the goodbye is over it is one that closes.
+    let shown = until(admin, &id, |shown| shown["state"] == "ended").await;
     assert_eq!(
         (&shown["end"]["reason"], &shown["end"]["ended_by"]),
         (&json!("revoked"), &json!("edge"))

@@ -8,8 +8,9 @@ use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::net::TcpStream;
 use tokio::process::Command;
+use tonegate::session::Live;
 
-use crate::harness::within;
+use crate::harness::{Caller, World, within};
 
 pub const JSON: (&str, &str) = ("Content-Type", "application/json");
 pub const HERE: (&str, &str) = ("Host", "localhost");
@@ -68,6 +69,21 @@ pub fn request(line: &str, headers: &[(&str, &str)], body: &str) -> String {
 /// As a shell on this machine asks.
 pub async fn get(admin: SocketAddr, path: &str) -> Told {
     ask(admin, &format!("GET {path}"), &[HERE], "").await
+}
+
+/// A caller whose session is shown with its upstream, which it is a moment after its `101`; and its id.
+pub async fn shown(world: &World, model: &str) -> (Caller, String) {
+    let caller = world.call(model).await;
+    let id = caller.head.one("x-tonegate-session").unwrap().to_owned();
+    let registry = world.edge().registry();
+    within("a session that is shown", async {
+        let is = |live: &Live| live.id.to_string() == id && live.upstream.is_some();
+        while registry.running(is, 1).is_empty() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+    (caller, id)
 }
 
 /// A tail as it comes: its head has been read, and was that of one.

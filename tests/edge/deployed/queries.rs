@@ -95,11 +95,9 @@ fn wrong_in(text: &str, seen: &mut BTreeSet<&'static str>) -> Vec<String> {
         let grows = before.ends_with("rate(") || before.ends_with("increase(");
         // Or it is asked whether it is there at all.
         let is_there = beyond.trim_start().starts_with("unless") || before.ends_with("unless");
-        if counts
-            && !(grows && beyond.starts_with('['))
-            && !is_there
-            && !before.ends_with("label_values(")
-        {
+        let is_taken_well =
+            (grows && beyond.starts_with('[')) || is_there || before.ends_with("label_values(");
+        if counts && !is_taken_well {
             wrong.push(format!(
                 "{series} is a number that grows, and is taken as it is"
             ));

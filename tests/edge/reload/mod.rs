@@ -94,7 +94,7 @@ impl Operator {
 fn start(file: &Path, variables: &Environment, watch: Duration) -> Edge {
     let (file, variables) = (file.to_owned(), variables.clone());
     let read = move |sources: &mut _| {
-        let read = Settings::read_noting(&[file.clone()], &variables, sources);
+        let read = Settings::read_noting(std::slice::from_ref(&file), &variables, sources);
         read.map_err(|error| error.to_string())
     };
     let (settings, source) = Source::open(Box::new(read)).unwrap();

@@ -168,7 +168,7 @@ async fn a35_the_command_revokes_lists_and_lifts() {
     let mut nowhere = Command::new(env!("CARGO_BIN_EXE_tonegate"));
     nowhere.args(["revoke", "--admin", "http://127.0.0.1:1", "--key", "a"]);
     let (code, text) = fails(&mut nowhere).await;
-    assert!(code == 1 && text.contains("cannot connect"), "{text}");
+    assert!(code == 4 && text.contains("is the edge running"), "{text}");
 }
 
 /// A page whose name leads to this machine is of the same origin as the admin listener, to its browser.
