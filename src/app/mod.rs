@@ -223,9 +223,9 @@ impl Edge {
         }
     }
 
-    /// The settings in force, for people; secrets are masked.
-    pub fn describe(&self) -> String {
-        self.doors.now().generation.settings.describe()
+    /// The settings in force.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.doors.now().generation.settings.clone()
     }
 
     /// Sessions that are running.

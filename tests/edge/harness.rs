@@ -366,6 +366,16 @@ impl World {
     }
 }
 
+/// All that has a name in the settings, as they write it.
+fn names(settings: &Settings) -> String {
+    let live = &settings.live;
+    let routes = live.routes.iter().map(|route| &route.name);
+    let upstreams = live.upstreams.iter().map(|upstream| &upstream.name);
+    let issuers = live.issuers.iter().map(|issuer| &issuer.name);
+    let all = routes.chain(upstreams).chain(issuers);
+    all.map(|name| format!("\"{name}\"\n")).collect()
+}
+
 impl Drop for World {
     fn drop(&mut self) {
         self.stop.cancel();
@@ -373,7 +383,7 @@ impl Drop for World {
         if let Some(edge) = edge.as_ref().filter(|_| !std::thread::panicking()) {
             // A test may have written others than it began with.
             let file = fs::read_to_string(self.folder.join("edge.toml")).unwrap_or_default();
-            let named = file + &self.settings + &edge.describe();
+            let named = file + &self.settings + &names(&edge.settings());
             let strange = strange(&edge.metrics_page(), &named);
             assert!(
                 strange.is_empty(),

@@ -238,6 +238,7 @@ fn sessions(printed: &str) -> Vec<Vec<Value>> {
             "dial_ms",
             "duration_ms",
             "trace_id",
+            "first_audio_ms",
         ] {
             line.as_object_mut().unwrap().remove(field);
         }

@@ -17,8 +17,7 @@ const WAIT: Duration = Duration::from_secs(3);
 
 pub(super) async fn check(asked: &Asked) -> Vec<Finding> {
     let Some(admin) = &asked.admin else {
-        let why =
-            "server.admin has port 0, or the admin listener speaks TLS, which doctor does not";
+        let why = "server.admin has port 0 (give --admin), or the admin listener speaks TLS, which doctor does not";
         return vec![Finding::skipped(Group::Admin, "admin listener", why)];
     };
     let mut findings = vec![match timeout(WAIT, admin.answers()).await {

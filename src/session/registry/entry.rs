@@ -81,13 +81,15 @@ impl Entry {
             .sessions
             .get(&self.id)
             .and_then(|seat| seat.live(self.id));
-        self.handle.tell(Seen::Ended {
+        let seen = Seen::Ended {
             by: end.by,
             reason: end.reason,
-        });
+        };
+        // Whoever hears of the end finds it among those that have ended.
         if let Some(live) = live {
             shared.recent.add(Ended { live, end });
         }
+        self.handle.tell(seen);
     }
 
     fn change(&self, change: impl FnOnce(&mut Seat)) {

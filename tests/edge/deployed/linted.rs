@@ -98,7 +98,6 @@ fn links(path: &Path, text: &str) {
 async fn b18_every_file_to_deploy_is_read_by_what_knows_its_kind() {
     let mut all = files(&root().join("deploy"));
     all.extend(files(&root().join("config")));
-    all.extend(files(&root().join("docs")));
     all.push(root().join("README.md"));
     assert!(all.len() > 25, "{all:?}");
     for path in &all {
