@@ -199,6 +199,8 @@ async fn a39_an_issuer_that_stays_keeps_its_keys_and_a_new_one_has_them_at_once(
     assert_eq!(enters(&issued.world, &token).await, Ok(()));
     assert_eq!(issued.provider.counts().keys, asked);
     assert_eq!(provider.counts().keys, 1);
+    // What was counted by its name is still shown.
+    issued.world.settings.push_str("# [issuers.others]\n");
 }
 
 #[tokio::test]
