@@ -15,8 +15,8 @@
 //! Not here: who begins it (`cli`: signals, `listener`: the operator, `app`: a handover), and who ends
 //! the sessions (`app`).
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
@@ -62,8 +62,7 @@ pub struct Drain(Arc<Shared>);
 
 struct Shared {
     times: watch::Sender<Times>,
-    /// A reload may set another.
-    pace: Mutex<Pace>,
+    pace: Pace,
     /// Connections that came before new sessions were refused, and are neither answered nor sessions
     /// yet. Bounded by their permits.
     held: AtomicUsize,
@@ -92,26 +91,17 @@ impl Drain {
         let times = watch::Sender::new(Times::default());
         Drain(Arc::new(Shared {
             times,
-            pace: Mutex::new(pace),
+            pace,
             held: AtomicUsize::new(0),
             let_go: Notify::new(),
         }))
-    }
-
-    /// Drains that begin from now on take so long.
-    pub fn set_pace(&self, pace: Pace) {
-        *self.0.pace.lock().unwrap_or_else(PoisonError::into_inner) = pace;
-    }
-
-    fn pace(&self) -> Pace {
-        *self.0.pace.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins to drain, unless that has begun; running sessions have until `grace` from now, as the
     /// settings have it if none is given. What has begun can be made shorter and not longer: nobody
     /// who was told of an end is kept beyond it. Whether it had not begun.
     pub fn begin(&self, grace: Option<Duration>) -> bool {
-        let pace = self.pace();
+        let pace = self.0.pace;
         let grace = grace.unwrap_or(pace.grace);
         self.sooner(Instant::now(), pace.delay, grace)
     }
@@ -119,7 +109,7 @@ impl Drain {
     /// The same for one whose listening sockets another process has. Nobody comes here any more, so whoever
     /// has connected before is let in as ever.
     pub fn hand_over(&self, grace: Option<Duration>) -> bool {
-        let grace = grace.unwrap_or(self.pace().grace);
+        let grace = grace.unwrap_or(self.0.pace.grace);
         let now = Instant::now();
         let first = self.sooner(now, grace, grace);
         let set = |times: &mut Times| times.hands_over = nearer(times.hands_over, now);
@@ -437,19 +427,5 @@ mod tests {
         let_go.await;
         early_away.await;
         assert_eq!(start.elapsed(), 20 * SECOND);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn b18_a_pace_that_was_reloaded_counts_from_the_next_drain_on() {
-        let drain = Drain::default();
-        let grace = 7 * SECOND;
-        drain.set_pace(Pace {
-            delay: Duration::ZERO,
-            grace,
-        });
-        drain.begin(None);
-        assert_eq!(drain.left(), Some(grace));
-        drain.set_pace(Pace::default());
-        assert_eq!(drain.left(), Some(grace));
     }
 }

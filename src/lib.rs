@@ -165,6 +165,11 @@
 //! Read [`error`] for the endings, then [`listener::http`], [`admission`], [`relay`], [`ws::scan`].
 //! For phone calls then [`telephony`], [`gate`], [`store`], [`relay::bridge`].
 //! What people see is in `listener/page`: HTML, CSS and JavaScript that are in the binary as they are.
+//! How the process begins, reads settings anew, is replaced and ends: [`app`], `app/reload`, [`drain`],
+//! [`listener::handover`]. What an operator sees: [`listener::admin`], and `cli/admin`, which asks it. What is
+//! tried before the first call: `cli/doctor`.
+//! A trace is [`trace`]; `listener/trace` hears of it, `upstream/trace` tells of it, `upstream/otlp` sends its
+//! spans.
 //! What edges tell each other goes by three futures on the thread `store`: `session::orders` (what is taken
 //! back, ended, refreshed; read twice a second), `session::announce` (which sessions run; where a route is
 //! of kind `sessions`), `admission::shared` (places and minutes; three times in `limits.lease`). Turns are taken

@@ -96,7 +96,7 @@ enum Verb {
 }
 
 /// What the exit codes say.
-const EXITS: [(u8, &str); 7] = [
+const EXITS: [(u8, &str); 8] = [
     (0, "done; of `serve`: it was asked to end, and has"),
     (1, "it did not work, and standard error says why"),
     (2, "the command line is wrong"),
@@ -104,6 +104,7 @@ const EXITS: [(u8, &str); 7] = [
     (4, "the edge's admin listener cannot be reached"),
     (5, "the edge is not ready"),
     (6, "the edge does not allow it: it wants its admin token"),
+    (143, "of `serve`: a third signal ended it"),
 ];
 
 /// Where the settings are.
