@@ -100,6 +100,12 @@ mod tests {
             .unwrap()
             .live;
         assert!(live.admin_token.unwrap().is(&Digest::of("t")) && live.scrape_token.is_none());
+        let told = read(&format!(
+            "admin = \"0.0.0.0:9464\"\n{}",
+            token("admin_token", "t")
+        ));
+        let told = told.unwrap_err();
+        assert!(told.contains("plain text"), "{told}");
         let both = [token("admin_token", "t"), token("scrape_token", "s")].join("\n");
         let shown = read(&both).unwrap().describe();
         let hex = Digest::of("t").to_hex();

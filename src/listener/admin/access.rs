@@ -166,6 +166,11 @@ mod tests {
             assert_eq!(at(&[("host", host)]), "host", "{host}");
         }
         assert_eq!(at(&[]), "host");
+        // A proxy that leads here names this machine as its own.
+        for brought in ["x-forwarded-for", "via", "forwarded"] {
+            let lines = [("host", "localhost:9464"), (brought, "203.0.113.9")];
+            assert_eq!(at(&lines), "proxied", "{brought}");
+        }
         let here = ("host", "127.0.0.1:9464");
         for page in [
             ("origin", "https://evil.example"),

@@ -47,6 +47,8 @@ async fn c13_how_a_session_ended_its_owner_and_the_operator_are_told_and_nobody_
         let told = ended(&office, credential, path, &session.id).await;
         assert_eq!(told["own"], own);
         assert_eq!(told["route"], "browser");
+        // Where somebody is, is for who may see all.
+        assert_eq!(told["client"].is_null(), own, "{told}");
         assert_eq!(told["end"]["reason"], "client_closed");
         assert_eq!(told["end"]["ended_by"], "client");
     }
@@ -124,6 +126,7 @@ async fn c13_a_session_is_looked_on_at_by_who_may_see_it_in_kinds_and_lengths() 
         .filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let lines: Vec<Value> = lines.filter(Value::is_object).collect();
     assert_eq!(lines[0]["event"], "begin");
+    assert!(lines[0]["client"].is_null(), "{}", lines[0]);
     for direction in ["up", "down"] {
         let is = |line: &&Value| line["event"] == "message" && line["direction"] == direction;
         let line = lines.iter().find(is).unwrap();
