@@ -3,7 +3,7 @@ CARGO   ?= cargo
 RELEASE := --release --locked
 STAGE   := tests/tools/stage.sh
 # Most tests wait for sockets and deadlines: more of them at a time than there are cores.
-THREADS := 6
+THREADS := 4
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check soak fuzz bench tools fmt clippy otlp build cargo-test doc deny
