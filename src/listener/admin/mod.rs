@@ -140,10 +140,13 @@ async fn connection(admin: &Admin, socket: TcpStream, peer: SocketAddr) {
     let doors = admin.doors.now();
     // Who had a certificate at the start has one.
     let Some(acceptor) = &doors.tls else { return };
-    match timeout(HEAD_WAIT, acceptor.accept(socket)).await {
-        Ok(Ok((stream, _))) => requests(admin, stream, peer).await,
-        Ok(Err(_)) | Err(_) => doors.metrics.tls_failures.increment(1),
-    }
+    let accepted = timeout(HEAD_WAIT, acceptor.accept(socket)).await;
+    let Ok(Ok((stream, _))) = accepted else {
+        return doors.metrics.tls_failures.increment(1);
+    };
+    // A tail lasts, and must not keep a generation of the settings.
+    drop(doors);
+    requests(admin, stream, peer).await;
 }
 
 async fn requests<S: AsyncRead + AsyncWrite + Unpin>(admin: &Admin, io: S, peer: SocketAddr) {
