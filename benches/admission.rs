@@ -2,20 +2,27 @@
 //! head in small pieces?
 //!
 //! `cargo bench --bench admission`. Keys of issuers come from a simulated issuer once; what is
-//! measured is the decision alone, on one thread.
+//! measured is the decision alone, on one thread: no TLS, no store, no dial. A token that was seen
+//! before is looked up, one that is first seen is verified. What is spent at the store (a ticket, ACS'
+//! token of a call) is judged here and spent behind this. `loadtest/upgrades.py` measures whole upgrades.
 
 use std::hint::black_box;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use criterion::{Criterion, criterion_group, criterion_main};
-use serde_json::json;
+use aws_lc_rs::hmac;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use serde_json::{Value, json};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::runtime::{Builder, Runtime};
-use tonegate::admission::{Admission, Denied, Grant, Now, Request, Told};
+use tonegate::admission::media_url::{Signed, Signer};
+use tonegate::admission::{Admission, Certificate, Denied, Grant, Now, Request, Told};
 use tonegate::config::{Live, Settings};
+use tonegate::ids::CallId;
 use tonegate::listener::head;
 use tonegate::metrics::Metrics;
 use tonegate::secret::Digest;
@@ -25,6 +32,11 @@ use tonegate::sim::issuer::provider::Provider;
 use tonegate::sim::issuer::{Issuer, Options};
 
 const TENANT: &str = "11111111-2222-3333-4444-555555555555";
+const RESOURCE: &str = "22222222-3333-4444-5555-666666666666";
+const TICKETS_FOR: &str = "wss://edge.example.com";
+/// Of tickets and of media URLs.
+const SECRET: &str = "a secret of the bench, and it is long enough";
+const PHONE: usize = 1;
 
 struct Bench {
     runtime: Runtime,
@@ -38,6 +50,7 @@ impl Bench {
         let runtime = runtime();
         let authority = Authority::new("bench");
         let identity = authority.issue(&["localhost"]).expect("an identity");
+        let own = identity.clone();
         let options = Options {
             identity: Some(identity),
             ..Options::loopback()
@@ -45,11 +58,18 @@ impl Bench {
         let issuer = runtime.block_on(Issuer::bind(options)).expect("a socket");
         let provider = issuer.provider();
         runtime.spawn(issuer.serve(Default::default()));
-        let roots = std::env::temp_dir().join(format!("tonegate-bench-{}.pem", std::process::id()));
-        std::fs::write(&roots, authority.pem()).expect("a file");
-        let settings = Settings::read_text("bench", &settings(&provider.base(), &roots));
-        let live = settings.expect("good settings").live;
-        std::fs::remove_file(roots).expect("a file");
+        let directory = std::env::temp_dir().join(format!("tonegate-bench-{}", std::process::id()));
+        std::fs::create_dir(&directory).expect("a directory");
+        for (name, text) in [
+            ("ca.pem", &authority.pem()),
+            ("leaf.pem", &own.chain_pem),
+            ("leaf.key", &own.key_pem),
+        ] {
+            std::fs::write(directory.join(name), text).expect("a file");
+        }
+        let settings = Settings::read_text("bench", &settings(&provider.base(), &directory));
+        std::fs::remove_dir_all(directory).expect("a directory");
+        let live = settings.unwrap_or_else(|error| panic!("{error}")).live;
         let metrics = Arc::new(Metrics::new());
         let admission = Arc::new(Admission::new(&live, &metrics).expect("an admission"));
         for keys in admission.issuer_keys() {
@@ -64,18 +84,18 @@ impl Bench {
     }
 
     /// One decision; it never waits, as the keys are there.
-    fn decide(&self, headers: &[(&str, &str)]) -> Result<Grant, Denied> {
-        let mut request = http::Request::builder().uri("/ws?model=gpt-realtime");
-        for (name, value) in headers {
+    fn decide(&self, asks: &Asks<'_>) -> Result<Grant, Denied> {
+        let mut request = http::Request::builder().uri(asks.target);
+        for (name, value) in asks.headers {
             request = request.header(*name, *value);
         }
         let (head, ()) = request.body(()).expect("a request").into_parts();
         let asked = Request {
-            route: &self.live.routes[0],
+            route: &self.live.routes[asks.route],
             head: &head,
             peer: [192, 0, 2, 1].into(),
-            by_hop: false,
-            certificate: None,
+            by_hop: asks.by_hop,
+            certificate: asks.certificate,
             now: Now::read(),
         };
         let mut told = Told::nobody();
@@ -89,6 +109,86 @@ impl Bench {
         change(&mut mint);
         format!("Bearer {}", self.provider.mint(&mint))
     }
+
+    /// ACS' own, for the media socket of a call.
+    fn of_acs(&self, id: u64) -> String {
+        let mint = Mint::acs(RESOURCE).with("jti", json!(format!("call {id}")));
+        format!("Bearer {}", self.provider.mint(&mint))
+    }
+
+    /// A media URL's path and query.
+    fn media(&self, call: &str) -> String {
+        let signer = Signer::new(self.live.calls.as_ref().expect("calls")).expect("a secret");
+        let signed = Signed {
+            ani: tonegate::ids::PhoneNumber::new("+15551234567"),
+            ..Signed::of(CallId::new(call).expect("an id"))
+        };
+        let life = Duration::from_secs(3600);
+        let url = signer.url(
+            "wss://edge.example.com",
+            "/acs/media/{call}",
+            &signed,
+            SystemTime::now(),
+            life,
+        );
+        let url = url.expect("a URL");
+        let (_, target) = url.expose().split_once("example.com").expect("an origin");
+        target.to_owned()
+    }
+}
+
+/// A request, as far as it decides.
+#[derive(Clone, Copy)]
+struct Asks<'a> {
+    /// Of the settings' routes.
+    route: usize,
+    target: &'a str,
+    headers: &'a [(&'a str, &'a str)],
+    by_hop: bool,
+    certificate: Option<&'a Certificate>,
+}
+
+impl<'a> Asks<'a> {
+    fn with(headers: &'a [(&'a str, &'a str)]) -> Asks<'a> {
+        Asks {
+            route: 0,
+            target: "/ws?model=gpt-realtime",
+            headers,
+            by_hop: false,
+            certificate: None,
+        }
+    }
+}
+
+/// A ticket, signed by hand: what makes it is not what is measured.
+fn ticket(id: u64) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.expect("a time").as_secs();
+    let encode = |part: &Value| URL_SAFE_NO_PAD.encode(part.to_string());
+    let header = json!({"alg": "HS256", "typ": "JWT", "kid": "one"});
+    let claims = json!({"aud": TICKETS_FOR, "iat": now, "exp": now + 50, "jti": format!("t{id}"), "sub": "u"});
+    let text = format!("{}.{}", encode(&header), encode(&claims));
+    let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes());
+    let signature = URL_SAFE_NO_PAD.encode(hmac::sign(&key, text.as_bytes()).as_ref());
+    format!("Bearer {text}.{signature}")
+}
+
+/// As App Service tells of a person whom it has signed in.
+fn principal() -> String {
+    let claim = |typ: &str, val: &str| json!({"typ": typ, "val": val});
+    let claims = [
+        claim(
+            "http://schemas.microsoft.com/identity/claims/objectidentifier",
+            RESOURCE,
+        ),
+        claim(
+            "http://schemas.microsoft.com/identity/claims/tenantid",
+            TENANT,
+        ),
+        claim("name", "A Person"),
+        claim("preferred_username", "person@example.com"),
+    ];
+    STANDARD.encode(json!({"auth_typ": "aad", "claims": claims}).to_string())
 }
 
 /// What waits in the background moves while a decision is driven, and at no other time.
@@ -97,89 +197,191 @@ fn runtime() -> Runtime {
     runtime.expect("a runtime")
 }
 
-fn settings(base: &str, roots: &std::path::Path) -> String {
+fn settings(base: &str, directory: &std::path::Path) -> String {
+    let (key, directory) = (Digest::of("the-key").to_hex(), directory.display());
     format!(
-        "[server]\nlisten = \"127.0.0.1:0\"\n\
-         [[keys]]\nname = \"k\"\nsha256 = \"{}\"\n\
-         [issuers.users]\nkind = \"entra\"\nauthority = \"{base}\"\ntenants = [\"{TENANT}\"]\n\
-         audience = [\"api://edge\"]\nalgorithms = [\"RS256\", \"ES256\", \"EdDSA\"]\n\
-         roots = \"{}\"\n\
-         [upstreams.v]\nkind = \"voice-live\"\nresource = \"res\"\ncredential = {{ key = \"k\" }}\n\
-         [[routes]]\nname = \"r\"\npaths = [\"/ws\"]\nkind = \"voice-live\"\n\
-         admit = [\"users\", \"key\"]\nmodels = [\"gpt-realtime\"]\nupstreams = [\"v\"]\n\
-         limits = {{ sessions = 100000, sessions_per_address = 100000, upgrades = \"1000000/s\" }}\n",
-        Digest::of("the-key").to_hex(),
-        roots.display(),
+        r#"
+        [server]
+        listen = "127.0.0.1:0"
+        tls = {{ certificate = "{directory}/leaf.pem", key = "{directory}/leaf.key", client_roots = "{directory}/ca.pem" }}
+        [hops]
+        networks = ["192.0.2.0/24"]
+        speak = "http"
+        [[keys]]
+        name = "k"
+        sha256 = "{key}"
+        [[certificates]]
+        name = "c"
+        dns = "client.example.com"
+        [tickets]
+        audience = "{TICKETS_FOR}"
+        [[tickets.keys]]
+        id = "one"
+        algorithm = "HS256"
+        secret = "{SECRET}"
+        [calls]
+        secret = "{SECRET}"
+        known_by = "url"
+        [issuers.users]
+        kind = "entra"
+        authority = "{base}"
+        tenants = ["{TENANT}"]
+        audience = ["api://edge"]
+        algorithms = ["RS256", "ES256", "EdDSA"]
+        roots = "{directory}/ca.pem"
+        [issuers.phone]
+        kind = "acs"
+        audience = ["{RESOURCE}"]
+        metadata = "{base}/calling/.well-known/acsopenidconfiguration"
+        roots = "{directory}/ca.pem"
+        [upstreams.v]
+        kind = "voice-live"
+        resource = "res"
+        credential = {{ key = "k" }}
+        [[routes]]
+        name = "r"
+        paths = ["/ws"]
+        kind = "voice-live"
+        admit = ["users", "key", "ticket", "certificate", "easyauth"]
+        models = ["gpt-realtime"]
+        upstreams = ["v"]
+        limits = {{ sessions = 100000, sessions_per_address = 100000, upgrades = "1000000/s" }}
+        [[routes]]
+        name = "phone"
+        paths = ["/acs/media/{{call}}"]
+        kind = "acs-media"
+        require = ["phone", "call"]
+        gate = {{ flow = "pstn", digits = 6 }}
+        models = ["gpt-realtime"]
+        upstreams = ["v"]
+        limits = {{ sessions = 100000, sessions_per_address = 100000, upgrades = "1000000/s" }}
+        "#
     )
 }
 
 fn decisions(c: &mut Criterion) {
     let bench = Bench::new();
-    let good = bench.token(Algorithm::Rs256, |_| {});
-    // The first one waits for the keys.
-    assert!(bench.decide(&[("authorization", &good)]).is_ok());
+    refused(c, &bench);
+    seen_before(c, &bench);
+    first_seen(c, &bench);
+}
+
+/// Times what is asked again and again, if it comes to what it should.
+fn again(c: &mut Criterion, bench: &Bench, name: &str, asks: &Asks<'_>, enters: bool) {
+    let decided = bench.decide(asks).map(drop);
+    assert_eq!(decided.is_ok(), enters, "{name}: {decided:?}");
     let mut group = c.benchmark_group("decide");
     group.measurement_time(Duration::from_secs(3));
-    let fixed = [
-        ("admitted, key", "api-key", "the-key".to_owned(), true),
-        (
-            "admitted, RS256 token seen before",
-            "authorization",
-            good.clone(),
-            true,
-        ),
-        ("refused, no credential", "accept", "*/*".to_owned(), false),
-        ("refused, wrong key", "api-key", "x".repeat(40), false),
-        (
-            "refused, garbage",
-            "authorization",
-            "Bearer a.b.c".to_owned(),
-            false,
-        ),
-        (
-            "refused, expired",
-            "authorization",
-            bench.token(Algorithm::Rs256, |mint| mint.claims["exp"] = json!(1)),
-            false,
-        ),
-        (
-            "refused, alg none",
-            "authorization",
-            bench.token(Algorithm::None, |_| {}),
-            false,
-        ),
-        (
-            "refused, bad signature",
-            "authorization",
-            bench.token(Algorithm::Rs256, |mint| mint.key = KeyChoice::Unpublished),
-            false,
-        ),
-    ];
-    for (name, header, value, enters) in &fixed {
-        let decided = bench.decide(&[(header, value)]);
-        assert_eq!(decided.is_ok(), *enters, "{name}");
-        group.bench_function(*name, |b| {
-            b.iter(|| black_box(bench.decide(&[(header, value)])).is_ok());
-        });
-    }
-    for (name, algorithm) in [
-        ("admitted, RS256 token first seen", Algorithm::Rs256),
-        ("admitted, ES256 token first seen", Algorithm::Es256),
-        ("admitted, EdDSA token first seen", Algorithm::EdDsa),
+    group.bench_function(name, |b| {
+        b.iter(|| black_box(bench.decide(asks)).is_ok());
+    });
+}
+
+fn refused(c: &mut Criterion, bench: &Bench) {
+    let expired = bench.token(Algorithm::Rs256, |mint| mint.claims["exp"] = json!(1));
+    let unsigned = bench.token(Algorithm::None, |_| {});
+    let foreign = bench.token(Algorithm::Rs256, |mint| mint.key = KeyChoice::Unpublished);
+    let long = "x".repeat(40);
+    for (name, header) in [
+        ("refused, no credential", ("accept", "*/*")),
+        ("refused, wrong key", ("api-key", long.as_str())),
+        ("refused, garbage", ("authorization", "Bearer a.b.c")),
+        ("refused, expired", ("authorization", &expired)),
+        ("refused, alg none", ("authorization", &unsigned)),
+        ("refused, bad signature", ("authorization", &foreign)),
     ] {
-        let serial = std::cell::Cell::new(0u64);
+        again(c, bench, name, &Asks::with(&[header]), false);
+    }
+}
+
+/// Credentials that may be shown again.
+fn seen_before(c: &mut Criterion, bench: &Bench) {
+    let key = [("api-key", "the-key")];
+    again(c, bench, "admitted, key", &Asks::with(&key), true);
+    for (name, algorithm) in [
+        ("admitted, RS256 token seen before", Algorithm::Rs256),
+        ("admitted, ES256 token seen before", Algorithm::Es256),
+        ("admitted, EdDSA token seen before", Algorithm::EdDsa),
+    ] {
+        let token = bench.token(algorithm, |_| {});
+        again(
+            c,
+            bench,
+            name,
+            &Asks::with(&[("authorization", &token)]),
+            true,
+        );
+    }
+    let certificate = Certificate::new(b"a leaf", ["client.example.com"].into_iter());
+    let asks = Asks {
+        certificate: Some(&certificate),
+        ..Asks::with(&[])
+    };
+    again(c, bench, "admitted, client certificate", &asks, true);
+    let principal = principal();
+    let headers = [
+        ("x-ms-client-principal", principal.as_str()),
+        ("x-ms-client-principal-id", RESOURCE),
+    ];
+    let asks = Asks {
+        by_hop: true,
+        ..Asks::with(&headers)
+    };
+    again(c, bench, "admitted, easyauth", &asks, true);
+}
+
+/// Credentials that nobody has shown before.
+fn first_seen(c: &mut Criterion, bench: &Bench) {
+    let serial = std::cell::Cell::new(0u64);
+    let next = || serial.replace(serial.get() + 1);
+    let token = |algorithm: Algorithm| {
+        let id = json!(format!("first {}", next()));
+        bench.token(algorithm, |mint| mint.claims["jti"] = id.clone())
+    };
+    let mut group = c.benchmark_group("decide");
+    group.measurement_time(Duration::from_secs(3));
+    let mut one = |name: &str, make: &dyn Fn() -> String| {
         group.bench_function(name, |b| {
             b.iter_batched(
-                || {
-                    serial.set(serial.get() + 1);
-                    let id = json!(format!("{name} {}", serial.get()));
-                    bench.token(algorithm.clone(), |mint| mint.claims["jti"] = id.clone())
+                make,
+                |shown| {
+                    let headers = [("authorization", shown.as_str())];
+                    assert!(bench.decide(&Asks::with(&headers)).is_ok(), "{name}");
                 },
-                |token| assert!(bench.decide(&[("authorization", &token)]).is_ok()),
-                criterion::BatchSize::SmallInput,
+                BatchSize::SmallInput,
             );
         });
-    }
+    };
+    one("admitted, RS256 token first seen", &|| {
+        token(Algorithm::Rs256)
+    });
+    one("admitted, ES256 token first seen", &|| {
+        token(Algorithm::Es256)
+    });
+    one("admitted, EdDSA token first seen", &|| {
+        token(Algorithm::EdDsa)
+    });
+    one("admitted, HS256 ticket", &|| ticket(next()));
+    let call = "admitted, media URL and ACS token first seen";
+    group.bench_function(call, |b| {
+        b.iter_batched(
+            || {
+                (
+                    bench.of_acs(next()),
+                    bench.media(&format!("call-{}", next())),
+                )
+            },
+            |(token, target)| {
+                let asks = Asks {
+                    route: PHONE,
+                    target: &target,
+                    ..Asks::with(&[("authorization", &token)])
+                };
+                assert!(bench.decide(&asks).is_ok(), "{call}");
+            },
+            BatchSize::SmallInput,
+        );
+    });
     group.finish();
 }
 

@@ -232,7 +232,7 @@ const CONTAINMENT: &[Rule] = &[
         allowed: &[
             "app/threads.rs",
             "audit/",
-            "log.rs",
+            "log/mod.rs",
             "config/resolve/server.rs",
         ],
     },

@@ -20,16 +20,14 @@ use tokio::time::{Instant as Deadline, timeout};
 use super::access::{note_answer, note_refusal};
 use super::body::Body;
 use super::doors::{Asked, Begun, Doors, InForce, Open};
-use super::gateway;
 use super::head::{self, Held, Unread};
-use super::hop;
 use super::linger::{LINGER, grace, linger, stopped};
-use super::probe;
 use super::pulse::Pulse;
 use super::refusal::{Refusal, frames, problem, raw};
 use super::stranger::Stranger;
 use super::upgrade::{shake, upgrade};
 use super::web::{self, cors};
+use super::{gateway, hop, probe};
 use crate::admission::Peer;
 use crate::config::{Refuse, RouteKind};
 use crate::error::Reason;
@@ -307,17 +305,21 @@ async fn answer(
     };
     let answered = match open.route.kind.http() {
         Some(http) if !(http.web_socket && gateway::is_upgrade(request.headers())) => {
-            gateway::answer(doors, (open, http), asked, stranger, request).await
+            let answering = gateway::answer(doors, (open, http), asked, stranger, request);
+            Box::pin(answering).await
         }
         None if let Some(bot) = open.route.kind.bot() => {
-            gateway::activity::answer(doors, (open, bot), asked, stranger, request).await
+            let answering = gateway::activity::answer(doors, (open, bot), asked, stranger, request);
+            Box::pin(answering).await
         }
         None if matches!(open.route.kind, RouteKind::Notify) => {
-            gateway::notify::answer(doors, open, asked, stranger, request).await
+            let answering = gateway::notify::answer(doors, open, asked, stranger, request);
+            Box::pin(answering).await
         }
         None if open.route.kind.is_answered() => {
             let page = cors::page(&open.route, request.headers());
-            let answered = web::answer(doors, open, asked, stranger, request).await;
+            let answering = web::answer(doors, open, asked, stranger, request);
+            let answered = Box::pin(answering).await;
             if let Ok(response) = &answered {
                 asked.decision.answered(response.status());
                 note_answer(doors, asked, open, response.status());

@@ -108,6 +108,8 @@ pub struct Public {
 /// Accepts connections until told to stop, then waits for those that are left. It has given up if what
 /// accepts panics again and again; those that are left are cut then.
 pub async fn serve(listener: TcpListener, public: Arc<Public>) -> Result<(), GivenUp> {
+    // What is accepted has them, too.
+    upstream::set_options(&listener);
     let tasks = TaskTracker::new();
     let metrics = public.doors.now().metrics.clone();
     kept_up(&metrics, "accept", || accept(&listener, &public, &tasks)).await?;
@@ -217,7 +219,6 @@ async fn connection(
 ) -> Option<Begun> {
     let accepted = Instant::now();
     let deadline = Deadline::now() + doors.limits.handshake;
-    upstream::set_options(&socket);
     if hop == Some(Speak::Proxy) {
         peer = behind(&mut socket, peer, deadline, &doors).await?;
         if !stranger.count_at(Address::of(peer.ip())) {

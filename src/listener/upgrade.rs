@@ -50,7 +50,7 @@ pub(super) async fn upgrade(
     let through = match open.route.kind.http() {
         Some(http) => {
             let to = (open, &**http);
-            Some(gateway::through(doors, &head, to, &grant, asked).await?)
+            Some(Box::pin(gateway::through(doors, &head, to, &grant, asked)).await?)
         }
         None => None,
     };
@@ -72,7 +72,8 @@ pub(super) async fn upgrade(
     };
     let spent = ticket::spend(doors, open, &grant, id).await?;
     let under_way = calls::UnderWay::new(doors, &grant, id);
-    let begun = begin(doors, open, (&grant, want), id).await;
+    // It is the largest part of a connection's future, which is moved on its way here: boxed, only once.
+    let begun = Box::pin(begin(doors, open, (&grant, want), id)).await;
     under_way.done();
     let begun = match begun {
         Ok(begun) => begun,

@@ -1,24 +1,21 @@
 //! One host: its name looked up, its certificate verified, a connection as what comes of it.
 
-use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::HeaderValue;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant as Deadline, timeout_at};
 use tokio_rustls::client::TlsStream;
 
 use super::Failure;
+use super::names::Names;
 use super::tls::{Connector, Unusable};
 use crate::config::{Identity, Roots};
 use crate::error::Reason;
-
-/// Name look-ups of one host at a time, and addresses of a name that are tried.
-const LOOKUPS: usize = 4;
-const ADDRESSES_MAX: usize = 8;
 
 /// With TLS or, on loopback and where written out, without.
 pub enum Stream {
@@ -28,13 +25,10 @@ pub enum Stream {
 
 /// Where to connect, with what its certificate must lead to.
 pub struct Host {
-    name: String,
-    port: u16,
+    names: Names,
     tls: Option<Connector>,
     /// The `Host` header.
     authority: HeaderValue,
-    /// Look-ups of the name that may run at a time.
-    lookups: Arc<Semaphore>,
 }
 
 impl Host {
@@ -68,11 +62,9 @@ impl Host {
         let authority =
             HeaderValue::try_from(authority).map_err(|_| Unusable::Host(name.to_owned()))?;
         Ok(Host {
-            name: name.to_owned(),
-            port,
+            names: Names::new(name, port),
             tls,
             authority,
-            lookups: Arc::new(Semaphore::new(LOOKUPS)),
         })
     }
 
@@ -99,53 +91,108 @@ impl Host {
 
     /// Resolves the host and tries its addresses in order, each for its share of the time left.
     pub(super) async fn tcp(&self, deadline: Deadline) -> Result<TcpStream, Failure> {
-        let unreachable = |detail| Failure::new(Reason::UpstreamUnreachable, detail);
-        let addresses = self.addresses().await.map_err(unreachable)?;
-        let mut failure = unreachable("the name has no address");
-        for (i, address) in addresses.iter().enumerate() {
-            let left = deadline.saturating_duration_since(Deadline::now());
-            let share = left / (addresses.len() - i) as u32;
-            match tokio::time::timeout(share, TcpStream::connect(address)).await {
-                Ok(Ok(socket)) => {
-                    set_options(&socket);
-                    return Ok(socket);
-                }
-                Ok(Err(_)) => failure = unreachable("the connection was refused or failed"),
-                Err(_) => failure = Failure::new(Reason::UpstreamTimeout, "no connection in time"),
-            }
+        let found = self.names.get().await.map_err(unreachable)?;
+        let tried = first(&found.addresses, deadline).await;
+        if tried.is_err()
+            && let Some(found) = self.names.anew(&found).await
+        {
+            return first(&found.addresses, deadline).await;
         }
-        Err(failure)
+        tried
     }
 
-    /// Asks the system's resolver, which blocks a thread. A look-up that hangs goes on after its
-    /// caller has given up, so the permit goes with it and not with the caller.
-    pub(super) async fn addresses(&self) -> Result<Vec<SocketAddr>, &'static str> {
-        let permit = self.lookups.clone().acquire_owned().await;
-        let permit = permit.map_err(|_| "the resolver is closed")?;
-        let (host, port) = (self.name.clone(), self.port);
-        tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            let addresses = (host.as_str(), port).to_socket_addrs().ok()?;
-            Some(addresses.take(ADDRESSES_MAX).collect())
-        })
-        .await
-        .ok()
-        .flatten()
-        .ok_or("the name does not resolve")
+    /// The addresses that would be tried.
+    pub(super) async fn addresses(&self) -> Result<Arc<[SocketAddr]>, &'static str> {
+        Ok(self.names.get().await?.addresses)
     }
+}
+
+/// A connection to the first address that has one.
+async fn first(addresses: &[SocketAddr], deadline: Deadline) -> Result<TcpStream, Failure> {
+    let mut failure = unreachable("the name has no address");
+    for (i, address) in addresses.iter().enumerate() {
+        let left = deadline.saturating_duration_since(Deadline::now());
+        let share = left / (addresses.len() - i) as u32;
+        match tokio::time::timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(socket)) => {
+                set_options(&socket);
+                return Ok(socket);
+            }
+            Ok(Err(_)) => failure = unreachable("the connection was refused or failed"),
+            Err(_) => failure = Failure::new(Reason::UpstreamTimeout, "no connection in time"),
+        }
+    }
+    Err(failure)
+}
+
+fn unreachable(detail: &'static str) -> Failure {
+    Failure::new(Reason::UpstreamUnreachable, detail)
 }
 
 /// What every media socket gets: no delay for small frames, and an end for peers that are gone.
 /// No TCP_USER_TIMEOUT (RFC 5482): it would also end a peer that reads slowly and keeps its window
 /// shut for a while; whether one that takes nothing is lost is for the clock of its session to say.
 ///
+/// What a listening socket has, Linux gives to the sockets that are accepted from it.
+///
 /// Failing to set an option is not worth a call; the deadlines of the session hold anyway.
-pub fn set_options(socket: &TcpStream) {
-    let _ = socket.set_nodelay(true);
+pub fn set_options(socket: &impl AsFd) {
     let socket = SockRef::from(socket);
+    let _ = socket.set_tcp_nodelay(true);
     let keepalive = TcpKeepalive::new()
         .with_time(Duration::from_secs(30))
         .with_interval(Duration::from_secs(10))
         .with_retries(3);
     let _ = socket.set_tcp_keepalive(&keepalive);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::net::TcpListener;
+
+    use super::super::names::Resolve;
+    use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn what_is_accepted_has_the_options_of_its_listening_socket() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        set_options(&listener);
+        let dialled = TcpStream::connect(listener.local_addr().unwrap()).await;
+        let (accepted, _) = listener.accept().await.unwrap();
+        let socket = SockRef::from(&accepted);
+        assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+        let time = socket.tcp_keepalive_time().unwrap();
+        let interval = socket.tcp_keepalive_interval().unwrap();
+        assert_eq!([time, interval], [30, 10].map(Duration::from_secs));
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), 3);
+        assert!(!dialled.unwrap().nodelay().unwrap(), "nobody gave it any");
+    }
+
+    #[tokio::test]
+    async fn who_finds_nobody_where_a_name_was_dials_where_it_is_now() {
+        let old = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let new = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (was, is) = (old.local_addr().unwrap(), new.local_addr().unwrap());
+        let says = Arc::new(Mutex::new(vec![was]));
+        let resolve: Arc<Resolve> = {
+            let says = says.clone();
+            Arc::new(move |_: &str, _| Some(says.lock().unwrap().clone()))
+        };
+        let host = Host {
+            names: Names::by("voice.example", 1, resolve),
+            ..Host::new("voice.example", 1, None).unwrap()
+        };
+        let deadline = Deadline::now() + Duration::from_secs(5);
+        let dialled = async || Some(host.tcp(deadline).await.ok()?.peer_addr().unwrap());
+        assert_eq!(dialled().await, Some(was));
+        drop(old);
+        assert_eq!(dialled().await, None, "the resolver says the same");
+        *says.lock().unwrap() = vec![was, is];
+        assert_eq!(dialled().await, Some(is));
+        *says.lock().unwrap() = vec![is];
+        assert_eq!(dialled().await, Some(is), "it is kept");
+    }
 }

@@ -98,8 +98,8 @@ pub struct Answered {
 pub async fn addresses(host: &str, port: u16, until: Deadline) -> Result<Vec<SocketAddr>, Fault> {
     let host = Host::new(host, port, None).map_err(|_| Fault::Place)?;
     match timeout_at(until, host.addresses()).await {
-        Ok(Ok(found)) if !found.is_empty() => Ok(found),
-        Ok(_) => Err(Fault::Name),
+        Ok(Ok(found)) => Ok(found.to_vec()),
+        Ok(Err(_)) => Err(Fault::Name),
         Err(_) => Err(Fault::Late("the resolver")),
     }
 }

@@ -21,6 +21,7 @@ mod host;
 pub mod identity;
 mod judge;
 pub mod look;
+mod names;
 #[cfg(feature = "otlp")]
 pub mod otlp;
 pub mod pii_detector;

@@ -4,7 +4,6 @@
 //! panics at a line of its choice makes the edge panic there, and the edge has no switch for it.
 
 use std::fmt::Debug;
-use std::io::Write;
 use std::sync::{Mutex, Once};
 
 use serde_json::Value;
@@ -14,8 +13,8 @@ use tracing_subscriber::filter::{LevelFilter, filter_fn};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// Warnings of the edges in this process, as far as they are of the latest thousand.
-static WARNINGS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// Warnings of the edges in this process, all fields as texts, as far as they are of the latest thousand.
+static WARNINGS: Mutex<Vec<Value>> = Mutex::new(Vec::new());
 static TRAPS: Mutex<Vec<Trap>> = Mutex::new(Vec::new());
 static BEGUN: Once = Once::new();
 
@@ -53,18 +52,13 @@ pub fn left(message: &'static str, value: &str) -> usize {
 
 /// Warnings so far for which this is true.
 pub fn warned(is: impl Fn(&Value) -> bool) -> bool {
-    let warnings = WARNINGS.lock().unwrap();
-    let mut read = warnings
-        .iter()
-        .map(|line| serde_json::from_str::<Value>(line).unwrap());
-    read.any(|line| is(&line))
+    WARNINGS.lock().unwrap().iter().any(is)
 }
 
 /// Keeps what is warned of from now on, and panics where it is to.
 pub fn listen() {
     BEGUN.call_once(|| {
-        let warnings = tracing_subscriber::fmt::layer().json().flatten_event(true);
-        let warnings = warnings.with_writer(|| Ear).with_filter(LevelFilter::WARN);
+        let warnings = Ear.with_filter(LevelFilter::WARN);
         // These modules and no others: what is not looked at is not slowed down.
         let trapped = |metadata: &Metadata<'_>| {
             let module = metadata.module_path().unwrap_or_default();
@@ -89,17 +83,15 @@ pub fn listen() {
 
 struct Ear;
 
-impl Write for Ear {
-    fn write(&mut self, line: &[u8]) -> std::io::Result<usize> {
+impl<S: Subscriber> Layer<S> for Ear {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
         let mut warnings = WARNINGS.lock().unwrap();
         if warnings.len() == 1000 {
             warnings.remove(0);
         }
-        warnings.push(String::from_utf8(line.to_vec()).unwrap());
-        Ok(line.len())
-    }
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
+        warnings.push(fields.0.into_iter().collect());
     }
 }
 

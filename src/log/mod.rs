@@ -1,38 +1,34 @@
 //! Log lines: JSON on standard error, written by a thread of their own.
 //!
-//! A session must not wait for whoever reads the log, so lines go through a bounded queue, and
+//! A session must not wait for whoever reads the log, so lines go through a bounded [`queue`], and
 //! what does not fit is dropped and counted. Fields have the names of the lexicon; secrets cannot
 //! be formatted, and nothing logs what a peer sent.
 //!
 //! Whoever starts the log may give it a [`Scrub`], which takes personal data out of each line on the
 //! log's own thread: no session waits for that either.
 
+mod line;
+mod queue;
+
 use std::borrow::Cow;
-use std::io::{self, Write};
+use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::MakeWriter;
+
+use self::line::Json;
+use self::queue::Queue;
 
 /// The target of one line for each request, by which `TONEGATE_LOG` asks for them.
 pub const ACCESS: &str = "tonegate::access";
 
-/// Lines that may wait: some seconds of a busy edge.
-const QUEUE: usize = 8192;
-
 /// The process' log. Keep it until the end: [`Log::flush`] waits for what is queued.
 pub struct Log {
     queue: Queue,
-}
-
-#[derive(Clone)]
-struct Queue {
-    lines: SyncSender<Line>,
-    dropped: &'static AtomicU64,
 }
 
 /// Lines that the process' log has dropped; as global as the log itself.
@@ -54,35 +50,22 @@ pub fn unfiltered() -> u64 {
 /// A line, with its end, without personal data; `None`: it cannot be told, so nothing is written.
 pub type Scrub = Box<dyn for<'a> Fn(&'a str) -> Option<Cow<'a, str>> + Send>;
 
-enum Line {
-    Text(Vec<u8>),
-    /// Everything before this has been written when it is dropped.
-    Flush(SyncSender<()>),
-}
-
 impl Log {
     /// Starts logging to standard error for the whole process; all lines go through `scrub`, if
     /// there is one.
     pub fn start(filter: EnvFilter, scrub: Option<Scrub>) -> Result<Log, String> {
-        let (lines, queue) = sync_channel(QUEUE);
+        let queue = Queue::new(&DROPPED);
+        let scrubbed = Scrubbed {
+            scrub,
+            unfiltered: &UNFILTERED,
+        };
+        let writer = queue.writer(io::stderr(), scrubbed);
         std::thread::Builder::new()
             .name("log".to_owned())
-            .spawn(move || {
-                let scrubbed = Scrubbed {
-                    scrub,
-                    unfiltered: &UNFILTERED,
-                };
-                write_lines(&queue, io::stderr(), &scrubbed);
-            })
+            .spawn(move || writer.run())
             .map_err(|error| format!("the log thread cannot start: {error}"))?;
-        let queue = Queue {
-            lines,
-            dropped: &DROPPED,
-        };
         tracing_subscriber::fmt()
-            .json()
-            .flatten_event(true)
-            .with_target(false)
+            .event_format(Json)
             .with_env_filter(filter)
             .with_writer(queue.clone())
             .try_init()
@@ -93,15 +76,8 @@ impl Log {
     /// Waits until what was logged has been written, for a second at the most.
     pub fn flush(&self) {
         let (done, written) = sync_channel(1);
-        // A full queue has room as soon as its thread has written a line.
-        for _ in 0..200 {
-            if self.queue.lines.try_send(Line::Flush(done.clone())).is_ok() {
-                drop(done);
-                let _ = written.recv_timeout(Duration::from_secs(1));
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        self.queue.flush(done);
+        let _ = written.recv_timeout(Duration::from_secs(1));
     }
 }
 
@@ -143,56 +119,6 @@ impl Scrubbed {
     }
 }
 
-fn write_lines(queue: &Receiver<Line>, mut out: impl Write, scrubbed: &Scrubbed) {
-    while let Ok(line) = queue.recv() {
-        match line {
-            // A log that cannot be written has nowhere to complain.
-            Line::Text(text) => drop(out.write_all(&scrubbed.of(&text))),
-            Line::Flush(done) => {
-                drop(out.flush());
-                drop(done);
-            }
-        }
-    }
-}
-
-impl<'a> MakeWriter<'a> for Queue {
-    type Writer = Pending;
-
-    fn make_writer(&'a self) -> Pending {
-        Pending {
-            queue: self.clone(),
-            text: Vec::new(),
-        }
-    }
-}
-
-/// One line being formatted; it is queued when it is done.
-struct Pending {
-    queue: Queue,
-    text: Vec<u8>,
-}
-
-impl Write for Pending {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.text.extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        let line = Line::Text(std::mem::take(&mut self.text));
-        if self.queue.lines.try_send(line).is_err() {
-            self.queue.dropped.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-}
-
 /// How often a warning is worth a line that somebody else can provoke as often as they like.
 const WARN_EVERY: Duration = Duration::from_secs(1);
 
@@ -224,48 +150,6 @@ impl Throttle {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_full_queue_drops_and_counts_instead_of_waiting() {
-        let (lines, receiver) = sync_channel(2);
-        let queue = Queue {
-            lines,
-            dropped: Box::leak(Box::default()),
-        };
-        for _ in 0..5 {
-            writeln!(queue.make_writer(), "line").unwrap();
-        }
-        assert_eq!(queue.dropped.load(Ordering::Relaxed), 3);
-        drop(queue.lines);
-        let mut out = Vec::new();
-        let as_it_is = Scrubbed {
-            scrub: None,
-            unfiltered: Box::leak(Box::default()),
-        };
-        write_lines(&receiver, &mut out, &as_it_is);
-        assert_eq!(out, b"line\nline\n");
-    }
-
-    #[test]
-    fn c21_what_cannot_be_filtered_is_not_written_but_counted() {
-        let (lines, receiver) = sync_channel(8);
-        for line in [&b"one\n"[..], b"bad\n", b"\xff\n", b"worse\n", b"two\n"] {
-            lines.send(Line::Text(line.to_vec())).unwrap();
-        }
-        drop(lines);
-        fn scrub(line: &str) -> Option<Cow<'_, str>> {
-            assert!(line != "worse\n", "{line}");
-            (line != "bad\n").then(|| line.replace('o', "0").into())
-        }
-        let scrubbed = Scrubbed {
-            scrub: Some(Box::new(scrub)),
-            unfiltered: Box::leak(Box::default()),
-        };
-        let mut out = Vec::new();
-        write_lines(&receiver, &mut out, &scrubbed);
-        assert_eq!(out, b"0ne\ntw0\n");
-        assert_eq!(scrubbed.unfiltered.load(Ordering::Relaxed), 3);
-    }
 
     #[test]
     fn a_filter_that_cannot_be_used_is_told_by_its_name() {
