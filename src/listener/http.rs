@@ -19,7 +19,7 @@ use tokio::time::{Instant as Deadline, timeout};
 
 use super::access::{note_answer, note_refusal};
 use super::body::Body;
-use super::doors::{Asked, Begun, Doors, InForce, Open};
+use super::doors::{Asked, Doors, InForce, Open};
 use super::gateway;
 use super::head::{self, Held, Unread};
 use super::hop;
@@ -39,7 +39,7 @@ use crate::log::ACCESS;
 use crate::metrics::Work;
 use crate::panics::contained;
 use crate::relay::Leg;
-use crate::session::{self, Session};
+use crate::session::{self, Running, Session};
 
 /// Names the session that begins, in the `101`.
 const SESSION: HeaderName = HeaderName::from_static("x-tonegate-session");
@@ -52,7 +52,7 @@ pub(super) async fn serve<S>(
     stranger: Stranger,
     in_force: &InForce,
     leg: impl FnOnce(S, Bytes) -> Leg<TcpStream>,
-) -> Option<Begun>
+) -> Option<Running>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -107,12 +107,7 @@ where
     match (served, course) {
         (Ok(()), Course::Opened(parts)) => {
             asked.decision.opened(parts.entry.id());
-            let (session, upstream) = Session::open(*parts);
-            return Some(Begun {
-                session,
-                client: leg(io, early),
-                upstream,
-            });
+            return Some(Session::open(*parts, leg(io, early)));
         }
         (Ok(()), Course::Refused(frames)) => {
             // Whether the client hears why is its own business.
