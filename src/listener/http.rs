@@ -39,7 +39,7 @@ use crate::log::ACCESS;
 use crate::metrics::Work;
 use crate::panics::contained;
 use crate::relay::Leg;
-use crate::session::{self, Running, Session};
+use crate::session::{self, Opened, Session};
 
 /// Names the session that begins, in the `101`.
 const SESSION: HeaderName = HeaderName::from_static("x-tonegate-session");
@@ -52,7 +52,7 @@ pub(super) async fn serve<S>(
     stranger: Stranger,
     in_force: &InForce,
     leg: impl FnOnce(S, Bytes) -> Leg<TcpStream>,
-) -> Option<Running>
+) -> Option<Opened>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {

@@ -53,7 +53,7 @@ use crate::log::Throttle;
 use crate::metrics::{Held, Work};
 use crate::panics::{GivenUp, contained, contained_task, kept_up};
 use crate::relay::Leg;
-use crate::session::{Left, Running};
+use crate::session::{Left, Opened};
 use crate::upstream;
 
 /// Pause after an accept that failed for want of descriptors: long enough not to spin, short
@@ -204,10 +204,10 @@ fn whole(
     let gauge = Held::new(&metrics.connections);
     let connection = Box::pin(connection(socket, (peer, hop), since));
     async move {
-        let Some(running) = connection.await else {
+        let Some(opened) = connection.await else {
             return;
         };
-        let left = contained(&metrics, Work::Session, running.run()).await;
+        let left = contained(&metrics, Work::Session, opened.run()).await;
         // Nobody waits for a place that only a call which is hung up or told of still has.
         drop((permit, gauge));
         if let Some(left) = left.filter(Left::is_anything) {
@@ -222,7 +222,7 @@ async fn connection(
     mut socket: TcpStream,
     (mut peer, hop): (SocketAddr, Option<Speak>),
     since: Arrival,
-) -> Option<Running> {
+) -> Option<Opened> {
     let Arrival {
         in_force,
         doors,
@@ -297,5 +297,21 @@ async fn behind(
             tracing::debug!(%hop, %error, "PROXY header failed");
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of what a function gives.
+    fn size_of_given<A, B, C, F>(_: fn(A, B, C) -> F) -> usize {
+        std::mem::size_of::<F>()
+    }
+
+    #[test]
+    fn the_task_of_a_connection_has_no_room_for_its_handshake() {
+        let size = size_of_given(whole);
+        assert!(size <= 512, "{size} bytes");
     }
 }

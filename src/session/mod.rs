@@ -15,15 +15,15 @@ mod lease;
 mod left;
 mod live;
 mod look;
+mod opened;
 mod orders;
 mod recent;
 mod registry;
-mod running;
 mod told;
 mod tones;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::net::TcpStream;
 
@@ -36,10 +36,10 @@ pub use self::lease::{Leased, Refreshed};
 pub use self::left::Left;
 pub use self::live::Live;
 pub use self::look::{TAILS_MAX, Tail, TooMany};
+pub use self::opened::Opened;
 pub use self::orders::{Lifted, Orders, Revoked};
 pub use self::recent::{End, Ended, RECENT_MAX};
 pub use self::registry::{Entry, Registry};
-pub use self::running::Running;
 
 use self::cap::Cap;
 use self::live::Begun;
@@ -94,7 +94,6 @@ pub struct Session {
     route: Label,
     holder: Arc<Holder>,
     ask: Ask,
-    lease: Arc<Lease>,
     peer: Peer,
     traced: Option<Traced>,
     /// As soon as it has been dialled.
@@ -102,8 +101,6 @@ pub struct Session {
     cap: Option<Cap>,
     call: Option<Box<Call>>,
     started: Instant,
-    /// It lasts no longer.
-    longest: Duration,
     metrics: metrics::Shared,
     route_metrics: Arc<metrics::Route>,
     entry: Entry,
@@ -159,7 +156,7 @@ impl Share {
 
 impl Session {
     /// Starts the session's books, between this client and the upstream, if that has been dialled.
-    pub fn open(parts: Parts, client: Leg<TcpStream>) -> Running {
+    pub fn open(parts: Parts, client: Leg<TcpStream>) -> Opened {
         let terms = parts.terms();
         let (holder, ask) = (parts.grant.holder().clone(), parts.grant.ask().clone());
         let claimed = match parts.upstream {
@@ -176,14 +173,12 @@ impl Session {
             route: parts.route,
             holder,
             ask,
-            lease: parts.lease,
             peer: parts.peer,
             traced: parts.traced,
             upstream_name: None,
             cap: None,
             call: parts.call,
             started: Instant::now(),
-            longest: parts.limits.session,
             metrics: parts.metrics,
             share: Some(share),
             route_metrics: parts.route_metrics,
@@ -195,7 +190,7 @@ impl Session {
             kind: parts.kind,
             client: session.peer,
             upstream: None,
-            lease: session.lease.clone(),
+            lease: parts.lease,
             waits: session.call.as_ref().is_some_and(|call| call.is_gated()),
         });
         let upgrade = parts.accepted.elapsed();
@@ -208,7 +203,7 @@ impl Session {
             // The `101` is out: both sides are told in frames.
             session.entry.handle().end(Reason::Internal);
         }
-        Running::new(session, client, upstream, terms)
+        Opened::new(session, client, upstream, terms)
     }
 
     /// The upstream's leg.
@@ -280,6 +275,7 @@ mod tests {
     use crate::config::{self, AuditFile, AuditSync, AuditTo, Settings};
     use crate::metrics::Metrics;
     use bytes::Bytes;
+    use std::time::Duration;
     use tokio::net::TcpListener;
 
     const SETTINGS: &str = r#"
@@ -363,12 +359,12 @@ mod tests {
             call: None,
             route,
         };
-        let running = Session::open(parts, client);
+        let opened = Session::open(parts, client);
         let sessions = r#"tonegate_sessions{route="open"} "#;
         let holds = |line: String| metrics.render().lines().any(|l| l == line);
         assert!(holds(format!("{sessions}1")));
         assert_eq!((permits.taken(), registry.len()), (1, 1));
-        drop(running);
+        drop(opened);
         assert!(holds(format!("{sessions}0")));
         assert_eq!((permits.taken(), registry.len()), (0, 0));
         let ended = r#"tonegate_sessions_ended_total{route="open",by="edge",reason="internal"} 1"#;

@@ -19,7 +19,7 @@ use crate::relay::{Ending, Leg, Relay, Terms};
 use crate::upstream::Want;
 
 /// A session with its legs.
-pub struct Running {
+pub struct Opened {
     session: Box<Session>,
     legs: Legs,
 }
@@ -48,6 +48,11 @@ enum Carried {
 }
 
 impl Ends {
+    /// The session lasts no longer.
+    fn longest(&self) -> Duration {
+        self.terms.patience.session
+    }
+
     /// No part of a future, which would have room for all of this.
     fn carried(self, call: &Call) -> Carried {
         let (client, terms) = (self.client, self.terms);
@@ -61,13 +66,13 @@ impl Ends {
     }
 }
 
-impl Running {
+impl Opened {
     pub(super) fn new(
         session: Box<Session>,
         client: Leg<TcpStream>,
         upstream: Option<Leg<TcpStream>>,
         terms: Terms,
-    ) -> Running {
+    ) -> Opened {
         client.bound_unsent();
         let legs = match (session.call.is_some(), upstream) {
             (false, Some(upstream)) => Legs::Forward(Box::new(Relay::new(client, upstream, terms))),
@@ -78,14 +83,14 @@ impl Running {
             })),
             (false, None) => Legs::Nobody,
         };
-        Running { session, legs }
+        Opened { session, legs }
     }
 
     /// Carries the session to its end. What is left to do then holds nothing of the session.
     ///
     /// No `async fn`, which would have room for the session twice.
     pub fn run(self) -> impl Future<Output = Left> + Send {
-        let Running { mut session, legs } = self;
+        let Opened { mut session, legs } = self;
         async move {
             let mut left = Left::default();
             let ended = match legs {
@@ -140,7 +145,7 @@ impl Session {
     async fn watch_call(&mut self, call: &Call, ends: Box<Ends>) -> (Ending, Duration) {
         let (id, handle) = (self.id, self.entry.handle());
         if call.authorised {
-            call.tell_begun(id, self.longest, &self.metrics);
+            call.tell_begun(id, ends.longest(), &self.metrics);
         }
         let metrics = self.metrics.clone();
         let watched = async {
@@ -155,9 +160,10 @@ impl Session {
     }
 
     async fn carry_call(&mut self, call: &Call, ends: Box<Ends>) -> (Ending, Duration) {
+        let longest = ends.longest();
         let relay = match ends.carried(call) {
             Carried::Through(relay) => return self.carry(relay).await,
-            Carried::Gated(relay) => Box::pin(self.pass_gate(call, relay)).await,
+            Carried::Gated(relay) => Box::pin(self.pass_gate((call, longest), relay)).await,
         };
         match relay {
             Ok(relay) => self.carry(relay).await,
@@ -169,7 +175,7 @@ impl Session {
     /// one without.
     async fn pass_gate(
         &mut self,
-        call: &Call,
+        (call, longest): (&Call, Duration),
         mut relay: Box<Relay<TcpStream, Empty>>,
     ) -> Result<Box<Relay<TcpStream, TcpStream>>, Box<Relay<TcpStream, Empty>>> {
         let dialled = match self.share.as_ref().and_then(|share| share.grant()) {
@@ -182,7 +188,7 @@ impl Session {
                         ..grant.want(&self.route, self.id)
                     },
                     party: grant.subject().party(),
-                    longest: self.longest,
+                    longest,
                     metrics: &self.metrics,
                 };
                 let passing = call.pass_gate(&mut relay, whose);
@@ -228,5 +234,30 @@ impl Session {
         self.record_end(Some(ending), duration);
         self.log_end(ending, duration);
         self.span_end(ending, duration);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::mem::size_of;
+
+    /// Of what a function gives.
+    fn size_of_given<T, F>(_: fn(T) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// What an idle session costs beside TLS, the kernel and what is told of it. What is added here is
+    /// paid by each of ten thousand: let it be boxed where few sessions need it.
+    #[test]
+    fn an_idle_session_has_room_for_what_it_needs_and_no_more() {
+        let bounds = [
+            ("session", size_of::<Session>(), 448),
+            ("relay", size_of::<Relay<TcpStream, TcpStream>>(), 1792),
+            ("future", size_of_given(Opened::run), 448),
+        ];
+        for (what, size, bound) in bounds {
+            assert!(size <= bound, "{what}: {size} bytes of {bound}");
+        }
     }
 }
