@@ -33,7 +33,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tokio::time::{Instant, sleep};
 
-use crate::metrics::{Metrics, Work};
+use crate::metrics::{Metrics, Shared, Work};
 
 const _: () = assert!(
     cfg!(panic = "unwind"),
@@ -73,6 +73,16 @@ pub fn contained<T>(
 ) -> impl Future<Output = Option<T>> {
     let done = AssertUnwindSafe(work).catch_unwind();
     done.map(move |done| done.map_err(|said| noted(metrics, what, said)).ok())
+}
+
+/// The same for what owns all that it uses: a task.
+pub fn contained_task<T>(
+    metrics: Shared,
+    what: Work,
+    work: impl Future<Output = T>,
+) -> impl Future<Output = Option<T>> {
+    let done = AssertUnwindSafe(work).catch_unwind();
+    done.map(move |done| done.map_err(|said| noted(&metrics, what, said)).ok())
 }
 
 /// The same for what does not wait.

@@ -44,6 +44,14 @@ pub struct Grant {
     pub(super) _slots: Taken,
 }
 
+/// What a session that has somebody to talk to keeps of its grant: what it takes away from others.
+/// Dropping it gives that back.
+#[derive(Debug)]
+pub struct Claim {
+    _reserved: Option<Reserved>,
+    _slots: Taken,
+}
+
 /// When credentials end, leeway included; none: they do not end by themselves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ends {
@@ -67,6 +75,14 @@ impl Grant {
         Grant {
             _reserved: reserved,
             ..self
+        }
+    }
+
+    /// Nobody is to be dialled for it any more. The caller's token goes with the rest.
+    pub fn settle(self) -> Claim {
+        Claim {
+            _reserved: self._reserved,
+            _slots: self._slots,
         }
     }
 

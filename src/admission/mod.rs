@@ -69,7 +69,7 @@ pub use self::call::Calling;
 pub use self::certificate::Certificate;
 pub use self::credential::subprotocol;
 pub use self::developer::{is_brought, names_here};
-pub use self::grant::{Ends, Grant};
+pub use self::grant::{Claim, Ends, Grant};
 pub use self::holder::Holder;
 pub use self::jwks::{Keys, KeysFailed, usable_keys};
 pub use self::network::{Address, Peer};

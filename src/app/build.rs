@@ -268,7 +268,7 @@ impl<'a> Builder<'a> {
             let gated = |phone: &Arc<Phone>| matches!(phone.flow, Flow::Dialled(_));
             metrics.expect_denials(&route.name, route.kind.phone().is_some_and(gated));
             routes.push(Open {
-                metrics: metrics.route(&route.name),
+                metrics: Arc::new(metrics.route(&route.name)),
                 upstreams: route
                     .upstreams
                     .iter()

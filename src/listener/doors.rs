@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use http::{HeaderName, HeaderValue, Response};
-use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::Instant as Deadline;
 
@@ -33,8 +32,7 @@ use crate::error::Reason;
 use crate::label::Label;
 use crate::log::Throttle;
 use crate::metrics::{self, Role, Span};
-use crate::relay::Leg;
-use crate::session::{Announcer, Dialler, Orders, Registry, Session};
+use crate::session::{Announcer, Dialler, Orders, Registry};
 use crate::store::Store;
 use crate::telephony::Telephony;
 use crate::trace::{TraceId, Traced};
@@ -159,7 +157,7 @@ pub struct Open {
     pub web: Option<Web>,
     /// What becomes of requests that go on to a private application.
     pub inward: Option<Inward>,
-    pub metrics: metrics::Route,
+    pub metrics: Arc<metrics::Route>,
     /// For warnings that no upstream could serve.
     pub dial_warnings: Arc<Throttle>,
 }
@@ -221,12 +219,4 @@ impl Asked<'_> {
             ..Span::done("request", Role::Server, trace, self.accepted.elapsed())
         });
     }
-}
-
-/// A session that may begin: its `101` has been sent.
-pub struct Begun {
-    pub session: Session,
-    pub client: Leg<TcpStream>,
-    /// `None`: a phone call whose gate is to be opened first.
-    pub upstream: Option<Leg<TcpStream>>,
 }

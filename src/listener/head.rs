@@ -295,9 +295,10 @@ impl<S> Held<S> {
         Held { body, ..self }
     }
 
-    /// The connection and what the client sent behind its head.
+    /// The connection and what the client sent behind its head, without the buffer that it was read
+    /// into: a session that holds even an empty part of that would keep all of it.
     pub fn into_parts(self) -> (S, Bytes) {
-        (self.io, self.early.freeze())
+        (self.io, Bytes::copy_from_slice(&self.early))
     }
 }
 

@@ -19,7 +19,7 @@ use tokio::time::{Instant as Deadline, timeout};
 
 use super::access::{note_answer, note_refusal};
 use super::body::Body;
-use super::doors::{Asked, Begun, Doors, InForce, Open};
+use super::doors::{Asked, Doors, InForce, Open};
 use super::head::{self, Held, Unread};
 use super::linger::{LINGER, grace, linger, stopped};
 use super::pulse::Pulse;
@@ -37,7 +37,7 @@ use crate::log::ACCESS;
 use crate::metrics::Work;
 use crate::panics::contained;
 use crate::relay::Leg;
-use crate::session::{self, Session};
+use crate::session::{self, Opened, Session};
 
 /// Names the session that begins, in the `101`.
 const SESSION: HeaderName = HeaderName::from_static("x-tonegate-session");
@@ -50,7 +50,7 @@ pub(super) async fn serve<S>(
     stranger: Stranger,
     in_force: &InForce,
     leg: impl FnOnce(S, Bytes) -> Leg<TcpStream>,
-) -> Option<Begun>
+) -> Option<Opened>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -105,12 +105,7 @@ where
     match (served, course) {
         (Ok(()), Course::Opened(parts)) => {
             asked.decision.opened(parts.entry.id());
-            let (session, upstream) = Session::open(*parts);
-            return Some(Begun {
-                session,
-                client: leg(io, early),
-                upstream,
-            });
+            return Some(Session::open(*parts, leg(io, early)));
         }
         (Ok(()), Course::Refused(frames)) => {
             // Whether the client hears why is its own business.

@@ -37,21 +37,23 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant as Deadline, timeout_at};
 use tokio_util::task::TaskTracker;
 
 use self::decision::Decision;
-use self::doors::{Begun, Doors, InForce};
+use self::doors::{Doors, InForce};
 use self::stranger::Stranger;
 use crate::admission::{Address, Permit, Permits, Slots};
 use crate::config::Speak;
 use crate::drain::Hold;
 use crate::log::Throttle;
 use crate::metrics::{Held, Work};
-use crate::panics::{GivenUp, contained, kept_up};
+use crate::panics::{GivenUp, contained, contained_task, kept_up};
 use crate::relay::Leg;
+use crate::session::{Left, Opened};
 use crate::upstream;
 
 /// Pause after an accept that failed for want of descriptors: long enough not to spin, short
@@ -167,43 +169,51 @@ async fn accept(listener: &TcpListener, public: &Arc<Public>, tasks: &TaskTracke
             metrics.limit_hit("unadmitted_per_address");
             continue;
         }
-        let (in_force, held) = (public.doors.clone(), drain.hold());
-        tasks.spawn(async move {
-            let metrics = doors.metrics.clone();
-            let work = whole(
-                (socket, peer, hop),
-                in_force,
-                doors,
-                (permit, stranger, held),
-            );
-            contained(&metrics, Work::Connection, work).await;
-        });
+        let metrics = doors.metrics.clone();
+        let since = Arrival {
+            in_force: public.doors.clone(),
+            doors,
+            stranger,
+            _held: drain.hold(),
+        };
+        let work = whole((socket, peer, hop), since, permit);
+        let work = contained_task(metrics, Work::Connection, work);
+        tasks.spawn(work.map(drop));
     }
 }
 
-/// A connection from its beginning to the end of its session, and what is left to do then.
-async fn whole(
-    (socket, peer, hop): (TcpStream, SocketAddr, Option<Speak>),
+/// What a connection has until it comes to a session, or to none.
+struct Arrival {
     in_force: InForce,
+    /// In force when it was accepted.
     doors: Arc<Doors>,
-    (permit, stranger, held): (Permit, Stranger, Option<Hold>),
-) {
-    let metrics = doors.metrics.clone();
+    stranger: Stranger,
+    /// Until its session is entered.
+    _held: Option<Hold>,
+}
+
+/// A connection from its beginning to the end of its session, and what is left to do then.
+///
+/// No `async fn`, which would have room for what it is given twice. Up to the `101` a connection needs
+/// many times what it needs afterwards; boxed, that is gone before the session begins, and with it the
+/// doors that the client came through: a session holds what it needs of them.
+fn whole(
+    (socket, peer, hop): (TcpStream, SocketAddr, Option<Speak>),
+    since: Arrival,
+    permit: Permit,
+) -> impl Future<Output = ()> {
+    let metrics = since.doors.metrics.clone();
     let gauge = Held::new(&metrics.connections);
-    // Up to the 101 a connection needs many times what it needs afterwards; boxed, that is gone before
-    // the session begins, and with it the doors that the client came through: a session holds what it
-    // needs of them.
-    let begun = Box::pin(connection(socket, (peer, hop), &in_force, doors, stranger));
-    let begun = begun.await;
-    // A session is entered by now.
-    drop((in_force, held));
-    if let Some(begun) = begun {
-        let session = begun.session.run(begun.client, begun.upstream);
-        let left = contained(&metrics, Work::Session, session).await;
+    let connection = Box::pin(connection(socket, (peer, hop), since));
+    async move {
+        let Some(opened) = connection.await else {
+            return;
+        };
+        let left = contained(&metrics, Work::Session, opened.run()).await;
         // Nobody waits for a place that only a call which is hung up or told of still has.
         drop((permit, gauge));
-        if let Some(left) = left {
-            contained(&metrics, Work::Background, left.run()).await;
+        if let Some(left) = left.filter(Left::is_anything) {
+            contained(&metrics, Work::Background, Box::pin(left.run())).await;
         }
     }
 }
@@ -213,10 +223,15 @@ async fn whole(
 async fn connection(
     mut socket: TcpStream,
     (mut peer, hop): (SocketAddr, Option<Speak>),
-    in_force: &InForce,
-    doors: Arc<Doors>,
-    stranger: Stranger,
-) -> Option<Begun> {
+    since: Arrival,
+) -> Option<Opened> {
+    let Arrival {
+        in_force,
+        doors,
+        stranger,
+        _held,
+    } = since;
+    let in_force = &in_force;
     let accepted = Instant::now();
     let deadline = Deadline::now() + doors.limits.handshake;
     if hop == Some(Speak::Proxy) {
@@ -283,5 +298,21 @@ async fn behind(
             tracing::debug!(%hop, %error, "PROXY header failed");
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of what a function gives.
+    fn size_of_given<A, B, C, F>(_: fn(A, B, C) -> F) -> usize {
+        std::mem::size_of::<F>()
+    }
+
+    #[test]
+    fn the_task_of_a_connection_has_no_room_for_its_handshake() {
+        let size = size_of_given(whole);
+        assert!(size <= 512, "{size} bytes");
     }
 }

@@ -1,14 +1,18 @@
 //! Counters of what crosses in the sessions of one route.
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use metrics::Counter;
 
 use super::Times;
 
-/// Counters of what crosses.
+/// Counters of what crosses. Cloning shares them: each session has one.
 #[derive(Clone)]
-pub struct Flow {
+pub struct Flow(Arc<Counters>);
+
+/// What a [`Flow`] counts with.
+pub struct Counters {
     pub up: FlowDirection,
     pub down: FlowDirection,
     pub(super) keys: Counter,
@@ -19,7 +23,19 @@ pub struct Flow {
     pub times: Arc<Times>,
 }
 
+impl Deref for Flow {
+    type Target = Counters;
+
+    fn deref(&self) -> &Counters {
+        &self.0
+    }
+}
+
 impl Flow {
+    pub(super) fn of(counters: Counters) -> Flow {
+        Flow(Arc::new(counters))
+    }
+
     /// Counters that nobody reads, for a relay outside an edge: benches and tests.
     pub fn unread() -> Flow {
         let direction = || FlowDirection {
@@ -27,7 +43,7 @@ impl Flow {
             bytes: Counter::noop(),
             audio_messages: Counter::noop(),
         };
-        Flow {
+        Flow::of(Counters {
             up: direction(),
             down: direction(),
             keys: Counter::noop(),
@@ -35,7 +51,7 @@ impl Flow {
             paused: [Counter::noop(), Counter::noop()],
             panics: Counter::noop(),
             times: Arc::new(Times::unread()),
-        }
+        })
     }
 
     /// The relay has panicked.
@@ -62,7 +78,6 @@ impl Flow {
     }
 }
 
-#[derive(Clone)]
 pub struct FlowDirection {
     pub(super) messages: Counter,
     pub(super) bytes: Counter,

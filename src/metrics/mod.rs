@@ -149,7 +149,7 @@ impl Metrics {
             metrics::counter!(LEASES, tags)
         };
         metrics::with_local_recorder(&self.recorder, || Route {
-            flow: Flow {
+            flow: Flow::of(flow::Counters {
                 up: direction(Direction::Up),
                 down: direction(Direction::Down),
                 keys: metrics::counter!(DTMF_KEYS, vec![tag("route", route)]),
@@ -158,7 +158,7 @@ impl Metrics {
                     .map(|limit| metrics::counter!(LIMIT_HITS, vec![word("limit", limit)])),
                 panics: panics::counter(Work::Session),
                 times: Arc::new(self.times(route)),
-            },
+            }),
             sessions: metrics::gauge!(SESSIONS, vec![tag("route", route)]),
             session_seconds: metrics::histogram!(SESSION_SECONDS, vec![tag("route", route)]),
             lease_extended: lease("extended"),
@@ -331,8 +331,7 @@ pub struct Pacing {
     pub throttled: Counter,
 }
 
-/// Handles for the sessions of one route.
-#[derive(Clone)]
+/// Handles for the sessions of one route, which share them.
 pub struct Route {
     pub flow: Flow,
     pub sessions: Gauge,

@@ -16,7 +16,7 @@ use crate::ws::scan::Found;
 /// What is done with the frames of a direction that is forwarded.
 pub(super) struct Forward {
     pub(super) tap: Tap,
-    lock: Option<Lock>,
+    lock: Option<Box<Lock>>,
     /// Most bytes that a locked message may have on the wire: a client that cuts one into frames of
     /// one byte is no reason to keep seven times its length.
     held_max: usize,
@@ -29,7 +29,7 @@ impl Forward {
         let held_max = 2 * usize::try_from(max_message).unwrap_or(usize::MAX / 4);
         Forward {
             tap,
-            lock,
+            lock: lock.map(Box::new),
             held_max: held_max + buffer::READ_BUFFER,
         }
     }
@@ -105,7 +105,7 @@ impl Forward {
     }
 
     pub(super) fn is_holding(&self) -> bool {
-        self.lock.as_ref().is_some_and(Lock::is_inside)
+        self.lock.as_ref().is_some_and(|lock| lock.is_inside())
     }
 
     /// Queues what of the run may go on, and keeps the rest.

@@ -268,7 +268,7 @@ mod tests {
 
     fn played() -> Played {
         let metrics = Metrics::new();
-        let times = metrics.route(&Label::new("r").unwrap()).flow.times;
+        let times = metrics.route(&Label::new("r").unwrap()).flow.times.clone();
         Played {
             timing: Timing::new(times, Instant::now()),
             metrics,

@@ -15,6 +15,7 @@ mod lease;
 mod left;
 mod live;
 mod look;
+mod opened;
 mod orders;
 mod recent;
 mod registry;
@@ -22,9 +23,8 @@ mod told;
 mod tones;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 pub use self::about::About;
@@ -36,25 +36,25 @@ pub use self::lease::{Leased, Refreshed};
 pub use self::left::Left;
 pub use self::live::Live;
 pub use self::look::{TAILS_MAX, Tail, TooMany};
+pub use self::opened::Opened;
 pub use self::orders::{Lifted, Orders, Revoked};
 pub use self::recent::{End, Ended, RECENT_MAX};
 pub use self::registry::{Entry, Registry};
 
-use self::call::Whose;
 use self::cap::Cap;
 use self::live::Begun;
 
-use crate::admission::{Grant, Holder, Peer, Permit};
+use crate::admission::{Claim, Grant, Holder, Peer, Permit};
 use crate::audit::Place;
 use crate::config::{Dtmf, Limits};
 use crate::error::{Reason, Side};
 use crate::ids::SessionId;
 use crate::label::Label;
 use crate::metrics::{self, Held, Work};
-use crate::panics::{contained, contained_now};
-use crate::relay::{Ending, Lease, Leg, Pace, Patience, Relay, Terms};
+use crate::panics::contained_now;
+use crate::relay::{Lease, Leg, Pace, Patience, Terms};
 use crate::trace::Traced;
-use crate::upstream::{Ask, Dialled, Stream, Want};
+use crate::upstream::{Ask, Dialled, Stream};
 
 /// What a session is made of, when both sides have agreed to it.
 pub struct Parts {
@@ -75,7 +75,7 @@ pub struct Parts {
     pub limits: Limits,
     pub dtmf: Dtmf,
     pub metrics: metrics::Shared,
-    pub route_metrics: metrics::Route,
+    pub route_metrics: Arc<metrics::Route>,
     /// `None`: a phone call whose gate is to be opened first.
     pub upstream: Option<Dialled>,
     pub call: Option<Box<Call>>,
@@ -94,7 +94,6 @@ pub struct Session {
     route: Label,
     holder: Arc<Holder>,
     ask: Ask,
-    lease: Arc<Lease>,
     peer: Peer,
     traced: Option<Traced>,
     /// As soon as it has been dialled.
@@ -102,10 +101,8 @@ pub struct Session {
     cap: Option<Cap>,
     call: Option<Box<Call>>,
     started: Instant,
-    limits: Limits,
-    dtmf: Dtmf,
     metrics: metrics::Shared,
-    route_metrics: metrics::Route,
+    route_metrics: Arc<metrics::Route>,
     entry: Entry,
     /// What is still to be recorded.
     books: Option<Books>,
@@ -118,44 +115,82 @@ pub struct Session {
 /// What a running session takes away from others: the key's slot, a place among the sessions of
 /// the edge, and its place in the gauge.
 struct Share {
-    grant: Grant,
+    claimed: Claimed,
     _permit: Permit,
     _gauge: Held,
 }
 
+/// What admission gave it.
+enum Claimed {
+    /// All of it, until an upstream has been dialled.
+    Grant(Box<Grant>),
+    /// What it holds of the limits.
+    Settled { _claim: Claim },
+}
+
+impl Claimed {
+    fn settled(grant: Grant) -> Claimed {
+        Claimed::Settled {
+            _claim: grant.settle(),
+        }
+    }
+}
+
+impl Share {
+    /// By what an upstream is dialled, while one may be.
+    fn grant(&self) -> Option<&Grant> {
+        match &self.claimed {
+            Claimed::Grant(grant) => Some(grant),
+            Claimed::Settled { .. } => None,
+        }
+    }
+
+    fn settle(self) -> Share {
+        let claimed = match self.claimed {
+            Claimed::Grant(grant) => Claimed::settled(*grant),
+            settled @ Claimed::Settled { .. } => settled,
+        };
+        Share { claimed, ..self }
+    }
+}
+
 impl Session {
-    /// Starts the session's books; the leg is the upstream's, if it has been dialled.
-    pub fn open(parts: Parts) -> (Session, Option<Leg<TcpStream>>) {
-        let mut session = Session {
+    /// Starts the session's books, between this client and the upstream, if that has been dialled.
+    pub fn open(parts: Parts, client: Leg<TcpStream>) -> Opened {
+        let terms = parts.terms();
+        let (holder, ask) = (parts.grant.holder().clone(), parts.grant.ask().clone());
+        let claimed = match parts.upstream {
+            Some(_) => Claimed::settled(parts.grant),
+            None => Claimed::Grant(Box::new(parts.grant)),
+        };
+        let share = Share {
+            claimed,
+            _permit: parts.permit,
+            _gauge: Held::new(&parts.route_metrics.sessions),
+        };
+        let mut session = Box::new(Session {
             id: parts.entry.id(),
             route: parts.route,
-            holder: parts.grant.holder().clone(),
-            ask: parts.grant.ask().clone(),
-            lease: parts.lease,
+            holder,
+            ask,
             peer: parts.peer,
             traced: parts.traced,
             upstream_name: None,
             cap: None,
             call: parts.call,
             started: Instant::now(),
-            limits: parts.limits,
-            dtmf: parts.dtmf,
             metrics: parts.metrics,
-            share: Some(Share {
-                grant: parts.grant,
-                _permit: parts.permit,
-                _gauge: Held::new(&parts.route_metrics.sessions),
-            }),
+            share: Some(share),
             route_metrics: parts.route_metrics,
             entry: parts.entry,
             books: Some(parts.books),
             told: false,
-        };
+        });
         session.entry.begun(Begun {
             kind: parts.kind,
             client: session.peer,
             upstream: None,
-            lease: session.lease.clone(),
+            lease: parts.lease,
             waits: session.call.as_ref().is_some_and(|call| call.is_gated()),
         });
         let upgrade = parts.accepted.elapsed();
@@ -168,7 +203,7 @@ impl Session {
             // The `101` is out: both sides are told in frames.
             session.entry.handle().end(Reason::Internal);
         }
-        (session, upstream)
+        Opened::new(session, client, upstream, terms)
     }
 
     /// The upstream's leg.
@@ -186,154 +221,26 @@ impl Session {
         leg.bound_unsent();
         leg
     }
+}
 
-    /// Carries the session to its end. Without an upstream it is a phone call with a gate. What is
-    /// left to do then holds nothing of the session.
-    pub async fn run(mut self, client: Leg<TcpStream>, upstream: Option<Leg<TcpStream>>) -> Left {
-        let mut left = Left::default();
-        client.bound_unsent();
-        let terms = self.terms();
-        let (ending, duration) = match (self.call.take(), upstream) {
-            (None, Some(upstream)) => self.carry(Relay::new(client, upstream, terms)).await,
-            (Some(call), upstream) => {
-                let ended = self.run_call(&call, client, upstream, terms).await;
-                left.hang_up = call.hang_up(self.id, ended.0.reason).await;
-                left.telling = call.telling(self.id, &ended.0, ended.1);
-                call.leave(self.id).await;
-                self.call = Some(call);
-                ended
-            }
-            // Nobody opens such a session; it would be told as cut.
-            (None, None) => return left,
-        };
-        self.route_metrics.session_seconds.record(duration);
-        if let Some(told) = &ending.call {
-            self.count_call(told);
-        }
-        self.count_limit(&ending);
-        self.metrics
-            .session_ended(&self.route, ending.by, ending.reason);
-        self.told = true;
-        self.entry.ended(End::of(&ending, duration));
-        self.record_end(Some(&ending), duration);
-        self.log_end(&ending, duration);
-        self.span_end(&ending, duration);
-        left
-    }
-
-    /// Carries it to its end, and tells how long it lasted without the goodbye.
-    async fn carry<U>(&mut self, mut relay: Relay<TcpStream, U>) -> (Ending, Duration)
-    where
-        U: AsyncRead + AsyncWrite + Unpin,
-    {
-        let handle = self.entry.handle();
-        let metrics = self.metrics.clone();
-        let capped = async {
-            if let Some(never) = contained(&metrics, Work::Session, self.keep_cap(&handle)).await {
-                match never {}
-            }
-            handle.end(Reason::Internal);
-            std::future::pending().await
-        };
-        tokio::select! {
-            () = relay.until_closing() => {}
-            () = capped => {}
-        }
-        let duration = self.started.elapsed();
-        self.share = None;
-        (relay.await, duration)
-    }
-
-    /// A phone call, which ends also when another session takes it over.
-    async fn run_call(
-        &mut self,
-        call: &Call,
-        client: Leg<TcpStream>,
-        upstream: Option<Leg<TcpStream>>,
-        terms: Terms,
-    ) -> (Ending, Duration) {
-        let (id, handle) = (self.id, terms.handle.clone());
-        if call.authorised {
-            call.tell_begun(id, self.limits.session, &self.metrics);
-        }
-        let metrics = self.metrics.clone();
-        let watched = async {
-            let over = contained(&metrics, Work::Session, call.watch(id)).await;
-            handle.end(over.unwrap_or(Reason::Internal));
-            std::future::pending().await
-        };
-        tokio::select! {
-            ended = self.carry_call(call, client, upstream, terms) => ended,
-            never = watched => never,
-        }
-    }
-
-    async fn carry_call(
-        &mut self,
-        call: &Call,
-        client: Leg<TcpStream>,
-        upstream: Option<Leg<TcpStream>>,
-        terms: Terms,
-    ) -> (Ending, Duration) {
-        if let Some(upstream) = upstream {
-            let relay = Relay::of_call(client, upstream, call.terms(), terms);
-            return self.carry(relay).await;
-        }
-        let mut relay = Relay::gated(client, call.terms(), terms);
-        let dialled = match &self.share {
-            Some(share) => {
-                let whose = Whose {
-                    session: self.id,
-                    route: &self.route,
-                    want: Want {
-                        traced: self.traced.as_ref(),
-                        ..share.grant.want(&self.route, self.id)
-                    },
-                    party: share.grant.subject().party(),
-                    longest: self.limits.session,
-                    metrics: &self.metrics,
-                };
-                let passing = call.pass_gate(&mut relay, whose);
-                let passed = contained(&self.metrics, Work::Session, passing).await;
-                if passed.is_none() {
-                    self.entry.handle().end(Reason::Internal);
-                }
-                passed.flatten()
-            }
-            None => None,
-        };
-        if let Some(gate) = relay.gate() {
-            self.count_gate(&gate);
-            self.span_gate(&gate);
-            self.record_gate(call, &gate);
-        }
-        match dialled {
-            Some(dialled) => {
-                let dial = dialled.took;
-                let relay = relay.connect(self.connected(dialled));
-                self.log_gate(call, self.started.elapsed(), dial);
-                self.carry(relay).await
-            }
-            None => self.carry(relay).await,
-        }
-    }
-
+impl Parts {
     fn terms(&self) -> Terms {
+        let limits = &self.limits;
         Terms {
             patience: Patience {
-                ping: self.limits.ping,
-                idle: self.limits.idle,
-                session: self.limits.session,
+                ping: limits.ping,
+                idle: limits.idle,
+                session: limits.session,
             },
             lease: self.lease.clone(),
-            client_message_max: self.limits.client_message,
-            upstream_message_max: self.limits.upstream_message,
+            client_message_max: limits.client_message,
+            upstream_message_max: limits.upstream_message,
             pace: Pace {
-                bytes_per_second: self.limits.bytes_per_second,
-                frames_per_second: self.limits.frames_per_second,
+                bytes_per_second: limits.bytes_per_second,
+                frames_per_second: limits.frames_per_second,
             },
             dtmf: self.dtmf,
-            locked: self.share.as_ref().and_then(|share| share.grant.locked()),
+            locked: self.grant.locked(),
             handle: self.entry.handle(),
             flow: self.route_metrics.flow.clone(),
         }
@@ -368,6 +275,7 @@ mod tests {
     use crate::config::{self, AuditFile, AuditSync, AuditTo, Settings};
     use crate::metrics::Metrics;
     use bytes::Bytes;
+    use std::time::Duration;
     use tokio::net::TcpListener;
 
     const SETTINGS: &str = r#"
@@ -422,7 +330,9 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let route = Label::new("open").unwrap();
         let grant = grant(&metrics).await;
-        let (session, leg) = Session::open(Parts {
+        let client = TcpStream::connect(address).await.unwrap();
+        let client = Leg::plain(client, Bytes::new());
+        let parts = Parts {
             kind: "voice-live",
             peer: address.into(),
             traced: None,
@@ -437,7 +347,7 @@ mod tests {
             },
             limits: Limits::default(),
             dtmf: Dtmf::Off,
-            route_metrics: metrics.route(&route),
+            route_metrics: Arc::new(metrics.route(&route)),
             metrics: metrics.clone(),
             upstream: Some(Dialled {
                 stream: Stream::Plain(TcpStream::connect(address).await.unwrap()),
@@ -448,13 +358,14 @@ mod tests {
             }),
             call: None,
             route,
-        });
-        let running = r#"tonegate_sessions{route="open"} "#;
+        };
+        let opened = Session::open(parts, client);
+        let sessions = r#"tonegate_sessions{route="open"} "#;
         let holds = |line: String| metrics.render().lines().any(|l| l == line);
-        assert!(holds(format!("{running}1")));
+        assert!(holds(format!("{sessions}1")));
         assert_eq!((permits.taken(), registry.len()), (1, 1));
-        drop((session, leg));
-        assert!(holds(format!("{running}0")));
+        drop(opened);
+        assert!(holds(format!("{sessions}0")));
         assert_eq!((permits.taken(), registry.len()), (0, 0));
         let ended = r#"tonegate_sessions_ended_total{route="open",by="edge",reason="internal"} 1"#;
         assert!(holds(ended.to_owned()));

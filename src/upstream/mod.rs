@@ -267,7 +267,9 @@ impl Upstream {
                 .await
                 .map_err(|_| refused("the connection failed after the 101"))?,
         };
-        Ok((parts.io.into_inner(), parts.read_buf))
+        // What is left in hyper's buffer, if anything, without the 8 KiB that it lies in.
+        let early = Bytes::copy_from_slice(&parts.read_buf);
+        Ok((parts.io.into_inner(), early))
     }
 
     /// The request as it goes out, built from nothing, with the nonce that its answer must fit.

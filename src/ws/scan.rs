@@ -50,7 +50,8 @@ pub struct Scanner {
     role: Role,
     /// Longest message in bytes, fragments added up.
     max_message: u64,
-    held: [u8; CONTROL_FRAME_MAX],
+    /// Made when the first chunk ends inside a header or a control frame; few sessions see one.
+    held: Option<Box<[u8; CONTROL_FRAME_MAX]>>,
     held_length: usize,
     /// Payload bytes of the current data frame that are still to come.
     payload_left: u64,
@@ -66,7 +67,7 @@ impl Scanner {
         Scanner {
             role,
             max_message,
-            held: [0; CONTROL_FRAME_MAX],
+            held: None,
             held_length: 0,
             payload_left: 0,
             in_message: false,
@@ -106,7 +107,7 @@ impl Scanner {
         }
         let carried = self.held_length;
         self.hold(&input[..input.len().min(CONTROL_FRAME_MAX - carried)]);
-        let whole = self.held;
+        let whole = *self.held();
         let Some((found, size)) = self.begin(&whole[..self.held_length])? else {
             return Ok(None);
         };
@@ -120,7 +121,7 @@ impl Scanner {
 
     /// The bytes that the latest step carried over from earlier chunks; `carried` is its count.
     pub fn carried(&self, carried: usize) -> &[u8] {
-        &self.held[..carried]
+        self.held.as_ref().map_or(&[][..], |held| &held[..carried])
     }
 
     /// Whether all bytes released so far end with a whole frame, so that a control frame of the
@@ -191,8 +192,14 @@ impl Scanner {
     /// unfinished control frame shorter than [`CONTROL_FRAME_MAX`], so it always fits.
     fn hold(&mut self, bytes: &[u8]) {
         const { assert!(HEADER_MAX <= CONTROL_FRAME_MAX) };
-        self.held[self.held_length..self.held_length + bytes.len()].copy_from_slice(bytes);
-        self.held_length += bytes.len();
+        let (from, to) = (self.held_length, self.held_length + bytes.len());
+        self.held()[from..to].copy_from_slice(bytes);
+        self.held_length = to;
+    }
+
+    fn held(&mut self) -> &mut [u8; CONTROL_FRAME_MAX] {
+        let held = &mut self.held;
+        held.get_or_insert_with(|| Box::new([0; CONTROL_FRAME_MAX]))
     }
 }
 

@@ -30,7 +30,8 @@ use crate::store::{Running, Target};
 pub struct Registry(Arc<Shared>);
 
 struct Shared {
-    sessions: DashMap<SessionId, Seat>,
+    /// Boxed: the table never shrinks, and holds twice as many places as it was ever filled.
+    sessions: DashMap<SessionId, Box<Seat>>,
     /// Whose each call is, and whose arrival that was.
     calls: DashMap<CallId, (SessionId, Arrival)>,
     arrivals: AtomicU64,
@@ -100,13 +101,13 @@ impl Registry {
     pub fn enter(&self, id: SessionId, about: About) -> Entry {
         let handle = Arc::new(Handle::default());
         let holder = about.holder.clone();
-        let seat = Seat {
+        let seat = Box::new(Seat {
             handle: handle.clone(),
             about,
             leased: None,
             begun: None,
             later: None,
-        };
+        });
         self.0.sessions.insert(id, seat);
         // Asked behind that: what is taken back later finds it here.
         if self.0.revocations.name(id, &holder) {
@@ -165,7 +166,7 @@ impl Registry {
 
     /// Sessions that run here and are of that kind, as they are told of.
     pub fn told(&self, wanted: impl Fn(SessionId, &Leased) -> bool) -> Vec<Running> {
-        let told = |seat: RefMulti<'_, SessionId, Seat>| {
+        let told = |seat: RefMulti<'_, SessionId, Box<Seat>>| {
             let leased = seat.leased.as_ref()?;
             wanted(*seat.key(), leased).then(|| leased.told())
         };

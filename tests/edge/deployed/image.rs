@@ -178,5 +178,7 @@ fn b18_s40_the_dockerfile_runs_nobody_and_asks_with_a_verb_that_there_is() {
     assert!(last.contains(&format!("ARG VERSION={version}\n")));
     // What the build copies is in the context, or there is nothing to copy.
     let context = fs::read_to_string(root().join(".dockerignore")).unwrap();
-    assert!(context.lines().any(|line| line == "!deploy/image.sh"));
+    for read in ["!deploy/image.sh", "!.cargo/config.toml"] {
+        assert!(context.lines().any(|line| line == read), "{read}");
+    }
 }
