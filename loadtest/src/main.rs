@@ -5,6 +5,7 @@
 mod certificates;
 mod drive;
 mod echo;
+mod forward;
 mod frame;
 mod gate;
 mod process;
@@ -34,13 +35,16 @@ struct Command {
 
 #[derive(Subcommand)]
 enum Verb {
-    /// A TLS WebSocket server that sends every frame back, whatever path or credential it came with
+    /// A WebSocket server that sends every frame back, whatever path or credential it came with
     Echo(EchoFlags),
     /// Callers that check every byte that comes back
     #[command(subcommand)]
     Drive(drive::Mode),
     /// Telephone calls: each is let in as ACS' are, dials a code, waits for the agent and talks
     Gate(gate::Flags),
+    /// Accepts, dials and forwards bytes, with TLS on both sides and without HTTP: the floor that a
+    /// proxy is compared with
+    Forward(forward::Flags),
     /// Writes ca.pem, leaf.pem and leaf.key for localhost, valid for the tests only
     Certificates {
         #[arg(long)]
@@ -53,10 +57,13 @@ enum Verb {
 pub struct EchoFlags {
     #[arg(long = "echo-listen", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
+    #[arg(long, required_unless_present = "plain")]
+    certificate: Option<PathBuf>,
+    #[arg(long, required_unless_present = "plain")]
+    key: Option<PathBuf>,
+    /// No TLS
     #[arg(long)]
-    certificate: PathBuf,
-    #[arg(long)]
-    key: PathBuf,
+    plain: bool,
 }
 
 fn main() -> ExitCode {
@@ -82,17 +89,24 @@ fn main() -> ExitCode {
 async fn run(verb: Verb) -> Result<bool> {
     match verb {
         Verb::Echo(flags) => {
-            let (certificate, key) = (&flags.certificate, &flags.key);
-            let server = Server::bind(certificate, key, flags.listen, Part::Echo).await?;
-            println!(
-                "{}",
-                serde_json::json!({"event": "listening", "address": server.address()?.to_string()})
-            );
+            let leaf = flags.certificate.as_deref().zip(flags.key.as_deref());
+            let leaf = leaf.filter(|_| !flags.plain);
+            let server = Server::bind(flags.listen, leaf, Part::Echo).await?;
+            announce(server.address()?);
             server.serve().await;
             Ok(true)
         }
+        Verb::Forward(flags) => forward::run(&flags).map(|()| true),
         Verb::Drive(mode) => drive::run(mode).await,
         Verb::Gate(flags) => gate::run(flags).await,
         Verb::Certificates { directory } => certificates::write(&directory).map(|()| true),
     }
+}
+
+/// Says where a server listens, for whoever let it choose a port.
+fn announce(address: SocketAddr) {
+    println!(
+        "{}",
+        serde_json::json!({"event": "listening", "address": address.to_string()})
+    );
 }

@@ -13,7 +13,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::message::{Message, Recording, SIZE_MIN};
-use super::{Common, GRACE, Meter, gather};
+use super::{Common, GRACE, Measured, Meter, gather};
 use crate::Result;
 use crate::report::{Counts, histogram, percentiles};
 use crate::socket::{Event, Socket, text_frame};
@@ -81,7 +81,7 @@ impl Shared {
     }
 }
 
-pub async fn run(flags: Flags) -> Result<(Counts, Value)> {
+pub async fn run(flags: Flags) -> Result<Measured> {
     let recording = match &flags.audio {
         Some(path) => Some(Recording::new(&std::fs::read(path)?, flags.size as usize)?),
         None => None,
@@ -121,7 +121,7 @@ pub async fn run(flags: Flags) -> Result<(Counts, Value)> {
         "lateness_us": shared.summary(&shared.lateness),
     });
     let shared = Arc::into_inner(shared).ok_or("a connection outlived the run")?;
-    Ok((shared.counts, line))
+    Ok(Measured::new(shared.counts, line))
 }
 
 struct Cost {

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::message::{Message, SIZE_MIN};
-use super::{Common, GRACE, Meter, gather, stay_awake};
+use super::{Common, GRACE, Measured, Meter, gather, stay_awake};
 use crate::Result;
 use crate::report::Counts;
 use crate::socket::{Socket, text_frame};
@@ -27,7 +27,7 @@ pub struct Flags {
     window: u64,
 }
 
-pub async fn run(flags: Flags) -> Result<(Counts, Value)> {
+pub async fn run(flags: Flags) -> Result<Measured> {
     let dialler = flags.common.dialler().await?;
     let sockets = flags.common.open(&dialler).await?;
     let counts = Arc::new(Counts::default());
@@ -52,7 +52,7 @@ pub async fn run(flags: Flags) -> Result<(Counts, Value)> {
         "messages_per_second": counts.relayed() as f64 / meter.began.elapsed().as_secs_f64(),
     });
     let counts = Arc::into_inner(counts).ok_or("a connection outlived the run")?;
-    Ok((counts, line))
+    Ok(Measured::new(counts, line))
 }
 
 async fn caller(

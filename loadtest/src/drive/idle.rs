@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::message::{Message, SIZE_MIN};
-use super::{Common, Meter};
+use super::{Common, Measured, Meter};
 use crate::Result;
 use crate::report::Counts;
-use crate::socket::text_frame;
+use crate::socket::{Socket, text_frame};
 
 /// Allocators and buffers give back what they will before the reading.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -22,43 +22,56 @@ pub struct Flags {
     burst: Option<u64>,
 }
 
-pub async fn run(flags: Flags) -> Result<(Counts, Value)> {
+pub async fn run(flags: Flags) -> Result<Measured> {
     let dialler = flags.common.dialler().await?;
-    dialler.dial().await?.close().await?;
+    dialler.warm_up(flags.common.connections).await?;
     let counts = Counts::default();
     let before = Meter::start(&flags.common.pids);
     let mut sockets = flags.common.open(&dialler).await?;
-    let mut frame = Vec::new();
-    for (index, socket) in sockets.iter_mut().enumerate() {
-        let Some(size) = flags.burst else { break };
-        let mut message = Message::new(index, size as usize);
-        frame.clear();
-        text_frame(&mut frame, message.numbered(0));
-        socket.send(&frame).await?;
-        Counts::add(&counts.sent);
-        let same = socket.text(|text| text == message.numbered(0)).await?;
-        if !same.ok_or("a call was closed")? {
-            Counts::add(&counts.changed);
+    let pairs = sockets.len() as f64;
+    let mut fresh = None;
+    if let Some(size) = flags.burst {
+        tokio::time::sleep(SETTLE).await;
+        fresh = Some(before.resident_kib_more() / pairs);
+        for (index, socket) in sockets.iter_mut().enumerate() {
+            to_and_fro(socket, Message::new(index, size as usize), &counts).await?;
         }
-        Counts::add(&counts.received);
-        socket.rest();
     }
     tokio::time::sleep(SETTLE).await;
     let resident = before.resident_kib_more();
     let at_rest = Meter::start(&flags.common.pids);
     tokio::time::sleep(flags.common.duration()).await;
     let cores = at_rest.cores();
-    let pairs = sockets.len() as f64;
     for socket in sockets {
         if socket.close().await.is_err() {
             Counts::add(&counts.broken);
         }
     }
     tokio::time::sleep(SETTLE).await;
-    let line = json!({
+    let kept = before.resident_kib_more();
+    let mut line = json!({
         "resident_kib_per_pair": resident / pairs,
         "cores_at_rest": cores,
-        "resident_kib_kept": before.resident_kib_more(),
+        "resident_kib_kept": kept,
+        "resident_kib_kept_per_pair": kept / pairs,
+        "resident_kept_share": kept / resident,
     });
-    Ok((counts, line))
+    if let Some(fresh) = fresh {
+        line["resident_kib_per_pair_before_burst"] = json!(fresh);
+    }
+    Ok(Measured::new(counts, line))
+}
+
+async fn to_and_fro(socket: &mut Socket, mut message: Message, counts: &Counts) -> Result<()> {
+    let mut frame = Vec::new();
+    text_frame(&mut frame, message.numbered(0));
+    socket.send(&frame).await?;
+    Counts::add(&counts.sent);
+    let same = socket.text(|text| text == message.numbered(0)).await?;
+    if !same.ok_or("a call was closed")? {
+        Counts::add(&counts.changed);
+    }
+    Counts::add(&counts.received);
+    socket.rest();
+    Ok(())
 }

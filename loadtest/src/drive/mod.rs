@@ -46,8 +46,11 @@ struct Common {
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
     /// Run the strict echo on this address, in the thread of the callers: it then never sleeps
-    #[arg(long, requires_all = ["certificate", "key"])]
+    #[arg(long)]
     echo: Option<SocketAddr>,
+    /// That echo speaks no TLS
+    #[arg(long, requires = "echo")]
+    echo_plain: bool,
     #[arg(long)]
     certificate: Option<PathBuf>,
     #[arg(long)]
@@ -59,10 +62,13 @@ struct Common {
 
 impl Common {
     async fn dialler(&self) -> Result<Dialler> {
-        if let (Some(listen), Some(certificate), Some(key)) =
-            (self.echo, &self.certificate, &self.key)
-        {
-            let server = Server::bind(certificate, key, listen, Part::Echo).await?;
+        if let Some(listen) = self.echo {
+            let leaf = match (&self.certificate, &self.key) {
+                _ if self.echo_plain => None,
+                (Some(certificate), Some(key)) => Some((certificate.as_path(), key.as_path())),
+                _ => return Err("an echo with TLS needs --certificate and --key".into()),
+            };
+            let server = Server::bind(listen, leaf, Part::Echo).await?;
             tokio::spawn(server.serve());
         }
         Dialler::new(self.target.clone())
@@ -89,6 +95,24 @@ impl Common {
 
     fn duration(&self) -> Duration {
         Duration::from_secs(self.seconds)
+    }
+}
+
+/// What a mode found out.
+struct Measured {
+    counts: Counts,
+    line: Value,
+    /// What is wrong beyond what the counts say.
+    failed: Vec<String>,
+}
+
+impl Measured {
+    fn new(counts: Counts, line: Value) -> Measured {
+        Measured {
+            counts,
+            line,
+            failed: Vec::new(),
+        }
     }
 }
 
@@ -155,13 +179,19 @@ pub async fn run(mode: Mode) -> Result<bool> {
             Mode::Idle(flags) => idle::run(flags).await,
         }
     };
-    let (counts, mut line) = tokio::time::timeout(limit, work).await??;
+    let Measured {
+        counts,
+        mut line,
+        failed,
+    } = tokio::time::timeout(limit, work).await??;
+    let ok = counts.sound() && failed.is_empty();
     line["mode"] = json!(name);
     line["connections"] = json!(connections);
-    line["ok"] = json!(counts.sound());
+    line["ok"] = json!(ok);
+    line["failed"] = json!(failed);
     merge(&mut line, counts.json());
     println!("{line}");
-    Ok(counts.sound())
+    Ok(ok)
 }
 
 fn merge(line: &mut Value, more: Value) {

@@ -200,7 +200,7 @@ pub async fn run(flags: Flags) -> Result<bool> {
     if let (Some(listen), Some(certificate), Some(key)) =
         (flags.voice, &flags.certificate, &flags.key)
     {
-        let server = Server::bind(certificate, key, listen, Part::Voice).await?;
+        let server = Server::bind(listen, Some((certificate, key)), Part::Voice).await?;
         tokio::spawn(server.serve());
     }
     let calls = calls(&flags).await?;
@@ -208,7 +208,8 @@ pub async fn run(flags: Flags) -> Result<bool> {
         address: flags.address,
         path: String::new(),
         headers: Vec::new(),
-        ca: flags.ca.clone(),
+        ca: Some(flags.ca.clone()),
+        plain: false,
         resume: false,
     })?;
     let shared = Arc::new(Shared::new());
