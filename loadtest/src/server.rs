@@ -42,6 +42,7 @@ impl Server {
         leaf: Option<(&Path, &Path)>,
         part: Part,
     ) -> Result<Server> {
+        crate::loopback(&[listen])?;
         let config = leaf.map(|(certificate, key)| tls::server(certificate, key));
         Ok(Server {
             listener: TcpListener::bind(listen).await?,

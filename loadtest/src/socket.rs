@@ -1,12 +1,16 @@
 //! A caller's connection: TCP, TLS or none, upgrade, then frames.
 
+use std::future::{Future as _, poll_fn};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Poll, ready};
 
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, HandshakeKind};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -29,18 +33,20 @@ const MASK: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
 /// Whom to call and what to say first.
 #[derive(clap::Args, Clone)]
 pub struct Target {
-    #[arg(long)]
+    /// Of the proxy, on this machine
+    #[arg(long, value_name = "IP:PORT")]
     pub address: SocketAddr,
+    /// What the upgrade asks for
     #[arg(
         long,
         default_value = "/voice-live/realtime?api-version=2026-07-15&model=sim-echo"
     )]
     pub path: String,
-    /// A header of the upgrade request, as `name: value`
-    #[arg(long = "header")]
+    /// A header of the upgrade request; may be given again
+    #[arg(long = "header", value_name = "NAME: VALUE")]
     pub headers: Vec<String>,
     /// PEM file with the authority that signed the target's certificate
-    #[arg(long, required_unless_present = "plain")]
+    #[arg(long, value_name = "FILE", required_unless_present = "plain")]
     pub ca: Option<std::path::PathBuf>,
     /// Call without TLS: ws://
     #[arg(long, conflicts_with = "resume")]
@@ -74,9 +80,7 @@ struct Line {
 
 impl Dialler {
     pub fn new(target: Target) -> Result<Dialler> {
-        if !target.address.ip().is_loopback() {
-            return Err("load goes to loopback addresses only".into());
-        }
+        crate::loopback(&[target.address])?;
         let tickets = Arc::new(Tickets::default());
         let config = match &target.ca {
             Some(ca) if !target.plain => {
@@ -193,14 +197,41 @@ impl Socket {
         Ok(())
     }
 
+    /// Sends everything. While the way is full it takes what comes back: an echo that nobody reads
+    /// reads nobody. Not cancel-safe.
     pub async fn send(&mut self, bytes: &[u8]) -> Result<()> {
-        self.stream.write_all(bytes).await?;
-        Ok(self.stream.flush().await?)
+        let (mut sent, mut hears) = (0, true);
+        let all = poll_fn(|cx| {
+            loop {
+                let stream = Pin::new(&mut self.stream);
+                let step = if sent < bytes.len() {
+                    stream.poll_write(cx, &bytes[sent..])
+                } else {
+                    stream.poll_flush(cx).map_ok(|()| 0)
+                };
+                match step {
+                    Poll::Ready(Ok(0)) if sent == bytes.len() => return Poll::Ready(Ok(())),
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
+                    Poll::Ready(Ok(count)) => sent += count,
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending if hears => {
+                        self.input.reserve(READ);
+                        let mut read = pin!(self.stream.read_buf(&mut self.input));
+                        hears = ready!(read.as_mut().poll(cx))? > 0;
+                    }
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        });
+        Ok(all.await?)
     }
 
     async fn fill(&mut self) -> Result<bool> {
-        self.input.drain(..self.at);
-        self.at = 0;
+        // Not each time: much may have come at once, and all of it would move.
+        if self.at >= self.input.len() / 2 {
+            self.input.drain(..self.at);
+            self.at = 0;
+        }
         self.input.reserve(READ);
         Ok(self.stream.read_buf(&mut self.input).await? > 0)
     }

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::message::{Message, SIZE_MIN};
 use super::{Common, Measured, Meter};
 use crate::Result;
-use crate::report::Counts;
+use crate::report::{Counts, Report};
 use crate::socket::{Socket, text_frame};
 
 /// Allocators and buffers give back what they will before the reading.
@@ -18,8 +18,32 @@ pub struct Flags {
     #[command(flatten)]
     pub(super) common: Common,
     /// One message of this size goes to and fro on each connection first
-    #[arg(long, value_parser = clap::value_parser!(u64).range(SIZE_MIN..=1 << 20))]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(SIZE_MIN..=1 << 20))]
     burst: Option<u64>,
+    /// The run fails if a pair holds more at rest
+    #[arg(
+        long,
+        value_name = "KIB",
+        requires = "pids",
+        help_heading = "Thresholds"
+    )]
+    max_kib_per_pair: Option<f64>,
+    /// The run fails if more of that is still held once all have closed, as a share of it
+    #[arg(
+        long,
+        value_name = "SHARE",
+        requires = "pids",
+        help_heading = "Thresholds"
+    )]
+    max_kept_share: Option<f64>,
+    /// The run fails if the watched processes take more of the cores while nobody speaks
+    #[arg(
+        long,
+        value_name = "CORES",
+        requires = "pids",
+        help_heading = "Thresholds"
+    )]
+    max_cores: Option<f64>,
 }
 
 pub async fn run(flags: Flags) -> Result<Measured> {
@@ -49,17 +73,27 @@ pub async fn run(flags: Flags) -> Result<Measured> {
     }
     tokio::time::sleep(SETTLE).await;
     let kept = before.resident_kib_more();
-    let mut line = json!({
+    let share = kept / resident;
+    let mut report = Report::new(json!({
         "resident_kib_per_pair": resident / pairs,
         "cores_at_rest": cores,
         "resident_kib_kept": kept,
         "resident_kib_kept_per_pair": kept / pairs,
-        "resident_kept_share": kept / resident,
-    });
+        "resident_kept_share": share,
+    }));
     if let Some(fresh) = fresh {
-        line["resident_kib_per_pair_before_burst"] = json!(fresh);
+        report.set("resident_kib_per_pair_before_burst", fresh);
     }
-    Ok(Measured::new(counts, line))
+    let per_pair = resident / pairs;
+    report.at_most(
+        "KiB per pair",
+        per_pair,
+        "max-kib-per-pair",
+        flags.max_kib_per_pair,
+    );
+    report.at_most("share kept", share, "max-kept-share", flags.max_kept_share);
+    report.at_most("cores at rest", cores, "max-cores", flags.max_cores);
+    Ok(Measured { counts, report })
 }
 
 async fn to_and_fro(socket: &mut Socket, mut message: Message, counts: &Counts) -> Result<()> {

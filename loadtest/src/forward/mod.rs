@@ -85,9 +85,7 @@ struct Forwarder {
 
 /// Forwards until the process ends.
 pub fn run(flags: &Flags) -> Result<()> {
-    if !flags.listen.ip().is_loopback() || !flags.upstream.ip().is_loopback() {
-        return Err("load goes to loopback addresses only".into());
-    }
+    crate::loopback(&[flags.listen, flags.upstream])?;
     let server = match (&flags.certificate, &flags.key) {
         (Some(certificate), Some(key)) if !flags.plain_client => {
             Some(tls::server(certificate, key)?)
