@@ -4,7 +4,7 @@
 A redis-server, an issuer of ACS' tokens (`tonegate sim issuer`), an edge on core 0, and on core 1 the
 callers with the strict Voice Live that repeats what it hears. All of it on loopback, on free ports, in
 a directory of its own, and gone at the end. What is behind `--` goes to `tonegate-load gate`, whose
-JSON line is printed and whose exit code is this script's.
+JSON line is printed, with what Redis was asked, and whose exit code is this script's.
 
     loadtest/calls/run.py                                  100 calls, 20 of them begin in a second
     loadtest/calls/run.py -- --calls 500 --rate 50 --seconds 10 --by both
@@ -73,6 +73,59 @@ class Started:
                 process.wait()
 
 
+class Commands:
+    """What Redis was asked, by command, and what it took, as itself counts both (INFO)."""
+
+    # Ours, and what a client says before it asks anything.
+    OURS = {"info", "client", "hello", "select", "auth", "ping"}
+
+    def __init__(self, port):
+        self.port = port
+        self.at, self.counts, self.cpu = self.look()
+
+    def info(self, section):
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as redis, redis.makefile("rb") as answer:
+            redis.sendall(f"INFO {section}\r\n".encode())
+            text = answer.read(int(answer.readline()[1:])).decode()
+        return dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+
+    def look(self):
+        counts = {}
+        for name, figures in self.info("commandstats").items():
+            name = name.removeprefix("cmdstat_")
+            if name.split("|")[0] not in self.OURS:
+                counts[name] = int(figures.split(",")[0].removeprefix("calls="))
+        cpu = self.info("cpu")
+        return time.monotonic(), counts, float(cpu["used_cpu_user"]) + float(cpu["used_cpu_sys"])
+
+    def since(self):
+        """Seconds since the last look, what was asked in them, and seconds of CPU."""
+        before, asked, cpu = self.at, self.counts, self.cpu
+        self.at, self.counts, self.cpu = self.look()
+        counts = {name: count - asked.get(name, 0) for name, count in self.counts.items()}
+        return self.at - before, counts, self.cpu - cpu
+
+
+# Long enough for whatever the edge asks of itself, twice a second or less often.
+REST = 4
+
+
+def asked_of_redis(commands, calls):
+    """By call, without what the edge asks when nobody calls; and that, by second."""
+    seconds, during, cpu = commands.since()
+    # Each call's code, which the callers put there themselves.
+    during["set"] = during.get("set", 0) - calls
+    time.sleep(REST)
+    rest, resting, cpu_resting = commands.since()
+    steady = {name: count / rest for name, count in resting.items() if count}
+    by_call = {name: (count - steady.get(name, 0) * seconds) / calls for name, count in during.items()}
+    return {
+        "redis_per_call": {name: round(count, 2) for name, count in by_call.items() if round(count, 2) > 0},
+        "redis_cpu_us_per_call": (cpu - cpu_resting / rest * seconds) * 1e6 / calls,
+        "redis_per_second_at_rest": {name: round(count, 2) for name, count in steady.items()},
+    }
+
+
 def edge_command(directory, ports, node):
     """What stands in the middle, and the variables that it wants."""
     if not node:
@@ -107,15 +160,17 @@ def run(directory, more, node):
         middle, variables = edge_command(directory, ports, node)
         edge = started.start("edge", ["taskset", "-c", "0", *middle], ports["port"], variables)
         command = [
-            *("taskset", "-c", "1", LOAD, "gate", "--address", at["port"], "--ca", directory / "ca.pem"),
+            *("taskset", "-c", "1", LOAD, "gate", "--json", "--address", at["port"], "--ca", directory / "ca.pem"),
             *("--secret", secret, "--issuer", at["issuer"], "--redis", at["redis"], "--pid", str(edge.pid)),
             *("--voice", at["voice"], *leaf, *more),
         ]
+        commands = Commands(ports["redis"])
         ran = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=RUN_MAX, check=False)
-        print(ran.stdout, end="")
-        lines = ran.stdout.splitlines()
-        if ran.returncode != 0 and not (lines and json.loads(lines[-1])["failed"]):
+        if not ran.stdout:
             print((directory / "edge.log").read_text(errors="replace")[-2000:], file=sys.stderr)
+            return ran.returncode
+        result = json.loads(ran.stdout)
+        print(json.dumps({**result, **asked_of_redis(commands, result["calls"])}))
         return ran.returncode
     finally:
         started.stop()

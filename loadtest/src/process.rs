@@ -3,6 +3,8 @@
 
 use std::fs;
 
+use crate::Result;
+
 /// `roots` and everything below them, as far as it is there.
 pub fn family(roots: &[u32]) -> Vec<u32> {
     let mut found = roots.to_vec();
@@ -24,15 +26,25 @@ pub fn family(roots: &[u32]) -> Vec<u32> {
     found
 }
 
-/// The fourth field of stat; the second is a name in brackets that may hold anything.
+/// An error that names the first of them that does not run: it costs nothing, and would pass every
+/// threshold.
+pub fn all_run(pids: &[u32]) -> Result<()> {
+    let runs = |pid: u32| field(pid, 0).is_some_and(|state| state != "Z" && state != "X");
+    match pids.iter().find(|pid| !runs(**pid)) {
+        Some(pid) => Err(format!("process {pid} of --pid does not run").into()),
+        None => Ok(()),
+    }
+}
+
 fn parent(pid: u32) -> Option<u32> {
+    field(pid, 1)?.parse().ok()
+}
+
+/// A field of stat, counted from the third; the second is a name in brackets that may hold anything.
+fn field(pid: u32, number: usize) -> Option<String> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(')')?
-        .1
-        .split_whitespace()
-        .nth(1)?
-        .parse()
-        .ok()
+    let fields = stat.rsplit_once(')')?.1;
+    Some(fields.split_whitespace().nth(number)?.to_owned())
 }
 
 /// Nanoseconds on a core, summed over the threads (schedstat, first field).
@@ -65,4 +77,24 @@ pub fn resident_kib(pids: &[u32]) -> u64 {
         line.split_whitespace().next()?.parse().ok()
     };
     pids.iter().filter_map(resident).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_runs_can_be_watched() {
+        assert!(all_run(&[std::process::id()]).is_ok());
+        // Above what the kernel gives out.
+        let error = all_run(&[std::process::id(), 4_194_305]).expect_err("nobody");
+        assert_eq!(error.to_string(), "process 4194305 of --pid does not run");
+        let mut child = std::process::Command::new("true").spawn().expect("a child");
+        // Until somebody asks how it ended it is there, and does not run.
+        while all_run(&[child.id()]).is_ok() {
+            std::thread::yield_now();
+        }
+        assert!(field(child.id(), 0).is_some());
+        child.wait().expect("an end");
+    }
 }

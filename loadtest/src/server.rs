@@ -1,4 +1,4 @@
-//! The far ends upstream: TLS, the upgrade, and the part that is played then. No path and no
+//! The far ends upstream: TLS or none, the upgrade, and the part that is played then. No path and no
 //! credential is looked at. All frames that one read brought are answered in one write.
 
 use std::net::SocketAddr;
@@ -10,8 +10,8 @@ use base64::engine::general_purpose::STANDARD;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
+use crate::socket::Stream;
 use crate::{Result, echo, tls, voice};
 
 /// RFC 6455 section 1.3.
@@ -31,20 +31,22 @@ pub enum Part {
 
 pub struct Server {
     listener: TcpListener,
-    acceptor: TlsAcceptor,
+    acceptor: Option<TlsAcceptor>,
     part: Part,
 }
 
 impl Server {
+    /// With a certificate and its key, or without TLS.
     pub async fn bind(
-        certificate: &Path,
-        key: &Path,
         listen: SocketAddr,
+        leaf: Option<(&Path, &Path)>,
         part: Part,
     ) -> Result<Server> {
+        crate::loopback(&[listen])?;
+        let config = leaf.map(|(certificate, key)| tls::server(certificate, key));
         Ok(Server {
             listener: TcpListener::bind(listen).await?,
-            acceptor: TlsAcceptor::from(tls::server(certificate, key)?),
+            acceptor: config.transpose()?.map(TlsAcceptor::from),
             part,
         })
     }
@@ -69,10 +71,13 @@ impl Server {
     }
 }
 
-async fn connection(acceptor: TlsAcceptor, socket: TcpStream, part: Part) -> Result<()> {
+async fn connection(acceptor: Option<TlsAcceptor>, socket: TcpStream, part: Part) -> Result<()> {
     socket.set_nodelay(true)?;
-    let mut stream = acceptor.accept(socket).await?;
-    let mut input = upgrade(&mut stream).await?;
+    let mut stream: Box<dyn Stream> = match acceptor {
+        Some(acceptor) => Box::new(acceptor.accept(socket).await?),
+        None => Box::new(socket),
+    };
+    let mut input = upgrade(&mut *stream).await?;
     let mut out = Vec::new();
     if let Part::Voice = part {
         voice::greet(&mut out);
@@ -99,7 +104,7 @@ async fn connection(acceptor: TlsAcceptor, socket: TcpStream, part: Part) -> Res
 }
 
 /// Reads the request head and accepts it. Returns what came after it.
-async fn upgrade(stream: &mut TlsStream<TcpStream>) -> Result<Vec<u8>> {
+async fn upgrade(stream: &mut dyn Stream) -> Result<Vec<u8>> {
     let mut input = Vec::with_capacity(READ);
     let end = loop {
         if let Some(at) = input.windows(4).position(|four| four == b"\r\n\r\n") {

@@ -1,17 +1,27 @@
-//! A caller's connection: TCP, TLS, upgrade, then frames.
+//! A caller's connection: TCP, TLS or none, upgrade, then frames.
 
+use std::future::{Future as _, poll_fn};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Poll, ready};
 
-use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use rustls::{ClientConfig, HandshakeKind};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
+use crate::Result;
 use crate::frame::{self, CLOSE, Header, PONG};
-use crate::{Result, tls};
+use crate::tls::{self, Tickets};
+
+/// Bytes to and fro, with TLS or without.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 /// RFC 6455 section 1.3 gives this key and its answer as the example. It need not be secret here.
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
@@ -23,20 +33,25 @@ const MASK: [u8; 4] = [0x37, 0xFA, 0x21, 0x3D];
 /// Whom to call and what to say first.
 #[derive(clap::Args, Clone)]
 pub struct Target {
-    #[arg(long)]
+    /// Of the proxy, on this machine
+    #[arg(long, value_name = "IP:PORT")]
     pub address: SocketAddr,
+    /// What the upgrade asks for
     #[arg(
         long,
         default_value = "/voice-live/realtime?api-version=2026-07-15&model=sim-echo"
     )]
     pub path: String,
-    /// A header of the upgrade request, as `name: value`
-    #[arg(long = "header")]
+    /// A header of the upgrade request; may be given again
+    #[arg(long = "header", value_name = "NAME: VALUE")]
     pub headers: Vec<String>,
     /// PEM file with the authority that signed the target's certificate
-    #[arg(long)]
-    pub ca: std::path::PathBuf,
-    /// Offer TLS tickets of earlier connections
+    #[arg(long, value_name = "FILE", required_unless_present = "plain")]
+    pub ca: Option<std::path::PathBuf>,
+    /// Call without TLS: ws://
+    #[arg(long, conflicts_with = "resume")]
+    pub plain: bool,
+    /// Resume the TLS sessions of earlier connections; fails if fewer than 95 of 100 were
     #[arg(long)]
     pub resume: bool,
 }
@@ -54,49 +69,88 @@ impl std::fmt::Display for Refused {
 impl std::error::Error for Refused {}
 
 #[derive(Clone)]
-pub struct Dialler {
-    target: Arc<Target>,
-    config: Arc<ClientConfig>,
+pub struct Dialler(Arc<Line>);
+
+struct Line {
+    target: Target,
+    config: Option<Arc<ClientConfig>>,
+    tickets: Arc<Tickets>,
+    resumed: AtomicU64,
 }
 
 impl Dialler {
     pub fn new(target: Target) -> Result<Dialler> {
-        if !target.address.ip().is_loopback() {
-            return Err("load goes to loopback addresses only".into());
-        }
-        let config = tls::client(&target.ca, target.resume)?;
-        Ok(Dialler {
-            target: Arc::new(target),
+        crate::loopback(&[target.address])?;
+        let tickets = Arc::new(Tickets::default());
+        let config = match &target.ca {
+            Some(ca) if !target.plain => {
+                Some(tls::client(ca, target.resume.then(|| tickets.clone()))?)
+            }
+            _ => None,
+        };
+        Ok(Dialler(Arc::new(Line {
+            target,
             config,
-        })
+            tickets,
+            resumed: AtomicU64::new(0),
+        })))
+    }
+
+    /// TLS sessions that were resumed so far.
+    pub fn resumed(&self) -> u64 {
+        self.0.resumed.load(Relaxed)
+    }
+
+    /// Connections before anything is measured: what the peers keep is there then, and, where
+    /// sessions are to be resumed, a ticket for each of `connections` at once.
+    pub async fn warm_up(&self, connections: u32) -> Result<()> {
+        self.0.tickets.save(true);
+        for _ in 0..=connections {
+            self.dial().await?.close().await?;
+            if !self.0.target.resume || self.0.tickets.count() >= 2 * connections as usize {
+                break;
+            }
+        }
+        self.0.tickets.save(false);
+        Ok(())
     }
 
     pub async fn dial(&self) -> Result<Socket> {
-        self.dial_to(&self.target.path, &self.target.headers).await
+        self.dial_to(&self.0.target.path, &self.0.target.headers)
+            .await
     }
 
     /// The same to another path, with other headers.
     pub async fn dial_to(&self, path: &str, headers: &[String]) -> Result<Socket> {
-        let socket = TcpStream::connect(self.target.address).await?;
+        let socket = TcpStream::connect(self.0.target.address).await?;
         socket.set_nodelay(true)?;
-        let name = ServerName::try_from("localhost")?;
-        let stream = TlsConnector::from(self.config.clone())
-            .connect(name, socket)
-            .await?;
+        let stream: Box<dyn Stream> = match &self.0.config {
+            None => Box::new(socket),
+            Some(config) => {
+                let name = ServerName::try_from("localhost")?;
+                let stream = TlsConnector::from(config.clone())
+                    .connect(name, socket)
+                    .await?;
+                if stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed) {
+                    self.0.resumed.fetch_add(1, Relaxed);
+                }
+                Box::new(stream)
+            }
+        };
         let mut socket = Socket {
             stream,
             input: Vec::new(),
             at: 0,
         };
         socket
-            .upgrade(self.target.address.port(), path, headers)
+            .upgrade(self.0.target.address.port(), path, headers)
             .await?;
         Ok(socket)
     }
 }
 
 pub struct Socket {
-    stream: TlsStream<TcpStream>,
+    stream: Box<dyn Stream>,
     input: Vec<u8>,
     /// How much of `input` was handed out.
     at: usize,
@@ -143,14 +197,41 @@ impl Socket {
         Ok(())
     }
 
+    /// Sends everything. While the way is full it takes what comes back: an echo that nobody reads
+    /// reads nobody. Not cancel-safe.
     pub async fn send(&mut self, bytes: &[u8]) -> Result<()> {
-        self.stream.write_all(bytes).await?;
-        Ok(self.stream.flush().await?)
+        let (mut sent, mut hears) = (0, true);
+        let all = poll_fn(|cx| {
+            loop {
+                let stream = Pin::new(&mut self.stream);
+                let step = if sent < bytes.len() {
+                    stream.poll_write(cx, &bytes[sent..])
+                } else {
+                    stream.poll_flush(cx).map_ok(|()| 0)
+                };
+                match step {
+                    Poll::Ready(Ok(0)) if sent == bytes.len() => return Poll::Ready(Ok(())),
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(ErrorKind::WriteZero.into())),
+                    Poll::Ready(Ok(count)) => sent += count,
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending if hears => {
+                        self.input.reserve(READ);
+                        let mut read = pin!(self.stream.read_buf(&mut self.input));
+                        hears = ready!(read.as_mut().poll(cx))? > 0;
+                    }
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        });
+        Ok(all.await?)
     }
 
     async fn fill(&mut self) -> Result<bool> {
-        self.input.drain(..self.at);
-        self.at = 0;
+        // Not each time: much may have come at once, and all of it would move.
+        if self.at >= self.input.len() / 2 {
+            self.input.drain(..self.at);
+            self.at = 0;
+        }
         self.input.reserve(READ);
         Ok(self.stream.read_buf(&mut self.input).await? > 0)
     }

@@ -3,19 +3,18 @@
 //! the generator's own lateness is reported beside them.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::message::{Message, Recording, SIZE_MIN};
-use super::{Common, GRACE, Meter, gather};
+use super::{Common, GRACE, Measured, Meter, gather, limits};
 use crate::Result;
-use crate::report::{Counts, histogram, percentiles};
+use crate::report::{Counts, Report, Times};
 use crate::socket::{Event, Socket, text_frame};
 
 /// Sent before anything is measured: caches, congestion windows and allocators settle.
@@ -25,13 +24,19 @@ const WARM_UP: Duration = Duration::from_secs(1);
 pub struct Flags {
     #[command(flatten)]
     pub(super) common: Common,
+    /// Bytes of a message
     #[arg(long, default_value_t = 1024, value_parser = clap::value_parser!(u64).range(SIZE_MIN..=1 << 20))]
     size: u64,
+    /// From one message of a call to its next; one that leaves later than that is late
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     interval_ms: u64,
     /// Say what is in this WAV file, over and over, instead of noise; `tonegate tone` makes one
     #[arg(long, value_name = "FILE")]
     audio: Option<PathBuf>,
+    #[command(flatten)]
+    limits: limits::Messages,
+    #[command(flatten)]
+    pub(super) lateness: limits::Lateness,
 }
 
 struct Shared {
@@ -41,8 +46,11 @@ struct Shared {
     wake: Vec<Notify>,
     ending: AtomicBool,
     measuring: AtomicBool,
-    round_trip: Mutex<Histogram<u64>>,
-    lateness: Mutex<Histogram<u64>>,
+    round_trip: Times,
+    lateness: Times,
+    /// Messages of the measured time that left, and those of them that left late.
+    left: AtomicU64,
+    late: AtomicU64,
     schedule: Schedule,
 }
 
@@ -66,27 +74,31 @@ impl Schedule {
 }
 
 impl Shared {
-    fn record(&self, histogram: &Mutex<Histogram<u64>>, scheduled: Instant) {
+    fn round_trip(&self, scheduled: Instant) {
         if self.measuring.load(Relaxed) {
-            let late = scheduled.elapsed().as_micros() as u64;
-            histogram
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .saturating_record(late);
+            self.round_trip.record(scheduled.elapsed());
         }
     }
 
-    fn summary(&self, histogram: &Mutex<Histogram<u64>>) -> Value {
-        percentiles(&histogram.lock().unwrap_or_else(PoisonError::into_inner))
+    fn leaves(&self, scheduled: Instant) {
+        if self.measuring.load(Relaxed) {
+            let late = scheduled.elapsed();
+            self.lateness.record(late);
+            Counts::add(&self.left);
+            if late > self.schedule.interval {
+                Counts::add(&self.late);
+            }
+        }
     }
 }
 
-pub async fn run(flags: Flags) -> Result<(Counts, Value)> {
+pub async fn run(flags: Flags) -> Result<Measured> {
     let recording = match &flags.audio {
         Some(path) => Some(Recording::new(&std::fs::read(path)?, flags.size as usize)?),
         None => None,
     };
     let dialler = flags.common.dialler().await?;
+    let before = Meter::start(&flags.common.pids);
     let sockets = flags.common.open(&dialler).await?;
     let count = sockets.len();
     let shared = Arc::new(Shared {
@@ -95,8 +107,10 @@ pub async fn run(flags: Flags) -> Result<(Counts, Value)> {
         wake: (0..count).map(|_| Notify::new()).collect(),
         ending: AtomicBool::new(false),
         measuring: AtomicBool::new(false),
-        round_trip: Mutex::new(histogram()),
-        lateness: Mutex::new(histogram()),
+        round_trip: Times::new(),
+        lateness: Times::new(),
+        left: AtomicU64::new(0),
+        late: AtomicU64::new(0),
         schedule: Schedule {
             start: Instant::now() + Duration::from_millis(50),
             interval: Duration::from_millis(flags.interval_ms),
@@ -112,16 +126,27 @@ pub async fn run(flags: Flags) -> Result<(Counts, Value)> {
         tasks.spawn(caller(shared.clone(), index, socket, message));
     }
     let cost = pace(&shared, &flags).await;
+    let resident = before.resident_kib_more();
     gather(tasks, &shared.counts, GRACE).await;
-    let line = json!({
-        "cpu_us_per_message": cost.cpu_us / cost.relayed as f64,
+    let shared = Arc::into_inner(shared).ok_or("a connection outlived the run")?;
+    let (left, late) = (shared.left.load(Relaxed), shared.late.load(Relaxed));
+    let cpu = cost.cpu_us / cost.relayed as f64;
+    let mut report = Report::new(json!({
+        "cpu_us_per_message": cpu,
         "relayed": cost.relayed,
         "messages_per_second": cost.relayed as f64 / flags.common.seconds as f64,
-        "round_trip_us": shared.summary(&shared.round_trip),
-        "lateness_us": shared.summary(&shared.lateness),
-    });
-    let shared = Arc::into_inner(shared).ok_or("a connection outlived the run")?;
-    Ok((shared.counts, line))
+        "messages_late": late,
+        "resident_kib_per_pair": resident / count as f64,
+        "round_trip_us": shared.round_trip.json(),
+        "lateness_us": shared.lateness.json(),
+    }));
+    report.demand(left > 0, "no message left in the measured time");
+    flags.limits.judge(&mut report, &shared.round_trip, cpu);
+    flags.lateness.judge(&mut report, late, left);
+    Ok(Measured {
+        counts: shared.counts,
+        report,
+    })
 }
 
 struct Cost {
@@ -178,7 +203,7 @@ async fn caller(
         while sent < shared.due[index].load(Relaxed) {
             frame.clear();
             text_frame(&mut frame, message.numbered(sent));
-            shared.record(&shared.lateness, shared.schedule.at(index, sent));
+            shared.leaves(shared.schedule.at(index, sent));
             Counts::add(&shared.counts.sent);
             socket.send(&frame).await?;
             sent += 1;
@@ -195,7 +220,7 @@ async fn caller(
                         Counts::add(&shared.counts.changed);
                     }
                     Counts::add(&shared.counts.received);
-                    shared.record(&shared.round_trip, shared.schedule.at(index, received));
+                    shared.round_trip(shared.schedule.at(index, received));
                     received += 1;
                 }
                 Event::Ping(payload) => socket.pong(&payload).await?,

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::message::{Message, SIZE_MIN};
-use super::{Common, Meter};
+use super::{Common, Measured, Meter};
 use crate::Result;
-use crate::report::Counts;
-use crate::socket::text_frame;
+use crate::report::{Counts, Report};
+use crate::socket::{Socket, text_frame};
 
 /// Allocators and buffers give back what they will before the reading.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -18,47 +18,94 @@ pub struct Flags {
     #[command(flatten)]
     pub(super) common: Common,
     /// One message of this size goes to and fro on each connection first
-    #[arg(long, value_parser = clap::value_parser!(u64).range(SIZE_MIN..=1 << 20))]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u64).range(SIZE_MIN..=1 << 20))]
     burst: Option<u64>,
+    /// The run fails if a pair holds more at rest
+    #[arg(
+        long,
+        value_name = "KIB",
+        requires = "pids",
+        help_heading = "Thresholds"
+    )]
+    max_kib_per_pair: Option<f64>,
+    /// The run fails if more of that is still held once all have closed, as a share of it
+    #[arg(
+        long,
+        value_name = "SHARE",
+        requires = "pids",
+        help_heading = "Thresholds"
+    )]
+    max_kept_share: Option<f64>,
+    /// The run fails if the watched processes take more of the cores while nobody speaks
+    #[arg(
+        long,
+        value_name = "CORES",
+        requires = "pids",
+        help_heading = "Thresholds"
+    )]
+    max_cores: Option<f64>,
 }
 
-pub async fn run(flags: Flags) -> Result<(Counts, Value)> {
+pub async fn run(flags: Flags) -> Result<Measured> {
     let dialler = flags.common.dialler().await?;
-    dialler.dial().await?.close().await?;
+    dialler.warm_up(flags.common.connections).await?;
     let counts = Counts::default();
     let before = Meter::start(&flags.common.pids);
     let mut sockets = flags.common.open(&dialler).await?;
-    let mut frame = Vec::new();
-    for (index, socket) in sockets.iter_mut().enumerate() {
-        let Some(size) = flags.burst else { break };
-        let mut message = Message::new(index, size as usize);
-        frame.clear();
-        text_frame(&mut frame, message.numbered(0));
-        socket.send(&frame).await?;
-        Counts::add(&counts.sent);
-        let same = socket.text(|text| text == message.numbered(0)).await?;
-        if !same.ok_or("a call was closed")? {
-            Counts::add(&counts.changed);
+    let pairs = sockets.len() as f64;
+    let mut fresh = None;
+    if let Some(size) = flags.burst {
+        tokio::time::sleep(SETTLE).await;
+        fresh = Some(before.resident_kib_more() / pairs);
+        for (index, socket) in sockets.iter_mut().enumerate() {
+            to_and_fro(socket, Message::new(index, size as usize), &counts).await?;
         }
-        Counts::add(&counts.received);
-        socket.rest();
     }
     tokio::time::sleep(SETTLE).await;
     let resident = before.resident_kib_more();
     let at_rest = Meter::start(&flags.common.pids);
     tokio::time::sleep(flags.common.duration()).await;
     let cores = at_rest.cores();
-    let pairs = sockets.len() as f64;
     for socket in sockets {
         if socket.close().await.is_err() {
             Counts::add(&counts.broken);
         }
     }
     tokio::time::sleep(SETTLE).await;
-    let line = json!({
+    let kept = before.resident_kib_more();
+    let share = kept / resident;
+    let mut report = Report::new(json!({
         "resident_kib_per_pair": resident / pairs,
         "cores_at_rest": cores,
-        "resident_kib_kept": before.resident_kib_more(),
-    });
-    Ok((counts, line))
+        "resident_kib_kept": kept,
+        "resident_kib_kept_per_pair": kept / pairs,
+        "resident_kept_share": share,
+    }));
+    if let Some(fresh) = fresh {
+        report.set("resident_kib_per_pair_before_burst", fresh);
+    }
+    let per_pair = resident / pairs;
+    report.at_most(
+        "KiB per pair",
+        per_pair,
+        "max-kib-per-pair",
+        flags.max_kib_per_pair,
+    );
+    report.at_most("share kept", share, "max-kept-share", flags.max_kept_share);
+    report.at_most("cores at rest", cores, "max-cores", flags.max_cores);
+    Ok(Measured { counts, report })
+}
+
+async fn to_and_fro(socket: &mut Socket, mut message: Message, counts: &Counts) -> Result<()> {
+    let mut frame = Vec::new();
+    text_frame(&mut frame, message.numbered(0));
+    socket.send(&frame).await?;
+    Counts::add(&counts.sent);
+    let same = socket.text(|text| text == message.numbered(0)).await?;
+    if !same.ok_or("a call was closed")? {
+        Counts::add(&counts.changed);
+    }
+    Counts::add(&counts.received);
+    socket.rest();
+    Ok(())
 }

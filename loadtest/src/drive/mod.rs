@@ -4,20 +4,22 @@ mod call;
 mod connect;
 mod flood;
 mod idle;
+mod limits;
 mod message;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::report::Counts;
+pub use self::limits::Lateness;
+use crate::report::{Counts, Format, Report};
 use crate::server::{Part, Server};
 use crate::socket::{Dialler, Socket, Target};
-use crate::{Result, process};
+use crate::{Result, Usage, process};
 
 /// Handshakes under way at once while connections are opened: enough to keep both ends busy.
 const DIALS_AT_ONCE: usize = 16;
@@ -26,14 +28,27 @@ const GRACE: Duration = Duration::from_secs(20);
 
 #[derive(Subcommand)]
 pub enum Mode {
-    /// Open loop: each connection sends one message per interval, whatever comes back and when
+    /// Calls that talk: each sends one message per interval, whatever comes back and when
+    ///
+    /// Open loop. Round trips count from when a message was due, so that a stall shows in every message
+    /// that it delayed.
     Call(call::Flags),
-    /// As fast as the window allows: what a message costs when messages come in bursts
+    /// Calls that send as fast as the window allows: what a message costs when messages come in bursts
     Flood(flood::Flags),
     /// TCP, TLS, upgrade, close, over and over: what a connection costs
     Connect(connect::Flags),
-    /// Connections that stay and say nothing: what one holds
+    /// Calls that stay and say nothing: what one holds, and what of it is given back
     Idle(idle::Flags),
+}
+
+impl Mode {
+    /// As the comparison drives: lateness is told, and fails nothing.
+    pub fn late_or_not(mut self) -> Mode {
+        if let Mode::Call(flags) = &mut self {
+            flags.lateness.allow_late = true;
+        }
+        self
+    }
 }
 
 #[derive(Args)]
@@ -46,23 +61,41 @@ struct Common {
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=600))]
     seconds: u64,
     /// Run the strict echo on this address, in the thread of the callers: it then never sleeps
-    #[arg(long, requires_all = ["certificate", "key"])]
+    #[arg(long)]
     echo: Option<SocketAddr>,
+    /// That echo speaks no TLS
+    #[arg(long, requires = "echo")]
+    echo_plain: bool,
     #[arg(long)]
     certificate: Option<PathBuf>,
     #[arg(long)]
     key: Option<PathBuf>,
     /// Process whose cost is taken, children included; may be given again
-    #[arg(long = "pid")]
+    #[arg(long = "pid", value_name = "PID")]
     pids: Vec<u32>,
+    /// The run fails if more messages, or connections, are lost
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        help_heading = "Thresholds"
+    )]
+    max_lost: u64,
 }
 
 impl Common {
     async fn dialler(&self) -> Result<Dialler> {
-        if let (Some(listen), Some(certificate), Some(key)) =
-            (self.echo, &self.certificate, &self.key)
-        {
-            let server = Server::bind(certificate, key, listen, Part::Echo).await?;
+        if let Some(listen) = self.echo {
+            let leaf = match (&self.certificate, &self.key) {
+                _ if self.echo_plain => None,
+                (Some(certificate), Some(key)) => Some((certificate.as_path(), key.as_path())),
+                _ => {
+                    return Err(Usage::error(
+                        "--echo needs --certificate and --key, or --echo-plain",
+                    ));
+                }
+            };
+            let server = Server::bind(listen, leaf, Part::Echo).await?;
             tokio::spawn(server.serve());
         }
         Dialler::new(self.target.clone())
@@ -90,6 +123,12 @@ impl Common {
     fn duration(&self) -> Duration {
         Duration::from_secs(self.seconds)
     }
+}
+
+/// What a mode found out.
+struct Measured {
+    counts: Counts,
+    report: Report,
 }
 
 /// The cost of the watched processes between two moments.
@@ -138,8 +177,8 @@ pub fn stay_awake() {
     });
 }
 
-/// Runs one mode, prints its line; false when bytes were lost or changed.
-pub async fn run(mode: Mode) -> Result<bool> {
+/// Runs one mode and tells what came of it; false if the run failed.
+pub async fn run(mode: Mode, format: Format) -> Result<bool> {
     let (name, common) = match &mode {
         Mode::Call(flags) => ("call", &flags.common),
         Mode::Flood(flags) => ("flood", &flags.common),
@@ -147,6 +186,8 @@ pub async fn run(mode: Mode) -> Result<bool> {
         Mode::Idle(flags) => ("idle", &flags.common),
     };
     let (connections, limit) = (common.connections, common.duration() + GRACE * 2);
+    let (pids, max_lost) = (common.pids.clone(), common.max_lost);
+    process::all_run(&pids)?;
     let work = async {
         match mode {
             Mode::Call(flags) => call::run(flags).await,
@@ -155,19 +196,28 @@ pub async fn run(mode: Mode) -> Result<bool> {
             Mode::Idle(flags) => idle::run(flags).await,
         }
     };
-    let (counts, mut line) = tokio::time::timeout(limit, work).await??;
-    line["mode"] = json!(name);
-    line["connections"] = json!(connections);
-    line["ok"] = json!(counts.sound());
-    merge(&mut line, counts.json());
-    println!("{line}");
-    Ok(counts.sound())
-}
-
-fn merge(line: &mut Value, more: Value) {
-    if let (Some(line), Value::Object(more)) = (line.as_object_mut(), more) {
-        line.extend(more);
+    let Measured { counts, mut report } = tokio::time::timeout(limit, work)
+        .await
+        .map_err(|_| "the run did not end in time")??;
+    report.set("mode", name);
+    report.set("connections", connections);
+    report.merge(counts.json());
+    report.at_most(
+        "lost",
+        counts.lost() as f64,
+        "max-lost",
+        Some(max_lost as f64),
+    );
+    let (changed, broken) = (counts.changed.load(Relaxed), counts.broken.load(Relaxed));
+    report.demand(
+        changed == 0,
+        format!("{changed} messages came back changed"),
+    );
+    report.demand(broken == 0, format!("{broken} connections broke"));
+    if let Err(error) = process::all_run(&pids) {
+        report.demand(false, error.to_string());
     }
+    Ok(report.print(format))
 }
 
 /// Waits for the connections' tasks. One that failed is counted and, the first of them, told; one

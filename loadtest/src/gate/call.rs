@@ -47,7 +47,7 @@ impl Call {
                 return Ok(Outcome::Refused(refused.0));
             }
         };
-        shared.connect.record(self.at);
+        shared.connect.record(self.at.elapsed());
         let mut heard = Heard::default();
         let ended = self.talk(&mut socket, &mut heard, shared).await;
         shared.add(&heard);
@@ -97,9 +97,9 @@ impl Call {
                 }
                 event = socket.next() => match event? {
                     Event::Text(text) => {
-                        heard.hear(&self.line, text, |at| shared.round_trip.record(due(at)));
+                        heard.hear(&self.line, text, |at| shared.round_trip.record(due(at).elapsed()));
                         if heard.first.is_some() && end.is_none() {
-                            shared.gate.record(due(self.line.dialled()));
+                            shared.gate.record(due(self.line.dialled()).elapsed());
                             end = Some(number + self.talk);
                         }
                     }

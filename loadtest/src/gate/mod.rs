@@ -13,18 +13,17 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use self::call::{Call, FRAME, Outcome};
 use self::line::{By, Heard, Line};
-use crate::Result;
-use crate::drive::{Meter, stay_awake};
-use crate::report::{histogram, percentiles};
+use crate::drive::{Lateness, Meter, stay_awake};
+use crate::report::{Format, Report, Times};
 use crate::server::{Part, Server};
 use crate::socket::{Dialler, Target};
+use crate::{Result, process};
 
 /// Longer than the edge waits for a code, an agent and a goodbye.
 const CALL_MAX: Duration = Duration::from_secs(90);
@@ -75,50 +74,54 @@ pub struct Flags {
     /// Process whose cost is taken, children included; may be given again
     #[arg(long = "pid")]
     pids: Vec<u32>,
-    /// The run fails if one call in a hundred waits longer for its 101, in milliseconds
-    #[arg(long, default_value_t = 2000)]
-    connect_ms: u64,
-    /// The same of the time from the last key to the agent's first audio
-    #[arg(long, default_value_t = 2000)]
-    gate_ms: u64,
-    /// The same of a frame's way to the agent and back
-    #[arg(long, default_value_t = 500)]
-    round_trip_ms: u64,
-    /// The run fails if more of its own frames in a thousand leave 20 ms late: it then measured itself
-    #[arg(long, default_value_t = 10)]
-    late_per_mille: u64,
+    /// The run fails if one call in a hundred waits longer for its 101
+    #[arg(
+        long,
+        value_name = "MS",
+        default_value_t = 2000.0,
+        help_heading = "Thresholds"
+    )]
+    max_connect_ms: f64,
+    /// The run fails if one call in a hundred waits longer from its last key to the agent's first audio
+    #[arg(
+        long,
+        value_name = "MS",
+        default_value_t = 2000.0,
+        help_heading = "Thresholds"
+    )]
+    max_gate_ms: f64,
+    /// The run fails if one frame in a hundred takes longer to the agent and back, in microseconds
+    #[arg(
+        long,
+        value_name = "US",
+        default_value_t = 500_000.0,
+        help_heading = "Thresholds"
+    )]
+    max_p99_us: f64,
+    /// The run fails if a call costs the watched processes more
+    #[arg(
+        long,
+        value_name = "MS",
+        requires = "pids",
+        help_heading = "Thresholds"
+    )]
+    max_cpu_ms_per_call: Option<f64>,
+    /// The run fails if more frames are lost
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 0,
+        help_heading = "Thresholds"
+    )]
+    max_lost: u64,
+    #[command(flatten)]
+    lateness: Lateness,
 }
 
 fn code(text: &str) -> std::result::Result<String, &'static str> {
     let fits = (1..=16).contains(&text.len()) && text.bytes().all(|b| b"0123456789#".contains(&b));
     fits.then(|| text.to_owned())
         .ok_or("a code has 1 to 16 of the keys 0 to 9 and #")
-}
-
-/// Microseconds from a scheduled moment to its event.
-struct Times(Mutex<Histogram<u64>>);
-
-impl Times {
-    fn new() -> Times {
-        Times(Mutex::new(histogram()))
-    }
-
-    fn record(&self, scheduled: Instant) {
-        let took = scheduled.elapsed().as_micros() as u64;
-        self.with(|histogram| histogram.saturating_record(took));
-    }
-
-    fn json(&self) -> Value {
-        self.with(|histogram| percentiles(histogram))
-    }
-
-    fn p99_ms(&self) -> u64 {
-        self.with(|histogram| histogram.value_at_quantile(0.99).div_ceil(1000))
-    }
-
-    fn with<T>(&self, look: impl FnOnce(&mut Histogram<u64>) -> T) -> T {
-        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
 }
 
 /// What all calls of a run found.
@@ -147,7 +150,7 @@ impl Shared {
 
     /// A frame leaves that was due then.
     fn late(&self, due: Instant) {
-        self.lateness.record(due);
+        self.lateness.record(due.elapsed());
         self.late
             .fetch_add(u64::from(due.elapsed() > FRAME), Relaxed);
     }
@@ -193,14 +196,13 @@ impl Endings {
 
 /// Makes the calls, prints the line; false when a call was not whole, a byte was not right, or a
 /// threshold was passed.
-pub async fn run(flags: Flags) -> Result<bool> {
-    if !flags.issuer.ip().is_loopback() || !flags.redis.ip().is_loopback() {
-        return Err("load goes to loopback addresses only".into());
-    }
+pub async fn run(flags: Flags, format: Format) -> Result<bool> {
+    crate::loopback(&[flags.issuer, flags.redis])?;
+    process::all_run(&flags.pids)?;
     if let (Some(listen), Some(certificate), Some(key)) =
         (flags.voice, &flags.certificate, &flags.key)
     {
-        let server = Server::bind(certificate, key, listen, Part::Voice).await?;
+        let server = Server::bind(listen, Some((certificate, key)), Part::Voice).await?;
         tokio::spawn(server.serve());
     }
     let calls = calls(&flags).await?;
@@ -208,7 +210,8 @@ pub async fn run(flags: Flags) -> Result<bool> {
         address: flags.address,
         path: String::new(),
         headers: Vec::new(),
-        ca: flags.ca.clone(),
+        ca: Some(flags.ca.clone()),
+        plain: false,
         resume: false,
     })?;
     let shared = Arc::new(Shared::new());
@@ -227,9 +230,11 @@ pub async fn run(flags: Flags) -> Result<bool> {
     while let Some(ended) = tasks.join_next().await {
         endings.add(ended.map_err(Into::into).flatten());
     }
-    let line = report(&flags, &shared, &endings, &meter);
-    println!("{line}");
-    Ok(line["ok"] == true)
+    let mut report = report(&flags, &shared, &endings, &meter);
+    if let Err(error) = process::all_run(&flags.pids) {
+        report.demand(false, error.to_string());
+    }
+    Ok(report.print(format))
 }
 
 /// All calls of the run, let in from now on.
@@ -261,44 +266,13 @@ async fn calls(flags: &Flags) -> Result<Vec<Call>> {
     Ok(calls.collect())
 }
 
-fn report(flags: &Flags, shared: &Shared, endings: &Endings, meter: &Meter) -> Value {
+fn report(flags: &Flags, shared: &Shared, endings: &Endings, meter: &Meter) -> Report {
     let heard = shared.heard.lock().unwrap_or_else(PoisonError::into_inner);
     let (said, late) = (shared.said.load(Relaxed), shared.late.load(Relaxed));
-    let mut failed = Vec::new();
-    let mut demand = |holds: bool, what: &'static str| {
-        if !holds {
-            failed.push(what);
-        }
-    };
-    demand(
-        endings.whole == u64::from(flags.calls),
-        "not every call was whole",
-    );
-    demand(heard.lost == 0, "audio was lost");
-    demand(heard.changed == 0, "audio was changed");
-    demand(heard.leaked == 0, "audio of the code was let through");
-    demand(
-        shared.connect.p99_ms() <= flags.connect_ms,
-        "the 101 came too late",
-    );
-    demand(
-        shared.gate.p99_ms() <= flags.gate_ms,
-        "the agent came too late",
-    );
-    demand(
-        shared.round_trip.p99_ms() <= flags.round_trip_ms,
-        "frames took too long",
-    );
-    demand(
-        late * 1000 <= said * flags.late_per_mille,
-        "the callers themselves were late",
-    );
-    // Each frame that was heard crossed twice.
     let cpu = meter.cpu_us();
-    json!({
+    let per_call = cpu / 1000.0 / f64::from(flags.calls);
+    let mut report = Report::new(json!({
         "mode": "gate",
-        "ok": failed.is_empty(),
-        "failed": failed,
         "calls": flags.calls,
         "whole": endings.whole,
         "refused": endings.refused,
@@ -314,9 +288,53 @@ fn report(flags: &Flags, shared: &Shared, endings: &Endings, meter: &Meter) -> V
         "lost": heard.lost,
         "changed": heard.changed,
         "leaked": heard.leaked,
-        "cpu_ms_per_call": cpu / 1000.0 / f64::from(flags.calls),
+        "cpu_ms_per_call": per_call,
+        // Each frame that was heard crossed twice.
         "cpu_us_per_frame_said": cpu / said.max(1) as f64,
-    })
+    }));
+    report.demand(
+        endings.whole == u64::from(flags.calls),
+        "not every call was whole",
+    );
+    report.demand(heard.changed == 0, "audio was changed");
+    report.demand(heard.leaked == 0, "audio of the code was let through");
+    let p99 = |times: &Times| times.p99();
+    for (what, value, flag, most) in [
+        (
+            "frames lost",
+            heard.lost as f64,
+            "max-lost",
+            Some(flags.max_lost as f64),
+        ),
+        (
+            "time to the 101, p99 in ms",
+            p99(&shared.connect) / 1000.0,
+            "max-connect-ms",
+            Some(flags.max_connect_ms),
+        ),
+        (
+            "last key to the agent, p99 in ms",
+            p99(&shared.gate) / 1000.0,
+            "max-gate-ms",
+            Some(flags.max_gate_ms),
+        ),
+        (
+            "round trip, p99 in us",
+            p99(&shared.round_trip),
+            "max-p99-us",
+            Some(flags.max_p99_us),
+        ),
+        (
+            "CPU per call in ms",
+            per_call,
+            "max-cpu-ms-per-call",
+            flags.max_cpu_ms_per_call,
+        ),
+    ] {
+        report.at_most(what, value, flag, most);
+    }
+    flags.lateness.judge(&mut report, late, said);
+    report
 }
 
 #[cfg(test)]
@@ -351,12 +369,18 @@ mod tests {
         Line::parse_from(line.into_iter().chain(more)).flags
     }
 
-    fn told(endings: &Endings, heard: Heard, late: u64) -> Value {
+    /// A run of two calls that took two milliseconds everywhere.
+    fn shared() -> Shared {
         let shared = Shared::new();
-        *shared.heard.lock().expect("nobody panicked") = heard;
-        shared.late.store(late, Relaxed);
+        for times in [&shared.connect, &shared.gate, &shared.round_trip] {
+            times.record(Duration::from_millis(2));
+        }
         shared.said.store(1000, Relaxed);
-        report(&flags(2), &shared, endings, &Meter::start(&[]))
+        shared
+    }
+
+    fn told(endings: &Endings, shared: &Shared) -> Report {
+        report(&flags(2), shared, endings, &Meter::start(&[]))
     }
 
     fn whole() -> Endings {
@@ -368,27 +392,35 @@ mod tests {
 
     #[test]
     fn only_a_sound_run_is_ok() {
-        let told_well = told(&whole(), Heard::default(), 10);
-        assert_eq!(
-            (&told_well["ok"], &told_well["closed"]["1000"]),
-            (&json!(true), &json!(2))
-        );
-        let wrong = |change: fn(&mut Heard)| {
-            let mut heard = Heard::default();
-            change(&mut heard);
-            told(&whole(), heard, 0)["failed"].clone()
+        let sound = shared();
+        sound.late.store(10, Relaxed);
+        let told_well = told(&whole(), &sound);
+        assert_eq!(told_well.failed(), [""; 0]);
+        assert_eq!(told_well.line()["closed"]["1000"], 2);
+        let wrong = |change: fn(&Shared)| {
+            let shared = shared();
+            change(&shared);
+            told(&whole(), &shared).failed().join("; ")
         };
-        assert_eq!(wrong(|heard| heard.lost = 1), json!(["audio was lost"]));
+        let heard = |shared: &Shared, change: fn(&mut Heard)| {
+            change(&mut shared.heard.lock().expect("nobody panicked"));
+        };
+        let lost = wrong(|shared| shared.heard.lock().expect("sound").lost = 1);
+        assert_eq!(lost, "frames lost: 1, more than --max-lost 0");
+        let changed = shared();
+        heard(&changed, |heard| heard.changed = 1);
+        assert_eq!(told(&whole(), &changed).failed(), ["audio was changed"]);
+        let leaked = shared();
+        heard(&leaked, |heard| heard.leaked = 1);
         assert_eq!(
-            wrong(|heard| heard.changed = 1),
-            json!(["audio was changed"])
+            told(&whole(), &leaked).failed(),
+            ["audio of the code was let through"]
         );
-        assert_eq!(
-            wrong(|heard| heard.leaked = 1),
-            json!(["audio of the code was let through"])
+        let late = wrong(|shared| shared.late.store(11, Relaxed));
+        assert!(
+            late.contains("11 of 1000, more than --max-late-per-mille 10"),
+            "{late}"
         );
-        let late = told(&whole(), Heard::default(), 11);
-        assert_eq!(late["failed"], json!(["the callers themselves were late"]));
     }
 
     #[test]
@@ -403,29 +435,31 @@ mod tests {
             endings.add(Ok(ended));
         }
         endings.add(Err("broken".into()));
-        let told = told(&endings, Heard::default(), 0);
-        assert_eq!(told["ok"], false);
-        assert_eq!(told["refused"], json!({"403": 1}));
-        assert_eq!(told["closed"], json!({"0": 1, "1000": 1, "4403": 1}));
-        assert_eq!((&told["whole"], &told["broken"]), (&json!(1), &json!(1)));
+        let told = told(&endings, &shared());
+        assert_eq!(told.failed(), ["not every call was whole"]);
+        let line = told.line();
+        assert_eq!(line["refused"], json!({"403": 1}));
+        assert_eq!(line["closed"], json!({"0": 1, "1000": 1, "4403": 1}));
+        assert_eq!((&line["whole"], &line["broken"]), (&json!(1), &json!(1)));
     }
 
     #[test]
-    fn slowness_fails_the_run() {
-        let shared = Shared::new();
-        let long_ago = Instant::now()
-            .checked_sub(Duration::from_secs(3))
-            .expect("the past");
-        for times in [&shared.connect, &shared.gate, &shared.round_trip] {
-            times.record(long_ago);
+    fn slowness_fails_the_run_and_so_does_no_time_at_all() {
+        let slow = Shared::new();
+        let all = |shared: &Shared, took: Duration| {
+            for times in [&shared.connect, &shared.gate, &shared.round_trip] {
+                times.record(took);
+            }
+        };
+        all(&slow, Duration::from_secs(3));
+        let flags = ["--max-connect-ms", "--max-gate-ms", "--max-p99-us"];
+        for shared in [slow, Shared::new()] {
+            let told = told(&whole(), &shared);
+            assert_eq!(told.failed().len(), 3, "{:?}", told.failed());
+            for (failed, flag) in told.failed().iter().zip(flags) {
+                assert!(failed.contains(flag), "{failed}");
+            }
         }
-        let told = report(&flags(2), &shared, &whole(), &Meter::start(&[]));
-        let slow = [
-            "the 101 came too late",
-            "the agent came too late",
-            "frames took too long",
-        ];
-        assert_eq!(told["failed"], json!(slow));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::hmac;
@@ -49,7 +50,7 @@ pub async fn tokens(
     audience: &str,
     count: u32,
 ) -> Result<Vec<String>> {
-    let connector = TlsConnector::from(tls::client(ca, true)?);
+    let connector = TlsConnector::from(tls::client(ca, Some(Arc::default()))?);
     let run = SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos();
     let mut tokens = Vec::new();
     for number in 0..count {
