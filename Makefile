@@ -6,7 +6,7 @@ STAGE   := tests/tools/stage.sh
 THREADS := 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check soak fuzz bench tools fmt clippy otlp build cargo-test doc deny
+.PHONY: help demo test check soak fuzz bench compare compare-tools tools fmt clippy otlp build cargo-test doc deny
 
 help: ## this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -32,6 +32,14 @@ fuzz: ## one fuzz target, with a nightly toolchain: make fuzz TARGET=relay SECON
 
 bench: ## the benchmarks below benches/
 	@$(STAGE) bench $(CARGO) bench --locked
+
+# Interrupted, it goes on; after another build it wants a file of its own (RESULTS=...).
+RESULTS ?= target/compare.jsonl
+compare: compare-tools build ## tonegate beside nginx, HAProxy, Envoy and others: a table and a picture, 25 minutes
+	@$(STAGE) compare loadtest/compare/run.py --results $(RESULTS) --continue --markdown --picture loadtest/compare/results.svg
+
+compare-tools:
+	@$(STAGE) tools tests/tools/install.sh compare
 
 tools: ## servers from apt, SDKs and k6 below .tools/
 	@$(STAGE) tools tests/tools/install.sh

