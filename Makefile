@@ -30,8 +30,8 @@ fuzz: ## one fuzz target, with a nightly toolchain: make fuzz TARGET=relay SECON
 	@PATH=$(CURDIR)/.tools/bin:$$PATH $(STAGE) fuzz $(CARGO) +nightly fuzz run --fuzz-dir tests/fuzz --target-dir target/fuzz \
 	  $(TARGET) $(FUZZ) tests/fuzz/corpus/$(TARGET) -- -max_total_time=$(or $(SECONDS),60)
 
-bench: ## the benchmarks below benches/
-	@$(STAGE) bench $(CARGO) bench --locked
+bench: ## the benchmarks below benches/, some minutes; make bench BENCH=tap: one of them
+	@$(STAGE) bench $(CARGO) bench --locked --workspace --bench '$(or $(BENCH),*)'
 
 tools: ## servers from apt, SDKs and k6 below .tools/
 	@$(STAGE) tools tests/tools/install.sh
