@@ -6,10 +6,10 @@ STAGE   := tests/tools/stage.sh
 THREADS := 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check soak fuzz bench tools fmt clippy otlp build cargo-test doc deny
+.PHONY: help demo test check soak fuzz bench instructions instructions-baseline tools fmt clippy otlp build cargo-test doc deny
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: ## an edge, a simulated Voice Live and one conversation through both; stays up until Ctrl-C
 	$(CARGO) run $(RELEASE) -- demo
@@ -32,6 +32,13 @@ fuzz: ## one fuzz target, with a nightly toolchain: make fuzz TARGET=relay SECON
 
 bench: ## the benchmarks below benches/, some minutes; make bench BENCH=tap: one of them
 	@$(STAGE) bench $(CARGO) bench --locked --workspace --bench '$(or $(BENCH),*)'
+
+# `make test` compares, too: in CI it fails where tools differ from the baseline's.
+instructions: tools ## instructions of the fast path by callgrind, beside the baseline
+	@$(STAGE) instructions $(CARGO) test $(RELEASE) --workspace --test instructions -- --nocapture
+
+instructions-baseline: tools ## the same, and from now on that is the baseline: benches/instructions.toml
+	@TONEGATE_INSTRUCTIONS=renew $(STAGE) instructions $(CARGO) test $(RELEASE) --workspace --test instructions -- --nocapture
 
 tools: ## servers from apt, SDKs and k6 below .tools/
 	@$(STAGE) tools tests/tools/install.sh
