@@ -6,10 +6,10 @@ STAGE   := tests/tools/stage.sh
 THREADS := 4
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check soak fuzz bench compare compare-tools tools fmt clippy otlp build cargo-test doc deny
+.PHONY: help demo test check soak fuzz bench instructions instructions-baseline compare compare-tools tools fmt clippy otlp build cargo-test doc deny
 
 help: ## this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-22s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: ## an edge, a simulated Voice Live and one conversation through both; stays up until Ctrl-C
 	$(CARGO) run $(RELEASE) -- demo
@@ -30,8 +30,15 @@ fuzz: ## one fuzz target, with a nightly toolchain: make fuzz TARGET=relay SECON
 	@PATH=$(CURDIR)/.tools/bin:$$PATH $(STAGE) fuzz $(CARGO) +nightly fuzz run --fuzz-dir tests/fuzz --target-dir target/fuzz \
 	  $(TARGET) $(FUZZ) tests/fuzz/corpus/$(TARGET) -- -max_total_time=$(or $(SECONDS),60)
 
-bench: ## the benchmarks below benches/
-	@$(STAGE) bench $(CARGO) bench --locked
+bench: ## the benchmarks below benches/, some minutes; make bench BENCH=tap: one of them
+	@$(STAGE) bench $(CARGO) bench --locked --workspace --bench '$(or $(BENCH),*)'
+
+# `make test` compares, too: in CI it fails where tools differ from the baseline's.
+instructions: tools ## instructions of the fast path by callgrind, beside the baseline
+	@$(STAGE) instructions $(CARGO) test $(RELEASE) --workspace --test instructions -- --nocapture
+
+instructions-baseline: tools ## the same, and from now on that is the baseline: benches/instructions.toml
+	@TONEGATE_INSTRUCTIONS=renew $(STAGE) instructions $(CARGO) test $(RELEASE) --workspace --test instructions -- --nocapture
 
 # Interrupted, it goes on; after another build it wants a file of its own (RESULTS=...).
 RESULTS ?= target/compare.jsonl

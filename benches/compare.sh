@@ -1,7 +1,7 @@
 #!/bin/sh
 # The detector beside spandsp 0.0.6: the same sent keys, the same speech, cost.
 #
-#   apt-get install libspandsp-dev libtiff-dev valgrind      # beside what `make tools` installs
+#   apt-get install libspandsp-dev libtiff-dev      # beside what `make tools` installs
 #   benches/compare.sh [seed]
 #
 # Accuracy comes from the graded suite, which leaves its 8 kHz lines in a folder for spandsp: compare

@@ -10,64 +10,24 @@
 //! it is hot from the copy it came with; waiting for fifteen others would cost latency and sixteen
 //! cold frames, to save what is a tenth of what receiving a frame costs.
 
+mod works;
+
 use std::hint::black_box;
 use std::time::Instant;
 use tonegate::audio::SampleRate;
 use tonegate::audio::g711::Law;
-use tonegate::dtmf::tone::{Pace, sequence};
 use tonegate::dtmf::{Detector, FREQUENCIES_HZ, Setting, Width, goertzel};
+
+use works::hear::{frame, hear, sounds};
 
 /// Rounds, and times that a case hears its sound in each.
 const ROUNDS: usize = 51;
 const TIMES: usize = 4;
 
-/// Half a second each, which at 16 kHz is half of a first-level cache: white noise at -20 dBm0, never silent and never a key; the same under
-/// pulses at 120 Hz, a hard case, as every window has a pair that stands out; silence; half of
-/// the time noise and half of it comfort noise at -60 dBm0, as a call is. And a second with five keys.
-fn sounds(rate: SampleRate) -> [(&'static str, Vec<i16>); 5] {
-    let hz = rate.hz() as usize;
-    let half = hz / 2;
-    let mut state = 1u32;
-    let noise: Vec<i16> = (0..half)
-        .map(|_| {
-            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            ((state >> 20) as i32 - 2048) as i16
-        })
-        .collect();
-    let pulse = |n: usize| {
-        if n % (hz / 120) < hz / 600 {
-            6000
-        } else {
-            -1500
-        }
-    };
-    let pulses = noise
-        .iter()
-        .enumerate()
-        .map(|(n, x)| x + pulse(n))
-        .collect();
-    let soft = |(n, x): (usize, &i16)| if n < half / 2 { *x } else { x >> 6 };
-    let call = noise.iter().enumerate().map(soft).collect();
-    let mut keys = sequence("1590D", rate, &Pace::default()).expect("only keys");
-    keys.truncate(hz);
-    [
-        ("noise", noise),
-        ("pulses", pulses),
-        ("silence", vec![0; half]),
-        ("half silent", call),
-        ("keys", keys),
-    ]
-}
-
 /// Hears a second of `audio`.
 fn run(detector: &mut Detector, audio: &[i16], rate: SampleRate) {
-    let (second, frame) = (rate.hz() as usize, rate.hz() as usize / 50);
-    for _ in 0..second / audio.len() {
-        for frame in audio.chunks_exact(frame) {
-            detector.push(black_box(frame), |event| {
-                black_box(event);
-            });
-        }
+    for _ in 0..rate.hz() as usize / audio.len() {
+        hear(detector, audio, rate);
     }
 }
 
@@ -108,7 +68,7 @@ impl Case {
 fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for rate in SampleRate::ALL {
-        let frame = rate.hz() as usize / 50;
+        let frame = frame(rate);
         let [(_, noise), ..] = sounds(rate);
         cases.push(Case::new("recurrence".into(), rate, move || {
             for frame in (0..2).flat_map(|_| noise.chunks_exact(frame)) {

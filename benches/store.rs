@@ -4,6 +4,8 @@
 //! over one connection: is the call there, what is known of it, the token spent, the call taken over and
 //! kept, each awaited.
 
+mod works;
+
 use std::hint::black_box;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
@@ -216,5 +218,5 @@ async fn decide(store: &Arc<Store>, callers: usize, times: u64) -> Duration {
         .mul_f64(times as f64 / (each * callers) as f64)
 }
 
-criterion_group!(benches, bench);
+criterion_group! { name = benches; config = works::brief(); targets = bench }
 criterion_main!(benches);

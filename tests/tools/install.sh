@@ -37,6 +37,7 @@ APT_CERTUTIL=libnss3-tools
 APT_TESTSSL='testssl.sh=3.0.*'
 APT_SLOWHTTPTEST='slowhttptest=1.8.*'
 APT_HAPROXY='haproxy=2.6.*'
+APT_VALGRIND='valgrind=1:3.19.*'   # benches/instructions.toml was counted by that
 
 fail() { printf 'tools: %s\n' "$*" >&2; exit 1; }
 
@@ -71,6 +72,7 @@ apt_missing() {
   command -v testssl >/dev/null || echo "$APT_TESTSSL"
   command -v slowhttptest >/dev/null || echo "$APT_SLOWHTTPTEST"
   if [ "$wanted" = compare ]; then command -v haproxy >/dev/null || echo "$APT_HAPROXY"; fi
+  command -v valgrind >/dev/null || echo "$APT_VALGRIND"
   # Two hours and a half of speech in six voices that must not dial.
   for voice in core-sounds-{en,es,fr,it,ru}-wav prompt-it-menardi-wav; do
     dpkg -s "asterisk-$voice" >/dev/null 2>&1 || echo "asterisk-$voice"
