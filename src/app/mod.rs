@@ -4,6 +4,7 @@
 //! session never changes thread, one for what is said to the store, one that reads settings anew, and one
 //! more for the operator, the end and upkeep.
 
+mod batch;
 mod build;
 mod drain;
 mod examine;

@@ -24,6 +24,7 @@ impl Edge {
         public: &Arc<Public>,
         shares: Vec<Vec<std::net::TcpListener>>,
     ) -> io::Result<()> {
+        let batch = self.doors.now().generation.settings.boot.batch;
         for (i, share) in shares.into_iter().enumerate() {
             let (public, beats) = (public.clone(), self.beats.clone());
             let work = move || async move {
@@ -36,7 +37,8 @@ impl Edge {
                     () = beats.beat(i) => Ok(()),
                 }
             };
-            self.working.spawn(format!("worker-{i}"), work)?;
+            self.working
+                .spawn_worker(format!("worker-{i}"), batch, work)?;
         }
         Ok(())
     }

@@ -3,11 +3,13 @@
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::runtime;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::batch;
 use crate::panics::GivenUp;
 
 #[derive(Default)]
@@ -30,7 +32,28 @@ impl Threads {
     where
         F: Future<Output = Result<(), GivenUp>>,
     {
-        let runtime = runtime::Builder::new_current_thread()
+        self.spawn_worker(name, Duration::ZERO, work)
+    }
+
+    /// The same for a thread that carries sessions and lets what comes for them gather for `batch`.
+    pub(super) fn spawn_worker<F>(
+        &mut self,
+        name: String,
+        batch: Duration,
+        work: impl FnOnce() -> F + Send + 'static,
+    ) -> io::Result<()>
+    where
+        F: Future<Output = Result<(), GivenUp>>,
+    {
+        let mut builder = runtime::Builder::new_current_thread();
+        if !batch.is_zero() {
+            builder.on_thread_park(move || {
+                if batch::is_worth_it(batch) {
+                    std::thread::sleep(batch);
+                }
+            });
+        }
+        let runtime = builder
             .enable_all()
             // Name look-ups, and the token file of a service account.
             .max_blocking_threads(4)

@@ -20,6 +20,7 @@ mod page;
 mod phone;
 pub mod pii;
 mod resolve;
+mod restart;
 pub mod rewrite;
 mod roles;
 mod route;
@@ -100,6 +101,8 @@ pub struct Boot {
     pub admin: SocketAddr,
     /// Threads that carry sessions.
     pub workers: usize,
+    /// So long a worker that many frames wake lets more of them gather; zero: each is relayed at once.
+    pub batch: Duration,
     /// New sessions are still taken for so long after the edge was told to end.
     pub drain_delay: Duration,
     /// So long after the edge was told to end the sessions that are left are ended.
@@ -353,39 +356,6 @@ impl Settings {
     /// If anything of them leads beyond this machine; all of that is told at once.
     pub fn for_developer(self, developer: Developer) -> Result<Settings, Unusable> {
         resolve::developer::developer(self, developer)
-    }
-
-    /// Keys of what `new` would have otherwise and cannot have while the process lives.
-    pub fn needs_restart(&self, new: &Settings) -> Vec<&'static str> {
-        // Whoever adds a field must say here what it is called.
-        let Boot {
-            listen,
-            admin,
-            workers,
-            drain_delay,
-            grace,
-            handover,
-            store,
-            audit,
-            log_pii,
-            telemetry,
-        } = &self.boot;
-        let speaks_tls = |settings: &Settings| settings.live.identity.is_some();
-        let differs = [
-            ("server.listen", *listen != new.boot.listen),
-            ("server.admin", *admin != new.boot.admin),
-            ("server.workers", *workers != new.boot.workers),
-            ("server.tls", speaks_tls(self) != speaks_tls(new)),
-            ("server.drain_delay", *drain_delay != new.boot.drain_delay),
-            ("server.grace", *grace != new.boot.grace),
-            ("server.handover", *handover != new.boot.handover),
-            ("store", *store != new.boot.store),
-            ("audit", *audit != new.boot.audit),
-            ("log.pii", *log_pii != new.boot.log_pii),
-            ("telemetry", *telemetry != new.boot.telemetry),
-        ];
-        let differs = differs.into_iter().filter(|(_, differs)| *differs);
-        differs.map(|(key, _)| key).collect()
     }
 
     /// The JSON schema of a settings file.

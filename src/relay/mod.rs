@@ -49,6 +49,7 @@ mod terms;
 mod timing;
 mod tls;
 mod watch;
+mod woken;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -68,6 +69,7 @@ pub use self::terms::{Ending, Terms};
 pub use self::timing::Timings;
 pub use self::tls::Leg;
 pub use self::watch::{CLOSE_WAIT, Patience, SHUT_WAIT};
+pub use self::woken::take_woken;
 
 use self::call::Call;
 use self::end::End;
@@ -182,6 +184,7 @@ where
 
     /// One wake of the session.
     fn wake(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<Ending> {
+        woken::count();
         self.look_for_readers();
         for _ in 0..TURNS {
             let moved = match self.phase {

@@ -96,6 +96,46 @@ async fn frames_written_byte_by_byte_or_all_at_once_are_the_same_frames() {
 }
 
 #[tokio::test]
+async fn frames_of_sessions_that_a_worker_lets_gather_cross_unchanged_and_in_order() {
+    let world = World::with(Wish {
+        server: "batch = \"2ms\"\ngrace = \"0s\"".to_owned(),
+        workers: 1,
+        route: "lock_models = false".to_owned(),
+        ..Wish::default()
+    })
+    .await;
+    let mut callers = Vec::new();
+    for _ in 0..16 {
+        callers.push(world.call("sim-echo").await);
+    }
+    // All of a round fits into the sockets' buffers.
+    let short: Vec<Frame> = frames()
+        .into_iter()
+        .filter(|f| f.payload.len() < 200)
+        .collect();
+    for round in 0..8 {
+        for (n, caller) in callers.iter_mut().enumerate() {
+            for sent in &short {
+                caller.send(sent.clone()).await;
+            }
+            caller.send(text(&format!("{round} of {n}"))).await;
+        }
+        for (n, caller) in callers.iter_mut().enumerate() {
+            for sent in &short {
+                assert_eq!(caller.next().await.as_ref(), Some(sent));
+            }
+            let last = caller.next().await;
+            assert_eq!(last, Some(text(&format!("{round} of {n}"))));
+        }
+    }
+    for mut caller in callers {
+        caller.close(1000, "bye").await;
+        assert_eq!(caller.closed().await, (Some(1000), "bye".to_owned()));
+    }
+    world.settles().await;
+}
+
+#[tokio::test]
 async fn b22_frames_that_come_with_the_request_arrive() {
     let world = World::usual().await;
     for early in [1, 40] {

@@ -85,6 +85,11 @@ pub(in crate::config) struct Server {
     pub scrape_token: Option<TokenDigest>,
     /// Threads that carry sessions; 0 is one per core. Default: `0`.
     pub workers: Option<usize>,
+    /// So long a worker that many frames wake lets more of them gather, so that one wake serves several: less
+    /// CPU for more latency, so much at the most each way. At most `2ms`. Default: `0s`.
+    #[serde(deserialize_with = "duration")]
+    #[schemars(schema_with = "schema::duration")]
+    pub batch: Option<Duration>,
     /// The edge's certificate; needed as soon as `listen` is not loopback.
     pub tls: Option<Tls>,
     /// Clients connect without TLS, because something in front terminates it. Default: `false`.

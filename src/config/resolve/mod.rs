@@ -224,6 +224,7 @@ fn boot(file: &File, variables: &Environment, problems: &mut Problems) -> Option
         listen,
         admin,
         workers: server::workers(file, problems),
+        batch: server::batch(file, problems),
         drain_delay: ending.delay,
         grace: ending.grace,
         handover: ending.handover,

@@ -12,6 +12,8 @@ use crate::config::{Engine, Store};
 /// that `docker stop` waits before it kills, and well into the 30 of Kubernetes and Azure Container Apps.
 const GRACE: Duration = Duration::from_secs(5);
 const GRACE_MAX: Duration = Duration::from_secs(24 * 3600);
+/// A frame of audio is 20 ms: what is added to its way is to be little beside that, also twice.
+const BATCH_MAX: Duration = Duration::from_millis(2);
 /// A socket's path must fit into the kernel's address of it, with what a new one is named until it
 /// has its name.
 const SOCKET_PATH_MAX: usize = 90;
@@ -52,6 +54,17 @@ pub(super) fn workers(file: &File, problems: &mut Problems) -> usize {
             1
         }
     }
+}
+
+pub(super) fn batch(file: &File, problems: &mut Problems) -> Duration {
+    let batch = file.server.batch.unwrap_or_default();
+    if batch > BATCH_MAX {
+        problems.add(
+            "server.batch",
+            "must be at most 2ms: each frame may wait for it",
+        );
+    }
+    batch
 }
 
 /// As many as this process had when it was asked first: what a container is given meanwhile needs a
@@ -127,6 +140,23 @@ mod tests {
         }
         let long = format!("handover = \"/{}\"", "x".repeat(90));
         assert!(problem(&long, REDIS).contains("at most 90 bytes"));
+    }
+
+    #[test]
+    fn how_long_frames_may_gather_is_bounded_and_not_at_all_unless_it_is_said() {
+        let read = |lines: &str| {
+            let text = format!("[server]\nlisten = \"127.0.0.1:0\"\n{lines}");
+            read_text(&text).unwrap().boot.batch
+        };
+        assert_eq!(read(""), Duration::ZERO);
+        assert_eq!(read("batch = \"2ms\""), Duration::from_millis(2));
+        assert_eq!(read("batch = \"250us\""), Duration::from_micros(250));
+        let error = problem("batch = \"2001us\"", "");
+        assert!(
+            error.contains("server.batch: must be at most 2ms"),
+            "{error}"
+        );
+        assert!(problem("batch = \"often\"", "").contains("batch"));
     }
 
     #[test]

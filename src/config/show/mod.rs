@@ -97,7 +97,11 @@ fn write(settings: &Settings, out: &mut String) -> std::fmt::Result {
 
 /// The process: its threads, how it ends, and who takes its place.
 fn process(boot: &Boot, out: &mut String) -> std::fmt::Result {
-    writeln!(out, "workers   {}", boot.workers)?;
+    write!(out, "workers   {}", boot.workers)?;
+    if !boot.batch.is_zero() {
+        write!(out, ", frames gather for {}", format_duration(boot.batch))?;
+    }
+    writeln!(out)?;
     let handover = boot.handover.as_ref();
     let handover = handover.map_or("no handover".to_owned(), |path| {
         format!("handover at {}", path.display())

@@ -130,6 +130,18 @@ static ASCII: [u8; 128] = {
 /// Stands for a character that no key, no `type` and no base64 has.
 static FOREIGN: [u8; 1] = [0xff];
 
+/// How most clients begin an append, those that write `type` first and those that write it last; what of the
+/// message is known behind that, and what follows.
+const HEADS: [(&[u8], Option<Message>, At); 3] = [
+    (
+        br#"{"type":"input_audio_buffer.append","#,
+        Some(Message::Append),
+        At::Gap(Gap::Key),
+    ),
+    (br#"{"audio": ""#, None, At::Text(Text::Audio, Escape::No)),
+    (br#"{"audio":""#, None, At::Text(Text::Audio, Escape::No)),
+];
+
 impl Default for Finder {
     fn default() -> Finder {
         Finder {
@@ -157,6 +169,9 @@ impl Finder {
     /// The next thing of use in `input`, which is left with what lies behind it. `None`: all of
     /// `input` has been looked at.
     pub fn next<'a>(&mut self, input: &mut &'a [u8]) -> Option<Part<'a>> {
+        if self.at == At::Gap(Gap::Start) {
+            self.begin(input);
+        }
         while let Some(&byte) = input.first() {
             match self.at {
                 At::Over => *input = &[],
@@ -191,6 +206,19 @@ impl Finder {
             }
         }
         None
+    }
+
+    /// Passes over one of the [`HEADS`] at once, if the message begins with one: word by word it costs as much
+    /// as to decode the audio behind it.
+    fn begin(&mut self, input: &mut &[u8]) {
+        for (head, message, at) in HEADS {
+            if let Some(rest) = input.strip_prefix(head) {
+                *input = rest;
+                (self.message, self.at) = (message, at);
+                self.had_audio = message.is_none();
+                return;
+            }
+        }
     }
 
     /// What follows a byte between words.
@@ -395,6 +423,18 @@ mod tests {
     /// As the SDKs write it and as they might, each with its audio and session.
     const MESSAGES: &[(&str, &str, &str, Message)] = &[
         (
+            r#"{"type":"input_audio_buffer.append","audio":"AbC+/9=="}"#,
+            "AbC+/9==",
+            "",
+            Message::Append,
+        ),
+        (
+            r#"{"audio":"AbC+/9==","type":"input_audio_buffer.append"}"#,
+            "AbC+/9==",
+            "",
+            Message::Append,
+        ),
+        (
             r#"{"type":"input_audio_buffer.append","event_id":"e1","audio":"AbC+/9=="}"#,
             "AbC+/9==",
             "",
@@ -500,7 +540,10 @@ mod tests {
                 "[{}\\[\\]\",:\\\\ auditypesonu0]{0,80}".prop_map(String::into_bytes),
             ],
             cuts in proptest::collection::vec(any::<proptest::sample::Index>(), 0..9),
-            start in proptest::sample::select(vec!["", "{\"", "{\"audio\":\"", "{\"session\":{\""]),
+            start in proptest::sample::select(vec![
+                "", "{\"", "{\"audio\":\"", "{\"session\":{\"", "{\"audio\": \"",
+                "{\"type\":\"input_audio_buffer.append\",\"audio\":\"",
+            ]),
         ) {
             let bytes = [start.as_bytes(), &bytes].concat();
             let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();

@@ -58,28 +58,41 @@ fn begins_like_json(text: &[u8]) -> bool {
     matches!(first, Some(b'{' | b'[' | b'/'))
 }
 
-/// Without a colon, and these five letters or a backslash that could stand for one of them, nothing
-/// names a model, whoever reads it. Base64 has no backslash.
+/// Without a colon, and before it these five letters or a backslash that could stand for one of them,
+/// nothing names a model, whoever reads it. Base64 has neither colon nor backslash: of an append whose
+/// audio stands last, only what is before the audio is searched.
 ///
 /// Samples have every byte sooner or later: in media, a lone backslash counts only in what is text
 /// from end to end.
 fn may_name(message: &[u8], media: bool) -> bool {
+    let Some(colon) = memchr::memrchr(b':', message) else {
+        return false;
+    };
+    let names = &message[..colon];
     let letters = || {
-        memchr::memchr2_iter(b'm', b'M', message).any(|at| {
-            message[at..]
-                .get(..5)
-                .is_some_and(|word| word.eq_ignore_ascii_case(b"model"))
-        })
+        begins_a_model(names)
+            && names
+                .array_windows::<5>()
+                .any(|word| word.eq_ignore_ascii_case(b"model"))
     };
     // As JSON spells such a letter: all of them are U+004X or U+006X.
     let spelled = || {
         [&b"\\u004"[..], b"\\u006"]
             .iter()
-            .any(|escape| memchr::memmem::find(message, escape).is_some())
+            .any(|escape| memchr::memmem::find(names, escape).is_some())
     };
-    let backslash = memchr::memchr(b'\\', message).is_some();
-    let named = letters() || (backslash && (!media || spelled() || is_text(message)));
-    named && memchr::memchr(b':', message).is_some()
+    let backslash = memchr::memchr(b'\\', names).is_some();
+    letters() || (backslash && (!media || spelled() || is_text(message)))
+}
+
+/// Whether `mod` in any case is in it. Audio has an `m` in each thirty-two characters; in a loop without a
+/// shortcut, of which the compiler makes vectors, that costs nothing.
+fn begins_a_model(text: &[u8]) -> bool {
+    let found = text.array_windows::<3>().fold(0, |found, &[m, o, d]| {
+        let is = (m | 0x20 == b'm') & (o | 0x20 == b'o') & (d | 0x20 == b'd');
+        found | u8::from(is)
+    });
+    found != 0
 }
 
 /// UTF-8 without control characters or signs that a character could not be decoded.
@@ -237,6 +250,41 @@ mod tests {
             assert!(stops(message), "{message}");
         }
         assert!(names_other(b"{\"model\":\"\xff\"}", false, &|_| true));
+    }
+
+    #[test]
+    fn b04_a_name_counts_wherever_its_colon_is_and_audio_is_never_one() {
+        let audio = "mModMODmodel".repeat(100);
+        for message in [
+            format!(r#"{{"audio":"{audio}","session":{{"model":"gpt-5"}}}}"#),
+            format!(r#"{{"session":{{"model" /* : */ : "gpt-5"}},"audio":"{audio}"}}"#),
+            format!(r#"{{"session":{{"MODEL":"gpt-5"}},"audio":"{audio}"}}"#),
+            format!(r#"{{"audio":"{audio}","session":{{"\u004dodel":"gpt-5"}}}}"#),
+            format!("{{'model':'gpt-5','audio':'{audio}'}}"),
+        ] {
+            assert!(stops(&message), "{message}");
+        }
+        // Behind the last colon there is no name: not even looked at, it need not be JSON.
+        for message in [
+            format!(r#"{{"type":"input_audio_buffer.append","audio":"{audio}"}}"#),
+            format!(r#"{{"type":"input_audio_buffer.append","audio":"{audio}\u006d"#),
+            audio.clone(),
+        ] {
+            assert!(!may_name(message.as_bytes(), false), "{message}");
+            assert!(!stops(&message), "{message}");
+        }
+    }
+
+    #[test]
+    fn b04_the_first_letters_are_found_at_every_place() {
+        for at in 0..100 {
+            let mut text = vec![b'm'; 103];
+            assert!(!begins_a_model(&text));
+            text[at..at + 3].copy_from_slice(b"mOd");
+            assert!(begins_a_model(&text), "{at}");
+            assert!(!begins_a_model(&text[at + 1..]), "{at}");
+        }
+        assert!(!begins_a_model(b"mo") && !begins_a_model(b""));
     }
 
     #[test]
