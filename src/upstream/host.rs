@@ -9,12 +9,12 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant as Deadline, timeout_at};
-use tokio_rustls::client::TlsStream;
 
 use super::Failure;
 use super::tls::{Connector, Unusable};
 use crate::config::{Identity, Roots};
 use crate::error::Reason;
+use crate::tls;
 
 /// Name look-ups of one host at a time, and addresses of a name that are tried.
 const LOOKUPS: usize = 4;
@@ -23,7 +23,7 @@ const ADDRESSES_MAX: usize = 8;
 /// With TLS or, on loopback and where written out, without.
 pub enum Stream {
     Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<tls::Stream<TcpStream>>),
 }
 
 /// Where to connect, with what its certificate must lead to.

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
+use rustls::client::WebPkiServerVerifier;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -11,12 +11,11 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 use super::assertion::Nth;
 use crate::config::{Identity, Roots};
 use crate::label::Label;
+use crate::tls;
 
 /// Why an upstream cannot be prepared. Told at start-up.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +42,7 @@ pub enum Unusable {
 
 /// Connects to one host. Sessions are resumed from its own cache.
 pub(super) struct Connector {
-    connector: TlsConnector,
+    config: Arc<ClientConfig>,
     name: ServerName<'static>,
 }
 
@@ -61,7 +60,7 @@ impl Connector {
         }
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Connector {
-            connector: TlsConnector::from(Arc::new(config)),
+            config: Arc::new(config),
             name,
         })
     }
@@ -70,9 +69,8 @@ impl Connector {
     pub(super) async fn connect(
         &self,
         socket: TcpStream,
-    ) -> Result<TlsStream<TcpStream>, &'static str> {
-        self.connector
-            .connect(self.name.clone(), socket)
+    ) -> Result<tls::Stream<TcpStream>, &'static str> {
+        tls::connect(self.config.clone(), self.name.clone(), socket)
             .await
             .map_err(|error| match tls_error(&error) {
                 Some(rustls::Error::InvalidCertificate(_)) => "its certificate is not valid for us",
