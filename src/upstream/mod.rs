@@ -25,6 +25,7 @@ pub mod look;
 pub mod otlp;
 pub mod pii_detector;
 mod relay;
+mod tickets;
 pub mod tls;
 mod trace;
 mod voice_live;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rustls::client::danger::ServerCertVerifier;
-use rustls::client::WebPkiServerVerifier;
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -13,6 +13,7 @@ use rustls_platform_verifier::BuilderVerifierExt as _;
 use tokio::net::TcpStream;
 
 use super::assertion::Nth;
+use super::tickets::Tickets;
 use crate::config::{Identity, Roots};
 use crate::label::Label;
 use crate::tls;
@@ -59,6 +60,7 @@ impl Connector {
             config.client_auth_cert_resolver = certificate(identity)?;
         }
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.resumption = Resumption::store(Arc::new(Tickets::new()));
         Ok(Connector {
             config: Arc::new(config),
             name,
@@ -132,4 +134,47 @@ fn verifier(
 
 fn tls_error(error: &std::io::Error) -> Option<&rustls::Error> {
     error.get_ref()?.downcast_ref()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::certificate::Authority;
+    use crate::sim::stream;
+    use rustls::HandshakeKind;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    #[tokio::test]
+    async fn of_a_thousand_dials_only_the_first_at_a_time_shake_hands_in_full() {
+        const AT_A_TIME: usize = 100;
+        let authority = Authority::new("unit");
+        let identity = authority.issue(&["localhost"]).unwrap();
+        let server = stream::acceptor(&identity).unwrap().config().clone();
+        let roots = Roots::Pem(authority.pem());
+        let connector = Connector::new("localhost", &roots, None).unwrap();
+        let mut full = 0;
+        for _ in 0..10 {
+            // Tickets come after the handshake, so nobody has one of those who dial now.
+            let mut dialled = Vec::new();
+            for _ in 0..AT_A_TIME {
+                let (near, far) = duplex(10_000);
+                let (config, name) = (connector.config.clone(), connector.name.clone());
+                let (ours, theirs) = tokio::join!(
+                    tls::connect(config, name, near),
+                    tls::accept(server.clone(), far)
+                );
+                dialled.push((ours.unwrap(), theirs.unwrap()));
+            }
+            for (mut ours, mut theirs) in dialled {
+                theirs.write_all(b"x").await.unwrap();
+                theirs.flush().await.unwrap();
+                ours.read_exact(&mut [0]).await.unwrap();
+                match ours.session().known().handshake_kind().unwrap() {
+                    HandshakeKind::Resumed => {}
+                    HandshakeKind::Full | HandshakeKind::FullWithHelloRetryRequest => full += 1,
+                }
+            }
+        }
+        assert_eq!(full, AT_A_TIME);
+    }
 }
