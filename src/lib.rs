@@ -114,9 +114,9 @@
 //! | 6 | `relay`, `admission` |
 //! | 5 | `gate`, `store`, `tap` |
 //! | 4 | `upstream`, `audit`, `panics` |
-//! | 3 | `config`, `metrics`, `log`, `drain` |
+//! | 3 | `config`, `metrics`, `log`, `drain`, `tls` |
 //! | 2 | `dtmf` |
-//! | 1 | `audio`, `wire`, `ws` |
+//! | 1 | `audio`, `buffer`, `wire`, `ws` |
 //! | 0 | `error`, `ids`, `label`, `secret`, `trace` |
 //!
 //! `sim`, the simulated peers, imports nothing of ours but the generator of tones (`dtmf`, `audio`),
@@ -126,7 +126,7 @@
 //!
 //! * Nothing in rows 0 to 2, in `tap`, in `gate`, in `bot::rewrite` and in `bot::pii` knows of tokio,
 //!   sockets, clocks or logging (below row 3 [`ws::handshake`] alone knows HTTP types).
-//! * rustls is named in `listener/tls`, `listener/expiry`, `relay/tls`, `upstream` and `sim`, nowhere
+//! * rustls is named in `tls`, `listener/tls`, `listener/expiry`, `upstream` and `sim`, nowhere
 //!   else; webpki, which reads the names in a client's certificate and when one ends, in the first two.
 //! * fred is named in `store/redis`, nowhere else.
 //! * jsonwebtoken is named in `admission/jwt`, `admission/jwks`, `admission/media_url`,
@@ -201,10 +201,12 @@ pub mod config;
 pub mod drain;
 pub mod log;
 pub mod metrics;
+pub mod tls;
 
 pub mod dtmf;
 
 pub mod audio;
+pub mod buffer;
 pub mod wire;
 pub mod ws;
 

@@ -167,7 +167,7 @@ const CONTAINMENT: &[Rule] = &[
         allowed: &[
             "listener/tls/",
             "listener/expiry.rs",
-            "relay/tls.rs",
+            "tls/",
             "upstream/",
             "sim/",
         ],

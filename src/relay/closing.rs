@@ -7,7 +7,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::pump::Input;
-use super::{CLOSE_WAIT, Cause, Ending, Phase, Relay, SHUT_WAIT, buffer, random};
+use super::{CLOSE_WAIT, Cause, Ending, Phase, Relay, SHUT_WAIT, random};
+use crate::buffer;
 use crate::error::{Reason, Side};
 
 impl<C, U> Relay<C, U>

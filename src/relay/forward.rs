@@ -4,10 +4,10 @@
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::buffer;
 use super::policy::{Lock, Verdict};
 use super::pump::{Input, Line};
 use super::tls::Leg;
+use crate::buffer;
 use crate::tap::Tap;
 use crate::ws::Violation;
 use crate::ws::frame::CONTROL_FRAME_MAX;

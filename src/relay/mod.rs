@@ -28,7 +28,6 @@
 //! Not here: who may connect, what is logged (`session`), and bytes before the `101`.
 
 pub mod bridge;
-mod buffer;
 mod call;
 mod closing;
 mod end;
@@ -59,7 +58,6 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep};
 
-pub use self::buffer::READ_BUFFER;
 pub use self::call::{Asked, CallEnding, CallTerms, Drops, GateEnding, Pressed};
 pub use self::handle::{Handle, Standing};
 pub use self::lease::Lease;
@@ -80,6 +78,7 @@ use self::random::random;
 use self::terms::{Cause, Phase};
 use self::timing::Timing;
 use self::watch::Watch;
+pub use crate::buffer::READ_BUFFER;
 use crate::config::Dtmf;
 use crate::error::{Reason, Side};
 use crate::metrics::Flow;
@@ -204,8 +203,6 @@ where
                 }
             }
             if !moved && !judged {
-                self.client.leg.rest();
-                self.upstream.leg.rest();
                 self.report();
                 let blocked = [self.client.is_blocked(), self.upstream.is_blocked()];
                 self.timing.note_blocked(blocked);

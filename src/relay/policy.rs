@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
-use super::buffer;
+use crate::buffer::{self, Queue};
 use crate::config::Model;
 use crate::wire::voice_live;
 use crate::ws::frame::{Header, OpCode};
@@ -26,7 +26,7 @@ pub(super) struct Lock {
 struct Message {
     binary: bool,
     /// Its payload so far, in clear.
-    text: BytesMut,
+    text: Queue,
     /// Its bytes from earlier reads, as they came.
     held: BytesMut,
     mask: Option<[u8; 4]>,

@@ -213,10 +213,7 @@ impl Session {
         self.upstream_name = Some(dialled.upstream);
         let leg = match dialled.stream {
             Stream::Plain(io) => Leg::plain(io, dialled.early),
-            Stream::Tls(stream) => {
-                let (io, tls) = stream.into_inner();
-                Leg::tls(io, tls.into(), dialled.early)
-            }
+            Stream::Tls(stream) => Leg::tls(stream.into_parts(), dialled.early),
         };
         leg.bound_unsent();
         leg

@@ -9,18 +9,18 @@ use http::HeaderValue;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio::time::{Instant as Deadline, timeout_at};
-use tokio_rustls::client::TlsStream;
 
 use super::Failure;
 use super::names::Names;
 use super::tls::{Connector, Unusable};
 use crate::config::{Identity, Roots};
 use crate::error::Reason;
+use crate::tls;
 
 /// With TLS or, on loopback and where written out, without.
 pub enum Stream {
     Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<tls::Stream<TcpStream>>),
 }
 
 /// Where to connect, with what its certificate must lead to.

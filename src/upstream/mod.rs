@@ -26,6 +26,7 @@ mod names;
 pub mod otlp;
 pub mod pii_detector;
 mod relay;
+mod tickets;
 pub mod tls;
 mod trace;
 mod voice_live;

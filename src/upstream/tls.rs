@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{Resumption, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -11,12 +11,12 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 use super::assertion::Nth;
+use super::tickets::Tickets;
 use crate::config::{Identity, Roots};
 use crate::label::Label;
+use crate::tls;
 
 /// Why an upstream cannot be prepared. Told at start-up.
 #[derive(Debug, thiserror::Error)]
@@ -43,7 +43,7 @@ pub enum Unusable {
 
 /// Connects to one host. Sessions are resumed from its own cache.
 pub(super) struct Connector {
-    connector: TlsConnector,
+    config: Arc<ClientConfig>,
     name: ServerName<'static>,
 }
 
@@ -60,8 +60,9 @@ impl Connector {
             config.client_auth_cert_resolver = certificate(identity)?;
         }
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.resumption = Resumption::store(Arc::new(Tickets::new()));
         Ok(Connector {
-            connector: TlsConnector::from(Arc::new(config)),
+            config: Arc::new(config),
             name,
         })
     }
@@ -70,9 +71,8 @@ impl Connector {
     pub(super) async fn connect(
         &self,
         socket: TcpStream,
-    ) -> Result<TlsStream<TcpStream>, &'static str> {
-        self.connector
-            .connect(self.name.clone(), socket)
+    ) -> Result<tls::Stream<TcpStream>, &'static str> {
+        tls::connect(self.config.clone(), self.name.clone(), socket)
             .await
             .map_err(|error| match tls_error(&error) {
                 Some(rustls::Error::InvalidCertificate(_)) => "its certificate is not valid for us",
@@ -134,4 +134,47 @@ fn verifier(
 
 fn tls_error(error: &std::io::Error) -> Option<&rustls::Error> {
     error.get_ref()?.downcast_ref()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::certificate::Authority;
+    use crate::sim::stream;
+    use rustls::HandshakeKind;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    #[tokio::test]
+    async fn of_a_thousand_dials_only_the_first_at_a_time_shake_hands_in_full() {
+        const AT_A_TIME: usize = 100;
+        let authority = Authority::new("unit");
+        let identity = authority.issue(&["localhost"]).unwrap();
+        let server = stream::acceptor(&identity).unwrap().config().clone();
+        let roots = Roots::Pem(authority.pem());
+        let connector = Connector::new("localhost", &roots, None).unwrap();
+        let mut full = 0;
+        for _ in 0..10 {
+            // Tickets come after the handshake, so nobody has one of those who dial now.
+            let mut dialled = Vec::new();
+            for _ in 0..AT_A_TIME {
+                let (near, far) = duplex(10_000);
+                let (config, name) = (connector.config.clone(), connector.name.clone());
+                let (ours, theirs) = tokio::join!(
+                    tls::connect(config, name, near),
+                    tls::accept(server.clone(), far)
+                );
+                dialled.push((ours.unwrap(), theirs.unwrap()));
+            }
+            for (mut ours, mut theirs) in dialled {
+                theirs.write_all(b"x").await.unwrap();
+                theirs.flush().await.unwrap();
+                ours.read_exact(&mut [0]).await.unwrap();
+                match ours.session().known().handshake_kind().unwrap() {
+                    HandshakeKind::Resumed => {}
+                    HandshakeKind::Full | HandshakeKind::FullWithHelloRetryRequest => full += 1,
+                }
+            }
+        }
+        assert_eq!(full, AT_A_TIME);
+    }
 }

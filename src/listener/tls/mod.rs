@@ -22,14 +22,13 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 use webpki::EndEntityCert;
 
 use self::shown::{Resolver, Shown};
 use crate::admission::Certificate;
 use crate::config::{Identity, ServerCertificate};
 use crate::relay::Leg;
+use crate::tls::{self, Stream};
 
 /// Names of a certificate that are looked at. Public authorities sign for a hundred at the most.
 const NAMES_MAX: usize = 100;
@@ -62,7 +61,7 @@ pub enum Unusable {
 /// Does the handshakes of one listener. Cloning shares it.
 #[derive(Clone)]
 pub struct Acceptor {
-    tls: TlsAcceptor,
+    tls: Arc<ServerConfig>,
     resolver: Arc<Resolver>,
     /// Judges certificates of clients; `None`: they are not asked for any.
     clients: Option<Clients>,
@@ -138,7 +137,7 @@ impl Acceptor {
         config.ticketer = aws_lc_rs::Ticketer::new()?;
         config.send_tls13_tickets = 1;
         Ok(Acceptor {
-            tls: TlsAcceptor::from(Arc::new(config)),
+            tls: Arc::new(config),
             resolver,
             clients,
         })
@@ -148,9 +147,9 @@ impl Acceptor {
     pub async fn accept(
         &self,
         socket: TcpStream,
-    ) -> io::Result<(TlsStream<TcpStream>, Option<Certificate>)> {
-        let stream = self.tls.accept(socket).await?;
-        let chain = stream.get_ref().1.peer_certificates();
+    ) -> io::Result<(Stream<TcpStream>, Option<Certificate>)> {
+        let stream = tls::accept(self.tls.clone(), socket).await?;
+        let chain = stream.session().known().peer_certificates();
         let certificate = chain
             .map(|chain| self.certificate(chain, UnixTime::now()))
             .transpose()
@@ -217,9 +216,8 @@ fn verifier(
 }
 
 /// Takes a connection apart for the relay.
-pub fn leg(stream: TlsStream<TcpStream>, early: bytes::Bytes) -> Leg<TcpStream> {
-    let (io, session) = stream.into_inner();
-    Leg::tls(io, session.into(), early)
+pub fn leg(stream: Stream<TcpStream>, early: bytes::Bytes) -> Leg<TcpStream> {
+    Leg::tls(stream.into_parts(), early)
 }
 
 #[cfg(test)]
