@@ -42,6 +42,7 @@ mod ticket_key;
 mod upstream;
 mod web;
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -297,6 +298,8 @@ fn limits(file: &File, problems: &mut Problems) -> Limits {
 
 fn keys(file: &File, problems: &mut Problems) -> Vec<ApiKey> {
     let mut keys: Vec<ApiKey> = Vec::new();
+    // Looked up, not searched for: there may be thousands.
+    let (mut names, mut digests) = (HashSet::new(), HashSet::new());
     for key in &file.keys {
         let at = format!("keys.{}", key.name);
         let Some(name) = problems.label(&at, &key.name) else {
@@ -315,10 +318,10 @@ fn keys(file: &File, problems: &mut Problems) -> Vec<ApiKey> {
                 "is the digest of nothing: whatever made it had no key",
             );
         }
-        if keys.iter().any(|other| other.name == name) {
+        if !names.insert(name.clone()) {
             problems.add(&at, "this name is taken by another key");
         }
-        if keys.iter().any(|other| other.digest.is(&digest)) {
+        if !digests.insert(digest) {
             problems.add(&at, "this digest is that of another key");
         }
         keys.push(ApiKey {
@@ -581,6 +584,28 @@ mod tests {
             let text = problems(&GOOD.replace(from, to));
             assert!(text.contains(named), "{from} -> {to} gave: {text}");
         }
+    }
+
+    #[test]
+    fn two_keys_share_neither_name_nor_digest() {
+        let kiosk = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let with = |name: &str, digest: &str| {
+            let key =
+                format!("[[keys]]\nname = \"{name}\"\nsha256 = \"{digest}\"\n[upstreams.voice]");
+            problems(&GOOD.replace("[upstreams.voice]", &key))
+        };
+        let other = kiosk.replace("ba78", "ba79");
+        assert_eq!(with("other", &other), "");
+        let same_name = with("kiosk", &other);
+        assert!(
+            same_name.contains("keys.kiosk: this name is taken"),
+            "{same_name}"
+        );
+        let same_digest = with("other", kiosk);
+        assert!(
+            same_digest.contains("keys.other: this digest is that"),
+            "{same_digest}"
+        );
     }
 
     #[test]
