@@ -372,10 +372,11 @@ fn first_seen(c: &mut Criterion, bench: &Bench) {
                 )
             },
             |(token, target)| {
+                let headers = [("authorization", token.as_str())];
                 let asks = Asks {
                     route: PHONE,
                     target: &target,
-                    ..Asks::with(&[("authorization", &token)])
+                    ..Asks::with(&headers)
                 };
                 assert!(bench.decide(&asks).is_ok(), "{call}");
             },

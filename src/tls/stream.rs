@@ -27,6 +27,8 @@ pub struct Stream<S> {
     /// Plain text that nobody has read yet.
     plain: BytesMut,
     queue: Option<Queue>,
+    /// What waits is the session's own answer to what was read, and nobody writes.
+    answering: bool,
     closing: bool,
 }
 
@@ -71,14 +73,16 @@ where
         session,
         plain: BytesMut::new(),
         queue: None,
+        answering: false,
         closing: false,
     };
     stream.session.open(&mut [], &mut stream.queue, |_| ())?;
     std::future::poll_fn(|cx| {
         loop {
-            ready!(stream.poll_send(cx))?;
-            if !stream.session.known().is_handshaking() {
-                return Poll::Ready(Ok::<_, io::Error>(()));
+            // A peer that waits until we read is not waited for: both may have something to say.
+            let sent = stream.poll_send(cx);
+            if matches!(sent, Poll::Ready(Err(_))) || !stream.session.known().is_handshaking() {
+                return sent;
             }
             ready!(stream.poll_receive(cx))?;
         }
@@ -105,6 +109,7 @@ impl<S> Stream<S> {
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
     /// Reads once and decrypts.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let idle = self.queue.is_none();
         let received = buffer::with_read_buffer(|buffer| {
             let begun = self.session.begun();
             let mut read = ReadBuf::new(&mut buffer[begun..][..CHUNK]);
@@ -118,12 +123,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
             let each = |chunk: &[u8]| plain.extend_from_slice(chunk);
             Poll::Ready(self.session.open(records, &mut self.queue, each).map(drop))
         });
-        if received.is_ready() {
-            // What rustls answers by itself: an alert, or that there is no renegotiation. Whether the
-            // socket takes it shows when something is written.
-            let _ = self.poll_send(cx);
-        }
+        // What rustls answers by itself: an alert, or that there is no renegotiation. Where a writer waits
+        // already it goes with that: the socket wakes one of them, and it must be who has more to write.
+        self.answering |= idle && self.queue.is_some();
+        self.poll_answer(cx);
         received
+    }
+
+    /// Sends what nobody but the session wants sent. Whether the socket takes it shows when something is
+    /// written.
+    fn poll_answer(&mut self, cx: &mut Context<'_>) {
+        if self.answering && self.poll_send(cx).is_ready() {
+            self.answering = false;
+        }
     }
 
     /// Writes all that is queued.
@@ -142,6 +154,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<S> {
             if self.session.standing()? == Read::End {
                 return Poll::Ready(Ok(()));
             }
+            self.poll_answer(cx);
             ready!(self.poll_receive(cx))?;
         }
         let count = self.plain.len().min(to.remaining());
@@ -160,6 +173,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.answering = false;
         ready!(self.poll_send(cx))?;
         let this = &mut *self;
         let taken = &bytes[..bytes.len().min(CHUNK)];
@@ -171,6 +185,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.answering = false;
         ready!(self.poll_send(cx))?;
         Pin::new(&mut self.io).poll_flush(cx)
     }

@@ -663,6 +663,39 @@ fn name() -> ServerName<'static> {
 }
 
 #[tokio::test]
+async fn streams_carry_both_ways_over_a_socket_that_takes_little() {
+    for version in VERSIONS {
+        for room in [1, 7, 300, 100_000] {
+            let (client, server) = configs(version);
+            let (near, far) = duplex(room);
+            let bytes: Vec<u8> = (0..40_000u32).map(|i| i as u8).collect();
+            let echoed = async {
+                let mut stream = accept(server, far).await.unwrap();
+                stream.write_all(b"x").await.unwrap();
+                stream.flush().await.unwrap();
+                let mut got = vec![0; 40_000];
+                stream.read_exact(&mut got).await.unwrap();
+                stream.write_all(&got).await.unwrap();
+                stream.shutdown().await.unwrap();
+                assert_eq!(stream.read(&mut got).await.unwrap(), 0, "a clean end");
+            };
+            let asked = async {
+                let mut stream = connect(client, name(), near).await.unwrap();
+                // With this the tickets are read, which the socket may have no room for.
+                stream.read_exact(&mut [0]).await.unwrap();
+                stream.write_all(&bytes).await.unwrap();
+                stream.flush().await.unwrap();
+                let mut got = Vec::new();
+                stream.read_to_end(&mut got).await.unwrap();
+                assert!(got == bytes);
+                stream.shutdown().await.unwrap();
+            };
+            tokio::join!(echoed, asked);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_stream_that_is_cut_off_is_an_error() {
     for version in VERSIONS {
         let (client, server) = configs(version);
