@@ -312,19 +312,7 @@ async fn answer(
             Box::pin(answering).await
         }
         None if open.route.kind.is_answered() => {
-            let page = cors::page(&open.route, request.headers());
-            let answering = web::answer(doors, open, asked, stranger, request);
-            let answered = Box::pin(answering).await;
-            if let Ok(response) = &answered {
-                asked.decision.answered(response.status());
-                note_answer(doors, asked, open, response.status());
-            }
-            let mut response = answered.unwrap_or_else(|refusal| {
-                note_refusal(doors, asked, &refusal, Some(&open.route.name));
-                problem(&refusal).map(Body::from)
-            });
-            cors::mark(&open.route, page, &mut response);
-            return (response, Course::Answered);
+            return Box::pin(answered_by_us(doors, open, asked, stranger, request)).await;
         }
         Some(_) | None => return upgraded(doors, open, asked, stranger, request).await,
     };
@@ -336,6 +324,28 @@ async fn answer(
         note_refusal(doors, asked, &refusal, Some(&open.route.name));
         problem(&refusal).map(Body::from)
     });
+    (response, Course::Answered)
+}
+
+/// What the edge answers by itself, to pages, too.
+async fn answered_by_us(
+    doors: &Doors,
+    open: &Open,
+    asked: Asked<'_>,
+    stranger: &Stranger,
+    request: Request<Incoming>,
+) -> Answer {
+    let page = cors::page(&open.route, request.headers());
+    let answered = web::answer(doors, open, asked, stranger, request).await;
+    if let Ok(response) = &answered {
+        asked.decision.answered(response.status());
+        note_answer(doors, asked, open, response.status());
+    }
+    let mut response = answered.unwrap_or_else(|refusal| {
+        note_refusal(doors, asked, &refusal, Some(&open.route.name));
+        problem(&refusal).map(Body::from)
+    });
+    cors::mark(&open.route, page, &mut response);
     (response, Course::Answered)
 }
 

@@ -225,6 +225,8 @@ pub fn poll_send<S: AsyncWrite + Unpin>(
         *sent += count as u64;
         bytes.advance(count);
     }
-    queue.take().map(buffer::give_queue);
+    if let Some(queue) = queue.take() {
+        buffer::give_queue(queue);
+    }
     Poll::Ready(Ok(()))
 }

@@ -286,7 +286,7 @@ fn what_is_no_record_ends_the_session_with_an_alert() {
                 let mut wire = pair.writes(b"good");
                 wire.extend_from_slice(bytes);
                 let error = pair.open(&wire).unwrap_err();
-                assert_eq!(of_rustls(&error), &Error::InvalidMessage(wrong.clone()));
+                assert_eq!(of_rustls(&error), &Error::InvalidMessage(*wrong));
                 assert_eq!(pair.plain, b"good");
                 assert!(matches!(pair.try_hear(), Err(Error::AlertReceived(_))));
             }
