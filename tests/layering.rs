@@ -392,7 +392,7 @@ const CARD: [(&str, &str); 11] = [
     ("tokio::net", "listener/mod.rs"),
     ("tokio_tungstenite", "ws/handshake.rs"),
     ("rustls", "relay/tls.rs"),
-    ("bytes", "relay/buffer.rs"),
+    ("bytes", "relay/tls.rs"),
     ("jsonwebtoken", "admission/jwt/mod.rs"),
     ("dashmap", "session/registry/mod.rs"),
     ("metrics", "metrics/mod.rs"),

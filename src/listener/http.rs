@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::{Instant as Deadline, timeout};
 
-use super::access::{note_answer, note_refusal};
+use super::access::note_refusal;
 use super::body::Body;
 use super::doors::{Asked, Doors, InForce, Open};
 use super::head::{self, Held, Unread};
@@ -312,7 +312,8 @@ async fn answer(
             Box::pin(answering).await
         }
         None if open.route.kind.is_answered() => {
-            return Box::pin(answered_by_us(doors, open, asked, stranger, request)).await;
+            let response = Box::pin(web::answer(doors, open, asked, stranger, request)).await;
+            return (response, Course::Answered);
         }
         Some(_) | None => return upgraded(doors, open, asked, stranger, request).await,
     };
@@ -324,28 +325,6 @@ async fn answer(
         note_refusal(doors, asked, &refusal, Some(&open.route.name));
         problem(&refusal).map(Body::from)
     });
-    (response, Course::Answered)
-}
-
-/// What the edge answers by itself, to pages, too.
-async fn answered_by_us(
-    doors: &Doors,
-    open: &Open,
-    asked: Asked<'_>,
-    stranger: &Stranger,
-    request: Request<Incoming>,
-) -> Answer {
-    let page = cors::page(&open.route, request.headers());
-    let answered = web::answer(doors, open, asked, stranger, request).await;
-    if let Ok(response) = &answered {
-        asked.decision.answered(response.status());
-        note_answer(doors, asked, open, response.status());
-    }
-    let mut response = answered.unwrap_or_else(|refusal| {
-        note_refusal(doors, asked, &refusal, Some(&open.route.name));
-        problem(&refusal).map(Body::from)
-    });
-    cors::mark(&open.route, page, &mut response);
     (response, Course::Answered)
 }
 

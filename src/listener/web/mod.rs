@@ -24,11 +24,12 @@ use self::desk::Desk;
 pub(super) use self::judge::judge;
 use self::watch::Watch;
 
+use super::access::{note_answer, note_refusal};
 use super::body::Body;
 use super::doors::{Asked, Doors, Open};
 use super::head::Read;
 use super::page::Page;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, problem};
 use super::stranger::Stranger;
 use super::upgrade::count_behind_hop;
 use crate::admission::{self, Grant, Now};
@@ -95,8 +96,30 @@ pub(super) fn body(doors: &Doors, read: &Read) -> usize {
     length.map_or(0, |(_, length)| usize::try_from(length).unwrap_or(0))
 }
 
-/// Answers a request on a route of the edge's own.
+/// The answer to a request, or why there is none, as pages may read it; noted.
 pub(super) async fn answer(
+    doors: &Doors,
+    open: &Open,
+    asked: Asked<'_>,
+    stranger: &Stranger,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let page = cors::page(&open.route, request.headers());
+    let answered = judged(doors, open, asked, stranger, request).await;
+    if let Ok(response) = &answered {
+        asked.decision.answered(response.status());
+        note_answer(doors, asked, open, response.status());
+    }
+    let mut response = answered.unwrap_or_else(|refusal| {
+        note_refusal(doors, asked, &refusal, Some(&open.route.name));
+        problem(&refusal).map(Body::from)
+    });
+    cors::mark(&open.route, page, &mut response);
+    response
+}
+
+/// Answers a request on a route of the edge's own.
+async fn judged(
     doors: &Doors,
     open: &Open,
     asked: Asked<'_>,
