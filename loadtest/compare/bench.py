@@ -40,7 +40,7 @@ class World:
         # New ones each time: no run meets the addresses that the one before it left in TIME-WAIT.
         self.port, self.upstream_port = free_port(), free_port()
         self.upstream_name = "localhost"
-        self.dtmf = "observe"
+        self.dtmf, self.batch = "observe", "0s"
 
     @property
     def upstream(self):
@@ -62,6 +62,7 @@ class World:
             "maxconn": self.bench.descriptors // 2 - 50,
             "key_sha256": hashlib.sha256(self.bench.key.encode()).hexdigest(),
             "dtmf": self.dtmf,
+            "batch": self.batch,
         }
 
 

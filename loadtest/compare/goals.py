@@ -46,6 +46,7 @@ P50, P99, _ = modes.ROUND_TRIP
 GOALS = (
     Goal("1", "CPU per message, 200 calls", "t2t", "call", CPU, 0.70, "nginx"),
     Goal("1", "CPU per message, 200 calls", "t2t", "call", CPU, 1.15, "floor"),
+    Goal("1b", "the same with `batch = \"250us\"`", "t2t", "call", CPU, 0.70, "nginx", target="tonegate-batch"),
     Goal("2", "CPU per 1 KB message in bursts", "t2t", "flood1k", CPU, 0.36, "nginx"),
     Goal("2", "CPU per 1 KB message in bursts", "t2t", "flood1k", CPU, 1.25, "floor"),
     Goal("3", "CPU per 64 KB message", "t2t", "flood64k", CPU, 0.30, "nginx"),

@@ -128,12 +128,12 @@ MODES = {
 
 # Who is asked where, unless --targets says it.
 TARGETS = {
-    "t2t": ("nginx", "tonegate", "haproxy", "envoy", "node", "floor", "tonegate-deaf"),
+    "t2t": ("nginx", "tonegate", "haproxy", "envoy", "node", "floor", "tonegate-deaf", "tonegate-batch"),
     "t2p": ("nginx", "tonegate", "haproxy", "floor"),
     "p2p": ("nginx", "tonegate", "haproxy", "floor"),
 }
-# The edge with its detector off answers one question only.
-DEAF = ("t2t", "call")
+# The edge with other settings answers one question only.
+VARIED = ("t2t", "call")
 
 
 def asked(case, mode, target, named):
@@ -144,4 +144,4 @@ def asked(case, mode, target, named):
         return True
     if mode.targets and target not in mode.targets:
         return False
-    return target != "tonegate-deaf" or (case, mode.name) == DEAF
+    return not target.startswith("tonegate-") or (case, mode.name) == VARIED

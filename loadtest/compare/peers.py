@@ -168,7 +168,7 @@ class Floor(Peer):
 
 class Tonegate(Peer):
     name, label = "tonegate", "tonegate"
-    dtmf = "observe"
+    dtmf, batch = "observe", "0s"
     # It resolves the name that it verifies: an address of this machine, which the certificate has not.
     wrong_name = wrong_host = "127.0.0.2"
 
@@ -180,7 +180,7 @@ class Tonegate(Peer):
         return [self.args.tonegate, "serve", "--config", self.file(world)]
 
     def file(self, world):
-        world.dtmf = self.dtmf
+        world.dtmf, world.batch = self.dtmf, self.batch
         return super().file(world)
 
     def version(self):
@@ -193,4 +193,12 @@ class Deaf(Tonegate):
     name, label, dtmf = "tonegate-deaf", "tonegate, DTMF off", "off"
 
 
-PEERS = {peer.name: peer for peer in (Nginx, Tonegate, Haproxy, Envoy, Node, Floor, Deaf)}
+class Batching(Tonegate):
+    """The same edge where a busy worker lets frames gather: CPU for latency."""
+
+    name, label, batch = "tonegate-batch", "tonegate, batch 250us", "250us"
+
+
+PEERS = {peer.name: peer for peer in (Nginx, Tonegate, Haproxy, Envoy, Node, Floor, Deaf, Batching)}
+# Other settings of the same edge, asked one question each; no peers of their own in tables and pictures.
+VARIANTS = (Deaf.name, Batching.name)

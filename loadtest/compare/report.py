@@ -3,7 +3,7 @@
 import goals
 import machine
 from modes import CASES
-from peers import PEERS
+from peers import PEERS, VARIANTS
 from results import BASE, number
 
 MET = {True: "met", False: "not met"}
@@ -82,7 +82,7 @@ ROWS = (
 
 def markdown(results):
     """The table of the README and the goals, ready to be pasted."""
-    shown = [target for target in PEERS if target != "tonegate-deaf" and any(key[2] == target for key in results.runs)]
+    shown = [target for target in PEERS if target not in VARIANTS and any(key[2] == target for key in results.runs)]
     yield from machine.sentences(results.parts)
     yield ""
     yield "| | " + " | ".join(PEERS[target].label for target in shown) + " |"
