@@ -10,7 +10,6 @@ busy machine trust that. `--binary` may be given several times; they take turns.
 """
 
 import argparse
-import hashlib
 import os
 import pathlib
 import socket
@@ -22,9 +21,30 @@ import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "calls"))
-from run import HERE, LOAD, TONEGATE, free_port  # noqa: E402
+from run import LOAD, TONEGATE, free_port  # noqa: E402
 
-CONFIG = HERE.parent / "compare" / "tonegate.toml"
+SETTINGS = string.Template("""
+[server]
+listen  = "127.0.0.1:${port}"
+admin   = "127.0.0.1:${admin}"
+workers = 1
+tls     = { certificate = "${directory}/leaf.pem", key = "${directory}/leaf.key" }
+
+[upstreams.voice]
+kind = "voice-live"
+url  = "wss://localhost:${port}"
+api_version = "2026-07-15"
+credential  = { key = "nobody looks at it" }
+roots       = "${directory}/ca.pem"
+
+[[routes]]
+name   = "voice"
+paths  = ["/voice-live/realtime"]
+kind   = "voice-live"
+admit  = ["anyone"]
+models = ["sim-echo"]
+upstreams = ["voice"]
+""")
 READY = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 
 
@@ -40,12 +60,8 @@ def is_ready(port):
 def start(binary, directory):
     """Milliseconds until it is ready, and of those the processor's."""
     admin, port = free_port(), free_port()
-    text = string.Template(CONFIG.read_text()).substitute(
-        directory=directory, port=port, upstream=f"127.0.0.1:{port}", upstream_port=port,
-        descriptors=1000, sessions=500, key_sha256=hashlib.sha256(b"nobody's").hexdigest(),
-    )  # fmt: skip
     settings = pathlib.Path(directory) / "edge.toml"
-    settings.write_text(text.replace('"127.0.0.1:0"', f'"127.0.0.1:{admin}"'))
+    settings.write_text(SETTINGS.substitute(directory=directory, port=port, admin=admin))
     command = ["taskset", "-c", "0", binary, "serve", "--config", settings]
     begun = time.monotonic()
     quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}

@@ -34,7 +34,13 @@ class Goal:
         if not shares:
             return None
         value = statistics.median(shares)
-        return value, f"{value:.2f}×" + (f" ({min(shares):.2f}–{max(shares):.2f})" if len(shares) > 1 else "")
+        # Never so few digits that what misses the limit looks as if it met it.
+        digits = 3 if abs(value - self.most) < 0.01 else 2
+        text = f"{value:.{digits}f}×" + (f" ({min(shares):.2f}–{max(shares):.2f})" if len(shares) > 1 else "")
+        late = results.lateness(self.case, self.mode, self.target)
+        if self.figure in modes.ROUND_TRIP and late is not None:
+            text += f"; callers late by {number(late)} µs at p99"
+        return value, text
 
     def met(self, value):
         return value >= self.most if self.turned else value <= self.most

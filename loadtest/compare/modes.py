@@ -121,7 +121,7 @@ MODES = {
         # Both ends of 9,800 calls are all that 20,000 descriptors allow.
         Mode(
             "idle9800", "9,800 silent calls", "idle --connections 9800",
-            (RESTING, MEMORY, KEPT), 25.0, seconds=10, rounds=1, targets=("tonegate",),
+            (RESTING, MEMORY, KEPT), 25.0, seconds=20, rounds=1, targets=("tonegate",),
         ),
     )
 }  # fmt: skip

@@ -1,6 +1,7 @@
 //! What the measured processes cost, read from /proc: CPU time of all their threads and resident
 //! memory, children included.
 
+use std::collections::HashMap;
 use std::fs;
 
 use crate::Result;
@@ -47,24 +48,31 @@ fn field(pid: u32, number: usize) -> Option<String> {
     Some(fields.split_whitespace().nth(number)?.to_owned())
 }
 
-/// Nanoseconds on a core, summed over the threads (schedstat, first field).
-pub fn cpu_nanoseconds(pids: &[u32]) -> u64 {
-    let mut sum = 0;
-    for pid in pids {
-        for thread in fs::read_dir(format!("/proc/{pid}/task"))
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            let line = fs::read_to_string(thread.path().join("schedstat")).unwrap_or_default();
-            sum += line
-                .split_whitespace()
-                .next()
-                .and_then(|text| text.parse().ok())
-                .unwrap_or(0);
-        }
+/// Nanoseconds that each thread was on a core (schedstat, first field), by where it stands below /proc.
+#[derive(Default)]
+pub struct Spent(HashMap<std::path::PathBuf, u64>);
+
+impl Spent {
+    pub fn of(pids: &[u32]) -> Spent {
+        let tasks = pids
+            .iter()
+            .filter_map(|pid| fs::read_dir(format!("/proc/{pid}/task")).ok());
+        let spent = tasks.flatten().flatten().filter_map(|thread| {
+            let line = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+            let spent = line.split_whitespace().next()?.parse().ok()?;
+            Some((thread.path(), spent))
+        });
+        Spent(spent.collect())
     }
-    sum
+
+    /// Nanoseconds spent after `before`. A thread that has ended since counts for nothing, and not for
+    /// less than that: what it had spent before was told then.
+    pub fn since(&self, before: &Spent) -> u64 {
+        let more = |(thread, now): (&std::path::PathBuf, &u64)| {
+            now.saturating_sub(before.0.get(thread).copied().unwrap_or(0))
+        };
+        self.0.iter().map(more).sum()
+    }
 }
 
 /// Resident kibibytes.
@@ -82,6 +90,16 @@ pub fn resident_kib(pids: &[u32]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_thread_that_ends_takes_nothing_away() {
+        let spent = |of: &[(&str, u64)]| Spent(of.iter().map(|&(t, n)| (t.into(), n)).collect());
+        let before = spent(&[("main", 100), ("resolver", 5_000)]);
+        let now = spent(&[("main", 130), ("new", 7)]);
+        assert_eq!(now.since(&before), 37);
+        let own = Spent::of(&[std::process::id()]);
+        assert!(own.since(&Spent::default()) > 0);
+    }
 
     #[test]
     fn only_what_runs_can_be_watched() {

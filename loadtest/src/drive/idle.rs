@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 
 use super::message::{Message, SIZE_MIN};
 use super::{Common, Measured, Meter};
 use crate::Result;
 use crate::report::{Counts, Report};
-use crate::socket::{Socket, text_frame};
+use crate::socket::{Event, Socket, text_frame};
 
 /// Allocators and buffers give back what they will before the reading.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -64,7 +66,7 @@ pub async fn run(flags: Flags) -> Result<Measured> {
     tokio::time::sleep(SETTLE).await;
     let resident = before.resident_kib_more();
     let at_rest = Meter::start(&flags.common.pids);
-    tokio::time::sleep(flags.common.duration()).await;
+    let sockets = rest(sockets, flags.common.duration(), &counts).await?;
     let cores = at_rest.cores();
     for socket in sockets {
         if socket.close().await.is_err() {
@@ -94,6 +96,33 @@ pub async fn run(flags: Flags) -> Result<Measured> {
     report.at_most("share kept", share, "max-kept-share", flags.max_kept_share);
     report.at_most("cores at rest", cores, "max-cores", flags.max_cores);
     Ok(Measured { counts, report })
+}
+
+/// Nobody speaks for so long; pings are answered, or a proxy that sends them would take its callers for lost.
+async fn rest(sockets: Vec<Socket>, time: Duration, counts: &Counts) -> Result<Vec<Socket>> {
+    let until = Instant::now() + time;
+    let mut resting = JoinSet::new();
+    for mut socket in sockets {
+        resting.spawn(async move {
+            while let Ok(event) = timeout_at(until, socket.next()).await {
+                match event? {
+                    Event::Ping(payload) => socket.pong(&payload).await?,
+                    Event::Text(_) => return Err("a message that nobody asked for".into()),
+                    Event::Closed(_) => return Err("a silent call was closed".into()),
+                }
+                socket.rest();
+            }
+            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(socket)
+        });
+    }
+    let mut rested = Vec::new();
+    while let Some(socket) = resting.join_next().await {
+        match socket? {
+            Ok(socket) => rested.push(socket),
+            Err(_) => Counts::add(&counts.broken),
+        }
+    }
+    Ok(rested)
 }
 
 async fn to_and_fro(socket: &mut Socket, mut message: Message, counts: &Counts) -> Result<()> {

@@ -134,7 +134,7 @@ struct Measured {
 /// The cost of the watched processes between two moments.
 pub struct Meter {
     pids: Vec<u32>,
-    cpu: u64,
+    cpu: process::Spent,
     resident: u64,
     began: std::time::Instant,
 }
@@ -142,10 +142,7 @@ pub struct Meter {
 impl Meter {
     pub fn start(pids: &[u32]) -> Meter {
         let pids = process::family(pids);
-        let (cpu, resident) = (
-            process::cpu_nanoseconds(&pids),
-            process::resident_kib(&pids),
-        );
+        let (cpu, resident) = (process::Spent::of(&pids), process::resident_kib(&pids));
         Meter {
             pids,
             cpu,
@@ -155,7 +152,7 @@ impl Meter {
     }
 
     pub fn cpu_us(&self) -> f64 {
-        process::cpu_nanoseconds(&self.pids).saturating_sub(self.cpu) as f64 / 1000.0
+        process::Spent::of(&self.pids).since(&self.cpu) as f64 / 1000.0
     }
 
     fn resident_kib_more(&self) -> f64 {

@@ -86,7 +86,7 @@ pub(in crate::config) struct Server {
     /// Threads that carry sessions; 0 is one per core. Default: `0`.
     pub workers: Option<usize>,
     /// So long a worker that many frames wake lets more of them gather, so that one wake serves several: less
-    /// CPU for more latency, so much at the most each way. At most `2ms`. Default: `0s`.
+    /// CPU for more latency, about so much each way. At most `2ms`. Default: `0s`.
     #[serde(deserialize_with = "duration")]
     #[schemars(schema_with = "schema::duration")]
     pub batch: Option<Duration>,
