@@ -204,13 +204,17 @@ impl Session {
             return self.standing().map(drop);
         }
         loop {
-            // All that is whole has been read, so nothing of this is used up or handed on.
-            let begun = &mut self.begun;
+            // All that is whole has been read, so nothing of this is used up or handed on; unless whoever
+            // read has panicked. Then what lies here is dropped: of that reader nothing counts any more.
+            let (begun, mut used) = (&mut self.begun, 0);
             let step = self
                 .connection
-                .step(begun, &mut 0, want, queue, &mut |_| ());
+                .step(begun, &mut used, want, queue, &mut |_| ());
+            self.begun.drain(..used);
             match step {
                 Ok(Step::More) => {}
+                // Rustls says once that the peer sends nothing more; we still may.
+                Ok(Step::End) if matches!(self.state, State::Open) => self.state = State::Ended,
                 Ok(Step::Done | Step::End) => return Ok(()),
                 Err(error) => {
                     self.connection.last_words(&mut self.begun, queue);

@@ -155,7 +155,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<S> {
                 return Poll::Ready(Ok(()));
             }
             self.poll_answer(cx);
-            ready!(self.poll_receive(cx))?;
+            let received = ready!(self.poll_receive(cx));
+            // What came before an error is read first; then the session still stands as it does.
+            if self.plain.is_empty() {
+                received?;
+            }
         }
         let count = self.plain.len().min(to.remaining());
         to.put_slice(&self.plain[..count]);

@@ -548,6 +548,36 @@ fn a_panic_of_whoever_reads_leaves_the_stream_as_it_is() {
     }
 }
 
+#[test]
+fn after_a_panic_what_was_read_whole_is_dropped_once_something_is_said() {
+    for version in VERSIONS {
+        for goodbye in [false, true] {
+            let mut pair = Pair::new(Side::Server, version, READ_BUFFER);
+            let mut wire = pair.writes(b"first");
+            for more in [&b"second"[..], b"third"] {
+                wire.extend(pair.writes(more));
+            }
+            if goodbye {
+                pair.peer.send_close_notify();
+                wire.extend(pair.says());
+            }
+            let panicked = catch_unwind(AssertUnwindSafe(|| {
+                let each = |_: &[u8]| panic!("on purpose");
+                let _ = pair.ours.open(&mut wire, &mut pair.queue, each);
+            }));
+            assert!(panicked.is_err() && pair.ours.begun() > 0);
+            pair.seal(b"1011");
+            assert_eq!(pair.hears(), b"1011");
+            assert_eq!(pair.ours.begun(), 0);
+            if goodbye {
+                assert_eq!(pair.ours.standing().unwrap(), Read::End);
+            } else {
+                pair.crosses_both_ways();
+            }
+        }
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

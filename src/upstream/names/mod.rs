@@ -72,6 +72,8 @@ struct Known {
     rounds: u64,
     /// The last of them found nothing.
     failed: bool,
+    /// Nobody was at what was found: it is used only where the resolver knows nothing newer.
+    doubted: bool,
 }
 
 impl Names {
@@ -118,7 +120,7 @@ impl Names {
             Place::Name(name) if tried.kept => name,
             Place::Address(_) | Place::Name(_) => return None,
         };
-        name.forget(&tried.addresses);
+        name.doubt(&tried.addresses);
         let found = self.get().await.ok()?;
         // In another order they are the same.
         let is_new = |address| !tried.addresses.contains(address);
@@ -139,14 +141,14 @@ impl Known {
         let age = |since| now.saturating_duration_since(since);
         let found = self.found.as_ref();
         let found = found.filter(|(_, since)| age(*since) < STALE_MAX);
+        let is_retry = self.asked.is_none_or(|asked| age(asked) >= RETRY);
         let is_due = match found {
             None => true,
-            Some((_, since)) => {
-                let is_retry = self.asked.is_none_or(|asked| age(asked) >= RETRY);
-                age(*since) >= FRESH && is_retry
-            }
+            Some(_) if self.doubted => is_retry,
+            Some((_, since)) => age(*since) >= FRESH && is_retry,
         };
-        let addresses = found.map(|(addresses, _)| addresses.clone());
+        let addresses = found.filter(|_| !self.doubted);
+        let addresses = addresses.map(|(addresses, _)| addresses.clone());
         (addresses, is_due && !self.asking)
     }
 }
@@ -186,20 +188,24 @@ impl Name {
         // What was begun before this looked may have ended by now.
         let ended = |known: &Known| known.rounds != round || !known.asking;
         let known = known.wait_for(ended).await.map_err(|_| UNKNOWN)?;
+        // While the resolver is away what it said before is better than nothing, for as long as it lasts.
         match &known.found {
-            Some((addresses, _)) if !known.failed => Ok(Found {
+            Some((addresses, since)) if !known.failed || since.elapsed() < STALE_MAX => Ok(Found {
                 addresses: addresses.clone(),
-                kept: false,
+                kept: known.failed,
             }),
             Some(_) | None => Err(UNKNOWN),
         }
     }
 
-    /// Nobody is at these addresses.
-    fn forget(&self, tried: &Arc<[SocketAddr]>) {
+    /// Nobody is at these addresses: the resolver is asked at once, and then no more often than of others.
+    fn doubt(&self, tried: &Arc<[SocketAddr]>) {
         self.known.send_if_modified(|known| {
             // Somebody else may have asked since.
-            known.found.take_if(|(found, _)| Arc::ptr_eq(found, tried));
+            let found = known.found.as_ref();
+            if !known.doubted && found.is_some_and(|(found, _)| Arc::ptr_eq(found, tried)) {
+                (known.doubted, known.asked) = (true, None);
+            }
             false
         });
     }
@@ -220,6 +226,7 @@ impl Drop for Answer {
             known.failed = found.is_none();
             if found.is_some() {
                 known.found = found;
+                known.doubted = false;
             }
         });
     }

@@ -154,7 +154,24 @@ async fn who_found_nobody_is_told_what_is_new_and_only_that() {
     told.say_nothing();
     let kept = names.get().await.unwrap();
     assert_eq!(names.anew(&kept).await, None);
-    assert_eq!(got(&names).await, Err(UNKNOWN), "nothing is kept of it");
+    assert_eq!(told.asked(), 4);
+    // The resolver is away, and what it said is still the best that is known; it is asked once a second.
+    for _ in 0..3 {
+        assert_eq!(got(&names).await, Ok((vec![1, 4], true)));
+    }
+    assert_eq!(told.asked(), 4);
+    told.say(&[5]);
+    advance(RETRY).await;
+    assert_eq!(
+        got(&names).await,
+        Ok((vec![5], false)),
+        "waited for, as nobody was there"
+    );
+    told.say_nothing();
+    let kept = names.get().await.unwrap();
+    assert_eq!(names.anew(&kept).await, None);
+    advance(STALE_MAX).await;
+    assert_eq!(got(&names).await, Err(UNKNOWN), "not for ever");
 }
 
 #[tokio::test]
