@@ -34,7 +34,7 @@ tls     = { certificate = "${directory}/leaf.pem", key = "${directory}/leaf.key"
 kind = "voice-live"
 url  = "wss://localhost:${port}"
 api_version = "2026-07-15"
-credential  = { key = "nobody looks at it" }
+credential  = { key = "nobody-looks-at-it" }
 roots       = "${directory}/ca.pem"
 
 [[routes]]

@@ -285,7 +285,11 @@ class Panel:
         self.low, self.high = math.log10(min(xs)), math.log10(max(xs))
         self.top = top
         self.parts = [f'<text x="{left + MARGIN}" y="16" font-weight="bold">{title}</text>']
+        written = -math.inf
         for x in sorted(set(xs)):
+            if self.x(x) - written < 28:  # one would lie on the other
+                continue
+            written = self.x(x)
             self.parts.append(f'<text x="{self.x(x):.1f}" y="{HEIGHT - MARGIN + 16}" text-anchor="middle">{x:,}</text>')
         for share in (0, 0.5, 1):
             y = self.y(share * top)

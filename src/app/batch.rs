@@ -5,9 +5,10 @@
 //! to relay: sleep, interrupt, cold caches. The more frames a wake finds the less each of them costs. What
 //! that takes is time: each frame may wait for `server.batch`, and some more, as sleeping does, in each direction.
 //!
-//! Measured with 200 calls on one worker, 20,000 messages a second, both sides TLS: 31 µs of CPU for each
-//! where each is relayed at once, 18 µs with 250 µs, 17 µs with 500 µs; round trips, which cross the edge
-//! twice, take 0.6 ms and 1.2 ms longer. With 20 calls 1 ms is the first that saves anything.
+//! Measured with 200 calls on one worker, 20,000 messages a second, both sides TLS, in five rounds: 0.84 times
+//! the CPU with 250 µs (0.70 to 1.02), and round trips, which cross the edge twice, 0.75 ms longer
+//! (`loadtest/compare/run.py --modes call --targets nginx,tonegate,tonegate-batch`). With 20 calls less than
+//! 1 ms saves nothing.
 //!
 //! The wait is a bounded one, and only for who gains by it: in a worker that few frames wake, each is
 //! relayed at once.
