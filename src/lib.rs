@@ -58,7 +58,8 @@
 //!    the caller's own token, a key, or a token of the platform for the edge itself, which one future
 //!    per identity keeps fresh.
 //! 4. `101`. hyper gives the socket back; what had been read beyond the head was kept apart from
-//!    it. TLS session and socket are taken apart ([`relay::Leg`]).
+//!    it. TLS session and socket are taken apart ([`tls::Stream`], [`relay::Leg`]); neither owns a buffer,
+//!    all connections of a thread have the one in [`buffer`].
 //! 5. [`session`] owns the legs and every guard: permit, slot, gauges, registry entry. Its lease ends with
 //!    what was shown, or later for who shows something new; it ends before the upstream would end it; all
 //!    edges are told by the store that it runs.
