@@ -234,6 +234,8 @@ async fn connection(
     let in_force = &in_force;
     let accepted = Instant::now();
     let deadline = Deadline::now() + doors.limits.handshake;
+    // Of the listening socket it may not have them: it was connected before that one got them.
+    upstream::set_options(&socket);
     if hop == Some(Speak::Proxy) {
         peer = behind(&mut socket, peer, deadline, &doors).await?;
         if !stranger.count_at(Address::of(peer.ip())) {

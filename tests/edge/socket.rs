@@ -37,9 +37,11 @@ async fn small_frames_are_not_held_back_on_either_leg() {
     caller.send(text("hi")).await;
     caller.next().await.unwrap();
     let client = caller.io.tcp().local_addr().unwrap();
+    let server = caller.io.tcp().peer_addr().unwrap();
     let seen = world.upstream_saw(|seen| seen.received.text == 1).await;
     let legs = [
-        socket(|_, peer| peer == client),
+        // Another test's client may have the same port, towards another server.
+        socket(|local, peer| (local, peer) == (server, client)),
         socket(|local, _| local == seen.peer),
     ];
     for leg in legs {
