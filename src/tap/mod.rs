@@ -1,10 +1,10 @@
 //! Looks at frames as they pass, and counts.
 //!
 //! The tap is shown every data frame before it goes on. It cannot fail, wait or alter anything:
-//! it has no way to say more than numbers, and keys where somebody asks for them. Of most messages
-//! only the first bytes are unmasked, into the tap's own scratch. On a route that observes keys,
-//! audio of the client is unmasked and decoded while it passes (`ear`), and what the service says
-//! of its format is read (`told`). For somebody who looks on, the first and the last bytes of every message
+//! it has no way to say more than numbers, and keys where somebody asks for them. Of each message
+//! the first bytes are unmasked, into the tap's own scratch, and tell whether it is audio; of most
+//! that is all. On a route that observes keys, audio of the client is then unmasked and decoded while
+//! it passes (`ear`), and what the service says of its format is read (`told`). For somebody who looks on, the first and the last bytes of every message
 //! tell its kind (`glance`). Payloads stay as they lie.
 
 mod ear;
@@ -77,6 +77,8 @@ pub struct Tap {
     peeked_length: usize,
     /// The current message may still turn out to be audio.
     undecided: bool,
+    /// It has.
+    audio: bool,
     mask: Option<[u8; 4]>,
     /// Payload bytes of the current frame that have passed.
     offset: u64,
@@ -108,9 +110,9 @@ impl Look {
         }
     }
 
-    fn read(&mut self, bytes: &[u8], mask: Option<[u8; 4]>, offset: u64) {
+    fn read(&mut self, bytes: &[u8], mask: Option<[u8; 4]>, offset: u64, audio: bool) {
         match self {
-            Look::Audio(ear) => ear.read(bytes, mask, offset),
+            Look::Audio(ear) => ear.read(bytes, mask, offset, audio),
             Look::Service(service) => service.read(bytes),
         }
     }
@@ -136,6 +138,7 @@ impl Default for Tap {
             peeked: [0; PEEK],
             peeked_length: 0,
             undecided: false,
+            audio: false,
             mask: None,
             offset: 0,
             left: 0,
@@ -225,6 +228,7 @@ impl Tap {
     pub fn frame(&mut self, header: &Header) {
         if header.opcode != OpCode::Continuation {
             self.undecided = header.opcode == OpCode::Text;
+            self.audio = false;
             self.peeked_length = 0;
         }
         self.mask = header.mask;
@@ -241,13 +245,13 @@ impl Tap {
 
     /// Payload bytes of the current frame pass.
     pub fn payload(&mut self, bytes: &[u8]) {
-        if self.looks {
-            self.look_at_payload(bytes);
-        }
         let length = bytes.len() as u64;
         self.counts.bytes += length;
         if self.undecided {
             self.peek(bytes);
+        }
+        if self.looks {
+            self.look_at_payload(bytes);
         }
         self.offset += length;
         self.left = self.left.saturating_sub(length);
@@ -297,7 +301,7 @@ impl Tap {
         }
         let Some(look) = &mut self.look else { return };
         if self.text {
-            look.read(bytes, self.mask, self.offset);
+            look.read(bytes, self.mask, self.offset, self.audio);
         }
         if ends {
             look.end(&mut self.counts);
@@ -315,7 +319,8 @@ impl Tap {
         self.peeked_length += more;
         match (self.peek_at)(&self.peeked[..self.peeked_length]) {
             Some(kind) => {
-                self.counts.audio_messages += u64::from(kind == Kind::Audio);
+                self.audio = kind == Kind::Audio;
+                self.counts.audio_messages += u64::from(self.audio);
                 if let Some(mark) = Mark::of(kind) {
                     self.marks.add(mark);
                 }
