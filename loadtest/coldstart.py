@@ -20,8 +20,7 @@ import sys
 import tempfile
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "calls"))
-from run import LOAD, TONEGATE, free_port  # noqa: E402
+from programs import LOAD, TONEGATE, free_port
 
 SETTINGS = string.Template("""
 [server]
@@ -81,9 +80,9 @@ def start(binary, directory):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--binary", action="append", type=pathlib.Path)
-    parser.add_argument("--starts", type=int, default=10)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--binary", action="append", type=pathlib.Path, help="a build of tonegate; several take turns")
+    parser.add_argument("--starts", type=int, default=10, help="of each build")
     args = parser.parse_args()
     if not 1 <= args.starts <= 100:
         parser.error("1 to 100 starts")

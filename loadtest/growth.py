@@ -19,19 +19,15 @@ import json
 import math
 import os
 import pathlib
-import resource
 import secrets
-import shutil
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
-BUILD = pathlib.Path(__file__).resolve().parents[1] / "target" / "release"
-TONEGATE = pathlib.Path(os.environ.get("TONEGATE", BUILD / "tonegate"))
-LOAD = pathlib.Path(os.environ.get("TONEGATE_LOAD", BUILD / "tonegate-load"))
+from programs import LOAD, TONEGATE, NotUp, descriptors, free_port, needed, start, stop
+
 AUDIENCE = "https://ai.azure.com"
 # The core is full; a queue that never empties again is not far.
 FULL = 0.95
@@ -46,14 +42,14 @@ def counts(text):
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--parts", default="calls,idle,routes,keys,tenants")
-    parser.add_argument("--calls", type=counts, default=[10, 50, 100, 200, 300, 400, 600, 800])
-    parser.add_argument("--idle", type=counts, default=[100, 1000, 3000, 9000])
-    parser.add_argument("--routes", type=counts, default=[1, 10, 100, 1000])
-    parser.add_argument("--keys", type=counts, default=[1, 100, 10_000])
-    parser.add_argument("--tenants", type=counts, default=[1, 100, 10_000])
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--parts", default="calls,idle,routes,keys,tenants", help="what is measured")
+    parser.add_argument("--calls", type=counts, default="10,50,100,200,300,400,600,800", help="so many talk, step by step")
+    parser.add_argument("--idle", type=counts, default="100,1000,3000,9000", help="so many are silent")
+    parser.add_argument("--routes", type=counts, default="1,10,100,1000", help="so many routes in the settings")
+    parser.add_argument("--keys", type=counts, default="1,100,10000", help="so many keys")
+    parser.add_argument("--tenants", type=counts, default="1,100,10000", help="so many tenants of the issuer")
+    parser.add_argument("--rounds", type=int, default=3, help="of what takes turns")
     parser.add_argument("--seconds", type=int, default=2, help="measured seconds of each run")
     parser.add_argument("--results", type=pathlib.Path, help="also write every run there, a JSON line each")
     parser.add_argument("--picture", type=pathlib.Path, help="also draw the curves there, as SVG")
@@ -64,32 +60,6 @@ def arguments():
     if not 1 <= args.rounds <= 20 or not 1 <= args.seconds <= 60:
         parser.error("1 to 20 rounds of 1 to 60 seconds")
     return args
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def stop(process):
-    process.terminate()
-    try:
-        process.wait(timeout=5)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def wait_until_up(process, port, log):
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except OSError:
-            time.sleep(0.005)
-    raise SystemExit(f"it did not come up:\n{log.read_text(errors='replace')[-2000:]}")
 
 
 def resident_kib(pid):
@@ -111,9 +81,7 @@ class Bench:
         self.directory = pathlib.Path(directory)
         self.key = secrets.token_hex(16)
         self.echo = free_port()
-        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        self.descriptors = 20_000 if hard == resource.RLIM_INFINITY else min(hard, 20_000)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (self.descriptors, hard))
+        self.descriptors = descriptors()
         subprocess.run([LOAD, "certificates", "--directory", directory], check=True)
         self.issuer = self.issuer_port = None
 
@@ -121,12 +89,9 @@ class Bench:
         if self.issuer:
             return
         self.issuer_port = free_port()
-        log = self.directory / "issuer.log"
-        with log.open("wb") as file:
-            leaf = ("--certificate", self.directory / "leaf.pem", "--key", self.directory / "leaf.key")
-            command = [TONEGATE, "sim", "issuer", "--listen", f"127.0.0.1:{self.issuer_port}", *leaf]
-            self.issuer = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
-        wait_until_up(self.issuer, self.issuer_port, log)
+        leaf = ("--certificate", self.directory / "leaf.pem", "--key", self.directory / "leaf.key")
+        command = [TONEGATE, "sim", "issuer", "--listen", f"127.0.0.1:{self.issuer_port}", *leaf]
+        self.issuer = start(command, self.issuer_port, self.directory / "issuer.log")
 
     def token(self, number):
         command = [TONEGATE, "token", "mint", "--issuer", f"https://localhost:{self.issuer_port}", "--roots", self.directory / "ca.pem"]
@@ -168,11 +133,8 @@ class Bench:
             header = f"Authorization: Bearer {self.token(count)}"
         log = self.directory / "edge.log"
         began = time.monotonic()
-        with log.open("wb") as file:
-            command = ["taskset", "-c", "0", TONEGATE, "serve", "--config", config]
-            edge = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file)
+        edge = start(["taskset", "-c", "0", TONEGATE, "serve", "--config", config], port, log)
         try:
-            wait_until_up(edge, port, log)
             start_s = time.monotonic() - began
             before = resident_kib(edge.pid)
             path = f"/route/{held.get('routes', 1)}?api-version=2026-07-15&model=sim-echo"
@@ -334,11 +296,9 @@ def picture(path, talking, by_setting):
 
 def main():
     args = arguments()
-    for program in (TONEGATE, LOAD):
-        if not program.exists():
-            sys.exit(f"no {program}: cargo build --release --locked --workspace")
-    if not shutil.which("taskset") or (os.cpu_count() or 1) < 2:
-        sys.exit("taskset and two cores are needed: one for the edge, one for everything else")
+    needed("taskset")
+    if (os.cpu_count() or 1) < 2:
+        sys.exit("two cores are needed: one for the edge, one for everything else")
     with tempfile.TemporaryDirectory(prefix="tonegate-growth-") as directory:
         bench = Bench(args, directory)
         try:
@@ -346,6 +306,8 @@ def main():
             if "idle" in args.parts:
                 idle(bench)
             by_setting = {part: held(bench, part) for part in SETTINGS if part in args.parts}
+        except NotUp as error:
+            sys.exit(str(error))
         finally:
             if bench.issuer:
                 stop(bench.issuer)

@@ -22,20 +22,17 @@ import json
 import os
 import pathlib
 import secrets
-import shutil
 import socket
 import ssl
 import statistics
 import string
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 import uuid
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "calls"))
-from run import LOAD, TONEGATE, Started, free_port  # noqa: E402
+from programs import LOAD, TONEGATE, Started, free_port, needed
 
 TENANT = "11111111-2222-3333-4444-555555555555"
 TICKETS_FOR = "wss://localhost"
@@ -237,8 +234,8 @@ class Bench:
 
 
 def arguments():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5, help="in which all kinds take turns")
     parser.add_argument("--sessions", type=int, default=200, help="of each kind in each round")
     args = parser.parse_args()
     if not (1 <= args.rounds <= 50 and 20 <= args.sessions <= 2000):
@@ -248,11 +245,7 @@ def arguments():
 
 def main():
     args = arguments()
-    if not shutil.which("taskset"):
-        sys.exit("no taskset: run `make tools` first")
-    for program in (TONEGATE, LOAD):
-        if not program.exists():
-            sys.exit(f"no {program}: cargo build --release --locked --workspace")
+    needed("taskset")
     cases = [(kind, resume) for resume in (False, True) for kind in KINDS]
     figures = {case: [] for case in cases}
     with tempfile.TemporaryDirectory(prefix="tonegate-upgrades-") as directory:

@@ -5,13 +5,14 @@ import hashlib
 import json
 import os
 import pathlib
-import resource
 import secrets
-import socket
 import subprocess
-import time
+import sys
 
 from modes import CASES, MODES
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+import programs  # noqa: E402
 
 # What the callers wait for at the most, beyond the seconds they measure (their own bounds are below it).
 PATIENCE = 90
@@ -23,12 +24,6 @@ class Failed(Exception):
     """A run without a figure, and why."""
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 class World:
     """What a peer is configured with: filled into its template, or given on its command line."""
 
@@ -38,7 +33,7 @@ class World:
         self.directory = bench.directory
         self.authority = bench.directory / "ca.pem"
         # New ones each time: no run meets the addresses that the one before it left in TIME-WAIT.
-        self.port, self.upstream_port = free_port(), free_port()
+        self.port, self.upstream_port = programs.free_port(), programs.free_port()
         self.upstream_name = "localhost"
         self.dtmf, self.batch = "observe", "0s"
 
@@ -73,9 +68,7 @@ class Bench:
         self.args = args
         self.directory = pathlib.Path(directory)
         self.key = secrets.token_hex(16)
-        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        self.descriptors = 20_000 if hard == resource.RLIM_INFINITY else min(hard, 20_000)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (self.descriptors, hard))
+        self.descriptors = programs.descriptors()
         self.certificates(self.directory)
 
     def certificates(self, directory):
@@ -91,25 +84,10 @@ class Bench:
         command = ["taskset", "-c", "0", *peer.command(world)]
         if fifo:
             command = ["chrt", "-f", PRIORITY, *command]
-        with open(self.log(peer), "wb") as log:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
-            self.wait_until_up(process, peer, world.port)
-        except BaseException:
-            stop(process)
-            raise
-        return process
-
-    def wait_until_up(self, process, peer, port):
-        deadline = time.monotonic() + 15
-        while time.monotonic() < deadline and process.poll() is None:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                return
-            except OSError:
-                time.sleep(0.02)
-        said = self.log(peer).read_text(errors="replace").strip()
-        raise Failed(f"did not come up: {said[-500:] or 'and said nothing'}")
+            return programs.start(command, world.port, self.log(peer))
+        except programs.NotUp as error:
+            raise Failed(str(error)) from None
 
     @contextlib.contextmanager
     def running(self, peer, world, fifo=False):
@@ -117,7 +95,7 @@ class Bench:
         try:
             yield process
         finally:
-            stop(process)
+            programs.stop(process)
 
     def drive(self, world, words, *, seconds, pid=None, address=None, echo=None):
         """Runs the callers with the echo; their answer, whatever it says, and what they complained of."""
@@ -155,15 +133,6 @@ class Bench:
         if missing:
             raise Failed(f"no {', '.join(missing)} in the callers' answer")
         return result
-
-
-def stop(process):
-    process.terminate()
-    try:
-        process.wait(timeout=5)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 def can_fifo():
