@@ -8,10 +8,12 @@ mod echo;
 mod forward;
 mod frame;
 mod gate;
+mod orchestrator;
 mod process;
 mod report;
 mod server;
 mod socket;
+mod texts;
 mod tls;
 mod voice;
 

@@ -11,6 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
+use crate::orchestrator::Orchestrator;
 use crate::socket::Stream;
 use crate::{Result, echo, tls, voice};
 
@@ -27,6 +28,8 @@ pub enum Part {
     Echo,
     /// Voice Live whose answer is what it heard.
     Voice,
+    /// An orchestrator that speaks ACS and says again what it heard.
+    Orchestrator,
 }
 
 pub struct Server {
@@ -79,6 +82,7 @@ async fn connection(acceptor: Option<TlsAcceptor>, socket: TcpStream, part: Part
     };
     let mut input = upgrade(&mut *stream).await?;
     let mut out = Vec::new();
+    let mut orchestrator = Orchestrator::default();
     if let Part::Voice = part {
         voice::greet(&mut out);
     }
@@ -86,6 +90,7 @@ async fn connection(acceptor: Option<TlsAcceptor>, socket: TcpStream, part: Part
         let open = match part {
             Part::Echo => echo::answer(&mut input, &mut out)?,
             Part::Voice => voice::answer(&mut input, &mut out)?,
+            Part::Orchestrator => orchestrator.answer(&mut input, &mut out)?,
         };
         if !out.is_empty() {
             stream.write_all(&out).await?;

@@ -64,9 +64,12 @@ pub struct Flags {
     /// Where the keys of the codes go
     #[arg(long)]
     redis: SocketAddr,
-    /// Run the strict Voice Live on this address, in the thread of the callers: it then never sleeps
+    /// Run the agent on this address, in the thread of the callers: it then never sleeps
     #[arg(long, requires_all = ["certificate", "key"])]
     voice: Option<SocketAddr>,
+    /// What the agent is: it takes nothing that it has not to be told
+    #[arg(long, value_enum, default_value = "voice-live", requires = "voice")]
+    agent: Agent,
     #[arg(long)]
     certificate: Option<PathBuf>,
     #[arg(long)]
@@ -116,6 +119,24 @@ pub struct Flags {
     max_lost: u64,
     #[command(flatten)]
     lateness: Lateness,
+}
+
+/// Who answers behind the edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Agent {
+    /// The service, whose protocol the edge translates
+    VoiceLive,
+    /// An orchestrator that speaks ACS: the edge passes its frames on verbatim
+    Orchestrator,
+}
+
+impl Agent {
+    fn part(self) -> Part {
+        match self {
+            Agent::VoiceLive => Part::Voice,
+            Agent::Orchestrator => Part::Orchestrator,
+        }
+    }
 }
 
 fn code(text: &str) -> std::result::Result<String, &'static str> {
@@ -202,7 +223,7 @@ pub async fn run(flags: Flags, format: Format) -> Result<bool> {
     if let (Some(listen), Some(certificate), Some(key)) =
         (flags.voice, &flags.certificate, &flags.key)
     {
-        let server = Server::bind(listen, Some((certificate, key)), Part::Voice).await?;
+        let server = Server::bind(listen, Some((certificate, key)), flags.agent.part()).await?;
         tokio::spawn(server.serve());
     }
     let calls = calls(&flags).await?;

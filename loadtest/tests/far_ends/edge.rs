@@ -155,11 +155,73 @@ fn telephone_calls_are_made_counted_and_judged() {
         asked.values().filter_map(Value::as_f64).sum::<f64>() >= 2.0,
         "{asked:?}"
     );
+    let verbatim = script("calls/run.py", &[&["--verbatim"], &few[..]].concat());
+    verbatim.is_sound();
+    assert_eq!(verbatim.line["whole"], 4, "{}", verbatim.line);
+    assert!(
+        verbatim.line["frames_heard"].as_u64() >= Some(100),
+        "{}",
+        verbatim.line
+    );
     let slow = script(
         "calls/run.py",
         &[&few[..], &["--max-gate-ms", "0.001"]].concat(),
     );
     slow.failed_for("--max-gate-ms 0.00100");
+}
+
+/// Few and short: what it tells is worth nothing, that it tells it is tested.
+#[test]
+fn the_bridge_is_told_beside_frames_that_go_on_verbatim() {
+    let few = "--rounds 1 --calls 2 --rate 2 --short 1 --long 2 --max-ratio -1000";
+    let told = Command::new("python3")
+        .arg(root().join("loadtest/calls/verbatim.py"))
+        .args(few.split(' '))
+        .env("TONEGATE", tonegate())
+        .env("TONEGATE_LOAD", LOAD)
+        .output()
+        .expect("a program");
+    let text = String::from_utf8_lossy(&told.stdout);
+    let complaint = String::from_utf8_lossy(&told.stderr);
+    assert!(
+        text.contains("| CPU of the edge, µs |"),
+        "{text}\n{complaint}"
+    );
+    assert!(
+        !told.status.success() && complaint.contains("more than --max-ratio -1000"),
+        "{complaint}"
+    );
+}
+
+/// What it says of the binary it started, and of each credential: figures, not which.
+#[test]
+fn starts_and_upgrades_are_told() {
+    for (path, words, expected) in [
+        (
+            "coldstart.py",
+            &["--starts", "1"][..],
+            &["binary ", " MiB"][..],
+        ),
+        (
+            "upgrades.py",
+            &["--rounds", "1", "--sessions", "20"],
+            &["key ", "ticket ", "RS256 first seen ", "ES256 first seen "],
+        ),
+    ] {
+        let told = Command::new("python3")
+            .arg(root().join("loadtest").join(path))
+            .args(words)
+            .env("TONEGATE", tonegate())
+            .env("TONEGATE_LOAD", LOAD)
+            .output()
+            .expect("a program");
+        let text = String::from_utf8_lossy(&told.stdout);
+        assert!(
+            told.status.success() && expected.iter().all(|said| text.contains(said)),
+            "{path}: {text}\n{}",
+            String::from_utf8_lossy(&told.stderr)
+        );
+    }
 }
 
 #[test]
