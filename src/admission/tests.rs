@@ -83,6 +83,7 @@ fn route(ways: &[Way], accept: &[Place]) -> Route {
         limits: RouteLimits::default(),
         models: vec![label("gpt-realtime"), label("gpt-4o")],
         lock_models: true,
+        dial_early: false,
         dtmf: Dtmf::Off,
         agents: Vec::new(),
         projects: Vec::new(),

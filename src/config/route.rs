@@ -68,6 +68,9 @@ pub struct Route {
     pub subprotocols: Vec<String>,
     pub refuse: Refuse,
     pub tickets: RouteTickets,
+    /// Whether an upstream is dialled while the store is still asked whether shared limits have room:
+    /// whoever has shown what it takes to enter, and finds none, has then had it dialled in vain.
+    pub dial_early: bool,
     /// Names of upstreams, tried in this order.
     pub upstreams: Vec<Label>,
 }

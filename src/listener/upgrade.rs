@@ -1,8 +1,10 @@
 //! From a well-formed request on a route to a session that may begin: admission, permit, upstream.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
+use futures_util::future::{self, Either};
 use http::{Request, Response, header, request};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -146,6 +148,17 @@ async fn begin(
     (grant, want): (&Grant, Want<'_>),
     id: SessionId,
 ) -> Result<Begun, Refusal> {
+    if open.route.dial_early {
+        let (reserved, upstream) = ask_and_dial(doors, open, (grant, want), id).await?;
+        let (entry, lease) = seat(doors, open, grant, id);
+        return Ok(Begun {
+            reserved,
+            call: None,
+            upstream: Some(upstream),
+            entry,
+            lease,
+        });
+    }
     let (reserved, call) = ask_store(doors, open, grant, id).await?;
     // Whoever comes while the upstream is dialled takes the call over, and not the other way round;
     // whoever then finds no upstream has taken nothing.
@@ -202,6 +215,25 @@ async fn ask_store(
         }
         (_, Err(refusal)) => Err(refusal),
     }
+}
+
+/// Dials while the store is asked, on a route that wants it so. What the store refuses is told as soon as
+/// that is known, and ends the dial; what it gave goes back if no upstream can be had.
+async fn ask_and_dial(
+    doors: &Doors,
+    open: &Open,
+    (grant, want): (&Grant, Want<'_>),
+    id: SessionId,
+) -> Result<(Option<Reserved>, Dialled), Refusal> {
+    let whose = grant.subject().party();
+    let asking = pin!(doors.admission.share(grant, id));
+    let dialling = pin!(dial(doors, open, (want, whose), id, None));
+    // The store's answer is always waited for: it tells what there is to give back.
+    let (reserved, dialled) = match future::select(asking, dialling).await {
+        Either::Left((reserved, dialling)) => (reserved?, dialling.await),
+        Either::Right((dialled, asking)) => (asking.await?, dialled),
+    };
+    Ok((reserved, dialled?))
 }
 
 /// A place among the sessions of the edge.

@@ -2,6 +2,7 @@
 //! them or the store dies.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -154,6 +155,78 @@ async fn a43_five_sessions_are_five_at_two_edges_and_come_back() {
         entered.push(sixth.await);
         two.ask(0, KEY).await.err().unwrap().is(503, "busy");
         assert_eq!(two.world.upstream_total(), 6);
+    }
+}
+
+/// Answers of the store come late, but in time.
+#[tokio::test]
+async fn a43_an_upstream_is_dialled_while_the_store_is_asked_where_a_route_says_so() {
+    for early in [false, true] {
+        let redis = Redis::own();
+        let mut wish = wish(&redis, "", "sessions = 1");
+        wish.route.push_str(&format!("\ndial_early = {early}"));
+        let world = World::with(wish).await;
+        is_up(world.edge()).await;
+        redis.tell(&["CLIENT", "PAUSE", "900", "WRITE"]);
+        let mut asked = pin!(ask(&world, world.port, KEY));
+        let meanwhile = tokio::time::sleep(Duration::from_millis(500));
+        tokio::select! {
+            _ = &mut asked => panic!("answered before the store was"),
+            () = meanwhile => {}
+        }
+        assert_eq!(world.upstream_total(), u64::from(early));
+        let mut caller = asked.await.ok().unwrap();
+        echoes(&mut caller).await;
+        assert_eq!(world.upstream_total(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a43_who_finds_no_room_is_refused_although_an_upstream_was_dialled_early() {
+    let redis = Redis::own();
+    let mut wish = wish(&redis, "", "sessions = 1");
+    wish.route.push_str("\ndial_early = true");
+    let two = Two::with(redis, wish).await;
+    let mut first = two.ask(0, KEY).await.ok().unwrap();
+    // Only the store knows at the other edge that there is no room.
+    two.redis.tell(&["CLIENT", "PAUSE", "500", "WRITE"]);
+    let refused = two.ask(1, KEY).await.err().unwrap();
+    refused.is(503, "busy");
+    // It was, and in vain.
+    assert_eq!(two.world.upstream_total(), 2);
+    within("the end of what nobody uses", async {
+        while two.world.record.totals().open > 1 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    echoes(&mut first).await;
+}
+
+#[tokio::test]
+async fn a43_a_place_comes_back_where_no_upstream_can_be_had_early() {
+    let redis = Redis::own();
+    let mut wish = wish(&redis, "", "sessions = 1");
+    wish.route.push_str("\ndial_early = true");
+    wish.credential = "{ key = \"another-key\" }".to_owned();
+    let world = World::with(wish).await;
+    is_up(world.edge()).await;
+    for _ in 0..3 {
+        let refused = ask(&world, world.port, KEY).await.err().unwrap();
+        refused.is(502, "upstream_unauthorized");
+        // Sooner than a lease would free it.
+        let free = async {
+            while !redis
+                .tell(&["ZRANGE", "limit:route_sessions:browser", "0", "-1"])
+                .trim()
+                .is_empty()
+            {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(2), free)
+            .await
+            .unwrap();
     }
 }
 

@@ -59,6 +59,10 @@ pub(in crate::config) struct Route {
     /// A message that names a model off the list ends its session. Default: `true` where models are
     /// listed.
     pub lock_models: Option<bool>,
+    /// Whether an upstream is dialled while the store is asked for room in the limits that edges share.
+    /// Default: `false`.
+    #[serde(default)]
+    pub dial_early: bool,
     /// `observe`: keys in the client's audio are heard and counted. Default: `off`.
     #[serde(default)]
     #[schemars(schema_with = "schema::dtmf")]

@@ -271,6 +271,7 @@ fn useless(at: &mut At<'_>, route: &Route) {
         ("parameters", !route.parameters.is_empty()),
         ("web_rtc", route.web_rtc),
         ("dtmf", route.dtmf != Dtmf::Off),
+        ("dial_early", route.dial_early && !web_socket),
         ("refuse", route.refuse == Refuse::Close && !web_socket),
         (
             "subprotocols",

@@ -574,6 +574,10 @@ mod tests {
         let settings = Settings::read_text("edge.toml", &observed).unwrap();
         assert_eq!(settings.live.routes[0].dtmf, Dtmf::Observe);
         assert!(settings.describe().contains(", dtmf observe,"));
+        assert!(!settings.describe().contains("dials early"));
+        let early = GOOD.replace("admit =", "dial_early = true\nadmit =");
+        let early = Settings::read_text("edge.toml", &early).unwrap();
+        assert!(early.describe().contains("refuses by status, dials early"));
     }
 
     #[test]

@@ -219,6 +219,11 @@ fn useless(at: &mut At<'_>, route: &Route) {
             "its keys are for the gate to hear",
         ),
         (
+            "dial_early",
+            route.dial_early,
+            "whether a call may begin, its gate or the store says first",
+        ),
+        (
             "lock_models",
             written.lock_models.is_some(),
             "no message of ACS names a model",
@@ -625,6 +630,7 @@ mod tests {
         ),
         (MORE, "refuse = \"close\"\n", "routes.phone.refuse"),
         (MORE, "dtmf = \"observe\"\n", "routes.phone.dtmf"),
+        (MORE, "dial_early = true\n", "routes.phone.dial_early"),
         (MORE, "lock_models = true\n", "routes.phone.lock_models"),
         (
             MORE,

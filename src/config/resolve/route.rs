@@ -136,6 +136,7 @@ fn route(at: &mut At<'_>, name: Label, kind: RouteKind, known: &Known<'_>) -> Ro
                 .unwrap_or(to_voice_live || !written.models.is_empty()),
         parameters: relay::parameters(at),
         dtmf: dtmf(at),
+        dial_early: written.dial_early,
         subprotocols: match kind.phone().is_some() || kind.is_answered() {
             true => Vec::new(),
             // What an application speaks the edge does not know.

@@ -341,6 +341,7 @@ fn useless(at: &mut At<'_>, route: &Route) {
         ("without_origin", !pages && !route.without_origin),
         ("cookie", !page && written.cookie.is_some()),
         ("dtmf", route.dtmf != Dtmf::Off),
+        ("dial_early", route.dial_early),
         ("refuse", route.refuse == Refuse::Close),
         ("limits.sessions", limits.sessions.is_some()),
         ("limits.idle", limits.idle.is_some()),

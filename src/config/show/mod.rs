@@ -218,9 +218,14 @@ fn route(route: &Route, out: &mut String) -> std::fmt::Result {
     writeln!(
         out,
         "          origins {origins}, without origin {without}, models locked {}, dtmf {}, \
-         refuses by {refuse}",
+         refuses by {refuse}{}",
         if route.lock_models { "yes" } else { "no" },
         route.dtmf.word(),
+        if route.dial_early {
+            ", dials early"
+        } else {
+            ""
+        },
     )?;
     for (name, networks) in [("allow", &route.allow), ("deny", &route.deny)] {
         if !networks.is_empty() {
