@@ -48,6 +48,11 @@ pub(crate) async fn a35_a_glance_says_no_of_all_that_is_not_what_it_was(under: U
     assert!(!is_unchanged(store, &unknown).await);
     unknown.note(store).await;
     assert!(!is_unchanged(store, &unknown).await);
+    // It is over before its gate has opened.
+    let over = Call::dialled(store).await;
+    let ended = CallEnded::default();
+    assert!(other.end_call(&over.id, ended).await.unwrap());
+    assert!(!is_unchanged(store, &over).await);
     // Its gate is shut, and then open; to others it is nothing.
     let first = Call::dialled(store).await;
     assert!(is_unchanged(other, &first).await);
