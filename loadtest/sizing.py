@@ -2,7 +2,9 @@
 """What so many telephone calls at once take: edges, memory, network, Redis, upstream quota.
 
 Measured here: gated calls through `calls/run.py`, short and long ones, which tells what a call's beginning
-and end cost and what each second of it, of the edge's CPU and of Redis. All else is arithmetic with the assumptions that are printed, each of which is a flag.
+and end cost and what each second of it, of the edge's CPU and of Redis; and through `calls/glances.py` what Redis
+takes for the one question that calls go on asking, which an edge asks for all of them together. All else is
+arithmetic with the assumptions that are printed, each of which is a flag.
 
     loadtest/sizing.py                          measures for about a minute, prints tables in Markdown
     loadtest/sizing.py --results sizing.json    keeps what was measured
@@ -17,6 +19,10 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE / "calls"))
+
+import glances  # noqa: E402
+
 # Seconds of talking, of the two runs.
 SHORT, LONG = 2, 8
 FRAMES = 50  # a second, each way
@@ -54,7 +60,8 @@ def run(args, seconds):
 
 
 def measured(args):
-    """Milliseconds of a core, questions to Redis and its microseconds: of a call once, and in each second."""
+    """Milliseconds of a core, commands to Redis and its microseconds: of a call once, and in each second; and
+    what Redis takes for the questions of calls that go on."""
     if args.measured:
         return json.loads(args.measured.read_text())
     runs = [run(args, SHORT), run(args, LONG)]
@@ -66,12 +73,14 @@ def measured(args):
         return values[0] - second * seconds[0], second
 
     # What is asked goes in scripts; what these do inside is not asked.
-    questions = lambda asked: asked.get("evalsha", 0) + asked.get("eval", 0)  # noqa: E731
+    commands = lambda asked: asked.get("evalsha", 0) + asked.get("eval", 0)  # noqa: E731
     return {
         "edge_ms": split([result["cpu_ms_per_call"] for result in runs]),
-        "questions": split([questions(result["redis_per_call"]) for result in runs]),
+        # Each second of a call has fewer of them, the more calls the edge has.
+        "commands": split([commands(result["redis_per_call"]) for result in runs]),
         "redis_us": split([result["redis_cpu_us_per_call"] for result in runs]),
-        "questions_at_rest": questions(runs[1]["redis_per_second_at_rest"]),
+        "commands_at_rest": commands(runs[1]["redis_per_second_at_rest"]),
+        "glances": glances.measured(),
     }
 
 
@@ -79,17 +88,30 @@ def told(value):
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
 
 
+def redis(found, count, begin, edges):
+    """Commands in a second and cores, on one server and in a cluster."""
+    glance, windows = found["glances"], edges / glances.WINDOW
+    asked = count / glances.LOOK
+    together = windows * math.ceil(asked / windows / glances.TOGETHER)
+    # A turn to connect upstream is one more.
+    others = (found["commands"][0] + 1) * begin + edges * found["commands_at_rest"]
+    others_us = found["redis_us"][0] * begin
+    # Commands of one window come at once, and wake Redis once.
+    one = others_us + windows * glance["window_us"] + asked * glance["call_us"]
+    cluster = others_us + asked * glance["apart_us"]
+    return (others + together, one / 1e6), (others + asked, cluster / 1e6)
+
+
 def rows(args, found, count):
     """One column: what `count` calls at once take."""
     begin = count / (args.minutes * 60)
-    by_second = lambda name: found[name][1] * count + found[name][0] * begin  # noqa: E731
-    per_core = 1000 * count / by_second("edge_ms") * args.busy
+    edge_ms = found["edge_ms"][1] * count + found["edge_ms"][0] * begin
+    per_core = 1000 * count / edge_ms * args.busy
     edges = math.ceil(count / (per_core * args.cores) / (1 - args.spare))
     each = count / edges
     # In and out are alike: what comes from one side goes to the other.
     bits = count * (1 + args.answers) * FRAMES * args.message * 8
-    # A turn to connect upstream is one more.
-    questions = by_second("questions") + begin + edges * found["questions_at_rest"]
+    (asked, cores), (asked_apart, cores_apart) = redis(found, count, begin, edges)
     return {
         f"edges of {args.cores} cores": told(edges),
         "calls on each": told(each),
@@ -97,8 +119,10 @@ def rows(args, found, count):
         "network in, and as much out, on each": f"{bits / edges / 1e9:.1f} Gbit/s",
         "calls that begin in a second": told(begin),
         "TLS connections at the load balancer": told(count),
-        "questions to Redis in a second": told(questions),
-        "cores of Redis for that": f"{by_second('redis_us') / 1e6:.2g}",
+        "commands to one Redis in a second": told(asked),
+        "cores of it for that": f"{cores:.2g}",
+        "commands to a cluster in a second": told(asked_apart),
+        "cores of it for that, all shards": f"{cores_apart:.2g}",
         "new connections upstream in a minute": told(begin * 60),
         f"resources of {args.connects} a minute for that": told(math.ceil(begin * 60 / args.connects)),
     }
@@ -109,12 +133,18 @@ def main():
     found = measured(args)
     if args.results:
         args.results.write_text(json.dumps(found) + "\n")
-    (edge_once, edge_second), (asked_once, asked_second) = found["edge_ms"], found["questions"]
+    (edge_once, edge_second), glance = found["edge_ms"], found["glances"]
+    second = glance["call_us"] / glances.LOOK, glance["window_us"] / glances.WINDOW
     print("| of one telephone call, gated and bridged | once | each second |\n| --- | --- | --- |")
     print(f"| CPU of the edge | {edge_once:.1f} ms | {edge_second:.2f} ms: {1000 / edge_second:,.0f} calls fill a core |")
-    print(f"| questions to Redis | {asked_once:.1f} | {asked_second:.2f} |")
-    print(f"| CPU of Redis | {found['redis_us'][0]:.0f} us | {found['redis_us'][1]:.0f} us |")
-    print(f"\nAn edge at rest asks Redis {found['questions_at_rest']:.1f} times a second.")
+    print(f"| questions to Redis | {found['commands'][0]:.1f} | {1 / glances.LOOK:.2f}, up to {glances.TOGETHER} in a command |")
+    print(f"| CPU of Redis | {found['redis_us'][0]:.0f} us | {second[0]:.1f} us, and {second[1]:.0f} us of each edge |")
+    print(f"| CPU of a Redis cluster | the same | {glance['apart_us'] / glances.LOOK:.1f} us |")
+    print(
+        f"\nMeasured with {args.calls} calls on one edge: {found['commands'][1]:.2f} commands and "
+        f"{found['redis_us'][1]:.0f} us of Redis a call and second."
+        f"\nAn edge at rest asks Redis {found['commands_at_rest']:.1f} times a second."
+    )
     print("\n| calls at once | " + " | ".join(f"{count:,}" for count in args.concurrent) + " |")
     print("| --- |" + " --- |" * len(args.concurrent))
     columns = [rows(args, found, count) for count in args.concurrent]

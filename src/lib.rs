@@ -31,6 +31,7 @@
 //! | *handover* | a process gives its listening sockets to the one that takes its place; a call is *handed over* |
 //! | [*store*](store) | session keys that others write, and what the edges know of each other's calls and sessions |
 //! | *order* | what every edge is to do about a session; to *revoke* is to end and to shut out |
+//! | [*glance*, *look*](store) | a session asks whether its call is still its own: with others, and by itself where that says no |
 //! | *turn* | leave to connect to an upstream once; all edges share so many in a window |
 //! | *quota* | what an upstream's turns are counted by |
 //! | *place* | one of the sessions that a shared limit allows; an edge that dies frees its places after `limits.lease` |

@@ -34,6 +34,11 @@ RUN_MAX = 900
 FLAGS = {"--node", "--verbatim", "--quick"}
 
 
+def redis_command(port):
+    """A server that keeps nothing."""
+    return ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"]
+
+
 class Commands:
     """What Redis was asked, by command, and what it took, as itself counts both (INFO)."""
 
@@ -121,11 +126,7 @@ def run(directory, more, flags):
     started = Started(directory)
     try:
         at = {name: f"127.0.0.1:{port}" for name, port in ports.items()}
-        started.start(
-            "redis",
-            ["redis-server", "--bind", "127.0.0.1", "--port", str(ports["redis"]), "--save", "", "--appendonly", "no"],
-            ports["redis"],
-        )
+        started.start("redis", redis_command(ports["redis"]), ports["redis"])
         started.start("issuer", [TONEGATE, "sim", "issuer", "--listen", at["issuer"], *leaf], ports["issuer"])
         middle, variables = edge_command(directory, ports, node)
         edge = started.start("edge", ["taskset", "-c", "0", *middle], ports["port"], variables)

@@ -107,6 +107,7 @@ const STORE: Values = words(&[
     "forget_running",
     "free",
     "give_back",
+    "glance",
     "hand_over",
     "handed",
     "keep",

@@ -13,7 +13,7 @@
 //! | --- | --- | --- | --- | --- |
 //! | `pstn:{ani}:{code}`, `sip:{id}`, `acs:call_connection_id:{id}` | any; a string with the call's binding where the edge made it | as its writer says; `ttl` | other clouds, the session API, `bind_call` | `try_code`, `enter` |
 //! | `call:{{call}}` | hash: `ani`, `sip`, `sip_key`, `connection`, `correlation`, `route`, `noted`, `owner`, `before`, `opened`, `contact`, `heard`, `ended`, `code`, `sub_code`; of one that the edge made `creator`, `binding`, `created`, `connected` | `ttl`, anew with each write and look | `note_call`, `make_call`, `bind_call`, `connect_call`, `enter`, `tones`, `end_call` | all |
-//! | `live:{{call}}` | string: the session that opened the call | `ttl`, anew with each look; after `leave` for the resume window | `enter`, `try_code` | `enter`, `try_code`, `look` |
+//! | `live:{{call}}` | string: the session that opened the call | `ttl`, anew with each look; after `leave` for the resume window | `enter`, `try_code` | `enter`, `try_code`, `look`, `glance` |
 //! | `tries:{{call}}` | hash: session and number of a try → `wrong`, `opened`, `reserved` | `ttl` | `try_code` | `try_code` |
 //! | `spent:{sha256 of a token or ticket}` | string: the session that spent it | until 60 s after the token ends | `enter` | `enter` |
 //! | `event:{sha256 of an event's source and id}` | string: who took it | 10 min | `claim` | `claim` |
@@ -32,9 +32,17 @@
 //!
 //! To take back what somebody entered by, write an order ([`Store::write_order`]).
 //! To take a verdict back, delete `live:{{call}}`: no other socket gets in by it, and the session that
-//! runs by it ends at its next look, within two seconds, as `revoked`. So it does when the call's
+//! runs by it ends at its next glance, within two seconds, as `revoked`. So it does when the call's
 //! `call:{{call}}` is deleted, which forgets the call. A store that comes back empty says the same of
 //! all calls: what it has lost it may have been told to take back.
+//!
+//! # Looks and glances
+//!
+//! That a call is still a session's own is asked of each call every 1.5 s, and is nearly all that a store
+//! of many calls is asked. So it is asked in two steps: a [glance](Store::glance) says that nothing is
+//! different, and is gathered with those of other sessions (`gather`); where one cannot say that, the
+//! session [looks](Store::look), by itself and at once. A look alone decides, and it alone keeps what is
+//! kept: it comes in order with whatever else the session asks, so a session that has left keeps nothing.
 //!
 //! # Not here
 //!
@@ -42,6 +50,7 @@
 
 mod ask;
 mod events;
+mod gather;
 mod hand_over;
 mod key;
 mod limits;
@@ -206,7 +215,7 @@ impl Store {
     pub async fn run(&self) {
         match &self.engine {
             Engine::Memory(_) => std::future::pending().await,
-            Engine::Redis(redis) => redis.run().await,
+            Engine::Redis(redis) => redis.run(&self.keys).await,
         }
     }
 
@@ -282,6 +291,25 @@ impl Store {
         self.count("look", work).await
     }
 
+    /// Whether the call is to a session that runs what it was. `false` says that it may be something else
+    /// now, or is to be kept for longer, and whoever hears that [looks](Store::look).
+    ///
+    /// In Redis nothing is written for it, and it goes there a tenth of a second later, in one command with
+    /// what other sessions of this edge ask by then: it costs a fraction of a look.
+    pub async fn glance(&self, call: &CallId, owner: SessionId) -> Result<bool, Unavailable> {
+        let answered = match &self.engine {
+            Engine::Memory(memory) => {
+                let still = async { memory.look(call, owner) };
+                return self
+                    .count("glance", still)
+                    .await
+                    .map(|still| still == Still::Ours);
+            }
+            Engine::Redis(redis) => redis.glance(call, owner).await,
+        };
+        self.told("glance", answered.yes, answered.took)
+    }
+
     /// Makes a call known: whoever answers it says what signalling said. What is not said stays.
     pub async fn note_call(&self, call: &CallId, facts: &Facts) -> Result<(), Unavailable> {
         let work = async {
@@ -311,6 +339,16 @@ impl Store {
     ) -> Result<T, Unavailable> {
         let begun = Instant::now();
         let answer = work.await;
+        self.told(operation, answer, begun.elapsed())
+    }
+
+    /// Counts an answer that took so long.
+    fn told<T>(
+        &self,
+        operation: &'static str,
+        answer: Result<T, Unavailable>,
+        took: Duration,
+    ) -> Result<T, Unavailable> {
         let result = match &answer {
             Ok(_) => "ok",
             Err(unavailable) => unavailable.word(),
@@ -318,8 +356,7 @@ impl Store {
         if matches!(&answer, Err(Unavailable::Full)) {
             self.metrics.limit_hit("store");
         }
-        self.metrics
-            .store_answered(operation, result, begun.elapsed());
+        self.metrics.store_answered(operation, result, took);
         answer
     }
 }

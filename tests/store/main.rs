@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod faults;
+mod glance;
 mod hand_over;
 mod limits;
 mod orders;

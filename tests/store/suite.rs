@@ -10,6 +10,10 @@ use tonegate::store::{
     Attempt, CallEnded, Enter, Entered, Facts, Kept, Known, Needs, Still, Tones, Tried,
 };
 
+use crate::glance::{
+    a35_a_glance_says_no_of_all_that_is_not_what_it_was,
+    a35_a_verdict_that_is_no_more_is_seen_at_a_glance_and_its_call_s_alone,
+};
 use crate::orders::{
     a35_an_order_is_read_by_every_edge_from_where_it_stopped,
     a35_an_order_that_has_ended_makes_room, a35_an_order_that_is_written_again_is_one,
@@ -79,6 +83,8 @@ on_every_engine!(
     a25_a_call_that_is_given_back_is_whose_it_was,
     a27_an_expired_key_opens_nothing,
     a19_a_session_sees_what_its_call_is_to_it,
+    a35_a_glance_says_no_of_all_that_is_not_what_it_was,
+    a35_a_verdict_that_is_no_more_is_seen_at_a_glance_and_its_call_s_alone,
     a03_an_event_is_taken_once_and_may_be_given_back,
     a06_keys_of_callbacks_reach_the_session_that_has_the_call,
     a06_a_call_has_so_many_keys_and_one_that_nobody_knows_has_none,

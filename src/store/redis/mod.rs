@@ -13,6 +13,7 @@ mod cluster;
 mod connect;
 mod events;
 mod examine;
+mod glance;
 mod hand_over;
 mod limits;
 mod made;
@@ -45,6 +46,7 @@ use tokio::time::{Instant, sleep, timeout};
 pub use self::examine::{Examined, Node};
 use self::script::{Script, Scripts};
 use self::told::Told;
+use super::gather::Gather;
 use super::{
     Attempt, Enter, Entered, Facts, GivenBack, Keys, Policy, SessionKey, Still, Tried, Unavailable,
 };
@@ -80,6 +82,8 @@ pub(super) struct Redis {
     /// Whether the task behind the client runs and has its connections.
     up: AtomicBool,
     room: Semaphore,
+    /// Sessions that ask whether their calls are what they were.
+    glances: Gather,
     /// The server says that it is not the primary any more.
     demoted: Notify,
     metrics: metrics::Shared,
@@ -108,6 +112,7 @@ impl Redis {
             is_cluster: matches!(settings.layout, Layout::Cluster),
             up: AtomicBool::new(false),
             room: Semaphore::new(connect::WAITING_MAX),
+            glances: Gather::default(),
             demoted: Notify::new(),
             metrics,
         })
@@ -117,16 +122,16 @@ impl Redis {
         self.up.load(Ordering::Relaxed) && self.client.is_connected()
     }
 
-    /// Connects, and again whenever that is needed, for ever.
-    pub(super) async fn run(&self) {
+    /// Connects, and again whenever that is needed, and asks for all who glance, for ever.
+    pub(super) async fn run(&self, keys: &Keys) {
         let identity = async {
             match &self.identity {
                 Some(identity) => identity.run().await,
                 None => std::future::pending().await,
             }
         };
-        // Neither ends.
-        tokio::join!(identity, self.keep_connected());
+        // None of them ends.
+        tokio::join!(identity, self.keep_connected(), self.glance_for_all(keys));
     }
 
     async fn keep_connected(&self) {

@@ -17,6 +17,7 @@ mod prompts;
 pub mod puppet;
 pub mod redis;
 mod redis_faults;
+mod redis_hundred;
 mod redis_kept;
 mod redis_revoked;
 mod redis_told;

@@ -94,11 +94,11 @@ async fn a35_a_store_that_comes_back_empty_ends_the_calls_and_one_that_kept_all_
             call.closed(4441, "revoked").await;
             continue;
         }
-        // Two looks that found it.
-        let looks = "tonegate_store_operations_total{operation=\"look\",result=\"ok\"}";
-        let before = phone.world.count(looks);
-        let looked = async || phone.world.count(looks) >= before + 2;
-        eventually("two looks", looked).await;
+        // Two glances that found it.
+        let glances = "tonegate_store_operations_total{operation=\"glance\",result=\"ok\"}";
+        let before = phone.world.count(glances);
+        let glanced = async || phone.world.count(glances) >= before + 2;
+        eventually("two glances", glanced).await;
         assert!(call.hand.look(|record| record.ending.is_none()));
         call.hand.hang_up();
         call.ended().await;

@@ -11,7 +11,7 @@ use super::world::{ANI, Line, Phone, find, signed, speech};
 const RATE: tonegate::audio::SampleRate = tonegate::audio::SampleRate::Hz24000;
 
 /// Looks of sessions at what the store knows of their calls.
-const LOOKS: &str = "tonegate_store_operations_total{operation=\"look\",result=\"ok\"}";
+const GLANCES: &str = "tonegate_store_operations_total{operation=\"glance\",result=\"ok\"}";
 
 async fn with_resume(resume: &str) -> Phone {
     Phone::with(Line {
@@ -36,7 +36,7 @@ async fn a25_a_second_socket_of_a_pending_call_takes_over_and_is_pending() {
         .await;
     first.closed(4409, "superseded").await;
     // It was told by the second, and did not find it out by looking some seconds later.
-    assert_eq!(phone.world.count(LOOKS), 0);
+    assert_eq!(phone.world.count(GLANCES), 0);
     phone.ended("edge", "superseded", 1).await;
     phone.gates("left", 1).await;
     assert_eq!(phone.world.upstream_total(), 0);
@@ -63,7 +63,7 @@ async fn a25_a_second_socket_of_an_authorised_call_takes_over_and_needs_no_code(
         .await;
     first.closed(4409, "superseded").await;
     // It was told by the second, and did not find it out by looking some seconds later.
-    assert_eq!(phone.world.count(LOOKS), 0);
+    assert_eq!(phone.world.count(GLANCES), 0);
     // The upstream of the first is told too, and the second has one of its own.
     let voice = speech(0.3, RATE);
     second.hand.say(Talker::Caller, &voice).unwrap();
@@ -179,9 +179,9 @@ async fn a25_a_second_socket_whose_upstream_cannot_be_had_leaves_the_first_alone
     peer.sets_up().await;
     let refused = phone.refused(&phone.dial(&signed("c1"))).await;
     assert_eq!(refused, (504, "upstream_timeout".to_owned()));
-    // It looks every five seconds whether the call is still its own.
+    // It asks every second and a half whether the call is still its own.
     phone
-        .eventually("a look", |phone| phone.world.count(LOOKS) > 0)
+        .eventually("a glance", |phone| phone.world.count(GLANCES) > 0)
         .await;
     peer.delta("r1", "AAECAw==").await;
     first
