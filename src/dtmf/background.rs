@@ -10,7 +10,7 @@
 //! it began: a few successive looks hardly differ at all. Hops during a press are not looked at, so
 //! that a train of keys leaves the background as it was.
 
-use super::digit::WINDOW_PURITY;
+use super::bar::Bar;
 use super::roots::Roots;
 use std::hint::select_unpredictable;
 
@@ -25,7 +25,7 @@ const KNOWN: u8 = 2;
 /// 20 ms of 60 ms of Gaussian noise vary by less than 1.5 dB; syllables vary by 10 dB and more.
 const STEADY: f32 = 2.0;
 /// Looks before the quick way allows for anything: 60 ms.
-const QUICK_LOOKS: u8 = 3;
+const QUICK_LOOKS: u16 = 3;
 /// Quickly steady: successive looks are within 1.5 dB, as roots 19 to 16. The beats of dial tone, 1.8 to a
 /// look, leave 0.9 of that. Hum at 60 Hz with two harmonics as loud, 1.2 periods to a look, swings by
 /// 2 dB and often has to wait for the slow way.
@@ -44,39 +44,80 @@ const WINDOW_SWING: f32 = 4.0;
 /// Energy of a hop: `[all, high-passed]`, as [`Roots`] has them.
 pub(super) type Energies = [f32; 2];
 
-/// The last 360 ms of quiet moments. Both energies go side by side, as [`Roots`], and what is not the
-/// same in every look is chosen without a branch: noise would have half of them guessed wrong.
+/// The last 360 ms of quiet moments.
 #[derive(Clone, Debug)]
 pub(super) struct Background {
-    /// The least of each finished stretch, newest first, and of the one under way.
-    least: [Roots; STRETCHES],
-    now: Roots,
-    /// Least and most of the last looks that were alike, and their number as far as it matters.
-    low: Roots,
-    top: Roots,
-    looks: [u8; 2],
+    /// Of all and of the high-passed energy.
+    seen: [Seen; 2],
     /// Looks in the stretch under way, and stretches finished, as far as it matters how many.
     age: u8,
     stretches: u8,
-    /// What was found slowly and quickly; nothing where nothing was.
+    /// What was found slowly; nothing where nothing was. And what is low of it.
     slow: Roots,
-    quick: Roots,
+    slow_low: f32,
     /// What [`Background::excuse`] says.
     excuse: f32,
+}
+
+/// What looks leave of one energy. What is not the same in every look is chosen without a branch: noise
+/// would have half of them guessed wrong.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    /// Least and most of the last looks that were alike, and their number as far as it matters.
+    low: u16,
+    top: u16,
+    looks: u16,
+    /// The least of the stretch under way, and of each finished one, newest first.
+    now: u16,
+    least: [u16; STRETCHES],
+}
+
+impl Seen {
+    const NOTHING: Self = Self {
+        low: 0,
+        top: 0,
+        looks: 0,
+        now: u16::MAX,
+        least: [0; STRETCHES],
+    };
+
+    #[inline(always)]
+    fn look(&mut self, mean: u16) {
+        let (low, top) = (self.low.min(mean), self.top.max(mean));
+        let level = QUICK_STEADY[1] * u32::from(top) <= QUICK_STEADY[0] * u32::from(low);
+        self.low = select_unpredictable(level, low, mean);
+        self.top = select_unpredictable(level, top, mean);
+        self.looks = select_unpredictable(level, QUICK_LOOKS.min(self.looks + 1), 1);
+        self.now = self.now.min(mean);
+    }
+
+    /// Ends a stretch. Returns the least of all stretches if they differ by little; those that are not there
+    /// yet are as the first.
+    #[inline(always)]
+    fn finish(&mut self, is_first: bool) -> Option<u16> {
+        if is_first {
+            self.least = [self.now; STRETCHES];
+        } else {
+            // All move on: in a ring, the processor would have to guess which load meets the store.
+            self.least.copy_within(..STRETCHES - 1, 1);
+            self.least[0] = self.now;
+        }
+        self.now = u16::MAX;
+        let low = self.least.into_iter().fold(u16::MAX, u16::min);
+        let top = self.least.into_iter().fold(0, u16::max);
+        let square = |root: u16| f32::from(root) * f32::from(root);
+        (square(top) <= STEADY * square(low)).then_some(low)
+    }
 }
 
 impl Background {
     pub(super) const fn new() -> Self {
         Self {
-            least: [Roots::NONE; STRETCHES],
-            now: Roots::MOST,
-            low: Roots::NONE,
-            top: Roots::NONE,
-            looks: [0; 2],
+            seen: [Seen::NOTHING; 2],
             age: 0,
             stretches: 0,
             slow: Roots::NONE,
-            quick: Roots::NONE,
+            slow_low: 0.0,
             excuse: 0.0,
         }
     }
@@ -85,51 +126,37 @@ impl Background {
     /// 10 % at most under two beating tones; [`Limits`](super::evidence::Limits) allow for it.
     #[inline(always)]
     pub(super) fn look(&mut self, hops: [Roots; 4]) {
-        let mean = Roots::mean(hops);
-        self.now = self.now.min(mean);
-        let (low, top) = (self.low.min(mean), self.top.max(mean));
-        let level = |i: usize| {
-            let (low, top) = (u32::from(low.parts()[i]), u32::from(top.parts()[i]));
-            QUICK_STEADY[1] * top <= QUICK_STEADY[0] * low
-        };
-        let level = [level(0), level(1)];
-        self.low = low.or(level, mean);
-        self.top = top.or(level, mean);
-        for (looks, level) in self.looks.iter_mut().zip(level) {
-            *looks = select_unpredictable(level, QUICK_LOOKS.min(*looks + 1), 1);
-        }
-        let known = (self.looks[0] == QUICK_LOOKS) & (self.looks[1] == QUICK_LOOKS);
-        self.quick = select_unpredictable(known, self.low, Roots::NONE);
+        let [all, high] = Roots::mean(hops).parts();
+        self.seen[0].look(all);
+        self.seen[1].look(high);
         self.age += 1;
         if self.age == STRETCH_LOOKS {
             self.finish();
         }
-        let low = |roots: Roots| {
-            let [all, high] = roots.squares();
-            (all - WHITE_OVER_HIGH * high).max(0.0)
-        };
-        self.excuse = WINDOW_PURITY * 2.0 * WINDOW_SWING * low(self.slow).max(low(self.quick));
+        let low = self.slow_low.max(low(self.quick()));
+        self.excuse = Bar::PURITY * 2.0 * WINDOW_SWING * low;
     }
 
-    /// Ends the stretch under way. The slow way then knows the least of all stretches if they differ by
-    /// little; those that are not there yet are as the first.
+    /// What was found quickly; nothing where nothing was.
+    #[inline(always)]
+    fn quick(&self) -> Roots {
+        let [all, high] = &self.seen;
+        let known = (all.looks == QUICK_LOOKS) & (high.looks == QUICK_LOOKS);
+        select_unpredictable(known, Roots::new(all.low, high.low), Roots::NONE)
+    }
+
+    /// Ends the stretch under way: what is steady in it and those before is known slowly, if there are enough.
     #[inline(always)]
     fn finish(&mut self) {
-        // All move on: in a ring, the processor would have to guess which load meets the store.
-        let mut least = [self.now; STRETCHES];
-        if self.stretches > 0 {
-            least[1..].copy_from_slice(&self.least[..STRETCHES - 1]);
-        }
-        self.least = least;
-        self.now = Roots::MOST;
+        let is_first = self.stretches == 0;
         self.age = 0;
         self.stretches = KNOWN.min(self.stretches + 1);
-        let low = least.into_iter().fold(Roots::MOST, Roots::min);
-        let top = least.into_iter().fold(Roots::NONE, Roots::max);
-        let (low_energy, top_energy) = (low.squares(), top.squares());
-        let known = self.stretches == KNOWN;
-        let steady = [0, 1].map(|i| known & (top_energy[i] <= STEADY * low_energy[i]));
-        self.slow = low.or(steady, Roots::NONE);
+        let all = self.seen[0].finish(is_first);
+        let high = self.seen[1].finish(is_first);
+        if self.stretches == KNOWN {
+            self.slow = Roots::new(all.unwrap_or(0), high.unwrap_or(0));
+        }
+        self.slow_low = low(self.slow);
     }
 
     /// What a window's pair need not account for, as it is there without it.
@@ -141,13 +168,20 @@ impl Background {
     /// Energy a hop of the background under a pair that has these energies itself; zero where it is
     /// unknown or unsteady. What was found quickly is newer, but only good for what is low.
     pub(super) fn under(&self, tones: Energies) -> Energies {
-        let quick = self.quick.squares();
+        let quick = self.quick().squares();
         if quick[0] > 0.0 && quick[1] <= QUICK_HIGH * tones[1] {
             quick
         } else {
             self.slow.squares()
         }
     }
+}
+
+/// What is low of an energy.
+#[inline(always)]
+fn low(roots: Roots) -> f32 {
+    let [all, high] = roots.squares();
+    (all - WHITE_OVER_HIGH * high).max(0.0)
 }
 
 #[cfg(test)]

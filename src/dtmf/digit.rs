@@ -22,7 +22,8 @@
 //! | down | another key is decided | **key up**, then its **key down** |
 
 use super::background::Background;
-use super::evidence::{ENERGY_PER_POWER, Evidence, Limits, window_power_min};
+use super::bar::Bar;
+use super::evidence::{Evidence, Limits, window_power_min};
 use super::kernel::{Decimator, HOPS_MAX, Measures, power};
 use super::roots::Roots;
 use super::run::{Key, presence};
@@ -39,10 +40,6 @@ const BLOCKS: usize = 4;
 const HOP_MS: f64 = 5.0;
 /// Half a window's weight reaches this far beyond its centre (the Hann window's area to the right).
 const HALF_WINDOW_MS: f64 = 2.5;
-/// Twist of a window: wider than a key's, since one window is noisy. -15 and +13 dB.
-const WINDOW_TWIST: [f32; 2] = [0.03, 20.0];
-/// The pair's part of a window's energy above the background; a third tone as loud passes.
-pub(super) const WINDOW_PURITY: f32 = 0.4;
 /// Intervals that must have been summed: 15 ms of phase.
 const INTERVALS_MIN: f32 = 3.0;
 /// Windows before a run is weighed at all: 5 span 20 ms between the outer centres.
@@ -100,6 +97,12 @@ impl Judge {
         self.hop
     }
 
+    /// Whether the next hop is the first of a block.
+    #[inline(always)]
+    pub(super) const fn begins_block(&self) -> bool {
+        self.hop.is_multiple_of(BLOCK as u32)
+    }
+
     /// Of the stream.
     pub(super) const fn rate(&self) -> SampleRate {
         self.rate
@@ -119,30 +122,45 @@ impl Judge {
     /// Takes the next windows, `count` of them.
     #[inline(always)]
     pub(super) fn step(&mut self, measures: &Measures, count: usize, emit: &mut impl FnMut(Event)) {
-        let surplus = self.surplus(measures);
-        let whole = count == BLOCK && self.hop.is_multiple_of(BLOCK as u32);
-        if whole && !self.is_busy() && self.is_nothing(&surplus) {
-            // What is done for most of a call: nothing stands out in a whole block.
-            self.hop += BLOCK as u32;
-            self.idle = self.idle.saturating_add(BLOCK as u8);
-            *self.block(0) = measures.roots;
+        if self.begins_block() {
             self.learn();
+        }
+        self.take(measures, count, emit);
+    }
+
+    /// The same when [`Judge::learn`] has been seen to.
+    #[inline(always)]
+    pub(super) fn take(&mut self, measures: &Measures, count: usize, emit: &mut impl FnMut(Event)) {
+        let windows = self.surplus(measures);
+        if count == BLOCK
+            && let Some(bar) = self.bar()
+            && !windows.into_iter().any(|surplus| bar.is_met(surplus))
+        {
             let [rows, columns] = &measures.loudest;
-            self.loudest = [rows[BLOCK - 1], columns[BLOCK - 1]];
+            self.pass(measures.roots, [rows[BLOCK - 1], columns[BLOCK - 1]]);
         } else {
-            self.windows(measures, &surplus[..count], emit);
+            self.windows(measures, &windows[..count], emit);
         }
     }
 
-    /// Whether no window has a pair that stands out.
+    /// What the next block's windows are held against, if a whole block comes next and nothing is going on.
     #[inline(always)]
-    fn is_nothing(&self, surplus: &[f32; HOPS_MAX]) -> bool {
-        let excuse = self.background.excuse();
-        let mut above = false;
-        for surplus in surplus {
-            above |= surplus + excuse >= 0.0;
-        }
-        !above
+    pub(super) fn bar(&self) -> Option<Bar> {
+        (self.begins_block() && !self.is_busy()).then(|| Bar {
+            floor: window_power_min(self.setting),
+            excuse: self.background.excuse(),
+            earlier: self.energy_of(0).squares()[0],
+        })
+    }
+
+    /// Takes a whole block in which nothing meets the bar, as in most of a call. Of its last window,
+    /// `loudest` are the row and the column.
+    #[inline(always)]
+    pub(super) fn pass(&mut self, roots: [Roots; BLOCK], loudest: [i32; 2]) {
+        self.hop += BLOCK as u32;
+        self.idle = self.idle.saturating_add(BLOCK as u8);
+        *self.block(0) = roots;
+        self.loudest = loudest;
     }
 
     #[inline(never)]
@@ -175,9 +193,6 @@ impl Judge {
             self.background.look(hops);
         }
         self.idle = if idle { self.idle.saturating_add(1) } else { 0 };
-        if self.hop.is_multiple_of(BLOCK as u32) {
-            self.learn();
-        }
     }
 
     /// Whether a key is down or a run is under way.
@@ -191,10 +206,10 @@ impl Judge {
         self.key.is_some_and(|key| key.is_down)
     }
 
-    /// Shows the background the block before the last, which may hold an onset, unless in either a key
-    /// was there or what may become one.
+    /// As a block begins, shows the background the block before the last, which may hold an onset, unless in
+    /// either a key was there or what may become one.
     #[inline(always)]
-    fn learn(&mut self) {
+    pub(super) fn learn(&mut self) {
         if usize::from(self.idle) >= 2 * BLOCK {
             let before = *self.block(1);
             self.background.look(before);
@@ -215,9 +230,7 @@ impl Judge {
         self.energy[at / BLOCK % BLOCKS][at % BLOCK]
     }
 
-    /// How much more than the part of a window's energy that a pair must have its loudest pair has;
-    /// below everything if that cannot be a pair. Four at a time, without a branch: this is what is
-    /// done for every window of speech.
+    /// [`Bar::surplus`] of each window.
     #[inline(always)]
     fn surplus(&self, measures: &Measures) -> [f32; HOPS_MAX] {
         let floor = window_power_min(self.setting);
@@ -225,15 +238,8 @@ impl Judge {
         let [first, second, third, _] = measures.roots;
         let earlier = [self.energy_of(0), first, second, third];
         std::array::from_fn(|at| {
-            let (row, column) = (rows[at] as f32, columns[at] as f32);
             let energy = measures.roots[at].squares()[0] + earlier[at].squares()[0];
-            let tones = 2.0 * ENERGY_PER_POWER * (row + column);
-            let surplus = tones - WINDOW_PURITY * energy;
-            let pair = (rows[at] >= floor)
-                & (columns[at] >= floor)
-                & (column >= WINDOW_TWIST[0] * row)
-                & (column <= WINDOW_TWIST[1] * row);
-            if pair { surplus } else { f32::MIN }
+            Bar::surplus(floor, [rows[at], columns[at]], energy)
         })
     }
 

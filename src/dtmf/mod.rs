@@ -20,14 +20,17 @@
 //! # Where to read
 //!
 //! [`goertzel`] is the textbook and derives the block form from it. [`kernel`] is that form, plain:
-//! the oracle. `simd` and `wide` (with the filters in `taps`) are the same for wider machines. `digit` has the
-//! debounce rule as a table (`trail` and `run` its memory), `evidence` every threshold with its reason, `background` what hum and
-//! noise excuse, told by the energies in `roots`. `record` keeps sums for a second look. [`tone`] is the
-//! generator.
+//! the oracle. `simd` and `wide` (with the filters in `taps`, the tones in `bank`) are the same for wider
+//! machines. `digit` has the debounce rule as a table (`trail` and `run` its memory, `bar` what is asked
+//! first), `evidence` every threshold with its reason, `background` what hum and noise excuse, told by the
+//! energies in `roots`. `record` keeps sums for a second look. [`tone`] is the generator.
 //!
 //! Not here: reading files and base64 (`audio`), what the digits mean (`gate`).
 
 mod background;
+#[cfg(target_arch = "x86_64")]
+mod bank;
+mod bar;
 mod digit;
 mod evidence;
 pub mod goertzel;
@@ -46,7 +49,7 @@ mod wide;
 use crate::audio::SampleRate;
 use crate::audio::g711::Law;
 use digit::Judge;
-use kernel::{Decimator, HOP, HOPS_MAX, Measures, TAPS_MAX, Tail};
+use kernel::{Decimator, HOP, HOPS_MAX, Measures, TAPS_MAX, Tail, is_soft};
 pub use record::{RECORD_BYTES, RECORD_HOPS, Record};
 #[doc(hidden)]
 pub use simd::Width;
@@ -256,7 +259,7 @@ impl Detector {
         emit: &mut impl FnMut(Event),
     ) {
         let filter = Decimator::of(self.judge.rate());
-        let whole = HOP * filter.factor;
+        let whole = HOPS_MAX * HOP * filter.factor;
         let own = self.judge.quiet();
         // A record is for any setting.
         let quiet = if record.is_some() {
@@ -266,23 +269,24 @@ impl Detector {
         };
         while !samples.is_empty() {
             let aligned = usize::from(self.held_len) == filter.history() && self.filled == 0;
-            if aligned && samples.len() >= whole {
-                let hops = if samples.len() >= HOPS_MAX * whole {
-                    HOPS_MAX
-                } else {
-                    1
-                };
-                let (now, later) = samples.split_at(hops * whole);
+            if aligned && samples.len() >= whole && self.judge.begins_block() {
+                let (now, later) = samples.split_at(whole);
                 samples = later;
-                let mut measures = Measures::default();
-                let before = self.tail.energy;
-                self.width
-                    .hear(filter, &mut self.tail, now, quiet, &mut measures);
+                let (before, may_pass) = (self.tail.energy, record.is_none());
+                let heard = self.width.hear(
+                    filter,
+                    &mut self.tail,
+                    &mut self.judge,
+                    now,
+                    quiet,
+                    may_pass,
+                );
+                let Some(mut measures) = heard else { continue };
                 if let Some(record) = &mut record {
-                    record.add(self.judge.hop(), &measures, hops);
-                    measures.hush(hops, measures.loud(hops, before, own));
+                    record.add(self.judge.hop(), &measures, HOPS_MAX);
+                    measures.hush(HOPS_MAX, measures.loud(HOPS_MAX, before, own));
                 }
-                self.width.step(&mut self.judge, &measures, hops, emit);
+                self.width.take(&mut self.judge, &measures, HOPS_MAX, emit);
                 continue;
             }
             samples = self.fill(filter, samples);
@@ -323,13 +327,14 @@ impl Detector {
         // Held samples beyond the filter's history already count towards the next output.
         let needed = (HOP - at) * filter.factor + filter.history() - held;
         let (now, later) = samples.split_at(needed.min(samples.len()));
-        self.loud |= now.iter().any(|x| x.unsigned_abs() > kernel::SILENT);
+        self.loud = self.loud || !is_soft(now);
         let have = held + now.len();
         let mut input = [0; TAPS_MAX - 1 + 6 * HOP];
         input[..held].copy_from_slice(&self.tail.held[..held]);
         input[held..have].copy_from_slice(now);
         let made = (have - filter.history()) / filter.factor;
-        kernel::decimate(filter, &input[..have], &mut self.pieces[at..at + made]);
+        self.width
+            .decimate(filter, &input[..have], &mut self.pieces[at..at + made]);
         let used = made * filter.factor;
         self.tail.held[..have - used].copy_from_slice(&input[used..have]);
         self.held_len = (have - used) as u8;

@@ -14,9 +14,6 @@ impl Roots {
     /// Of nothing.
     pub const NONE: Self = Self(0);
 
-    /// Above all.
-    pub(super) const MOST: Self = Self(u32::MAX);
-
     /// Of these sums.
     pub(super) fn of(all: u32, high: u32) -> Self {
         let root = |sum: u32| (((sum >> 1) as f32).sqrt() + 0.5) as u32;
@@ -43,33 +40,6 @@ impl Roots {
     #[inline(always)]
     pub const fn parts(self) -> [u16; 2] {
         [self.0 as u16, (self.0 >> 16) as u16]
-    }
-
-    /// What `choose` makes of the two energies, each by itself.
-    #[inline(always)]
-    fn each(self, other: Self, choose: impl Fn(u16, u16) -> u16) -> Self {
-        let ([all, high], [other_all, other_high]) = (self.parts(), other.parts());
-        Self::new(choose(all, other_all), choose(high, other_high))
-    }
-
-    /// The lesser of each.
-    #[inline(always)]
-    pub(super) fn min(self, other: Self) -> Self {
-        self.each(other, u16::min)
-    }
-
-    /// The greater of each.
-    #[inline(always)]
-    pub(super) fn max(self, other: Self) -> Self {
-        self.each(other, u16::max)
-    }
-
-    /// Its own where `own` says so, else the other's, without a branch.
-    #[inline(always)]
-    pub(super) fn or(self, own: [bool; 2], other: Self) -> Self {
-        let [all, high] = own;
-        let mask = u32::from(all).wrapping_neg() & 0xffff | u32::from(high).wrapping_neg() << 16;
-        Self(self.0 & mask | other.0 & !mask)
     }
 
     /// The mean of each.

@@ -18,7 +18,7 @@ use super::digit::Judge;
 use super::kernel::HOP;
 use super::kernel::{self, Decimator, Measures, Tail};
 #[cfg(target_arch = "x86_64")]
-use super::wide;
+use super::{bank, wide};
 
 /// Which kernel a detector runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub enum Width {
     /// 256 bits, AVX2.
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// 512 bits, AVX-512 F, BW and VNNI; decimation and energies as [`Width::Avx2`].
+    /// 512 bits, AVX-512 F, BW and VNNI for the tones, all else as [`Width::Avx2`].
     #[cfg(target_arch = "x86_64")]
     Avx512,
 }
@@ -59,9 +59,39 @@ impl Width {
         &[Self::Plain]
     }
 
-    /// [`Judge::step`], the same code compiled for this width: no float contracts, so it decides the same.
+    /// [`kernel::hear`] for the frame that comes next, a whole block of `judge`'s: nothing if nothing
+    /// stands out in it, which `judge` then knows, else what [`Width::take`] is to see. If not `may_pass`,
+    /// always that.
     #[inline(always)]
-    pub(super) fn step(
+    pub(super) fn hear(
+        self,
+        filter: &Decimator,
+        tail: &mut Tail,
+        judge: &mut Judge,
+        samples: &[i16],
+        quiet: u32,
+        may_pass: bool,
+    ) -> Option<Measures> {
+        match self {
+            Self::Plain => {
+                let mut measures = Measures::default();
+                kernel::hear(filter, tail, samples, quiet, &mut measures);
+                judge.learn();
+                Some(measures)
+            }
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 | Self::Avx512 => {
+                // SAFETY: these variants are only made by `available`, which has seen AVX2, and for the
+                // second AVX-512 F, BW and VNNI.
+                // JUSTIFICATION: an eighth of the plain kernel's time.
+                unsafe { hear(self, filter, tail, judge, samples, quiet, may_pass) }
+            }
+        }
+    }
+
+    /// [`Judge::take`], the same code compiled for this width: no float contracts, so it decides the same.
+    #[inline(always)]
+    pub(super) fn take(
         self,
         judge: &mut Judge,
         measures: &Measures,
@@ -69,40 +99,24 @@ impl Width {
         emit: &mut impl FnMut(Event),
     ) {
         match self {
-            Self::Plain => judge.step(measures, hops, emit),
+            Self::Plain => judge.take(measures, hops, emit),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 | Self::Avx512 => {
                 // SAFETY: as in `hear`.
                 // JUSTIFICATION: 2 % of a frame's time.
-                unsafe { step(judge, measures, hops, emit) }
+                unsafe { take(judge, measures, hops, emit) }
             }
         }
     }
 
-    /// [`kernel::hear`]: `samples` are one hop of the stream, or [`kernel::HOPS_MAX`].
-    #[inline]
-    pub(super) fn hear(
-        self,
-        filter: &Decimator,
-        tail: &mut Tail,
-        samples: &[i16],
-        quiet: u32,
-        into: &mut Measures,
-    ) {
+    /// [`kernel::decimate`], compiled for this width.
+    pub(super) fn decimate(self, filter: &Decimator, input: &[i16], out: &mut [i16]) {
         match self {
-            Self::Plain => kernel::hear(filter, tail, samples, quiet, into),
+            Self::Plain => kernel::decimate(filter, input, out),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 | Self::Avx512 => {
-                // SAFETY: these variants are only made by `available`, which has seen AVX2, and for
-                // the second AVX-512 F, BW and VNNI.
-                // JUSTIFICATION: a seventh of the plain kernel's time.
-                unsafe {
-                    if samples.len() == HOP * filter.factor {
-                        hear::<1>(self, filter, tail, samples, quiet, into);
-                    } else {
-                        hear::<4>(self, filter, tail, samples, quiet, into);
-                    }
-                }
+                // SAFETY: as in `hear`. JUSTIFICATION: a third of the plain kernel's time.
+                unsafe { decimate(filter, input, out) }
             }
         }
     }
@@ -119,53 +133,59 @@ impl Width {
             Self::Plain => kernel::measure(tail, now, quiet, 0, into),
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 | Self::Avx512 => {
-                // SAFETY: as in `hear`. JUSTIFICATION: as there.
+                // SAFETY: as in `hear`. JUSTIFICATION: a quarter of the plain kernel's time.
                 unsafe { measure(self, tail, now, quiet, into) }
             }
         }
     }
 }
 
-/// [`Judge::step`].
+/// [`Judge::take`].
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn step(judge: &mut Judge, measures: &Measures, hops: usize, emit: &mut impl FnMut(Event)) {
-    judge.step(measures, hops, emit);
+fn take(judge: &mut Judge, measures: &Measures, hops: usize, emit: &mut impl FnMut(Event)) {
+    judge.take(measures, hops, emit);
 }
 
-/// [`kernel::hear`] for `HOPS` hops.
+/// [`wide::hear`].
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-fn hear<const HOPS: usize>(
+fn hear(
     width: Width,
     filter: &Decimator,
     tail: &mut Tail,
+    judge: &mut Judge,
     samples: &[i16],
     quiet: u32,
-    into: &mut Measures,
-) {
-    assert_eq!(samples.len(), HOPS * HOP * filter.factor);
-    let tones = |hops: &_, into: &mut _| tones(width, hops, into);
-    wide::hear::<HOPS>(filter, tail, samples, quiet, tones, into);
+    may_pass: bool,
+) -> Option<Measures> {
+    let tones = |hops: &_| tones(width, hops);
+    wide::hear(filter, tail, judge, samples, quiet, may_pass, tones)
 }
 
-/// [`kernel::measure`].
+/// [`kernel::decimate`].
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+fn decimate(filter: &Decimator, input: &[i16], out: &mut [i16]) {
+    kernel::decimate(filter, input, out);
+}
+
+/// [`wide::measure`].
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
 fn measure(width: Width, tail: &mut Tail, now: &[i16; HOP], quiet: u32, into: &mut Measures) {
-    let tones = |hops: &_, into: &mut _| tones(width, hops, into);
-    wide::measure(tail, now, quiet, tones, into);
+    wide::measure(tail, now, quiet, |hops| tones(width, hops), into);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[inline]
 #[target_feature(enable = "avx2")]
-fn tones<const HOPS: usize>(width: Width, hops: &[wide::Taken; HOPS], into: &mut Measures) {
+fn tones(width: Width, hops: &[wide::Folded; kernel::HOPS_MAX]) -> bank::Tones {
     match width {
         // SAFETY: this variant is only made by `available`, which has seen AVX-512 F, BW and VNNI.
-        // JUSTIFICATION: 40 instructions a hop where AVX2 has 130.
-        Width::Avx512 => unsafe { wide::tones_512(hops, into) },
-        Width::Avx2 | Width::Plain => wide::tones_256(hops, into),
+        // JUSTIFICATION: half as many instructions.
+        Width::Avx512 => unsafe { bank::tones_512(hops) },
+        Width::Avx2 | Width::Plain => bank::tones_256(hops),
     }
 }
 
@@ -174,7 +194,6 @@ fn tones<const HOPS: usize>(width: Width, hops: &[wide::Taken; HOPS], into: &mut
 pub(super) mod memory {
     use crate::dtmf::roots::Roots;
     use std::arch::x86_64::*;
-    use std::mem::MaybeUninit;
 
     #[inline]
     #[target_feature(enable = "avx2")]
@@ -209,23 +228,6 @@ pub(super) mod memory {
         // SAFETY: five vectors are twenty readable i64, aligned for them; the index is checked.
         // JUSTIFICATION: the safe extract wants a constant index, and goes through a shuffle.
         unsafe { (*parts)[at] }
-    }
-
-    /// Makes `N` things and shows them to `then`, neither clearing nor moving them. Only for what needs no
-    /// drop. [`std::array::from_fn`] knows no CPU features, hence inlines nothing that does.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    pub(in super::super) fn collect<T: Copy, const N: usize>(
-        mut nth: impl FnMut(usize) -> T,
-        then: impl FnOnce(&[T; N]),
-    ) {
-        let mut places = [const { MaybeUninit::<T>::uninit() }; N];
-        for (at, place) in places.iter_mut().enumerate() {
-            place.write(nth(at));
-        }
-        // SAFETY: the loop has written all places.
-        // JUSTIFICATION: clearing a kilobyte first costs 28 stores a frame, 0.008 ns a sample.
-        then(unsafe { &*places.as_ptr().cast::<[T; N]>() })
     }
 
     /// Integers and arrays of them.
@@ -274,6 +276,8 @@ pub(super) mod memory {
 mod tests {
     use super::*;
     use crate::audio::SampleRate;
+    use crate::dtmf::Setting;
+    use crate::dtmf::bar::Bar;
     use crate::dtmf::kernel::{HOPS_MAX, TAPS_MAX};
     use proptest::prelude::*;
 
@@ -306,7 +310,6 @@ mod tests {
             skew in 0usize..8,
             energy in 0u32..60_000,
             volume in proptest::collection::vec(0usize..4, HOPS_MAX + 1),
-            frame in any::<bool>(),
         ) {
             let filter = Decimator::of(SampleRate::ALL[rate]);
             // Loud, about where quiet begins, silent, and nothing at all: each hop as it comes.
@@ -316,7 +319,7 @@ mod tests {
                 .map(|n| soften(input[n], (n.saturating_sub(skew) / whole).min(HOPS_MAX - 1)))
                 .collect();
             let before: Vec<i16> = before.into_iter().map(|x| soften(x, HOPS_MAX)).collect();
-            let now = &input[skew..][..whole * if frame { HOPS_MAX } else { 1 }];
+            let now = &input[skew..][..whole * HOPS_MAX];
             let tail = Tail {
                 held: held.try_into().expect("of that length"),
                 hop: before.try_into().expect("of that length"),
@@ -324,13 +327,46 @@ mod tests {
             };
             let run = |width: Width| {
                 let mut tail = tail.clone();
-                let mut measures = Measures::default();
-                width.hear(filter, &mut tail, now, 54_720, &mut measures);
+                let mut judge = Judge::new(SampleRate::ALL[rate], Setting::Standard);
+                let measures = width.hear(filter, &mut tail, &mut judge, now, 54_720, false);
                 (measures, tail)
             };
             let plain = run(Width::Plain);
             for &width in wide() {
                 prop_assert_eq!(run(width), plain.clone());
+            }
+        }
+
+        /// About where a pair just stands out: powers and energy that differ by little from what the bar asks.
+        #[test]
+        fn the_bar_is_the_same_four_at_a_time(
+            energy in proptest::collection::vec(1u16..3000, HOPS_MAX + 1),
+            share in proptest::collection::vec(
+                prop_oneof![0.0f32..1.0, 0.0289f32..0.0293, 0.9522f32..0.9526], HOPS_MAX),
+            part in proptest::collection::vec(0.9f32..1.02, HOPS_MAX),
+            excuse in prop_oneof![Just(0.0f32), 0.0f32..1e6],
+            floor in prop_oneof![(Just(false), 1i32..5000), (Just(true), -1i32..2)],
+        ) {
+            let square = |root: u16| 2.0 * f32::from(root) * f32::from(root);
+            let (mut rows, mut columns) = ([0; HOPS_MAX], [0; HOPS_MAX]);
+            let window = |at: usize| square(energy[at + 1]) + square(energy[at]);
+            for at in 0..HOPS_MAX {
+                let tones = part[at] * (Bar::PURITY * window(at) - excuse).max(0.0) / Bar::ENERGY;
+                rows[at] = (tones * (1.0 - share[at])) as i32;
+                columns[at] = (tones * share[at]) as i32;
+            }
+            let (near, floor) = floor;
+            let floor = if near { floor + *rows.iter().max().expect("four") } else { floor };
+            let bar = Bar { floor, excuse, earlier: square(energy[0]) };
+            let any = (0..HOPS_MAX).any(|at| {
+                bar.is_met(Bar::surplus(floor, [rows[at], columns[at]], window(at)))
+            });
+            let roots = std::array::from_fn(|at| energy[at + 1]);
+            if !wide().is_empty() {
+                // SAFETY: there is a width beyond the plain one, hence AVX2.
+                // JUSTIFICATION: the function under test.
+                let found = unsafe { wide::stand_out(&bar, [rows, columns], roots) };
+                prop_assert_eq!(found, any);
             }
         }
     }

@@ -1,18 +1,26 @@
 //! The vector arithmetic of [`simd`](super::simd), all of it safe: functions for a CPU feature, value
-//! intrinsics, and loads and stores that are `simd`'s.
+//! intrinsics, and loads and stores that are `simd`'s. It hears frames: four hops at once, for which
+//! each row of twiddles is loaded once.
 //!
-//! A hop goes through in registers, from the filter to the fold, in parts of 16, 8 and 16 samples:
-//! that is the same read backwards, so that the hop before meets it part by part. What is stored is
-//! the fold, two distances at a time, sums and differences side by side: `[sum near, sum far,
-//! difference near, difference far]`. One 64-bit broadcast of that meets one row of [`Twiddles`],
-//! and one multiply-add per four tones (eight with AVX-512) yields real and imaginary parts in the
-//! order in which [`Measures`] keeps them.
+//! The frame's 160 samples at 8 kHz are ten vectors, and two hops five of them: the middle one has the
+//! end of the first hop and the beginning of the second. In a vector the quarters stand in the order
+//! 0 2 1 3, as packing leaves them. Read backwards they meet the hop before, vector by vector; what is
+//! stored is that fold, two distances at a time, sums and differences side by side: `[sum near, sum far,
+//! difference near, difference far]`. One 64-bit broadcast of that meets one row of [`Twiddles`], and one
+//! multiply-add per four tones (eight with AVX-512) yields real and imaginary parts.
+//!
+//! What most frames of a call need is only that nothing in them stands out. That is seen here, in
+//! registers; [`Measures`] are written when it is not so.
 
+use super::bank::{Tones, loudest};
+use super::bar::Bar;
+use super::digit::Judge;
 #[cfg(doc)]
 use super::kernel::{self, Twiddles};
-use super::kernel::{Decimator, HOP, HOPS_MAX, Measures, SILENT, SUM_SHIFT, TWIDDLES, Tail};
-use super::simd::memory::{collect, load, load_half, load_row, quarter, store, store_half};
-use super::taps::{by_1, by_2, by_3, by_6, round};
+use super::kernel::{Decimator, HOP, HOPS_MAX, Measures, Tail};
+use super::roots::Roots;
+use super::simd::memory::{load, load_half, store, store_half};
+use super::taps::decimate;
 use std::arch::x86_64::*;
 
 /// `N` samples of `from` beginning at `at`.
@@ -31,338 +39,363 @@ fn room<const N: usize>(to: &mut [i16], at: usize) -> &mut [i16; N] {
         .expect("callers stay within their arrays")
 }
 
-/// 40 samples at 8 kHz.
-#[derive(Clone, Copy)]
-struct Hop {
-    first: __m256i,
-    middle: __m128i,
-    last: __m256i,
-}
+/// Two hops at 8 kHz: of the first, of both, of the second; and a frame.
+pub(super) type Pair = [__m256i; 5];
+pub(super) type Frame = [Pair; 2];
+/// Quarters of a vector that change places, there and back.
+const QUARTERS: i32 = 0xd8;
+/// The middle quarters of a pair's vectors: in each half one of the first hop, one of the second.
+pub(super) const SECOND: i32 = 0b1100_1100;
 
-#[inline]
-#[target_feature(enable = "avx2")]
-fn load_hop(from: &[i16; HOP]) -> Hop {
-    Hop {
-        first: load(part(from, 0)),
-        middle: load_half(part(from, 16)),
-        last: load(part(from, 24)),
-    }
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn store_hop(to: &mut [i16; HOP], hop: &Hop) {
-    store(room::<16>(to, 0), hop.first);
-    store_half(room::<8>(to, 16), hop.middle);
-    store(room::<16>(to, 24), hop.last);
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn nothing() -> Hop {
-    load_hop(&[0; HOP])
-}
-
-/// Sums and differences of samples equally far from the centre of a window, in the order of
-/// [`kernel::ROWS`].
+/// Sums and differences of samples equally far from the centre of a window, nearest first.
 pub(super) type Folded = [__m256i; 5];
 
-/// What is left of a hop that has come in, before anything is summed across.
-#[derive(Clone, Copy)]
-pub(super) struct Taken {
-    folded: Folded,
-    /// Of all, and high-passed.
-    energies: [__m256i; 2],
+/// What the next two hops need of those before.
+struct Before {
+    /// The middle vector and the last two, backwards.
+    middle: __m256i,
+    third: __m256i,
+    fourth: __m256i,
+    /// The last, each pair of samples in the next one's place.
+    late: __m256i,
 }
 
-#[inline]
-#[target_feature(enable = "avx2")]
-fn take_in(before: &Hop, now: &Hop) -> Taken {
-    Taken {
-        folded: fold(before, now),
-        energies: energies(before, now),
-    }
-}
-
-/// Energies, their roots, and tones unless no window is loud enough for any.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn sum<const HOPS: usize>(
-    hops: &[Taken; HOPS],
-    before: &mut u32,
-    quiet: u32,
-    tones: impl Fn(&[Taken; HOPS], &mut Measures),
-    into: &mut Measures,
-) {
-    let total = |i: usize| {
-        gather(four(hops, |hop| hop.energies[i]), |a, b| {
-            _mm256_add_epi32(a, b)
-        })
-    };
-    let (all, high) = (total(0), total(1));
-    let both = _mm256_add_epi32(
-        _mm256_permute2x128_si256::<0x20>(all, high),
-        _mm256_permute2x128_si256::<0x31>(all, high),
-    );
-    let all = _mm256_castsi256_si128(both);
-    store_half(&mut into.energy, all);
-    let root = _mm256_sqrt_ps(_mm256_cvtepi32_ps(_mm256_srli_epi32::<1>(both)));
-    let root = _mm256_cvttps_epi32(_mm256_add_ps(root, _mm256_set1_ps(0.5)));
-    let high = _mm_slli_epi32::<16>(_mm256_extracti128_si256::<1>(root));
-    let roots = _mm_or_si128(_mm256_castsi256_si128(root), high);
-    store_half(&mut into.roots, roots);
-
-    // Mostly each hop is loud by itself, and then so is each window.
-    let least = _mm_set1_epi32(quiet as i32);
-    let louder = _mm_cmpeq_epi32(_mm_max_epu32(all, least), all);
-    if HOPS == HOPS_MAX && _mm_movemask_epi8(louder) == 0xffff {
-        tones(hops, into);
-    } else {
-        let loud = into.loud(HOPS, *before, quiet);
-        if loud != [false; HOPS_MAX] {
-            tones(hops, into);
-            into.hush(HOPS, loud);
+impl Before {
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn of(hop: &[i16; HOP]) -> Self {
+        let order = |vector| _mm256_permute4x64_epi64::<QUARTERS>(vector);
+        let middle = _mm256_castsi128_si256(load_half(part(hop, 0)));
+        let fourth = order(load(part(hop, 24)));
+        Self {
+            // Only the second hop's quarters count.
+            middle: backwards(_mm256_permute4x64_epi64::<0x50>(middle)),
+            third: backwards(order(load(part(hop, 8)))),
+            fourth: backwards(fourth),
+            late: later(fourth),
         }
     }
-    *before = into.energy[HOPS - 1];
 }
 
-/// [`kernel::is_silent`] of a hop.
+/// A vector's samples in the opposite order.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn is_silent(samples: &[i16]) -> bool {
-    let limit = _mm256_set1_epi16(SILENT as i16);
-    let beyond = |at| _mm256_subs_epu16(_mm256_abs_epi16(load(part(samples, at))), limit);
-    let soft = |beyond| _mm256_testz_si256(beyond, beyond) == 1;
-    // The first few decide for nearly every hop of speech.
-    if !soft(beyond(0)) {
-        return false;
-    }
-    let mut all = beyond(samples.len() - 16);
-    for at in (16..samples.len() - 16).step_by(16) {
-        all = _mm256_or_si256(all, beyond(at));
-    }
-    soft(all)
+fn backwards(vector: __m256i) -> __m256i {
+    let half = _mm_setr_epi8(14, 15, 12, 13, 10, 11, 8, 9, 6, 7, 4, 5, 2, 3, 0, 1);
+    let halves = _mm256_shuffle_epi8(vector, _mm256_broadcastsi128_si256(half));
+    _mm256_permute4x64_epi64::<0x4e>(halves)
 }
 
-/// [`kernel::hear`] for `HOPS` hops.
+/// Pairs of samples one place later, the last in the place of the first.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn hear<const HOPS: usize>(
+fn later(vector: __m256i) -> __m256i {
+    _mm256_permutevar8x32_epi32(vector, _mm256_setr_epi32(7, 0, 5, 2, 1, 4, 3, 6))
+}
+
+/// Sums and differences of two vectors of samples, pairs of either side by side.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn fold(after: __m256i, before: __m256i) -> [__m256i; 2] {
+    let sum = _mm256_add_epi16(after, before);
+    let rise = _mm256_sub_epi16(after, before);
+    [
+        _mm256_unpacklo_epi32(sum, rise),
+        _mm256_unpackhi_epi32(sum, rise),
+    ]
+}
+
+/// Folds two hops, each with the one before it.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn fold_pair(before: &mut Before, pair: &Pair, folded: &mut [Folded]) {
+    let [first, second, middle, third, fourth] = *pair;
+    let (first_back, second_back) = (backwards(first), backwards(second));
+    let middle_back = backwards(middle);
+    let [one, other] = folded else { return };
+    [one[0], one[1]] = fold(first, before.fourth);
+    [one[2], one[3]] = fold(second, before.third);
+    let middle_before = _mm256_blend_epi32::<SECOND>(before.middle, middle_back);
+    [one[4], other[0]] = fold(middle, middle_before);
+    [other[1], other[2]] = fold(third, second_back);
+    [other[3], other[4]] = fold(fourth, first_back);
+    before.middle = middle_back;
+    before.third = backwards(third);
+    before.fourth = backwards(fourth);
+}
+
+/// Energy of two hops' samples, as a sum yet to be added across: in each half, places by turns of the first
+/// and of the second hop. Lanes wrap as the plain sums do.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn energy(pair: &Pair) -> __m256i {
+    let square = |vector| _mm256_madd_epi16(vector, vector);
+    let [first, second, middle, third, fourth] = *pair;
+    let add = |a, b| _mm256_add_epi32(a, b);
+    let own = both(
+        add(square(first), square(second)),
+        add(square(third), square(fourth)),
+        add,
+    );
+    // The middle has its two hops in neighbouring places instead.
+    add(own, _mm256_shuffle_epi32::<QUARTERS>(square(middle)))
+}
+
+/// The samples' rise over two samples, halved; `last` is the vector before, [`later`].
+#[inline]
+#[target_feature(enable = "avx2")]
+fn rises(last: &mut __m256i, pair: &Pair) -> Pair {
+    let mut rise = |vector| {
+        let late = later(vector);
+        let earlier = _mm256_blend_epi32::<1>(late, *last);
+        *last = late;
+        _mm256_srai_epi16::<1>(_mm256_sub_epi16(vector, earlier))
+    };
+    let [first, second, middle, third, fourth] = *pair;
+    [
+        rise(first),
+        rise(second),
+        rise(middle),
+        rise(third),
+        rise(fourth),
+    ]
+}
+
+/// Two vectors become one: places by turns are what `with` makes of the halves' halves of either.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn both(a: __m256i, b: __m256i, with: impl Fn(__m256i, __m256i) -> __m256i) -> __m256i {
+    with(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b))
+}
+
+/// The same once more: in either half, each of four has one place.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn four(a: __m256i, b: __m256i, with: impl Fn(__m256i, __m256i) -> __m256i) -> __m256i {
+    with(_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b))
+}
+
+/// Energies of four hops from those of two and two.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn all(early: __m256i, late: __m256i) -> __m128i {
+    let halves = four(early, late, |a, b| _mm256_add_epi32(a, b));
+    _mm_add_epi32(
+        _mm256_castsi256_si128(halves),
+        _mm256_extracti128_si256::<1>(halves),
+    )
+}
+
+/// Roots of four hops' energies, as numbers: all, then high.
+struct Energies(__m256);
+
+impl Energies {
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn of(all: __m128i, high: __m128i) -> Self {
+        let sums = _mm256_set_m128i(high, all);
+        let root = _mm256_sqrt_ps(_mm256_cvtepi32_ps(_mm256_srli_epi32::<1>(sums)));
+        let root = _mm256_add_ps(root, _mm256_set1_ps(0.5));
+        Self(_mm256_round_ps::<{ _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC }>(root))
+    }
+
+    /// As [`Roots`].
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn packed(&self) -> __m128i {
+        let roots = _mm256_cvttps_epi32(self.0);
+        let high = _mm_slli_epi32::<16>(_mm256_extracti128_si256::<1>(roots));
+        _mm_or_si128(_mm256_castsi256_si128(roots), high)
+    }
+}
+
+/// Which windows have an energy of `quiet` at least, if the hop before had `before`.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn loud(energy: __m128i, before: u32, quiet: u32) -> __m128i {
+    let earlier = _mm_alignr_epi8::<12>(energy, _mm_set1_epi32(before as i32));
+    let quiet = _mm_set1_epi32(quiet as i32);
+    let needed = _mm_sub_epi32(quiet, _mm_min_epu32(earlier, quiet));
+    _mm_cmpeq_epi32(_mm_max_epu32(energy, needed), energy)
+}
+
+/// [`Bar::surplus`] of four windows at once, and whether in any a pair stands out.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn stands_out(bar: &Bar, loudest: __m256i, energies: &Energies) -> bool {
+    let (rows, columns) = (
+        _mm256_castsi256_si128(loudest),
+        _mm256_extracti128_si256::<1>(loudest),
+    );
+    let powers = _mm256_cvtepi32_ps(loudest);
+    let (row, column) = (
+        _mm256_castps256_ps128(powers),
+        _mm256_extractf128_ps::<1>(powers),
+    );
+    let times = |a, factor| _mm_mul_ps(a, _mm_set1_ps(factor));
+
+    let roots = _mm256_castps256_ps128(energies.0);
+    let squares = _mm_mul_ps(_mm_add_ps(roots, roots), roots);
+    let earlier = _mm_alignr_epi8::<12>(
+        _mm_castps_si128(squares),
+        _mm_castps_si128(_mm_set1_ps(bar.earlier)),
+    );
+    let energy = _mm_add_ps(squares, _mm_castsi128_ps(earlier));
+    let tones = times(_mm_add_ps(row, column), Bar::ENERGY);
+    let surplus = _mm_sub_ps(tones, times(energy, Bar::PURITY));
+    let above = _mm_cmpge_ps(
+        _mm_add_ps(surplus, _mm_set1_ps(bar.excuse)),
+        _mm_setzero_ps(),
+    );
+    let [low, high] = Bar::TWIST;
+    let twist = _mm_and_ps(
+        _mm_cmpge_ps(column, times(row, low)),
+        _mm_cmple_ps(column, times(row, high)),
+    );
+    let soft = _mm_cmpgt_epi32(_mm_set1_epi32(bar.floor), _mm_min_epi32(rows, columns));
+    let pair = _mm_andnot_ps(_mm_castsi128_ps(soft), _mm_and_ps(above, twist));
+    _mm_movemask_ps(pair) != 0
+}
+
+/// [`kernel::hear`] for the frame that comes next, a whole block of `judge`'s, which learns first. Nothing if
+/// the block has passed, as it may if `may_pass`; else what was measured.
+///
+/// Sums come first, then what needs none of them, then what is asked of them: a sum takes some fifty cycles
+/// to be known, in which the processor has the rest to do.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn hear(
     filter: &Decimator,
     tail: &mut Tail,
-    now: &[i16],
+    judge: &mut Judge,
+    samples: &[i16],
     quiet: u32,
-    tones: impl Fn(&[Taken; HOPS], &mut Measures),
-    into: &mut Measures,
-) {
-    match filter.factor {
-        1 => through::<HOPS, 0, 8, 40>(tail, now, quiet, |from| by_1(from), tones, into),
-        2 => through::<HOPS, 8, 24, 80>(tail, now, quiet, |from| by_2(from), tones, into),
-        3 => {
-            let taps = load(part(filter.taps, 0));
-            through::<HOPS, 13, 37, 120>(tail, now, quiet, |from| by_3(taps, from), tones, into);
-        }
-        _ => {
-            let taps = [load(part(filter.taps, 0)), load(part(filter.taps, 16))];
-            through::<HOPS, 26, 74, 240>(tail, now, quiet, |from| by_6(taps, from), tones, into);
-        }
-    }
-}
-
-/// The same for a filter whose `eight` makes as many of `SPAN` samples, of which the first begin in
-/// `HISTORY` held ones. The compiler knows all lengths and then checks no bounds.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn through<const HOPS: usize, const HISTORY: usize, const SPAN: usize, const WHOLE: usize>(
-    tail: &mut Tail,
-    now: &[i16],
-    quiet: u32,
-    eight: impl Fn(&[i16; SPAN]) -> __m256i,
-    tones: impl Fn(&[Taken; HOPS], &mut Measures),
-    into: &mut Measures,
-) {
-    let step = const {
-        assert!(5 * (SPAN - HISTORY) == WHOLE);
-        SPAN - HISTORY
-    };
-    let now = &now[..HOPS * WHOLE];
-    let mut first = [0; SPAN];
-    first[..HISTORY].copy_from_slice(&tail.held[..HISTORY]);
-    first[HISTORY..].copy_from_slice(&now[..step]);
-    tail.held[..HISTORY].copy_from_slice(&now[now.len() - HISTORY..]);
-
-    let mut silent = [false; HOPS];
-    for (at, silent) in silent.iter_mut().enumerate() {
-        *silent = is_silent(part::<WHOLE>(now, at * WHOLE));
-    }
-    let filtered = |at: usize| {
-        let all: &[i16; WHOLE] = part(now, at * WHOLE);
-        let first = match at {
-            0 => &first,
-            at => part(now, at * WHOLE - HISTORY),
-        };
-        let later = |n: usize| eight(part(all, step * n - HISTORY));
-        let middle = later(2);
-        Hop {
-            first: round(eight(first), later(1)),
-            middle: _mm256_castsi256_si128(round(middle, middle)),
-            last: round(later(3), later(4)),
-        }
-    };
-    if silent == [true; HOPS] && tail.hop.iter().fold(0, |all, x| all | x) == 0 {
+    may_pass: bool,
+    tones: impl Fn(&[Folded; HOPS_MAX]) -> Tones,
+) -> Option<Measures> {
+    let Some(frame) = decimate(filter, tail, samples) else {
         tail.energy = 0;
-        return;
-    }
-    let mut before = load_hop(&tail.hop);
-    let take = |at: usize| {
-        let hop = if silent[at] { nothing() } else { filtered(at) };
-        let taken = take_in(&before, &hop);
-        before = hop;
-        taken
+        judge.learn();
+        if !may_pass || judge.bar().is_none() {
+            return Some(Measures::default());
+        }
+        judge.pass([Roots::NONE; HOPS_MAX], [0; 2]);
+        return None;
     };
-    collect(take, |taken| {
-        sum(taken, &mut tail.energy, quiet, tones, into)
-    });
-    store_hop(&mut tail.hop, &before);
+    let mut before = Before::of(&tail.hop);
+    let mut folded = [[_mm256_setzero_si256(); 5]; HOPS_MAX];
+    let (early, late) = folded.split_at_mut(2);
+    fold_pair(&mut before, &frame[0], early);
+    fold_pair(&mut before, &frame[1], late);
+    let [early, late] = &frame;
+    let energy = all(energy(early), energy(late));
+    let before_all = tail.energy;
+    let loud = loud(energy, before_all, quiet);
+    tail.energy = _mm_extract_epi32::<3>(energy) as u32;
+    let mut packed = [_mm256_setzero_si256(); HOPS_MAX];
+    if _mm_movemask_epi8(loud) != 0 {
+        packed = tones(&folded);
+    }
+    let (early_rises, late_rises) = (
+        rises(&mut before.late, early),
+        rises(&mut before.late, late),
+    );
+    let high = all(self::energy(&early_rises), self::energy(&late_rises));
+    let energies = Energies::of(energy, high);
+    keep_hop(&mut tail.hop, late);
+    judge.learn();
+    let loudest = _mm256_and_si256(loudest(&packed), _mm256_broadcastsi128_si256(loud));
+    let mut roots = [Roots::NONE; HOPS_MAX];
+    store_half(&mut roots, energies.packed());
+    if may_pass
+        && let Some(bar) = judge.bar()
+        && !stands_out(&bar, loudest, &energies)
+    {
+        let last = _mm256_shuffle_epi32::<0xff>(loudest);
+        let last = [
+            _mm256_extract_epi32::<0>(last),
+            _mm256_extract_epi32::<4>(last),
+        ];
+        judge.pass(roots, last);
+        return None;
+    }
+    let mut measures = Measures {
+        roots,
+        ..Measures::default()
+    };
+    for (tones, packed) in measures.tones.iter_mut().zip(packed) {
+        store(tones, packed);
+    }
+    store(&mut measures.loudest, loudest);
+    store_half(&mut measures.energy, energy);
+    measures.hush(HOPS_MAX, measures.loud(HOPS_MAX, before_all, quiet));
+    Some(measures)
 }
 
-/// [`kernel::measure`] of one hop that is filtered already.
+/// [`kernel::measure`] of one hop that is filtered already: a frame of which the rest is nothing.
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(super) fn measure(
     tail: &mut Tail,
     now: &[i16; HOP],
     quiet: u32,
-    tones: impl Fn(&[Taken; 1], &mut Measures),
+    tones: impl Fn(&[Folded; HOPS_MAX]) -> Tones,
     into: &mut Measures,
 ) {
-    let taken = [take_in(&load_hop(&tail.hop), &load_hop(now))];
+    let order = |vector| _mm256_permute4x64_epi64::<QUARTERS>(vector);
+    let nothing = _mm256_setzero_si256();
+    let pair = [
+        order(load(part(now, 0))),
+        order(load(part(now, 16))),
+        order(_mm256_zextsi128_si256(load_half(part(now, 32)))),
+        nothing,
+        nothing,
+    ];
+    let mut before = Before::of(&tail.hop);
+    let mut folded = [[nothing; 5]; HOPS_MAX];
+    fold_pair(&mut before, &pair, &mut folded[..2]);
+    let all_energy = all(energy(&pair), nothing);
+    let high = all(energy(&rises(&mut before.late, &pair)), nothing);
+    let roots = Energies::of(all_energy, high).packed();
+    into.energy[0] = _mm_extract_epi32::<0>(all_energy) as u32;
+    into.roots[0] = Roots::from_bits(_mm_extract_epi32::<0>(roots) as u32);
+    if into.energy[0].saturating_add(tail.energy) >= quiet {
+        let packed = tones(&folded);
+        let loudest = loudest(&packed);
+        store(&mut into.tones[0], packed[0]);
+        into.loudest[0][0] = _mm256_extract_epi32::<0>(loudest);
+        into.loudest[1][0] = _mm256_extract_epi32::<4>(loudest);
+    }
     tail.hop = *now;
-    sum(&taken, &mut tail.energy, quiet, tones, into);
+    tail.energy = into.energy[0];
 }
 
-/// Four vectors become one: lane `i` of either half is what `both` makes of the half of vector `i`.
+/// The last hop, as the plain kernel keeps it.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn gather(v: [__m256i; HOPS_MAX], both: impl Fn(__m256i, __m256i) -> __m256i) -> __m256i {
-    let two = |a, b| both(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
-    let (low, high) = (two(v[0], v[1]), two(v[2], v[3]));
-    both(
-        _mm256_unpacklo_epi64(low, high),
-        _mm256_unpackhi_epi64(low, high),
+fn keep_hop(hop: &mut [i16; HOP], pair: &Pair) {
+    let order = |vector| _mm256_permute4x64_epi64::<QUARTERS>(vector);
+    let first = _mm256_permute4x64_epi64::<0x0d>(pair[2]);
+    store_half(room::<8>(hop, 0), _mm256_castsi256_si128(first));
+    store(room::<16>(hop, 8), order(pair[3]));
+    store(room::<16>(hop, 24), order(pair[4]));
+}
+
+/// [`stands_out`] of windows with these loudest powers and roots of all energy.
+#[cfg(test)]
+#[target_feature(enable = "avx2")]
+pub(super) fn stand_out(
+    bar: &Bar,
+    [rows, columns]: [[i32; HOPS_MAX]; 2],
+    roots: [u16; HOPS_MAX],
+) -> bool {
+    let [a, b, c, d] = rows;
+    let [e, f, g, h] = columns;
+    let loudest = _mm256_setr_epi32(a, b, c, d, e, f, g, h);
+    let [a, b, c, d] = roots.map(f32::from);
+    stands_out(
+        bar,
+        loudest,
+        &Energies(_mm256_setr_ps(a, b, c, d, 0.0, 0.0, 0.0, 0.0)),
     )
-}
-
-/// What `of` finds in each of the hops, with zeros for those that are not there.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn four<T, const HOPS: usize>(hops: &[T; HOPS], of: impl Fn(&T) -> __m256i) -> [__m256i; HOPS_MAX] {
-    let mut all = [_mm256_setzero_si256(); HOPS_MAX];
-    for (all, hop) in all.iter_mut().zip(hops) {
-        *all = of(hop);
-    }
-    all
-}
-
-/// Samples' energy, and that of their rise over two samples, both as sums yet to be added across.
-/// Each lane adds at most 3 squares of pairs below 2^28: no overflow.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn energies(before: &Hop, now: &Hop) -> [__m256i; 2] {
-    // A part's samples as they were two samples earlier: its own, moved up by two, after the last two
-    // of the part before.
-    let up = |part, before| {
-        let across = _mm256_permute2x128_si256::<0x21>(before, part);
-        _mm256_alignr_epi8::<12>(part, across)
-    };
-    let up_half = |part, before| _mm_alignr_epi8::<12>(part, _mm256_extracti128_si256::<1>(before));
-    let middle = _mm256_set_m128i(now.middle, now.middle);
-    let square = |part| _mm256_madd_epi16(part, part);
-    let rise = |part, before| square(_mm256_srai_epi16::<1>(_mm256_sub_epi16(part, before)));
-    let half = |part| _mm256_zextsi128_si256(part);
-    let three = |a, b, c| _mm256_add_epi32(_mm256_add_epi32(a, b), c);
-    [
-        three(
-            square(now.first),
-            square(now.last),
-            square(half(now.middle)),
-        ),
-        three(
-            rise(now.first, up(now.first, before.last)),
-            rise(now.last, up(now.last, middle)),
-            rise(half(now.middle), half(up_half(now.middle, now.first))),
-        ),
-    ]
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn fold(before: &Hop, now: &Hop) -> Folded {
-    let backwards = _mm_setr_epi8(14, 15, 12, 13, 10, 11, 8, 9, 6, 7, 4, 5, 2, 3, 0, 1);
-    let both = _mm256_broadcastsi128_si256(backwards);
-    let outer = |after, before| {
-        let before = _mm256_permute4x64_epi64::<0x4e>(_mm256_shuffle_epi8(before, both));
-        let sum = _mm256_add_epi16(after, before);
-        let rise = _mm256_sub_epi16(after, before);
-        [
-            _mm256_unpacklo_epi32(sum, rise),
-            _mm256_unpackhi_epi32(sum, rise),
-        ]
-    };
-    let [first, second] = outer(now.first, before.last);
-    let [fourth, fifth] = outer(now.last, before.first);
-    let (after, before) = (now.middle, _mm_shuffle_epi8(before.middle, backwards));
-    let (sum, rise) = (_mm_add_epi16(after, before), _mm_sub_epi16(after, before));
-    let (low, high) = (_mm_unpacklo_epi32(sum, rise), _mm_unpackhi_epi32(sum, rise));
-    [first, second, _mm256_set_m128i(high, low), fourth, fifth]
-}
-
-/// Stores tones, and the largest power of either group.
-#[inline]
-#[target_feature(enable = "avx2")]
-fn finish<const HOPS: usize>(packed: [__m256i; HOPS], into: &mut Measures) {
-    for (tones, packed) in into.tones.iter_mut().zip(packed) {
-        store(tones, packed);
-    }
-    let powers = four(&packed, |&packed| _mm256_madd_epi16(packed, packed));
-    let loudest = gather(powers, |a, b| _mm256_max_epi32(a, b));
-    store(&mut into.loudest, loudest);
-}
-
-/// [`kernel::tones`] of each hop, and the loudest.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn tones_256<const HOPS: usize>(hops: &[Taken; HOPS], into: &mut Measures) {
-    let half = _mm256_set1_epi32(1 << (SUM_SHIFT - 1));
-    let mut sums = [[half; 2]; HOPS];
-    for (at, row) in TWIDDLES.iter().enumerate() {
-        let row = row.as_flattened();
-        let (low, high) = (load(part(row, 0)), load(part(row, 16)));
-        for (sums, hop) in sums.iter_mut().zip(hops) {
-            let samples = _mm256_set1_epi64x(quarter(&hop.folded, at));
-            sums[0] = _mm256_add_epi32(sums[0], _mm256_madd_epi16(samples, low));
-            sums[1] = _mm256_add_epi32(sums[1], _mm256_madd_epi16(samples, high));
-        }
-    }
-    let shift = |sums| _mm256_srai_epi32::<{ SUM_SHIFT as i32 }>(sums);
-    let packed = sums.map(|[low, high]| {
-        _mm256_permute4x64_epi64::<0xd8>(_mm256_packs_epi32(shift(low), shift(high)))
-    });
-    finish(packed, into);
-}
-
-/// The same, eight tones in one register.
-#[target_feature(enable = "avx2,avx512f,avx512bw,avx512vnni")]
-pub(super) fn tones_512<const HOPS: usize>(hops: &[Taken; HOPS], into: &mut Measures) {
-    let mut sums = [_mm512_set1_epi32(1 << (SUM_SHIFT - 1)); HOPS];
-    for (at, row) in TWIDDLES.iter().enumerate() {
-        let row = load_row(row);
-        for (sum, hop) in sums.iter_mut().zip(hops) {
-            let samples = _mm512_set1_epi64(quarter(&hop.folded, at));
-            *sum = _mm512_dpwssd_epi32(*sum, samples, row);
-        }
-    }
-    let packed = sums.map(|sum| _mm512_cvtepi32_epi16(_mm512_srai_epi32::<SUM_SHIFT>(sum)));
-    finish(packed, into);
 }
