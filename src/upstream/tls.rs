@@ -141,6 +141,7 @@ mod tests {
     use super::*;
     use crate::sim::certificate::Authority;
     use crate::sim::stream;
+    use crate::upstream::tickets_dropped;
     use rustls::HandshakeKind;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
@@ -152,7 +153,7 @@ mod tests {
         let server = stream::acceptor(&identity).unwrap().config().clone();
         let roots = Roots::Pem(authority.pem());
         let connector = Connector::new("localhost", &roots, None).unwrap();
-        let mut full = 0;
+        let (mut full, dropped) = (0, tickets_dropped());
         for _ in 0..10 {
             // Tickets come after the handshake, so nobody has one of those who dial now.
             let mut dialled = Vec::new();
@@ -161,7 +162,7 @@ mod tests {
                 let (config, name) = (connector.config.clone(), connector.name.clone());
                 let (ours, theirs) = tokio::join!(
                     tls::connect(config, name, near),
-                    tls::accept(server.clone(), far)
+                    tls::accept(server.clone(), false, far)
                 );
                 dialled.push((ours.unwrap(), theirs.unwrap()));
             }
@@ -176,5 +177,7 @@ mod tests {
             }
         }
         assert_eq!(full, AT_A_TIME);
+        // Each handshake brought two and took one.
+        assert!(tickets_dropped() > dropped);
     }
 }
