@@ -311,7 +311,7 @@ pub const FAMILIES: [Family; 80] = [
     family(
         LOG_DROPS,
         Kind::Counter,
-        "Log lines dropped because their reader was too slow.",
+        "Log lines lost because their reader was too slow, or is gone.",
     ),
     family(
         LOG_UNFILTERED,
