@@ -47,6 +47,18 @@ impl Host {
             Some(roots) => Some(Connector::new(name, roots, client)?),
             None => None,
         };
+        Host::with(name, port, tls)
+    }
+
+    /// Where the first certificate of this chain must be shown, and that is enough: an edge of the same
+    /// settings.
+    pub fn own(address: SocketAddr, chain_pem: &str) -> Result<Host, Unusable> {
+        let name = address.ip().to_string();
+        let tls = Connector::own(&name, chain_pem)?;
+        Host::with(&name, address.port(), Some(tls))
+    }
+
+    fn with(name: &str, port: u16, tls: Option<Connector>) -> Result<Host, Unusable> {
         let default_port = if tls.is_some() { 443 } else { 80 };
         let host = if name.contains(':') {
             format!("[{name}]")

@@ -24,6 +24,7 @@ pub mod look;
 mod names;
 #[cfg(feature = "otlp")]
 pub mod otlp;
+mod own;
 pub mod pii_detector;
 mod relay;
 mod tickets;

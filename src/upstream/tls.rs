@@ -13,6 +13,7 @@ use rustls_platform_verifier::BuilderVerifierExt as _;
 use tokio::net::TcpStream;
 
 use super::assertion::Nth;
+use super::own;
 use super::tickets::Tickets;
 use crate::config::{Identity, Roots};
 use crate::label::Label;
@@ -53,12 +54,21 @@ impl Connector {
         roots: &Roots,
         client: Option<&Identity>,
     ) -> Result<Connector, Unusable> {
-        let name =
-            ServerName::try_from(host.to_owned()).map_err(|_| Unusable::Host(host.to_owned()))?;
         let mut config = client_config(roots)?;
         if let Some(identity) = client {
             config.client_auth_cert_resolver = certificate(identity)?;
         }
+        Connector::with(host, config)
+    }
+
+    /// To who shows the first certificate of this chain, and to nobody else.
+    pub(super) fn own(host: &str, chain_pem: &str) -> Result<Connector, Unusable> {
+        Connector::with(host, own::client_config(chain_pem)?)
+    }
+
+    fn with(host: &str, mut config: ClientConfig) -> Result<Connector, Unusable> {
+        let name =
+            ServerName::try_from(host.to_owned()).map_err(|_| Unusable::Host(host.to_owned()))?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.resumption = Resumption::store(Arc::new(Tickets::new()));
         Ok(Connector {
