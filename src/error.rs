@@ -132,7 +132,7 @@ const TABLE: [(Reason, &str, u16, u16, &str); 33] = [
     (Reason::UpstreamTimeout, "upstream_timeout", 504, 1011, "the upstream did not answer in time"),
     (Reason::UpstreamClosed, "upstream_closed", 0, 1011, "the upstream ended the session"),
     (Reason::CodeWrong, "code_wrong", 0, 4403, "the caller does not know the code"),
-    (Reason::LockedOut, "locked_out", 0, 4403, "too many codes were tried"),
+    (Reason::LockedOut, "locked_out", 0, 4403, "too many codes failed: attempts_per_ani or attempts_per_route of the gate"),
     (Reason::GateExpired, "gate_expired", 0, 4408, "no code was entered in time"),
     (Reason::FormatMismatch, "format_mismatch", 0, 1003, "the media is not of the format that was agreed on"),
     (Reason::Superseded, "superseded", 0, 4409, "the call came again on another connection"),

@@ -26,9 +26,11 @@ mod keys;
 mod query;
 #[path = "fuzz/targets/relay.rs"]
 mod relay;
+#[path = "fuzz/targets/tls.rs"]
+mod tls;
 
-const TARGETS: [&str; 8] = [
-    "bot", "head", "json", "jwks", "jwt", "keys", "query", "relay",
+const TARGETS: [&str; 9] = [
+    "bot", "head", "json", "jwks", "jwt", "keys", "query", "relay", "tls",
 ];
 
 /// In an optimised build one input of a few kilobytes takes no longer, twice in a row: on a machine that
@@ -176,6 +178,11 @@ fn g5_queries() {
 #[test]
 fn g5_frames_both_ways() {
     replay("relay", 300, relay::run);
+}
+
+#[test]
+fn g5_tls_sessions() {
+    replay("tls", 2000, tls::run);
 }
 
 #[test]

@@ -129,7 +129,7 @@ async fn client(files: &Files, more: &[&str]) -> (OpenSsl, Stream<TcpStream>) {
     arguments.extend(more);
     let openssl = OpenSsl::start(&arguments);
     let (socket, _) = listener.accept().await.unwrap();
-    let stream = accept(files.server.clone(), socket).await.unwrap();
+    let stream = accept(files.server.clone(), false, socket).await.unwrap();
     (openssl, stream)
 }
 

@@ -61,6 +61,8 @@ ROWS = [
          "By whom and why."),
         ("Duration", "s", quantiles("tonegate_session_seconds", where=ROUTE), ""),
         ("Payload", "Bps", [(rate("tonegate_payload_bytes_total", "direction", ROUTE), of("direction"))], ""),
+        ("Waits of server.batch", "ops", [(rate("tonegate_batch_waits_total", "instance"), of("instance"))],
+         "Times that a worker let frames gather."),
         ("Messages", "ops", [
             (rate("tonegate_messages_total", "direction", ROUTE), "all {{direction}}"),
             (rate("tonegate_audio_messages_total", "direction", ROUTE), "audio {{direction}}"),
@@ -113,6 +115,8 @@ ROWS = [
     ("Upstreams", [
         ("Dials", "ops", [(rate("tonegate_upstream_dials_total", "upstream, result"), of("upstream", "result"))], ""),
         ("A dial takes", "s", quantiles("tonegate_upstream_dial_seconds", "upstream"), "TCP, TLS and upgrade."),
+        ("TLS tickets dropped unused", "ops", [
+            (rate("tonegate_upstream_tls_tickets_dropped_total", "instance"), of("instance"))], "256 of a host are kept."),
         ("Turns", "ops", [(rate("tonegate_upstream_turns_total", "upstream, result"), of("upstream", "result"))], ""),
         ("Who waits for a turn", "short", [(f"sum by (upstream) (tonegate_upstream_queue{{{EDGE}}})", of("upstream"))], ""),
         ("Wait for a turn", "s", quantiles("tonegate_upstream_queue_seconds", "upstream"), ""),

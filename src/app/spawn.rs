@@ -24,7 +24,11 @@ impl Edge {
         public: &Arc<Public>,
         shares: Vec<Vec<std::net::TcpListener>>,
     ) -> io::Result<()> {
-        let batch = self.doors.now().generation.settings.boot.batch;
+        let batch = {
+            let doors = self.doors.now();
+            let batch = doors.generation.settings.boot.batch;
+            (!batch.is_zero()).then(|| (batch, doors.metrics.batch_waits.clone()))
+        };
         for (i, share) in shares.into_iter().enumerate() {
             let (public, beats) = (public.clone(), self.beats.clone());
             let work = move || async move {
@@ -38,7 +42,7 @@ impl Edge {
                 }
             };
             self.working
-                .spawn_worker(format!("worker-{i}"), batch, work)?;
+                .spawn_worker(format!("worker-{i}"), batch.clone(), work)?;
         }
         Ok(())
     }

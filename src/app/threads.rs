@@ -5,6 +5,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use metrics::Counter;
 use tokio::runtime;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -32,23 +33,25 @@ impl Threads {
     where
         F: Future<Output = Result<(), GivenUp>>,
     {
-        self.spawn_worker(name, Duration::ZERO, work)
+        self.spawn_worker(name, None, work)
     }
 
-    /// The same for a thread that carries sessions and lets what comes for them gather for `batch`.
+    /// The same for a thread that carries sessions and lets what comes for them gather for `batch`; how
+    /// often it did is counted.
     pub(super) fn spawn_worker<F>(
         &mut self,
         name: String,
-        batch: Duration,
+        batch: Option<(Duration, Counter)>,
         work: impl FnOnce() -> F + Send + 'static,
     ) -> io::Result<()>
     where
         F: Future<Output = Result<(), GivenUp>>,
     {
         let mut builder = runtime::Builder::new_current_thread();
-        if !batch.is_zero() {
+        if let Some((batch, waits)) = batch {
             builder.on_thread_park(move || {
                 if batch::is_worth_it(batch) {
+                    waits.increment(1);
                     std::thread::sleep(batch);
                 }
             });

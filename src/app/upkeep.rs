@@ -8,10 +8,12 @@ use crate::config::Telemetry;
 use crate::listener::doors::InForce;
 use crate::log;
 use crate::metrics;
+use crate::tls;
+use crate::upstream;
 #[cfg(feature = "otlp")]
 use crate::upstream::otlp::Collector;
 
-/// How often histograms are folded and the log's drops are counted.
+/// How often histograms are folded, and what the process counts by itself is told.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Of the time to stop so much is for what others are still told: other clouds of their calls, other
@@ -67,6 +69,9 @@ pub(super) async fn upkeep(in_force: &InForce) {
         doors.metrics.upkeep();
         let ready = doors.not_ready().is_none();
         doors.metrics.ready.set(if ready { 1.0 } else { 0.0 });
+        doors.metrics.tls_messages.absolute(tls::too_long());
+        let tickets = upstream::tickets_dropped();
+        doors.metrics.tickets_dropped.absolute(tickets);
         doors.metrics.log_drops.absolute(log::dropped());
         doors.metrics.log_unfiltered.absolute(log::unfiltered());
         doors.certificates.show(&doors.metrics, SystemTime::now());

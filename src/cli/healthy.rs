@@ -1,12 +1,20 @@
 //! `tonegate healthy`: asks a running edge how it is, for images that have no other program to ask
 //! with.
 
-use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use clap::Args;
+use http::Uri;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::{Instant, timeout};
+
+use super::admin;
+use crate::config::Roots;
+use crate::upstream::{Host, Stream};
 
 /// Longer than an edge takes that is well, shorter than who asks waits.
 const WAIT: Duration = Duration::from_secs(2);
@@ -15,72 +23,108 @@ const ANSWER_MAX: u64 = 16 * 1024;
 
 #[derive(Args)]
 pub(super) struct Flags {
-    /// Where its admin listener is
+    /// Where its admin listener is: an address, or where it speaks TLS https://NAME:PORT
     #[arg(long, default_value = "127.0.0.1:9464", value_name = "ADDRESS")]
     #[arg(conflicts_with = "config")]
-    admin: SocketAddr,
+    admin: Place,
     #[command(flatten)]
     settings: super::Config,
+    /// Roots that the listener's certificate is verified against, PEM. Not said: with --config it must be the
+    /// certificate of the settings, else those of the system
+    #[arg(long, value_name = "FILE")]
+    admin_roots: Option<PathBuf>,
     /// Ask whether it takes new sessions, too; an edge that is drained does not, and is well
     #[arg(long)]
     ready: bool,
 }
 
 pub(super) fn run(flags: &Flags) -> anyhow::Result<()> {
-    let admin = match flags.settings.config[..] {
-        [] => flags.admin,
-        _ => flags.settings.read()?.boot.admin,
-    };
-    ensure!(
-        admin.port() != 0,
-        "server.admin has port 0: nobody knows where that is"
-    );
+    let host = flags.host()?;
+    let admin = host.authority().to_str()?;
     let path = if flags.ready { "/readyz" } else { "/healthz" };
-    let told = ask(within_reach(admin), path)
-        .with_context(|| format!("cannot ask the edge at {admin}"))?;
+    let told = ask(&host, path).with_context(|| format!("cannot ask the edge at {admin}"))?;
     let (status, word) = judge(&told)?;
     ensure!(status == 200, "the edge at {admin} says {status}: {word}");
     println!("{word}");
     Ok(())
 }
 
-/// Where an address to listen at is reached from this machine.
-fn within_reach(listens: SocketAddr) -> SocketAddr {
-    let ip = match listens.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
-    };
-    SocketAddr::new(ip, listens.port())
+/// Where `--admin` says that it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    /// In plain text.
+    Address(SocketAddr),
+    /// With TLS, by the name of a certificate.
+    Named(String, u16),
+}
+
+impl FromStr for Place {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Place, &'static str> {
+        if let Ok(address) = text.parse() {
+            return Ok(Place::Address(address));
+        }
+        let wrong = "must be like 127.0.0.1:9464 or https://edge.example.com:9464";
+        let uri: Uri = text.parse().map_err(|_| wrong)?;
+        let is_base = matches!(uri.path(), "" | "/") && uri.query().is_none();
+        let is_secure = uri.scheme_str() == Some("https") && !text.contains('@');
+        let (Some(host), Some(port), true) = (uri.host(), uri.port_u16(), is_base && is_secure)
+        else {
+            return Err(wrong);
+        };
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        Ok(Place::Named(host.to_owned(), port))
+    }
+}
+
+impl Flags {
+    fn host(&self) -> anyhow::Result<Host> {
+        let roots = self.admin_roots.as_deref().map(admin::roots).transpose()?;
+        if !self.settings.config.is_empty() {
+            return admin::own(&self.settings.read()?, roots.as_ref());
+        }
+        let roots = roots.unwrap_or(Roots::System);
+        Ok(match &self.admin {
+            Place::Address(address) => Host::new(&address.ip().to_string(), address.port(), None)?,
+            Place::Named(name, port) => Host::new(name, *port, Some(&roots))?,
+        })
+    }
 }
 
 /// The whole answer to one GET, head and body.
-fn ask(admin: SocketAddr, path: &str) -> anyhow::Result<String> {
-    let until = Instant::now() + WAIT;
-    let mut io = TcpStream::connect_timeout(&admin, WAIT)?;
-    io.set_write_timeout(Some(WAIT))?;
-    write!(
-        io,
-        "GET {path} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n"
-    )?;
-    let mut told = Vec::new();
-    let mut piece = [0; 1024];
-    loop {
-        // What drips must not keep the asker longer than what is silent.
-        let left = until.saturating_duration_since(Instant::now());
-        ensure!(
-            !left.is_zero(),
-            "it does not answer in {} s",
-            WAIT.as_secs()
-        );
-        io.set_read_timeout(Some(left))?;
-        let read = io.read(&mut piece)?;
-        if read == 0 {
-            return Ok(String::from_utf8_lossy(&told).into_owned());
-        }
-        told.extend_from_slice(&piece[..read]);
-        ensure!(told.len() as u64 <= ANSWER_MAX, "its answer has no end");
+fn ask(host: &Host, path: &str) -> anyhow::Result<String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    // What drips must not keep the asker longer than what is silent.
+    let told = runtime.block_on(async { timeout(WAIT, answer(host, path)).await });
+    // A look-up that hangs is not waited for.
+    runtime.shutdown_background();
+    told.map_err(|_| anyhow!("it does not answer in {} s", WAIT.as_secs()))?
+}
+
+async fn answer(host: &Host, path: &str) -> anyhow::Result<String> {
+    let connected = host.connect(Instant::now() + WAIT).await;
+    let at = host.authority().to_str()?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {at}\r\nConnection: close\r\n\r\n");
+    match connected.map_err(|failure| anyhow!(failure.detail))? {
+        Stream::Plain(io) => exchange(io, &request).await,
+        Stream::Tls(io) => exchange(io, &request).await,
     }
+}
+
+async fn exchange<S>(mut io: S, request: &str) -> anyhow::Result<String>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    io.write_all(request.as_bytes()).await?;
+    io.flush().await?;
+    let mut told = Vec::new();
+    let read = (&mut io).take(ANSWER_MAX + 1).read_to_end(&mut told).await;
+    ensure!(told.len() as u64 <= ANSWER_MAX, "its answer has no end");
+    read?;
+    Ok(String::from_utf8_lossy(&told).into_owned())
 }
 
 /// Status and first line of the body.
@@ -118,10 +162,25 @@ mod tests {
     }
 
     #[test]
-    fn an_edge_that_listens_everywhere_is_asked_on_loopback() {
-        let reach = |at: &str| within_reach(at.parse().unwrap()).to_string();
-        assert_eq!(reach("0.0.0.0:9464"), "127.0.0.1:9464");
-        assert_eq!(reach("[::]:9464"), "[::1]:9464");
-        assert_eq!(reach("10.1.2.3:9464"), "10.1.2.3:9464");
+    fn the_place_of_an_edge_is_an_address_or_a_name_for_tls() {
+        let place = |text: &str| text.parse::<Place>();
+        let address = "127.0.0.1:9464";
+        assert_eq!(
+            place(address).unwrap(),
+            Place::Address(address.parse().unwrap())
+        );
+        let named = Place::Named("edge.example.com".to_owned(), 9464);
+        assert_eq!(place("https://edge.example.com:9464").unwrap(), named);
+        for wrong in [
+            "edge.example.com:9464",
+            "http://edge.example.com:9464",
+            "https://edge.example.com",
+            "https://u@edge.example.com:9464",
+            "https://edge.example.com:9464/readyz",
+            "9464",
+            "",
+        ] {
+            assert!(place(wrong).is_err(), "{wrong:?}");
+        }
     }
 }

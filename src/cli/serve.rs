@@ -39,7 +39,7 @@ const KILLED: i32 = 128 + 15;
 const END: Duration = Duration::from_secs(15);
 
 pub(super) fn run(flags: &Flags) -> anyhow::Result<()> {
-    // Before anything else opens a descriptor, or a thread.
+    // Before anything else opens a descriptor: those that a supervisor gives are known by their numbers.
     let given = supervisor::sockets().map_err(Unfit::Supervisor)?;
     let given = Sockets::of_supervisor(given)?;
     let filter = Arc::default();

@@ -110,8 +110,6 @@ pub struct Public {
 /// Accepts connections until told to stop, then waits for those that are left. It has given up if what
 /// accepts panics again and again; those that are left are cut then.
 pub async fn serve(listener: TcpListener, public: Arc<Public>) -> Result<(), GivenUp> {
-    // What connects from now on has them, too; what came before gets them at its accept.
-    upstream::set_options(&listener);
     let tasks = TaskTracker::new();
     let metrics = public.doors.now().metrics.clone();
     kept_up(&metrics, "accept", || accept(&listener, &public, &tasks)).await?;

@@ -1,7 +1,7 @@
 //! Log lines: JSON on standard error, written by a thread of their own.
 //!
 //! A session must not wait for whoever reads the log, so lines go through a bounded [`queue`], and
-//! what does not fit is dropped and counted. Fields have the names of the lexicon; secrets cannot
+//! what does not fit, or cannot be written, is dropped and counted. Fields have the names of the lexicon; secrets cannot
 //! be formatted, and nothing logs what a peer sent.
 //!
 //! Whoever starts the log may give it a [`Scrub`], which takes personal data out of each line on the
@@ -34,7 +34,7 @@ pub struct Log {
 /// Lines that the process' log has dropped; as global as the log itself.
 static DROPPED: AtomicU64 = AtomicU64::new(0);
 
-/// Lines dropped so far because nobody read them in time.
+/// Lines lost so far because nobody read them in time, or at all.
 pub fn dropped() -> u64 {
     DROPPED.load(Ordering::Relaxed)
 }

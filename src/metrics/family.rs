@@ -22,7 +22,7 @@ const fn family(name: &'static str, kind: Kind, help: &'static str) -> Family {
 }
 
 /// Every family that `/metrics` can show.
-pub const FAMILIES: [Family; 78] = [
+pub const FAMILIES: [Family; 80] = [
     family(CONNECTIONS, Kind::Gauge, "Open client sockets."),
     family(CONNECTIONS_TOTAL, Kind::Counter, "Client sockets accepted."),
     family(
@@ -75,6 +75,7 @@ pub const FAMILIES: [Family; 78] = [
         Kind::Histogram,
         "Duration of successful attempts: TCP, TLS and upgrade.",
     ),
+    family(TICKETS_DROPPED, Kind::Counter, "Unused TLS tickets lost."),
     family(
         TURNS,
         Kind::Counter,
@@ -126,6 +127,7 @@ pub const FAMILIES: [Family; 78] = [
         Kind::Counter,
         "Messages that carry audio, by route and direction.",
     ),
+    family(BATCH_WAITS, Kind::Counter, "Waits of server.batch."),
     family(
         PAYLOAD_BYTES,
         Kind::Counter,
@@ -309,7 +311,7 @@ pub const FAMILIES: [Family; 78] = [
     family(
         LOG_DROPS,
         Kind::Counter,
-        "Log lines dropped because their reader was too slow.",
+        "Log lines lost because their reader was too slow, or is gone.",
     ),
     family(
         LOG_UNFILTERED,

@@ -184,6 +184,7 @@ const LIMITS: Values = words(&[
     "tail_idle",
     "tail_lines",
     "tails",
+    "tls_message",
     "tones",
     "total_minutes",
     "total_sessions",

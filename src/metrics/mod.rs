@@ -54,6 +54,10 @@ pub struct Metrics {
     pub accept_errors: Counter,
     pub proxy_failures: Counter,
     pub tls_failures: Counter,
+    /// Sessions that failed for a message that was too long.
+    pub tls_messages: Counter,
+    pub tickets_dropped: Counter,
+    pub batch_waits: Counter,
     pub log_drops: Counter,
     pub log_unfiltered: Counter,
     pub store_up: Gauge,
@@ -104,6 +108,11 @@ impl Metrics {
             accept_errors: counter(ACCEPT_ERRORS),
             proxy_failures: counter(PROXY_FAILURES),
             tls_failures: counter(TLS_FAILURES),
+            tls_messages: metrics::with_local_recorder(&recorder, || {
+                metrics::counter!(LIMIT_HITS, vec![word("limit", "tls_message")])
+            }),
+            tickets_dropped: counter(TICKETS_DROPPED),
+            batch_waits: counter(BATCH_WAITS),
             log_drops: counter(LOG_DROPS),
             log_unfiltered: counter(LOG_UNFILTERED),
             store_up: gauge(STORE_UP),

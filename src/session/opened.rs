@@ -14,7 +14,7 @@ use super::call::Whose;
 use super::{Call, End, Left, Session, Share};
 use crate::error::Reason;
 use crate::metrics::Work;
-use crate::panics::contained;
+use crate::panics::{contained, contained_now};
 use crate::relay::{Ending, Leg, Relay, Terms};
 use crate::upstream::Want;
 
@@ -99,7 +99,10 @@ impl Opened {
                 Legs::Nobody => None,
             };
             if let Some((ending, duration)) = ended {
-                session.tell_end(&ending, duration);
+                let metrics = session.metrics.clone();
+                let tell = || session.tell_end(&ending, duration);
+                // What is left to do is done, whatever becomes of this.
+                contained_now(&metrics, Work::Session, tell);
             }
             left
         }
@@ -130,15 +133,23 @@ impl Session {
         (relay.await, duration)
     }
 
-    /// A phone call, and what is left to do when it is over.
+    /// A phone call, and what is left to do when it is over; `None`: it was cut by a panic, which leaves
+    /// its call to be hung up as any other ending of ours does.
     async fn run_call(&mut self, ends: Box<Ends>, left: &mut Left) -> Option<(Ending, Duration)> {
         let call = self.call.take()?;
-        let ended = self.watch_call(&call, ends).await;
-        left.hang_up = call.hang_up(self.id, ended.0.reason).await.map(Box::new);
-        left.telling = call.telling(self.id, &ended.0, ended.1).map(Box::new);
-        call.leave(self.id).await;
+        let (id, metrics) = (self.id, self.metrics.clone());
+        let ended = contained(&metrics, Work::Session, self.watch_call(&call, ends)).await;
+        let reason = ended.as_ref().map_or(Reason::Internal, |of| of.0.reason);
+        let leaves = async {
+            left.hang_up = call.hang_up(id, reason).await.map(Box::new);
+            if let Some((ending, duration)) = &ended {
+                left.telling = call.telling(id, ending, *duration).map(Box::new);
+            }
+            call.leave(id).await;
+        };
+        contained(&metrics, Work::Session, leaves).await;
         self.call = Some(call);
-        Some(ended)
+        ended
     }
 
     /// A phone call, which ends also when another session takes it over.

@@ -4,7 +4,10 @@
 //! settings; so no two sets of parts build one key, and nothing that a call brings can be read as
 //! more than a part.
 
+use std::hash::{Hash, Hasher};
+
 use aws_lc_rs::hmac;
+use zeroize::Zeroizing;
 
 use super::people::About;
 use super::running::Whose;
@@ -16,9 +19,10 @@ use crate::secret::Digest;
 /// No code is longer: 50 digits is what Amazon Connect can dial after an answer.
 const CODE_MAX: usize = 50;
 
-/// The name of a session key. It holds a caller's number and a code, so it is not printed.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct SessionKey(Box<str>);
+/// The name of a session key. It holds a caller's number and a code, so it is not printed, and its memory is
+/// wiped when it goes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SessionKey(Zeroizing<Box<str>>);
 
 impl SessionKey {
     /// The name itself: for the store, not for logs.
@@ -27,10 +31,24 @@ impl SessionKey {
     }
 }
 
+impl Hash for SessionKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.expose().hash(state);
+    }
+}
+
 impl std::fmt::Debug for SessionKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("SessionKey(_)")
     }
+}
+
+/// These behind each other, in memory that is taken once and wiped: text that grows leaves what it was
+/// behind.
+fn joined<'a, I: Iterator<Item = &'a str>>(parts: impl Fn() -> I) -> Zeroizing<String> {
+    let mut whole = Zeroizing::new(String::with_capacity(parts().map(str::len).sum()));
+    parts().for_each(|part| whole.push_str(part));
+    whole
 }
 
 /// Builds the names of keys.
@@ -74,20 +92,23 @@ impl Keys {
     }
 
     fn session(&self, template: &Template, ani: &str, code: &str, id: &str) -> SessionKey {
-        let mut plain = String::new();
-        for piece in &template.0 {
-            plain.push_str(match piece {
+        let parts = || {
+            template.0.iter().map(|piece| match piece {
                 Piece::Text(text) => text,
                 Piece::Ani => ani,
                 Piece::Code => code,
                 Piece::Id => id,
-            });
-        }
-        let key = match &self.hmac {
-            None => plain,
-            Some(key) => hex(hmac::sign(key, plain.as_bytes()).as_ref()),
+            })
         };
-        SessionKey(format!("{}{key}", self.prefix).into())
+        let key = match &self.hmac {
+            None => joined(parts),
+            Some(key) => {
+                let plain = joined(parts);
+                Zeroizing::new(hex(hmac::sign(key, plain.as_bytes()).as_ref()))
+            }
+        };
+        let whole = joined(|| [self.prefix.as_str(), &key].into_iter());
+        SessionKey(Zeroizing::new(Box::from(whole.as_str())))
     }
 
     /// What is known of a call. All records of one call are in one slot of a cluster, which the

@@ -15,10 +15,12 @@
 //!
 //! Not here: deadlines, and which settings a handshake is done with (`listener::tls`, `upstream`).
 
+mod begun;
 mod session;
 mod stream;
 #[cfg(test)]
 mod tests;
 
+pub use self::begun::too_long;
 pub use self::session::{Read, Session};
 pub use self::stream::{Parts, Stream, accept, connect, poll_send};

@@ -28,12 +28,8 @@ use rustls::unbuffered::{
 };
 use rustls::{ClientConfig, CommonState, Error, ServerConfig};
 
-use crate::buffer::{self, Queue, READ_BUFFER};
-
-/// Most that a session keeps of what cannot be used yet. A record has 18 KiB at the most, and is over
-/// before the next one can begin; a message of a handshake may be longer, which certificates are not.
-/// It leaves room in the read buffer for what completes it.
-const BEGUN_MAX: usize = READ_BUFFER - 16 * 1024;
+use super::begun::{self, BEGUN_MAX, BEGUN_MAX_OF_STRANGERS};
+use crate::buffer::{self, Queue};
 
 /// Plain text of a full record, and what encryption adds to one at the most.
 const RECORD: usize = 16 * 1024;
@@ -51,8 +47,9 @@ pub enum Read {
 /// A TLS session from the handshake on.
 pub struct Session {
     connection: Connection,
-    /// What has begun and is not whole: [`BEGUN_MAX`] bytes at the most, and no memory where there is none.
+    /// What has begun and is not whole: `begun_max` bytes at the most, and no memory where there is none.
     begun: Vec<u8>,
+    begun_max: u16,
     state: State,
 }
 
@@ -88,22 +85,32 @@ enum Step {
 }
 
 impl Session {
-    /// The server's side; it waits for the client.
-    pub fn server(config: Arc<ServerConfig>) -> Result<Session, Error> {
+    /// The server's side; it waits for the client, which is asked for `certificates`, as `config` has it, or
+    /// not.
+    pub fn server(config: Arc<ServerConfig>, certificates: bool) -> Result<Session, Error> {
         let connection = UnbufferedServerConnection::new(config)?;
-        Ok(Session::new(Connection::Server(Box::new(connection))))
+        let begun_max = if certificates {
+            BEGUN_MAX
+        } else {
+            BEGUN_MAX_OF_STRANGERS
+        };
+        let connection = Connection::Server(Box::new(connection));
+        Ok(Session::new(connection, begun_max))
     }
 
     /// The client's side; its first [`open`](Self::open), of nothing, queues what it says first.
     pub fn client(config: Arc<ClientConfig>, name: ServerName<'static>) -> Result<Session, Error> {
         let connection = UnbufferedClientConnection::new(config, name)?;
-        Ok(Session::new(Connection::Client(Box::new(connection))))
+        let connection = Connection::Client(Box::new(connection));
+        Ok(Session::new(connection, BEGUN_MAX))
     }
 
-    fn new(connection: Connection) -> Session {
+    fn new(connection: Connection, begun_max: usize) -> Session {
+        const { assert!(BEGUN_MAX <= u16::MAX as usize) };
         Session {
             connection,
             begun: Vec::new(),
+            begun_max: begun_max as u16,
             state: State::Open,
         }
     }
@@ -176,7 +183,8 @@ impl Session {
                 self.begun = Vec::new();
                 Ok(Read::End)
             }
-            Ok(Read::Open) if self.begun.len() > BEGUN_MAX => {
+            Ok(Read::Open) if self.begun.len() > usize::from(self.begun_max) => {
+                begun::count_too_long();
                 Err(self.failed(Error::General("a message is too long".to_owned())))
             }
             Ok(Read::Open) => Ok(Read::Open),

@@ -42,13 +42,18 @@ pub struct Parts<S> {
     pub queue: Option<Queue>,
 }
 
-/// The server's side of a handshake. On an error the peer has been told why, if that is for it to know and
-/// the socket took it.
-pub async fn accept<S>(config: Arc<ServerConfig>, io: S) -> io::Result<Stream<S>>
+/// The server's side of a handshake, in which `config` has the client asked for `certificates` or not. On an
+/// error the peer has been told why, if that is for it to know and the socket took it.
+pub async fn accept<S>(
+    config: Arc<ServerConfig>,
+    certificates: bool,
+    io: S,
+) -> io::Result<Stream<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    handshake(Session::server(config).map_err(io::Error::other)?, io).await
+    let session = Session::server(config, certificates).map_err(io::Error::other)?;
+    handshake(session, io).await
 }
 
 /// The client's side of a handshake: the certificate is for `name`, and verified, when it is done.

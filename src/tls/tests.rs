@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use rustls::crypto::{CipherSuiteCommon, CryptoProvider, aws_lc_rs};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::WebPkiClientVerifier;
 use rustls::{
     AlertDescription, ClientConfig, ClientConnection, Connection as Peer, Error, InvalidMessage,
     RootCertStore, ServerConfig, ServerConnection, SupportedCipherSuite, Tls12CipherSuite,
@@ -22,6 +23,8 @@ use crate::sim::certificate::Authority;
 type Version = &'static rustls::SupportedProtocolVersion;
 
 const VERSIONS: [Version; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
+/// Plain text of a full record.
+const RECORD: usize = 16 * 1024;
 const SIDES: [Side; 2] = [Side::Client, Side::Server];
 
 /// Which side the session under test is.
@@ -86,7 +89,7 @@ impl Pair {
                 Peer::from(ServerConnection::new(server).unwrap()),
             ),
             Side::Server => (
-                Session::server(server).unwrap(),
+                Session::server(server, false).unwrap(),
                 Peer::from(ClientConnection::new(client, name).unwrap()),
             ),
         };
@@ -354,24 +357,120 @@ fn a_record_has_at_most_what_the_standard_allows_and_none_keeps_more() {
     }
 }
 
+/// A ClientHello of 60,000 bytes, as it says, in records of 1,000. How many bytes of it a server keeps until
+/// it has enough, where every so many of them are read at a time.
+fn kept_of_an_endless_hello(certificates: bool, piece: usize) -> usize {
+    let mut wire = vec![0x16, 3, 1, 0x03, 0xe8, 1, 0, 0xea, 0x60];
+    wire.resize(1005, 0);
+    while wire.len() < 60_000 {
+        let end = wire.len() + 1005;
+        wire.extend([0x16, 3, 3, 0x03, 0xe8]);
+        wire.resize(end, 0);
+    }
+    let (_, server) = configs(VERSIONS[1]);
+    let mut session = Session::server(server, certificates).unwrap();
+    let (before, mut kept, mut queue) = (too_long(), 0, None);
+    for piece in wire.chunks(piece) {
+        let mut buffer = vec![0; session.begun()];
+        buffer.extend_from_slice(piece);
+        if session.open(&mut buffer, &mut queue, |_| ()).is_err() {
+            assert!(session.standing().is_err());
+            assert_eq!(session.begun(), 0);
+            assert!(too_long() > before, "it is counted");
+            return kept;
+        }
+        kept = session.begun();
+    }
+    panic!("it kept {kept} bytes");
+}
+
 #[test]
-fn a_message_of_a_handshake_that_does_not_end_is_not_kept() {
-    // A ClientHello of 60,000 bytes, as it says, in records of 1,000.
-    let mut pair = Pair::begin(Side::Server, configs(VERSIONS[1]));
-    let mut first = vec![0x16, 3, 1, 0x03, 0xe8, 1, 0, 0xea, 0x60];
-    first.resize(1005, 0);
-    pair.open(&first).unwrap();
-    let mut next = vec![0x16, 3, 3, 0x03, 0xe8];
-    next.resize(1005, 0);
-    for _ in 0..60 {
-        assert!(pair.ours.begun() <= READ_BUFFER - 16 * 1024);
-        if pair.open(&next).is_err() {
-            assert!(pair.ours.standing().is_err());
-            assert_eq!(pair.ours.begun(), 0);
-            return;
+fn s22_a_message_of_a_handshake_that_does_not_end_is_not_kept() {
+    // One record and what of another one came with its last byte, but for who may show certificates.
+    for (certificates, most) in [(false, 5 + 18 * 1024), (true, READ_BUFFER - 16 * 1024)] {
+        for piece in [100, 1000, 1005, 16 * 1024] {
+            let kept = kept_of_an_endless_hello(certificates, piece);
+            let expected = most.saturating_sub(piece)..=most;
+            assert!(expected.contains(&kept), "{certificates} {piece}: {kept}");
         }
     }
-    panic!("it kept {} bytes", pair.ours.begun());
+}
+
+#[test]
+fn s22_each_byte_of_a_handshake_that_dribbles_costs_one_record_at_the_most() {
+    // The longest record that rustls reads, as its header has it, without its last byte.
+    let mut wire = vec![0x16, 3, 1, 0x47, 0xff];
+    wire.resize(5 + 0x47ff, 1);
+    let (_, server) = configs(VERSIONS[1]);
+    let mut session = Session::server(server, false).unwrap();
+    let (mut copied, mut queue) = (0, None);
+    for byte in &wire[..wire.len() - 1] {
+        copied += session.begun();
+        let mut buffer = vec![0; session.begun()];
+        buffer.push(*byte);
+        session.open(&mut buffer, &mut queue, |_| ()).unwrap();
+    }
+    assert!(copied <= wire.len() * wire.len() / 2, "{copied}");
+    assert_eq!(session.begun(), wire.len() - 1);
+}
+
+#[test]
+fn a10_a_client_that_may_show_certificates_may_show_long_ones() {
+    for version in VERSIONS {
+        let clients = Authority::new("clients");
+        let shown = clients.issue_client(&["a.example"], None).unwrap();
+        let certificates = |pem: &str| -> Vec<_> {
+            let all = CertificateDer::pem_slice_iter(pem.as_bytes());
+            all.map(Result::unwrap).collect()
+        };
+        let roots = |pem: &str| {
+            let mut roots = RootCertStore::empty();
+            roots.add(certificates(pem).remove(0)).unwrap();
+            Arc::new(roots)
+        };
+        let key = |pem: &str| PrivateKeyDer::from_pem_slice(pem.as_bytes()).unwrap();
+        // Each certificate again and again: two records are not enough for them.
+        let chain = certificates(&shown.chain_pem);
+        let long: Vec<_> = chain.iter().cycle().take(100).cloned().collect();
+        let length: usize = long.iter().map(|one| one.len()).sum();
+        assert!(
+            (2 * RECORD..READ_BUFFER - RECORD).contains(&length),
+            "{length}"
+        );
+        let (root, identity) = &*NAMED;
+        let client = ClientConfig::builder_with_protocol_versions(&[version])
+            .with_root_certificates(roots(root))
+            .with_client_auth_cert(long, key(&shown.key_pem))
+            .unwrap();
+        let verifier = WebPkiClientVerifier::builder(roots(&clients.pem()));
+        let server = ServerConfig::builder_with_protocol_versions(&[version])
+            .with_client_cert_verifier(verifier.build().unwrap())
+            .with_single_cert(certificates(&identity.chain_pem), key(&identity.key_pem))
+            .unwrap();
+        let mut session = Session::server(Arc::new(server), true).unwrap();
+        let mut peer = ClientConnection::new(Arc::new(client), name()).unwrap();
+        let (mut queue, mut most) = (None, 0);
+        while peer.is_handshaking() || session.known().is_handshaking() {
+            let mut wire = Vec::new();
+            while peer.wants_write() {
+                peer.write_tls(&mut wire).unwrap();
+            }
+            for piece in wire.chunks(1400) {
+                let mut buffer = vec![0; session.begun()];
+                buffer.extend_from_slice(piece);
+                session.open(&mut buffer, &mut queue, |_| ()).unwrap();
+                most = most.max(session.begun());
+            }
+            let said = queue.take().map(|queue| queue.to_vec()).unwrap_or_default();
+            let mut said = &said[..];
+            while !said.is_empty() {
+                peer.read_tls(&mut said).unwrap();
+                peer.process_new_packets().unwrap();
+            }
+        }
+        assert!(most > 2 * RECORD, "{version:?} {most}");
+        assert_eq!(session.known().peer_certificates().unwrap().len(), 100);
+    }
 }
 
 #[test]
@@ -700,7 +799,7 @@ async fn streams_carry_both_ways_over_a_socket_that_takes_little() {
             let (near, far) = duplex(room);
             let bytes: Vec<u8> = (0..40_000u32).map(|i| i as u8).collect();
             let echoed = async {
-                let mut stream = accept(server, far).await.unwrap();
+                let mut stream = accept(server, false, far).await.unwrap();
                 stream.write_all(b"x").await.unwrap();
                 stream.flush().await.unwrap();
                 let mut got = vec![0; 40_000];
@@ -730,7 +829,7 @@ async fn a_stream_that_is_cut_off_is_an_error() {
     for version in VERSIONS {
         let (client, server) = configs(version);
         let (near, far) = duplex(100_000);
-        let (one, other) = tokio::join!(accept(server, far), connect(client, name(), near));
+        let (one, other) = tokio::join!(accept(server, false, far), connect(client, name(), near));
         let (mut one, mut other) = (one.unwrap(), other.unwrap());
         other.write_all(b"all").await.unwrap();
         other.flush().await.unwrap();
@@ -748,7 +847,8 @@ async fn a_handshake_that_fails_tells_the_peer_why() {
         let (client, server) = configs(version);
         let (near, far) = duplex(100_000);
         let other = ServerName::try_from("other.example").unwrap();
-        let (served, asked) = tokio::join!(accept(server, far), connect(client, other, near));
+        let (served, asked) =
+            tokio::join!(accept(server, false, far), connect(client, other, near));
         let error = asked.err().unwrap();
         assert!(matches!(of_rustls(&error), Error::InvalidCertificate(_)));
         let error = served.err().unwrap();
@@ -764,11 +864,11 @@ async fn a_handshake_that_breaks_off_is_an_error() {
     let (client, server) = configs(VERSIONS[1]);
     let (near, far) = duplex(100_000);
     drop(near);
-    let error = accept(server.clone(), far).await.err().unwrap();
+    let error = accept(server.clone(), false, far).await.err().unwrap();
     assert_eq!(error.kind(), ErrorKind::UnexpectedEof);
     let (mut near, far) = duplex(100_000);
     near.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
-    let error = accept(server, far).await.err().unwrap();
+    let error = accept(server, false, far).await.err().unwrap();
     assert!(matches!(of_rustls(&error), Error::InvalidMessage(_)));
     let mut alert = [0; 7];
     near.read_exact(&mut alert).await.unwrap();
@@ -788,7 +888,7 @@ async fn what_was_read_ahead_goes_on_with_the_parts() {
     for version in VERSIONS {
         let (client, server) = configs(version);
         let (near, far) = duplex(100_000);
-        let (one, other) = tokio::join!(accept(server, far), connect(client, name(), near));
+        let (one, other) = tokio::join!(accept(server, false, far), connect(client, name(), near));
         let (mut one, mut other) = (one.unwrap(), other.unwrap());
         other.write_all(b"head and early").await.unwrap();
         other.flush().await.unwrap();

@@ -64,6 +64,12 @@ impl Document {
         Document::at(url, "http", None)
     }
 
+    /// Prepares to fetch what a host has at this path; `None` if it is none.
+    pub fn of(host: Host, path: &str) -> Option<Document> {
+        let path = path.parse().ok()?;
+        Some(Document { host, path })
+    }
+
     fn at(url: &str, scheme: &str, roots: Option<&Roots>) -> Option<Result<Document, Unusable>> {
         let uri: Uri = url.parse().ok()?;
         if uri.scheme_str() != Some(scheme) || url.contains('@') {

@@ -1,7 +1,6 @@
 //! One host: its name looked up, its certificate verified, a connection as what comes of it.
 
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +47,18 @@ impl Host {
             Some(roots) => Some(Connector::new(name, roots, client)?),
             None => None,
         };
+        Host::with(name, port, tls)
+    }
+
+    /// Where the first certificate of this chain must be shown, and that is enough: an edge of the same
+    /// settings.
+    pub fn own(address: SocketAddr, chain_pem: &str) -> Result<Host, Unusable> {
+        let name = address.ip().to_string();
+        let tls = Connector::own(&name, chain_pem)?;
+        Host::with(&name, address.port(), Some(tls))
+    }
+
+    fn with(name: &str, port: u16, tls: Option<Connector>) -> Result<Host, Unusable> {
         let default_port = if tls.is_some() { 443 } else { 80 };
         let host = if name.contains(':') {
             format!("[{name}]")
@@ -133,10 +144,11 @@ fn unreachable(detail: &'static str) -> Failure {
 /// No TCP_USER_TIMEOUT (RFC 5482): it would also end a peer that reads slowly and keeps its window
 /// shut for a while; whether one that takes nothing is lost is for the clock of its session to say.
 ///
-/// What a listening socket has, Linux gives to the sockets that are accepted from it.
+/// Set on each one, also where it is accepted: what a listening socket has is given to those only that come
+/// after it had it.
 ///
 /// Failing to set an option is not worth a call; the deadlines of the session hold anyway.
-pub fn set_options(socket: &impl AsFd) {
+pub fn set_options(socket: &TcpStream) {
     let socket = SockRef::from(socket);
     let _ = socket.set_tcp_nodelay(true);
     let keepalive = TcpKeepalive::new()
@@ -157,18 +169,21 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn what_is_accepted_has_the_options_of_its_listening_socket() {
+    async fn what_is_dialled_has_the_options_and_so_has_what_is_accepted_once_they_are_set() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        set_options(&listener);
-        let dialled = TcpStream::connect(listener.local_addr().unwrap()).await;
+        let deadline = Deadline::now() + Duration::from_secs(5);
+        let dialled = first(&[listener.local_addr().unwrap()], deadline).await;
         let (accepted, _) = listener.accept().await.unwrap();
-        let socket = SockRef::from(&accepted);
-        assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
-        let time = socket.tcp_keepalive_time().unwrap();
-        let interval = socket.tcp_keepalive_interval().unwrap();
-        assert_eq!([time, interval], [30, 10].map(Duration::from_secs));
-        assert_eq!(socket.tcp_keepalive_retries().unwrap(), 3);
-        assert!(!dialled.unwrap().nodelay().unwrap(), "nobody gave it any");
+        assert!(!accepted.nodelay().unwrap(), "nobody gave it any");
+        set_options(&accepted);
+        for socket in [dialled.unwrap(), accepted] {
+            let socket = SockRef::from(&socket);
+            assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+            let time = socket.tcp_keepalive_time().unwrap();
+            let interval = socket.tcp_keepalive_interval().unwrap();
+            assert_eq!([time, interval], [30, 10].map(Duration::from_secs));
+            assert_eq!(socket.tcp_keepalive_retries().unwrap(), 3);
+        }
     }
 
     #[tokio::test]

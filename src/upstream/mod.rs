@@ -24,6 +24,7 @@ pub mod look;
 mod names;
 #[cfg(feature = "otlp")]
 pub mod otlp;
+mod own;
 pub mod pii_detector;
 mod relay;
 mod tickets;
@@ -55,6 +56,7 @@ use crate::ws::handshake;
 pub use self::ask::{About, Ask, Generation, Transport};
 pub use self::dials::Dials;
 pub use self::host::{Host, Stream, set_options};
+pub use self::tickets::tickets_dropped;
 pub use self::tls::Unusable;
 pub use self::want::{Caller, Through, Want};
 

@@ -13,6 +13,7 @@ use rustls_platform_verifier::BuilderVerifierExt as _;
 use tokio::net::TcpStream;
 
 use super::assertion::Nth;
+use super::own;
 use super::tickets::Tickets;
 use crate::config::{Identity, Roots};
 use crate::label::Label;
@@ -53,12 +54,21 @@ impl Connector {
         roots: &Roots,
         client: Option<&Identity>,
     ) -> Result<Connector, Unusable> {
-        let name =
-            ServerName::try_from(host.to_owned()).map_err(|_| Unusable::Host(host.to_owned()))?;
         let mut config = client_config(roots)?;
         if let Some(identity) = client {
             config.client_auth_cert_resolver = certificate(identity)?;
         }
+        Connector::with(host, config)
+    }
+
+    /// To who shows the first certificate of this chain, and to nobody else.
+    pub(super) fn own(host: &str, chain_pem: &str) -> Result<Connector, Unusable> {
+        Connector::with(host, own::client_config(chain_pem)?)
+    }
+
+    fn with(host: &str, mut config: ClientConfig) -> Result<Connector, Unusable> {
+        let name =
+            ServerName::try_from(host.to_owned()).map_err(|_| Unusable::Host(host.to_owned()))?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         config.resumption = Resumption::store(Arc::new(Tickets::new()));
         Ok(Connector {
@@ -141,6 +151,7 @@ mod tests {
     use super::*;
     use crate::sim::certificate::Authority;
     use crate::sim::stream;
+    use crate::upstream::tickets_dropped;
     use rustls::HandshakeKind;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
@@ -152,7 +163,7 @@ mod tests {
         let server = stream::acceptor(&identity).unwrap().config().clone();
         let roots = Roots::Pem(authority.pem());
         let connector = Connector::new("localhost", &roots, None).unwrap();
-        let mut full = 0;
+        let (mut full, dropped) = (0, tickets_dropped());
         for _ in 0..10 {
             // Tickets come after the handshake, so nobody has one of those who dial now.
             let mut dialled = Vec::new();
@@ -161,7 +172,7 @@ mod tests {
                 let (config, name) = (connector.config.clone(), connector.name.clone());
                 let (ours, theirs) = tokio::join!(
                     tls::connect(config, name, near),
-                    tls::accept(server.clone(), far)
+                    tls::accept(server.clone(), false, far)
                 );
                 dialled.push((ours.unwrap(), theirs.unwrap()));
             }
@@ -176,5 +187,7 @@ mod tests {
             }
         }
         assert_eq!(full, AT_A_TIME);
+        // Each handshake brought two and took one.
+        assert!(tickets_dropped() > dropped);
     }
 }

@@ -205,7 +205,7 @@ async fn session() -> (Stream<UnixStream>, Stream<UnixStream>) {
     let name = "localhost".try_into().unwrap();
     let (dialled, accepted) = tokio::join!(
         connect(connector.config().clone(), name, dials),
-        accept(acceptor.config().clone(), accepts)
+        accept(acceptor.config().clone(), false, accepts)
     );
     let (mut dialled, mut accepted) = (dialled.unwrap(), accepted.unwrap());
     // With this the tickets are read, which come before it.

@@ -128,3 +128,15 @@ async fn token_check_says_whose_a_token_is_or_what_is_wrong_with_it() {
         "the issuers that there are should be named: {err}"
     );
 }
+
+#[tokio::test]
+async fn b25_settings_without_an_issuer_are_told_to_have_none() {
+    let world = World::usual().await;
+    let config = config(&world);
+    let check = [
+        "token", "check", "--config", &config, "--issuer", "users", "x",
+    ];
+    let (code, out, err) = run(&check).await;
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(err.contains("the settings have no [issuers]"), "{err}");
+}

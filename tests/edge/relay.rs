@@ -128,6 +128,7 @@ async fn frames_of_sessions_that_a_worker_lets_gather_cross_unchanged_and_in_ord
             assert_eq!(last, Some(text(&format!("{round} of {n}"))));
         }
     }
+    assert!(world.count("tonegate_batch_waits_total") > 0);
     for mut caller in callers {
         caller.close(1000, "bye").await;
         assert_eq!(caller.closed().await, (Some(1000), "bye".to_owned()));

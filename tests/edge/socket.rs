@@ -46,6 +46,8 @@ async fn small_frames_are_not_held_back_on_either_leg() {
     ];
     for leg in legs {
         assert!(leg.tcp_nodelay().unwrap(), "{leg:?}");
+        // A peer that is gone is noticed.
+        assert!(leg.keepalive().unwrap(), "{leg:?}");
         // Nor behind megabytes that the kernel has not sent.
         assert_eq!(leg.tcp_notsent_lowat().unwrap(), 128 * 1024, "{leg:?}");
     }

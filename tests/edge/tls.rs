@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, TlsStream};
 use tonegate::sim::stream::Stream;
 
+use crate::child::Child;
 use crate::harness::{KEY, World, read_answer, request, text, within};
 
 fn config(
@@ -223,4 +224,36 @@ async fn s26_older_versions_are_refused_by_an_alert() {
         .await;
     world.still_serves().await;
     world.settles().await;
+}
+
+#[tokio::test]
+async fn s22_a_client_whose_first_message_does_not_end_is_closed_and_counted() {
+    let mut world = World::usual().await;
+    let child = Child::start(&mut world, "true");
+    let mut tcp = TcpStream::connect(("127.0.0.1", world.port)).await.unwrap();
+    tcp.set_nodelay(true).unwrap();
+    // A ClientHello of 60,000 bytes, as it says, in records of 1,000.
+    let mut record = vec![0x16, 3, 1, 0x03, 0xe8, 1, 0, 0xea, 0x60];
+    let mut taken = 0;
+    while taken < 60_000 {
+        record.resize(1005, 0);
+        if tcp.write_all(&record).await.is_err() {
+            break;
+        }
+        taken += record.len();
+        record = vec![0x16, 3, 3, 0x03, 0xe8];
+    }
+    let mut said = Vec::new();
+    let end = within("its end", tcp.read_to_end(&mut said)).await;
+    assert!(
+        end.is_err() || said.is_empty() || said[0] == 0x15,
+        "{said:?}"
+    );
+    child
+        .metrics_say("tonegate_tls_handshake_failures_total 1")
+        .await;
+    child
+        .metrics_say("tonegate_limit_hits_total{limit=\"tls_message\"} 1")
+        .await;
+    world.still_serves().await;
 }

@@ -15,7 +15,6 @@ use tokio::runtime::Runtime;
 use tokio::time::{Instant, timeout};
 
 use crate::cli::exit::Exit;
-use crate::config::Roots;
 use crate::secret::Secret;
 use crate::upstream::{Host, Stream};
 
@@ -44,20 +43,14 @@ pub(in crate::cli) struct Answer {
 }
 
 impl Client {
-    /// `roots` is `None` for plain HTTP.
-    pub(super) fn new(
-        host: &str,
-        port: u16,
-        roots: Option<&Roots>,
-        token: Option<Secret>,
-    ) -> anyhow::Result<Client> {
+    pub(super) fn new(host: Host, token: Option<Secret>) -> anyhow::Result<Client> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         Ok(Client {
             runtime,
-            host: Host::new(host, port, roots)?,
-            place: format!("{host}:{port}"),
+            place: host.authority().to_str().unwrap_or_default().to_owned(),
+            host,
             token,
         })
     }

@@ -6,7 +6,8 @@ mod sessions;
 mod table;
 
 use std::io::{self, Write as _};
-use std::path::PathBuf;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 use clap::Args;
@@ -19,6 +20,7 @@ pub(super) use self::sessions::{Verb as Sessions, run as sessions};
 
 use crate::config::{self, Environment, Roots, Settings};
 use crate::secret::Secret;
+use crate::upstream::Host;
 
 /// Where the admin listener is if nobody says.
 const USUAL: &str = "http://127.0.0.1:9464";
@@ -37,7 +39,8 @@ pub(super) struct Edge {
     /// TONEGATE_ADMIN_TOKEN
     #[arg(long, value_name = "FILE")]
     admin_token_file: Option<PathBuf>,
-    /// Roots that the listener's certificate is verified against, PEM; those of the system if not said
+    /// Roots that the listener's certificate is verified against, PEM. Not said: with --config it must be the
+    /// certificate of the settings, else those of the system
     #[arg(long, value_name = "FILE")]
     admin_roots: Option<PathBuf>,
     /// Print the edge's answer as JSON
@@ -47,29 +50,23 @@ pub(super) struct Edge {
 
 impl Edge {
     pub(super) fn client(&self) -> anyhow::Result<Client> {
-        let (host, port, tls) = self.place()?;
-        let roots = match (&self.admin_roots, tls) {
-            (_, false) => None,
-            (None, true) => Some(Roots::System),
-            (Some(path), true) => Some(Roots::Pem(read(path)?)),
+        let roots = self.admin_roots.as_deref().map(roots).transpose()?;
+        let host = match self.config[..] {
+            [] => {
+                let (name, port, tls) = self.place()?;
+                let roots = roots.unwrap_or(Roots::System);
+                Host::new(&name, port, tls.then_some(&roots))?
+            }
+            _ => {
+                let settings = Settings::read_in(&self.config, &Environment::process())?;
+                own(&settings, roots.as_ref())?
+            }
         };
-        Client::new(&host, port, roots.as_ref(), self.token()?)
+        Client::new(host, self.token()?)
     }
 
     /// Host and port, and whether it speaks TLS.
     fn place(&self) -> anyhow::Result<(String, u16, bool)> {
-        if !self.config.is_empty() {
-            let settings = Settings::read_in(&self.config, &Environment::process())?;
-            let admin = settings.boot.admin;
-            let ip = admin.ip();
-            // What listens everywhere listens here.
-            let host = if ip.is_unspecified() {
-                "localhost".to_owned()
-            } else {
-                ip.to_string()
-            };
-            return Ok((host, admin.port(), settings.admin_speaks_tls()));
-        }
         let uri = match &self.admin {
             Some(uri) => uri.clone(),
             None => USUAL.parse()?,
@@ -95,7 +92,43 @@ impl Edge {
     }
 }
 
-fn read(path: &PathBuf) -> anyhow::Result<String> {
+/// The admin listener of an edge with these settings, on this machine. Where it speaks TLS it must show what
+/// leads to these roots, or else the certificate of the settings.
+pub(super) fn own(settings: &Settings, roots: Option<&Roots>) -> anyhow::Result<Host> {
+    let admin = within_reach(settings.boot.admin);
+    ensure!(
+        admin.port() != 0,
+        "server.admin has port 0: nobody knows where that is"
+    );
+    let identity = settings.live.identity.as_ref();
+    let identity = identity.filter(|_| settings.admin_speaks_tls());
+    Ok(match (identity, roots) {
+        (None, _) => Host::new(&admin.ip().to_string(), admin.port(), None)?,
+        (Some(identity), None) => Host::own(admin, &identity.chain_pem)?,
+        // Whoever signs certificates signs them for names.
+        (Some(_), Some(roots)) if admin.ip().is_loopback() => {
+            Host::new("localhost", admin.port(), Some(roots))?
+        }
+        (Some(_), Some(roots)) => Host::new(&admin.ip().to_string(), admin.port(), Some(roots))?,
+    })
+}
+
+/// Where an address to listen at is reached from this machine.
+pub(super) fn within_reach(listens: SocketAddr) -> SocketAddr {
+    let ip = match listens.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
+    };
+    SocketAddr::new(ip, listens.port())
+}
+
+/// Roots from a file.
+pub(super) fn roots(path: &Path) -> anyhow::Result<Roots> {
+    Ok(Roots::Pem(read(path)?))
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
     std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
 }
 
@@ -112,5 +145,18 @@ fn print(text: &str) -> anyhow::Result<()> {
     match written {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_edge_that_listens_everywhere_is_asked_on_loopback() {
+        let reach = |at: &str| within_reach(at.parse().unwrap()).to_string();
+        assert_eq!(reach("0.0.0.0:9464"), "127.0.0.1:9464");
+        assert_eq!(reach("[::]:9464"), "[::1]:9464");
+        assert_eq!(reach("10.1.2.3:9464"), "10.1.2.3:9464");
     }
 }

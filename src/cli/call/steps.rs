@@ -97,7 +97,9 @@ fn ended(ending: &Ending) -> (&'static str, bool, String) {
         } => {
             let what = match reason.as_str() {
                 "code_wrong" => "the code was wrong, and no attempt is left",
-                "locked_out" => "too many codes were wrong, in this call or in others",
+                "locked_out" => {
+                    "too many codes were wrong, of this number (attempts_per_ani) or of all callers (attempts_per_route)"
+                }
                 _ => "a wrong code, or too many of them",
             };
             let detail = format!("closed with {CODE_WRONG}{}: {what}", word(reason));

@@ -17,20 +17,20 @@ const WAIT: Duration = Duration::from_secs(3);
 
 pub(super) async fn check(asked: &Asked) -> Vec<Finding> {
     let Some(admin) = &asked.admin else {
-        let why = "server.admin has port 0 (give --admin), or the admin listener speaks TLS, which doctor does not";
+        let why = "server.admin has port 0: give --admin";
         return vec![Finding::skipped(Group::Admin, "admin listener", why)];
     };
     let mut findings = vec![match timeout(WAIT, admin.answers()).await {
-        Ok(true) => Finding::ok(Group::Admin, admin.0.to_string(), "an edge runs here"),
+        Ok(true) => Finding::ok(Group::Admin, admin.address.to_string(), "an edge runs here"),
         Ok(false) | Err(_) => {
             let why = "no edge answers here";
-            Finding::skipped(Group::Admin, admin.0.to_string(), why)
+            Finding::skipped(Group::Admin, admin.address.to_string(), why)
         }
     }];
     let mut others = own_addresses();
     if let Some(public) = &asked.public {
         let host = &public.place.host;
-        let found = look::addresses(host, admin.0.port(), Instant::now() + WAIT).await;
+        let found = look::addresses(host, admin.address.port(), Instant::now() + WAIT).await;
         others.extend(found.unwrap_or_default().iter().map(SocketAddr::ip));
     }
     others.retain(|ip| !ip.to_canonical().is_loopback());
@@ -38,16 +38,23 @@ pub(super) async fn check(asked: &Asked) -> Vec<Finding> {
         let why = "this machine has no other address than loopback";
         findings.push(Finding::skipped(Group::Admin, "from outside", why));
     }
-    let port = admin.0.port();
+    let port = admin.address.port();
     let asks = asked.settings.live.admin_token.is_some();
-    let outside = others.into_iter().map(|ip| outside((ip, port), asks));
+    let outside = others
+        .into_iter()
+        .map(|ip| outside(admin, (ip, port), asks));
     findings.extend(join_all(outside).await);
     findings
 }
 
-async fn outside((ip, port): (IpAddr, u16), asks: bool) -> Finding {
+async fn outside(admin: &Admin, (ip, port): (IpAddr, u16), asks: bool) -> Finding {
     let address = SocketAddr::new(ip, port);
-    let answers = timeout(WAIT, Admin(address, None).answers()).await;
+    let at = Admin {
+        address,
+        chain: admin.chain.clone(),
+        token: None,
+    };
+    let answers = timeout(WAIT, at.answers()).await;
     match answers {
         Ok(true) if asks => {
             let text = "it answers there who shows the admin token";

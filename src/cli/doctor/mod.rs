@@ -34,6 +34,7 @@ use tokio::time::timeout;
 use self::public::Public;
 use self::report::{Finding, Group, Report, Verdict};
 use self::witness::Admin;
+use super::admin::within_reach;
 use crate::config::{self, Roots, Settings, Sources};
 use crate::listener::witness::HOLD_MAX;
 use crate::metrics::{self, Metrics};
@@ -70,6 +71,13 @@ pub(super) struct Flags {
     strict: bool,
 }
 
+/// What the admin listener of an edge with these settings shows, if it speaks TLS.
+fn admin_chain(settings: &Settings) -> Option<String> {
+    let identity = settings.live.identity.as_ref();
+    let identity = identity.filter(|_| settings.admin_speaks_tls());
+    identity.map(|identity| identity.chain_pem.clone())
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text).map_err(|error| error.to_string())?;
     let fits = (Duration::from_secs(1)..=HOLD_MAX).contains(&duration);
@@ -83,7 +91,7 @@ struct Asked {
     settings: Settings,
     public: Option<Public>,
     public_roots: Roots,
-    /// `None`: the settings leave its port to the system, or it speaks TLS.
+    /// `None`: the settings leave its port to the system.
     admin: Option<Admin>,
     idle: Option<Duration>,
     metrics: metrics::Shared,
@@ -110,13 +118,17 @@ impl Asked {
         let token = config::admin_token(&flags.settings.variables(&mut Sources::default())?);
         let token = token.map(Secret::new);
         let own = settings.boot.admin;
-        let admin = flags
-            .admin
-            .or((own.port() != 0 && !settings.admin_speaks_tls()).then_some(own));
+        let own = (own.port() != 0).then(|| within_reach(own));
+        let admin = flags.admin.or(own).map(|address| Admin {
+            address,
+            // As where it listens; an address that is on loopback may be that of a listener beyond it, too.
+            chain: admin_chain(&settings),
+            token,
+        });
         Ok(Asked {
             public,
             public_roots,
-            admin: admin.map(|address| Admin(address, token)),
+            admin,
             idle: flags.idle,
             metrics: Arc::new(Metrics::new()),
             only: flags.only.clone(),

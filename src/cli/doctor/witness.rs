@@ -8,11 +8,18 @@ use serde_json::Value;
 
 use crate::listener::witness::WITNESS;
 use crate::secret::{Digest, Secret};
+use crate::upstream::Host;
 use crate::upstream::fetch::{Asking, Document, Failed};
 
-/// Where the admin listener is, and what it is shown if it wants something.
+/// An admin listener.
 #[derive(Clone)]
-pub(super) struct Admin(pub(super) SocketAddr, pub(super) Option<Secret>);
+pub(super) struct Admin {
+    pub(super) address: SocketAddr,
+    /// Where it speaks TLS: the chain whose first certificate it must show.
+    pub(super) chain: Option<String>,
+    /// What it is shown if it wants something.
+    pub(super) token: Option<Secret>,
+}
 
 /// What the edge saw of a request.
 pub(super) struct Told(Value);
@@ -32,7 +39,7 @@ impl Admin {
     pub(super) async fn word(&self, hold: Duration) -> Result<String, String> {
         let target = format!("/witness?hold={}", hold.as_secs());
         let said = self.ask(Method::POST, &target).await.map_err(|error| {
-            let address = self.0;
+            let address = self.address;
             match error {
                 Some(Failed::Status(status)) => format!("the admin listener at {address} says {status}"),
                 _ => format!(
@@ -57,19 +64,27 @@ impl Admin {
 
     /// Whether an edge answers here.
     pub(super) async fn answers(&self) -> bool {
-        let document = Document::plain(&format!("http://{}/healthz", self.0));
-        match document {
-            Some(Ok(document)) => document.fetch().await.is_ok_and(|body| body == "ok\n"),
-            Some(Err(_)) | None => false,
+        match self.document("/healthz") {
+            Some(document) => document.fetch().await.is_ok_and(|body| body == "ok\n"),
+            None => false,
         }
     }
 
+    fn document(&self, path: &str) -> Option<Document> {
+        let (ip, port) = (self.address.ip(), self.address.port());
+        let host = match &self.chain {
+            None => Host::new(&ip.to_string(), port, None),
+            Some(chain) => Host::own(self.address, chain),
+        };
+        Document::of(host.ok()?, path)
+    }
+
     async fn ask(&self, method: Method, target: &str) -> Result<Value, Option<Failed>> {
-        let document = Document::plain(&format!("http://{}{target}", self.0));
-        let document = document.ok_or(None)?.map_err(|_| None)?;
+        let document = self.document(target).ok_or(None)?;
         let bearer = |token: &Secret| HeaderValue::try_from(format!("Bearer {}", token.expose()));
         // In plain text it goes no further than this machine.
-        let token = self.1.as_ref().filter(|_| self.0.ip().is_loopback());
+        let is_safe = self.chain.is_some() || self.address.ip().is_loopback();
+        let token = self.token.as_ref().filter(|_| is_safe);
         let bearer = token.and_then(|token| bearer(token).ok());
         let headers = bearer.map(|mut bearer| {
             bearer.set_sensitive(true);

@@ -7,7 +7,7 @@ mod ticket;
 
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use clap::{Args, Subcommand};
 use serde_json::{Map, json};
 
@@ -112,9 +112,13 @@ fn check(flags: &CheckFlags) -> anyhow::Result<()> {
     let named = |issuer: &&config::Issuer| Some(issuer.name.as_str()) == flags.issuer.as_deref();
     let Some(issuer) = issuers.iter().find(named) else {
         let names: Vec<&str> = issuers.iter().map(|issuer| issuer.name.as_str()).collect();
+        let wanted = flags.issuer.as_deref().unwrap_or_default();
+        ensure!(
+            !names.is_empty(),
+            "there is no issuer {wanted:?}: the settings have no [issuers]"
+        );
         bail!(
-            "there is no issuer {:?}; there are: {}",
-            flags.issuer.as_deref().unwrap_or_default(),
+            "there is no issuer {wanted:?}; there are: {}",
             names.join(", ")
         );
     };

@@ -148,7 +148,7 @@ impl Acceptor {
         &self,
         socket: TcpStream,
     ) -> io::Result<(Stream<TcpStream>, Option<Certificate>)> {
-        let stream = tls::accept(self.tls.clone(), socket).await?;
+        let stream = tls::accept(self.tls.clone(), self.clients.is_some(), socket).await?;
         let chain = stream.session().known().peer_certificates();
         let certificate = chain
             .map(|chain| self.certificate(chain, UnixTime::now()))

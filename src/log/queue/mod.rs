@@ -2,7 +2,8 @@
 //!
 //! To wake a thread costs both sides more than a line does. So whoever brings a line wakes the writer only
 //! from its sleep, and it sleeps only when nothing has come for [`PAUSE`]: a burst of lines, and a busy
-//! edge, costs one wake in that time.
+//! edge, costs one wake in that time. An error waits for no pause: it may be the last that is heard of the
+//! process.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,6 +11,7 @@ use std::sync::mpsc::SyncSender;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tracing::{Level, Metadata};
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::Scrubbed;
@@ -47,6 +49,8 @@ struct Waiting {
     flushes: Vec<SyncSender<()>>,
     /// The writer sleeps until somebody wakes it.
     asleep: bool,
+    /// What waits is to be written at once.
+    urgent: bool,
 }
 
 /// Lines as they lie, and where each ends.
@@ -71,8 +75,11 @@ impl Queue {
         Writer {
             shared: self.shared.clone(),
             batch: Batch::default(),
+            piece: Batch::default(),
+            cut: false,
             out,
             scrubbed,
+            dropped: self.dropped,
         }
     }
 
@@ -82,18 +89,19 @@ impl Queue {
         self.shared.wake.notify_one();
     }
 
-    fn push(&self, line: &[u8]) {
+    fn push(&self, line: &[u8], urgent: bool) {
         let mut guard = self.shared.lock();
         let waiting = &mut *guard;
-        let Batch { bytes, ends } = &mut waiting.batch;
+        let Batch { bytes, ends } = &waiting.batch;
         if ends.len() >= self.lines || bytes.len() + line.len() > BYTES {
             drop(guard);
             self.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        bytes.extend_from_slice(line);
-        ends.push(bytes.len());
-        let wake = std::mem::take(&mut waiting.asleep) || ends.len() == self.lines / 2;
+        waiting.batch.push(line);
+        waiting.urgent |= urgent;
+        let wake = std::mem::take(&mut waiting.asleep) || urgent;
+        let wake = wake || waiting.batch.ends.len() == self.lines / 2;
         drop(guard);
         if wake {
             self.shared.wake.notify_one();
@@ -112,8 +120,13 @@ impl Shared {
 pub(super) struct Writer<W> {
     shared: Arc<Shared>,
     batch: Batch,
+    /// What is written with one call.
+    piece: Batch,
+    /// The last line that was written has no end.
+    cut: bool,
     out: W,
     scrubbed: Scrubbed,
+    dropped: &'static AtomicU64,
 }
 
 impl<W: Write> Writer<W> {
@@ -136,11 +149,12 @@ impl<W: Write> Writer<W> {
         drop(self.shared.wake.wait_while(waiting, has_nothing));
     }
 
-    /// Lines come in peace, unless somebody waits for them or they are many.
+    /// Lines come in peace, unless somebody waits for them, or they are many, or one is an error.
     fn pause(&self) {
         let waiting = self.shared.lock();
         let may_wait = |waiting: &mut Waiting| {
-            waiting.flushes.is_empty() && waiting.batch.ends.len() < LINES / 2
+            let many = waiting.batch.ends.len() >= LINES / 2;
+            waiting.flushes.is_empty() && !many && !waiting.urgent
         };
         drop(
             self.shared
@@ -154,6 +168,7 @@ impl<W: Write> Writer<W> {
         let flushes = {
             let mut waiting = self.shared.lock();
             std::mem::swap(&mut waiting.batch, &mut self.batch);
+            waiting.urgent = false;
             std::mem::take(&mut waiting.flushes)
         };
         self.write();
@@ -162,24 +177,63 @@ impl<W: Write> Writer<W> {
         drop(flushes);
     }
 
-    /// A log that cannot be written has nowhere to complain.
+    /// Line by line into pieces that a pipe takes whole.
     fn write(&mut self) {
-        let mut chunk = Vec::with_capacity(WRITE);
+        let batch = std::mem::take(&mut self.batch);
         let mut from = 0;
-        for end in &self.batch.ends {
-            let line = self.scrubbed.of(&self.batch.bytes[from..*end]);
+        for end in &batch.ends {
+            let line = self.scrubbed.of(&batch.bytes[from..*end]);
             from = *end;
-            if chunk.len() + line.len() > WRITE {
-                drop(self.out.write_all(&chunk));
-                chunk.clear();
+            if self.piece.bytes.len() + line.len() > WRITE {
+                put(&mut self.out, &mut self.piece, &mut self.cut, self.dropped);
             }
-            chunk.extend_from_slice(&line);
+            if !line.is_empty() {
+                self.piece.push(&line);
+            }
         }
-        drop(self.out.write_all(&chunk));
+        put(&mut self.out, &mut self.piece, &mut self.cut, self.dropped);
+        self.batch = batch;
     }
 }
 
+/// Writes a piece. A log that cannot be written has nowhere to complain: lines that are not written whole are
+/// counted. What comes after half a line begins a new one.
+fn put(out: &mut impl Write, piece: &mut Batch, cut: &mut bool, dropped: &AtomicU64) {
+    if piece.ends.is_empty() {
+        return;
+    }
+    if *cut {
+        *cut = write(out, b"\n") == 0;
+    }
+    let written = if *cut { 0 } else { write(out, &piece.bytes) };
+    let whole = piece.ends.partition_point(|end| *end <= written);
+    let lost = piece.ends.len() - whole;
+    dropped.fetch_add(lost as u64, Ordering::Relaxed);
+    let last_end = whole.checked_sub(1).map_or(0, |last| piece.ends[last]);
+    *cut |= written > last_end;
+    piece.clear();
+}
+
+/// How many bytes of these could be written.
+fn write(out: &mut impl Write, bytes: &[u8]) -> usize {
+    let mut written = 0;
+    while written < bytes.len() {
+        match out.write(&bytes[written..]) {
+            Ok(0) => break,
+            Ok(count) => written += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => break,
+        }
+    }
+    written
+}
+
 impl Batch {
+    fn push(&mut self, line: &[u8]) {
+        self.bytes.extend_from_slice(line);
+        self.ends.push(self.bytes.len());
+    }
+
     fn clear(&mut self) {
         self.bytes.clear();
         self.bytes.shrink_to(KEPT);
@@ -195,7 +249,14 @@ impl<'a> MakeWriter<'a> for Queue {
         Pending {
             queue: self,
             text: Vec::new(),
+            urgent: false,
         }
+    }
+
+    fn make_writer_for(&'a self, about: &Metadata<'_>) -> Pending<'a> {
+        let mut pending = self.make_writer();
+        pending.urgent = *about.level() == Level::ERROR;
+        pending
     }
 }
 
@@ -203,13 +264,14 @@ impl<'a> MakeWriter<'a> for Queue {
 pub(super) struct Pending<'a> {
     queue: &'a Queue,
     text: Vec<u8>,
+    urgent: bool,
 }
 
 impl Write for Pending<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // Usually it comes whole.
         if self.text.is_empty() && bytes.ends_with(b"\n") {
-            self.queue.push(bytes);
+            self.queue.push(bytes, self.urgent);
         } else {
             self.text.extend_from_slice(bytes);
         }
@@ -224,7 +286,7 @@ impl Write for Pending<'_> {
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
         if !self.text.is_empty() {
-            self.queue.push(&self.text);
+            self.queue.push(&self.text, self.urgent);
         }
     }
 }

@@ -161,16 +161,43 @@ fn what_was_told_before_is_written_when_a_flush_ends_and_it_waits_for_no_pause()
     assert!(begun.elapsed() < 1000 * PAUSE, "{:?}", begun.elapsed());
 }
 
-/// Fails for a while, as a pipe does that nobody has opened.
-struct Broken(Out, usize);
+#[test]
+fn an_error_is_written_at_once() {
+    let (queue, out) = (queue(LINES), Out::default());
+    let writer = queue.writer(out.clone(), scrubbed(None));
+    std::thread::spawn(move || writer.run());
+    let subscriber = tracing_subscriber::fmt()
+        .event_format(crate::log::line::Json)
+        .with_writer(queue.clone())
+        .finish();
+    let begun = Instant::now();
+    tracing::subscriber::with_default(subscriber, || {
+        for i in 0..300 {
+            tracing::info!(i, "before it");
+            tracing::error!(i, "at once");
+            let mut told = String::new();
+            while !told.contains("at once") {
+                assert!(begun.elapsed() < Duration::from_secs(10));
+                std::thread::yield_now();
+                told.extend(out.calls());
+            }
+            // In order, and nothing is left behind.
+            assert_eq!(told.lines().count(), 2, "{told}");
+        }
+    });
+    assert!(begun.elapsed() < 300 * PAUSE, "{:?}", begun.elapsed());
+}
+
+/// Takes so many bytes at a time, or fails, as a pipe does that nobody reads.
+struct Broken(Out, Vec<Option<usize>>);
 
 impl Write for Broken {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        if self.1 == 0 {
-            return self.0.write(bytes);
+        match self.1.pop() {
+            None => self.0.write(bytes),
+            Some(Some(count)) => self.0.write(&bytes[..count.min(bytes.len())]),
+            Some(None) => Err(io::ErrorKind::BrokenPipe.into()),
         }
-        self.1 -= 1;
-        Err(io::ErrorKind::BrokenPipe.into())
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -178,13 +205,38 @@ impl Write for Broken {
     }
 }
 
-#[test]
-fn what_cannot_be_written_does_not_end_the_log() {
+/// What is written of two turns of lines and how many are counted as lost, where writes are answered like
+/// this.
+fn after(answers: &[Option<usize>]) -> (String, u64) {
     let (queue, out) = (queue(LINES), Out::default());
-    let mut writer = queue.writer(Broken(out.clone(), 1), scrubbed(None));
-    writeln!(queue.make_writer(), "lost").unwrap();
-    writer.turn();
-    writeln!(queue.make_writer(), "there").unwrap();
-    writer.turn();
-    assert_eq!(out.calls(), ["there\n"]);
+    let answers = answers.iter().rev().copied().collect();
+    let mut writer = queue.writer(Broken(out.clone(), answers), scrubbed(None));
+    for turn in [&["one\n", "two\n", "three\n"][..], &["four\n"]] {
+        for line in turn {
+            queue.make_writer().write_all(line.as_bytes()).unwrap();
+        }
+        writer.turn();
+    }
+    (out.calls().concat(), queue.dropped.load(Ordering::Relaxed))
+}
+
+#[test]
+fn s36_lines_that_cannot_be_written_are_counted_and_do_not_end_the_log() {
+    let all = "one\ntwo\nthree\nfour\n";
+    for (answers, written, lost) in [
+        (&[][..], all, 0),
+        (&[Some(2), Some(4)], all, 0),
+        (&[None], "four\n", 3),
+        (&[Some(0)], "four\n", 3),
+        // What was whole is not lost.
+        (&[Some(4), None], "one\nfour\n", 2),
+        (&[Some(8), None], "one\ntwo\nfour\n", 1),
+        // Half a line has no end but that of the next one's beginning.
+        (&[Some(6), None], "one\ntw\nfour\n", 2),
+        (&[Some(6), None, None], "one\ntw", 3),
+        (&[Some(6), None, Some(1), None], "one\ntw\n", 3),
+        (&[Some(6), None, Some(1), Some(2), None], "one\ntw\nfo", 3),
+    ] {
+        assert_eq!(after(answers), (written.to_owned(), lost), "{answers:?}");
+    }
 }

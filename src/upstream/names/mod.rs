@@ -6,15 +6,19 @@
 //! the scenes; what could not be confirmed for [`STALE_MAX`] is forgotten, and dials fail then. Who finds
 //! nobody at addresses that were kept asks anew before it gives up ([`Names::anew`]).
 //!
-//! One host has one entry, of [`ADDRESSES_MAX`] addresses, and one look-up at a time. An address that is
-//! written as one is never asked for.
+//! A look-up that hangs, as one does whose server is lost in the network, holds nobody for long: after
+//! [`PATIENCE`] whoever waits has the resolver asked once more, which may find another server, and after as
+//! long again goes on with what was known, or is told that the resolver does not answer.
+//!
+//! One host has one entry, of [`ADDRESSES_MAX`] addresses, and [`ASKING_MAX`] look-ups at a time. An address
+//! that is written as one is never asked for.
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 /// As Envoy's strict DNS asks again: short enough for records that move with a failover (Azure's live for
 /// ten seconds and more), long enough that a thousand dials are one look-up.
@@ -24,6 +28,12 @@ const FRESH: Duration = Duration::from_secs(5);
 const STALE_MAX: Duration = Duration::from_secs(30);
 /// Between two look-ups behind the scenes of a name that the resolver does not know just now.
 const RETRY: Duration = Duration::from_secs(1);
+/// How long one look-up is waited for: longer than a resolver takes that is well, and no longer than half of
+/// what a dial has (10 s); libc's gives a server five seconds.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Look-ups of a name at a time: one, and one more where it hangs. Each has a thread of those that its worker
+/// has for such things.
+const ASKING_MAX: u8 = 2;
 /// Addresses of a name that are tried.
 const ADDRESSES_MAX: usize = 8;
 
@@ -39,6 +49,7 @@ pub(super) struct Found {
 pub(super) type Unknown = &'static str;
 
 const UNKNOWN: Unknown = "the name does not resolve";
+const SILENT: Unknown = "the name does not resolve: the resolver does not answer";
 
 /// How a name is looked up; it may block.
 pub(super) type Resolve = dyn Fn(&str, u16) -> Option<Vec<SocketAddr>> + Send + Sync;
@@ -66,8 +77,8 @@ struct Known {
     found: Option<(Arc<[SocketAddr]>, Instant)>,
     /// When it was asked last, whatever it said.
     asked: Option<Instant>,
-    /// A look-up runs.
-    asking: bool,
+    /// Look-ups that run.
+    asking: u8,
     /// Look-ups that have ended.
     rounds: u64,
     /// The last of them found nothing.
@@ -149,17 +160,33 @@ impl Known {
         };
         let addresses = found.filter(|_| !self.doubted);
         let addresses = addresses.map(|(addresses, _)| addresses.clone());
-        (addresses, is_due && !self.asking)
+        (addresses, is_due && self.may_ask(now))
+    }
+
+    /// Whether one more look-up may begin: none runs, or the only one hangs.
+    fn may_ask(&self, now: Instant) -> bool {
+        let hangs = |asked| now.saturating_duration_since(asked) >= PATIENCE;
+        match self.asking {
+            0 => true,
+            asking => asking < ASKING_MAX && self.asked.is_some_and(hangs),
+        }
+    }
+
+    /// What the resolver said before, while that lasts.
+    fn stale(&self) -> Option<&Arc<[SocketAddr]>> {
+        let (addresses, since) = self.found.as_ref()?;
+        (since.elapsed() < STALE_MAX).then_some(addresses)
     }
 }
 
 impl Name {
-    /// Begins a look-up, unless one runs.
+    /// Begins a look-up, unless one runs that does not hang.
     fn ask(&self, now: Instant) {
         let begins = self.known.send_if_modified(|known| {
-            let begins = !known.asking;
+            let begins = known.may_ask(now);
             if begins {
-                (known.asking, known.asked) = (true, Some(now));
+                known.asking += 1;
+                known.asked = Some(now);
             }
             begins
         });
@@ -168,6 +195,7 @@ impl Name {
         }
         let answer = Answer {
             known: self.known.clone(),
+            asked: now,
             found: None,
         };
         let (name, port, resolve) = (self.name.clone(), self.port, self.resolve.clone());
@@ -181,20 +209,29 @@ impl Name {
         });
     }
 
-    /// Waits for the look-up that runs, and hears what it said.
+    /// Waits for a look-up that runs, and hears what it said; where it hangs, for another one, and then no
+    /// longer.
     async fn wait(&self) -> Result<Found, Unknown> {
         let mut known = self.known.subscribe();
         let round = known.borrow().rounds;
         // What was begun before this looked may have ended by now.
-        let ended = |known: &Known| known.rounds != round || !known.asking;
-        let known = known.wait_for(ended).await.map_err(|_| UNKNOWN)?;
+        let ended = |known: &Known| known.rounds != round || known.asking == 0;
+        if timeout(PATIENCE, known.wait_for(ended)).await.is_err() {
+            self.ask(Instant::now());
+            let ended = timeout(PATIENCE, known.wait_for(ended)).await;
+            if ended.is_err() {
+                let known = self.known.borrow();
+                return known.stale().map(kept).ok_or(SILENT);
+            }
+        }
+        let known = known.borrow();
         // While the resolver is away what it said before is better than nothing, for as long as it lasts.
         match &known.found {
-            Some((addresses, since)) if !known.failed || since.elapsed() < STALE_MAX => Ok(Found {
+            Some((addresses, _)) if !known.failed => Ok(Found {
                 addresses: addresses.clone(),
-                kept: known.failed,
+                kept: false,
             }),
-            Some(_) | None => Err(UNKNOWN),
+            Some(_) | None => known.stale().map(kept).ok_or(UNKNOWN),
         }
     }
 
@@ -214,6 +251,7 @@ impl Name {
 /// What a look-up came to; it ends also where the resolver panics, or is never asked.
 struct Answer {
     known: watch::Sender<Known>,
+    asked: Instant,
     found: Option<(Arc<[SocketAddr]>, Instant)>,
 }
 
@@ -221,8 +259,13 @@ impl Drop for Answer {
     fn drop(&mut self) {
         let found = self.found.take();
         self.known.send_modify(|known| {
-            known.asking = false;
+            known.asking -= 1;
             known.rounds += 1;
+            // One that hung may come behind one that was begun later, and says nothing new then.
+            let last = known.found.as_ref().map(|(_, since)| *since);
+            if last.is_some_and(|last| last > self.asked) {
+                return;
+            }
             known.failed = found.is_none();
             if found.is_some() {
                 known.found = found;

@@ -189,6 +189,98 @@ async fn a_look_up_that_hangs_is_waited_for_by_nobody_who_went_and_ends_for_thos
     assert_eq!(got, Ok((vec![9], false)));
 }
 
+/// A resolver each of whose look-ups hangs until it is told what to say, in the order in which they began;
+/// one that is never told anything ends with the test.
+struct Hanging {
+    names: Names,
+    begun: Mutex<mpsc::Receiver<mpsc::Sender<Option<u8>>>>,
+}
+
+impl Hanging {
+    fn new() -> Hanging {
+        let (begins, begun) = mpsc::channel();
+        let resolve = move |_: &str, _| {
+            let (say, said) = mpsc::channel();
+            begins.send(say).ok()?;
+            let last: Option<u8> = said.recv().ok()?;
+            Some(vec![at(last?)])
+        };
+        Hanging {
+            names: Names::by("voice.example", 443, Arc::new(resolve)),
+            begun: Mutex::new(begun),
+        }
+    }
+
+    /// How to tell the next look-up that has begun; `None`: none has.
+    fn begun(&self) -> Option<mpsc::Sender<Option<u8>>> {
+        let begun = self.begun.lock().unwrap();
+        begun.recv_timeout(Duration::from_millis(50)).ok()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_look_up_that_hangs_gives_way_to_a_second_one_and_there_is_no_third() {
+    let hanging = Arc::new(Hanging::new());
+    let ask = || {
+        let hanging = hanging.clone();
+        tokio::spawn(async move { got(&hanging.names).await })
+    };
+    let started = Instant::now();
+    let first = ask();
+    let hangs = hanging.begun().unwrap();
+    let others: Vec<_> = (0..10).map(|_| ask()).collect();
+    assert!(hanging.begun().is_none(), "one is enough at first");
+    tokio::time::sleep_until(started + PATIENCE).await;
+    let second = hanging.begun().or_else(|| hanging.begun()).unwrap();
+    assert!(hanging.begun().is_none(), "two are enough");
+    second.send(Some(7)).unwrap();
+    assert_eq!(first.await.unwrap(), Ok((vec![7], false)));
+    for other in others {
+        assert_eq!(other.await.unwrap(), Ok((vec![7], false)));
+    }
+    assert!(started.elapsed() < 2 * PATIENCE, "{:?}", started.elapsed());
+    // What the first one says in the end is older.
+    hangs.send(Some(1)).unwrap();
+    ended(&hanging.names, 2).await;
+    assert_eq!(got(&hanging.names).await, Ok((vec![7], true)));
+    assert!(hanging.begun().is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_resolver_that_never_answers_is_told_of_in_time_and_is_not_pressed() {
+    let hanging = Hanging::new();
+    let started = Instant::now();
+    let all = join_all((0..10).map(|_| got(&hanging.names))).await;
+    assert!(all.iter().all(|got| *got == Err(SILENT)), "{all:?}");
+    let waited = started.elapsed();
+    assert!((2 * PATIENCE..4 * PATIENCE).contains(&waited), "{waited:?}");
+    let begun = [(); 3].map(|()| hanging.begun());
+    assert_eq!(begun.each_ref().map(Option::is_some), [true, true, false]);
+    // It answers again: who comes then is served.
+    let [one, ..] = begun;
+    let (got, ()) = tokio::join!(got(&hanging.names), async {
+        one.unwrap().send(Some(3)).unwrap();
+    });
+    assert_eq!(got, Ok((vec![3], false)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_resolver_hangs_what_it_said_before_is_used() {
+    let hanging = Hanging::new();
+    let (first, ()) = tokio::join!(got(&hanging.names), async {
+        hanging.begun().unwrap().send(Some(1)).unwrap();
+    });
+    assert_eq!(first, Ok((vec![1], false)));
+    // Nobody is there: the resolver is asked, and hangs.
+    let kept = hanging.names.get().await.unwrap();
+    assert!(kept.kept);
+    let started = Instant::now();
+    assert_eq!(hanging.names.anew(&kept).await, None, "nothing is new");
+    assert!(started.elapsed() >= 2 * PATIENCE);
+    let begun = [(); 3].map(|()| hanging.begun());
+    assert_eq!(begun.each_ref().map(Option::is_some), [true, true, false]);
+}
+
 #[tokio::test]
 async fn a_name_has_eight_addresses_at_the_most_and_one_that_has_none_is_not_known() {
     let told = told(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);

@@ -1,11 +1,17 @@
 //! Who is answered, and who is not.
 
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tonegate::app::Edge;
 use tonegate::config::Settings;
 use tonegate::secret::Digest;
 
 use super::world::{HERE, JSON, Told, ask, get};
-use crate::harness::World;
+use crate::harness::{World, within};
 
 const TOKEN: &str = "the-operators-token-4Tz";
 const SCRAPE: &str = "the-scrapers-token-8Ky";
@@ -201,10 +207,7 @@ async fn c17_s37_other_machines_reach_it_with_a_token_and_over_tls_or_it_does_no
     let edge = edge(&world, &format!("{everywhere}\n{}", tokens())).unwrap();
     let port = edge.admin().port();
     // In plain text it does not speak.
-    let mut io = tokio::net::TcpStream::connect(("127.0.0.1", port))
-        .await
-        .unwrap();
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut io = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     io.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         .await
         .unwrap();
@@ -232,4 +235,158 @@ async fn c17_s37_other_machines_reach_it_with_a_token_and_over_tls_or_it_does_no
     let (code, _, err) = super::world::run(verb().env("TONEGATE_ADMIN_TOKEN", SCRAPE)).await;
     assert_eq!(code, 6, "{err}");
     assert!(!err.contains(SCRAPE), "{err}");
+}
+
+#[tokio::test]
+async fn c17_s26_healthy_and_other_verbs_ask_over_tls_whoever_shows_the_certificate_of_the_settings()
+ {
+    let world = World::usual().await;
+    let everywhere = format!("admin = \"0.0.0.0:0\"\n{}", tokens());
+    let edge = edge(&world, &everywhere).unwrap();
+    let port = edge.admin().port();
+    // The settings of an edge that listens there.
+    let admin = format!("admin = \"0.0.0.0:{port}\"\n{}", tokens());
+    let text = world.settings.replace("admin = \"127.0.0.1:0\"", &admin);
+    let file = world.folder.join("asked.toml");
+    std::fs::write(&file, text).unwrap();
+    let file = file.to_str().unwrap();
+    let run = async |args: &[&str]| {
+        let mut verb = super::world::tonegate(args);
+        super::world::run(verb.env("TONEGATE_ADMIN_TOKEN", TOKEN)).await
+    };
+    let well = (0, "ok\n".to_owned(), String::new());
+    assert_eq!(run(&["healthy", "--config", file]).await, well);
+    let ready = ["healthy", "--ready", "--config", file];
+    assert_eq!(run(&ready).await.0, 0);
+    assert_eq!(run(&["status", "--config", file]).await.0, 0);
+    let roots = world.folder.join("ca.pem");
+    let roots = roots.to_str().unwrap();
+    let url = format!("https://localhost:{port}");
+    let by_roots = ["healthy", "--admin", &url, "--admin-roots", roots];
+    assert_eq!(run(&by_roots).await, well);
+    let config_and_roots = ["healthy", "--config", file, "--admin-roots", roots];
+    assert_eq!(run(&config_and_roots).await, well);
+    let doctor = ["doctor", "--json", "--only", "admin", "--config", file];
+    let (_, out, _) = run(&doctor).await;
+    assert!(out.contains("an edge runs here"), "{out}");
+    // Nobody else is believed: neither without roots, nor by a name that is not in the certificate, nor with
+    // another certificate of the same authority in the settings.
+    let refused = async |args: &[&str]| {
+        let (code, out, err) = run(args).await;
+        assert_eq!((code, out.as_str()), (1, ""), "{args:?} {err}");
+        assert!(err.contains("its certificate is not valid for us"), "{err}");
+    };
+    refused(&["healthy", "--admin", &url]).await;
+    let address = format!("https://127.0.0.1:{port}");
+    let by_address = ["healthy", "--admin", &address, "--admin-roots", roots];
+    let names = run(&by_address).await;
+    assert!(names.0 == 1 || names == well, "{names:?}");
+    let other = world.authority.issue(&["localhost"]).unwrap();
+    std::fs::write(world.folder.join("edge.pem"), other.chain_pem).unwrap();
+    std::fs::write(world.folder.join("edge.key"), other.key_pem).unwrap();
+    refused(&["healthy", "--config", file]).await;
+    let (_, out, _) = run(&doctor).await;
+    assert!(!out.contains("an edge runs here"), "{out}");
+}
+
+/// Connections that say nothing, from one address.
+async fn silent(to: SocketAddr, count: usize) -> Vec<TcpStream> {
+    let mut all = Vec::new();
+    for _ in 0..count {
+        all.push(TcpStream::connect(to).await.unwrap());
+    }
+    all
+}
+
+/// One that has a place, as soon as there is one: whoever had it may still be ending.
+async fn place(to: SocketAddr) -> TcpStream {
+    within("a place", async {
+        loop {
+            let mut io = silent(to, 1).await.remove(0);
+            let closed = timeout(Duration::from_millis(100), io.read(&mut [0])).await;
+            if closed.is_err() {
+                return io;
+            }
+        }
+    })
+    .await
+}
+
+async fn is_closed_unheard(to: SocketAddr) {
+    let mut io = TcpStream::connect(to).await.unwrap();
+    let mut answer = Vec::new();
+    let read = within("its end", io.read_to_end(&mut answer)).await;
+    assert!(read.is_err() || answer.is_empty(), "{answer:?}");
+}
+
+const NO_PLACE: &str = "tonegate_limit_hits_total{limit=\"admin_connections\"}";
+
+#[tokio::test]
+async fn c17_s19_who_is_here_has_64_places_at_the_operators_listener_and_gives_one_back_with_each_answer()
+ {
+    let world = World::usual().await;
+    let admin = world.edge().admin();
+    let mut held = silent(admin, 64).await;
+    is_closed_unheard(admin).await;
+    assert_eq!(world.count(NO_PLACE), 1);
+    for round in 0..3 {
+        // One of them asks, and at once once more: it is answered once, and its place is free.
+        let mut asks = held.remove(0);
+        let line = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        asks.write_all(line.repeat(2).as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        let _ = within("an answer", asks.read_to_string(&mut answer)).await;
+        assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 1, "{answer}");
+        drop(asks);
+        held.push(place(admin).await);
+        is_closed_unheard(admin).await;
+        assert!(world.count(NO_PLACE) >= 2 + round);
+    }
+    drop(held);
+    world.still_serves().await;
+}
+
+/// An address of this machine's beyond loopback; what is sent there does not leave the machine.
+fn own_address() -> Option<std::net::IpAddr> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0").ok()?;
+    // Nothing is sent: the kernel only says by which address it would be.
+    socket.connect("192.0.2.1:9").ok()?;
+    let ip = socket.local_addr().ok()?.ip();
+    (!ip.is_loopback()).then_some(ip)
+}
+
+#[tokio::test]
+async fn c17_s19_an_address_beyond_this_machine_has_eight_places_and_takes_none_of_others() {
+    let Some(own) = own_address() else {
+        eprintln!("this machine has no address but loopback: nothing is tried");
+        return;
+    };
+    let world = World::usual().await;
+    let everywhere = format!("admin = \"0.0.0.0:0\"\n{}", tokens());
+    let edge = edge(&world, &everywhere).unwrap();
+    let port = edge.admin().port();
+    let held = silent((own, port).into(), 8).await;
+    is_closed_unheard((own, port).into()).await;
+    let hits = || {
+        let page = edge.metrics_page();
+        let hits = page.lines().find_map(|line| line.strip_prefix(NO_PLACE));
+        hits.map_or(0, |hits| hits.trim().parse().unwrap())
+    };
+    assert_eq!(hits(), 1);
+    // Whoever is here is another one.
+    let url = format!("https://localhost:{port}");
+    let roots = world.folder.join("ca.pem");
+    let verb = [
+        "healthy",
+        "--admin",
+        &url,
+        "--admin-roots",
+        roots.to_str().unwrap(),
+    ];
+    let (code, _, err) = super::world::run(&mut super::world::tonegate(&verb)).await;
+    assert_eq!(code, 0, "{err}");
+    assert_eq!(hits(), 1);
+    drop(held);
+    // Their places are free again.
+    place((own, port).into()).await;
 }

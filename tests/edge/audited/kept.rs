@@ -195,6 +195,14 @@ async fn verify(folder: &Path) -> String {
 }
 
 #[tokio::test]
+async fn b13_a_file_that_is_not_there_is_told_by_its_name_and_has_no_line() {
+    let (code, out, told) = run(&["audit", "verify", "no-such-audit.jsonl"]).await;
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(told.contains("no-such-audit.jsonl: No such file"), "{told}");
+    assert!(!told.contains(":0"), "{told}");
+}
+
+#[tokio::test]
 async fn b13_a_process_that_was_killed_goes_on_behind_what_it_left_and_every_change_shows() {
     let mut world = world(AUDIT).await;
     let child = Child::start(&mut world, "true");

@@ -10,6 +10,7 @@ use tonegate::sim::acs::{Dial, Options};
 use tonegate::store::{Enter, Entered, Needs};
 
 use super::client_service::{ACCESS_KEY, Reply, Service};
+use crate::heard::trap;
 use crate::phone::world::{ANI, CONNECTION, Line, Phone, Ringing, id, signed};
 
 const OTHER: &str = "08002580-0000-0000-0000-00000000000b";
@@ -93,6 +94,29 @@ async fn a05_what_the_upstream_or_a_bound_ends_is_hung_up() {
     call.closed(4450, "max_duration").await;
     hung_up(&phone, "ok", 1).await;
     assert_eq!(service.lines(), [terminated(CONNECTION)]);
+}
+
+#[tokio::test]
+async fn a05_b16_a_call_whose_session_panics_is_hung_up_wherever_that_happens() {
+    // When its gate has opened, outside its relay; and when its end is told.
+    for (line, digits, ended) in [
+        ("gate opened", "823", ("edge", "internal")),
+        ("session ended", "824", ("client", "code_wrong")),
+    ] {
+        let service = Service::usual().await;
+        let phone = phone(service.port, GATE, "", "").await;
+        phone.stores(ANI, "823").await;
+        let call = format!("panics-{}", &line[..4]);
+        trap(line, ("call", &call), 1);
+        let call = rings(&phone, &phone.dial(&signed(&call))).await;
+        call.dials(digits, &Keying::both());
+        hung_up(&phone, "ok", 1).await;
+        let panics = "tonegate_panics_total{where=\"session\"} 1";
+        phone.world.metrics_say(panics).await;
+        phone.world.settles().await;
+        assert_eq!(service.lines(), [terminated(CONNECTION)], "{line}");
+        phone.ended(ended.0, ended.1, 1).await;
+    }
 }
 
 #[tokio::test]
