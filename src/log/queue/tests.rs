@@ -170,10 +170,11 @@ fn an_error_is_written_at_once() {
         .event_format(crate::log::line::Json)
         .with_writer(queue.clone())
         .finish();
-    let begun = Instant::now();
+    let mut quick = 0;
     tracing::subscriber::with_default(subscriber, || {
         for i in 0..300 {
             tracing::info!(i, "before it");
+            let begun = Instant::now();
             tracing::error!(i, "at once");
             let mut told = String::new();
             while !told.contains("at once") {
@@ -181,11 +182,13 @@ fn an_error_is_written_at_once() {
                 std::thread::yield_now();
                 told.extend(out.calls());
             }
+            quick += usize::from(begun.elapsed() < PAUSE / 2);
             // In order, and nothing is left behind.
             assert_eq!(told.lines().count(), 2, "{told}");
         }
     });
-    assert!(begun.elapsed() < 300 * PAUSE, "{:?}", begun.elapsed());
+    // The machine may do something else now and then; whoever pauses is never so quick.
+    assert!(quick > 100, "{quick}");
 }
 
 /// Takes so many bytes at a time, or fails, as a pipe does that nobody reads.

@@ -523,9 +523,6 @@ impl Between {
 
     /// One thing that an input has done.
     fn step(&mut self, input: &mut Input<'_>) -> Option<()> {
-        // Rustls takes its own goodbye for an alert that was fatal, and asserts, where that is compiled, that no
-        // other one follows: of what is wrong after that a fuzzer would find nothing else.
-        let asserts = cfg!(debug_assertions) && self.touched;
         match input.byte()? % 12 {
             0 => {
                 let count = input.word()?;
@@ -541,6 +538,24 @@ impl Between {
                 let count = input.word()?;
                 self.deliver(count);
             }
+            what @ 3..8 => self.tamper(what, input)?,
+            8 => {
+                let (prefix, count) = (usize::from(input.byte()?), input.word()?);
+                self.say(prefix, count);
+            }
+            9 => self.peer_hears(),
+            10 => self.say_goodbye(),
+            _ => {
+                let goodbye = input.byte()? % 2 == 0;
+                self.peer_ends_or_renews(goodbye);
+            }
+        }
+        Some(())
+    }
+
+    /// Changes what is on its way to us.
+    fn tamper(&mut self, what: u8, input: &mut Input<'_>) -> Option<()> {
+        match what {
             3 => {
                 let (at, change) = (input.word()?, input.byte()?);
                 self.touch(|wire| {
@@ -570,7 +585,7 @@ impl Between {
                 let bytes = input.bytes(count);
                 self.touch(|wire| wire.extend_from_slice(bytes));
             }
-            7 => {
+            _ => {
                 // A record as it goes behind the handshake, if nothing seals it.
                 let (what, count) = (input.byte()?, usize::from(input.byte()?));
                 let bytes = input.bytes(count);
@@ -582,41 +597,45 @@ impl Between {
                     wire.push(what);
                 });
             }
-            8 => {
-                let (prefix, count) = (usize::from(input.byte()?), input.word()?);
-                let done = !self.ours.session.known().is_handshaking();
-                if done && !self.goodbye[0] && self.sealed.len() + count <= SAID_MAX {
-                    let (prefix, bytes) = (vec![1; prefix], vec![2; count]);
-                    if self.ours.says(&prefix, &bytes) {
-                        self.sealed.extend(prefix);
-                        self.sealed.extend(bytes);
-                    }
-                }
-            }
-            9 => self.peer_hears(),
-            10 => {
-                if !self.ours.session.known().is_handshaking() && !asserts {
-                    let stands = self.ours.session.standing().is_ok();
-                    let closed = self.ours.session.close(&mut self.ours.queue);
-                    assert_eq!(closed.is_ok(), stands);
-                    self.goodbye[0] = true;
-                }
-            }
-            _ => {
-                let goodbye = input.byte()? % 2 == 0;
-                // Nobody says goodbye before the handshake is done.
-                if self.peer.is_handshaking() {
-                } else if goodbye {
-                    self.peer.send_close_notify();
-                    self.goodbye[1] = true;
-                } else if self.updates < UPDATES_MAX {
-                    self.updates += 1;
-                    let _ = self.peer.refresh_traffic_keys();
-                }
-                self.peer_sends();
-            }
         }
         Some(())
+    }
+
+    /// We say something of this length.
+    fn say(&mut self, prefix: usize, count: usize) {
+        let done = !self.ours.session.known().is_handshaking();
+        if done && !self.goodbye[0] && self.sealed.len() + count <= SAID_MAX {
+            let (prefix, bytes) = (vec![1; prefix], vec![2; count]);
+            if self.ours.says(&prefix, &bytes) {
+                self.sealed.extend(prefix);
+                self.sealed.extend(bytes);
+            }
+        }
+    }
+
+    fn say_goodbye(&mut self) {
+        // Rustls takes its own goodbye for an alert that was fatal, and asserts, where that is compiled, that no
+        // other one follows: of what is wrong after that a fuzzer would find nothing else.
+        let asserts = cfg!(debug_assertions) && self.touched;
+        if !self.ours.session.known().is_handshaking() && !asserts {
+            let stands = self.ours.session.standing().is_ok();
+            let closed = self.ours.session.close(&mut self.ours.queue);
+            assert_eq!(closed.is_ok(), stands);
+            self.goodbye[0] = true;
+        }
+    }
+
+    /// The peer says goodbye, or asks for new keys; neither before the handshake is done.
+    fn peer_ends_or_renews(&mut self, goodbye: bool) {
+        if self.peer.is_handshaking() {
+        } else if goodbye {
+            self.peer.send_close_notify();
+            self.goodbye[1] = true;
+        } else if self.updates < UPDATES_MAX {
+            self.updates += 1;
+            let _ = self.peer.refresh_traffic_keys();
+        }
+        self.peer_sends();
     }
 
     /// What must be so, whatever was done.
