@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 
-from programs import LOAD, TONEGATE, free_port
+from programs import LOAD, TONEGATE, free_port, stop
 
 SETTINGS = string.Template("""
 [server]
@@ -75,8 +75,7 @@ def start(binary, directory):
         spent = sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)
         return wall * 1e3, spent / 1e6
     finally:
-        edge.terminate()
-        edge.wait(timeout=20)
+        stop(edge)
 
 
 def main():

@@ -5,6 +5,7 @@ import pathlib
 import random
 import resource
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -18,6 +19,10 @@ TONEGATE = pathlib.Path(os.environ.get("TONEGATE", BUILD / "tonegate"))
 LOAD = pathlib.Path(os.environ.get("TONEGATE_LOAD", BUILD / "tonegate-load"))
 # Two a session; more would only make the tables of the programs longer.
 DESCRIPTORS = 20_000
+
+
+# Whoever ends a script ends what it has started, too: the `finally` of each runs.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
 class NotUp(Exception):
@@ -42,11 +47,12 @@ def free_port():
     """
     first = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
     for _ in range(100):
-        port = random.randrange(min(10_000, first - 1000), first)
+        # Where that range begins so low that there is nothing below it, the kernel's choice is as good as any.
+        port = random.randrange(10_000, first) if first >= 12_000 else 0
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
-                return port
+                return probe.getsockname()[1]
             except OSError:
                 continue
     raise SystemExit("no port is free")

@@ -58,8 +58,9 @@ impl Threads {
         }
         let runtime = builder
             .enable_all()
-            // Name look-ups, and the token file of a service account.
-            .max_blocking_threads(4)
+            // Name look-ups, two of a name where the resolver hangs, and the token file of a service account:
+            // names that hang leave room for those that do not. They go when they have nothing to do.
+            .max_blocking_threads(16)
             .build()?;
         let (running, broken) = (self.running.token(), self.broken.clone());
         let thread = std::thread::Builder::new().name(name).spawn(move || {

@@ -34,10 +34,11 @@ use crate::upstream::{self, Dialled as Upgraded, Upstream, Want};
 /// How long to wait before a store that could not be asked is asked again: at first, at the most.
 const AGAIN: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(500)];
 /// How often a session asks whether its call is still its own, from question to question however long the
-/// answer takes: a takeover at another replica, or a verdict that is taken back, ends it within two seconds,
-/// and a takeover at the same replica at once. It asks at a glance, with all other sessions of this edge
-/// that ask within the same tenth of a second, which is part of those two seconds.
-const LOOK: Duration = Duration::from_millis(1500);
+/// answer takes: a takeover at another replica, or a verdict that is taken back, ends it within two seconds
+/// where the store has its usual `timeout`, and a takeover at the same replica at once. It asks at a glance,
+/// with all other sessions of this edge that ask within the same tenth of a second, and then looks: the
+/// window and both answers are part of those two seconds.
+const LOOK: Duration = Duration::from_millis(1250);
 
 /// How often a gate that hears callbacks asks for what they told of. Nothing wakes it: whichever
 /// replica they came to, this is how long a key takes at the most.
@@ -341,17 +342,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a35_what_changes_is_known_within_two_seconds_however_slow_the_answers_are() {
         let (ours, gone) = (Ok(Still::Ours), Ok(Still::Gone));
-        // The slowest that there are: the window, and a store that nearly takes too long. What changed
-        // just after it was asked at 1500 + 100 is told at 3400.
-        let answers = [(400, ours), (400, gone)];
-        let wanted = (vec![1500, 3000], Reason::Revoked, 3400);
+        // The slowest that there are: the window, and a store that nearly takes too long, twice. What
+        // changed just after it was asked at 1250 is told at 3200.
+        let answers = [(700, ours), (700, gone)];
+        let wanted = (vec![1250, 2500], Reason::Revoked, 3200);
         assert_eq!(asked(&answers).await, wanted);
         for (still, reason) in [
             (Still::Superseded, Reason::Superseded),
             (Still::Ended, Reason::HungUp),
         ] {
             let answers = [(1, ours), (1, ours), (1, Ok(still))];
-            let wanted = (vec![1500, 3000, 4500], reason, 4501);
+            let wanted = (vec![1250, 2500, 3750], reason, 3751);
             assert_eq!(asked(&answers).await, wanted);
         }
     }
@@ -362,7 +363,7 @@ mod tests {
         let away = (0, Err(Unavailable::Unreachable));
         let never = (2000, Err(Unavailable::Timeout));
         let answers = [late, away, away, never, (1, Ok(Still::Gone))];
-        let wanted = (vec![1500, 3000, 4500, 6000, 8000], Reason::Revoked, 8001);
+        let wanted = (vec![1250, 2500, 3750, 5000, 7000], Reason::Revoked, 7001);
         assert_eq!(asked(&answers).await, wanted);
     }
 }

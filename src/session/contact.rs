@@ -12,12 +12,11 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use super::call::Call;
-use crate::error::Reason;
+use crate::error::{Reason, Side};
 use crate::ids::{CallId, ContactId, ForeignId, SessionId};
 use crate::label::Label;
 use crate::metrics::{self, Work};
 use crate::panics::contained;
-use crate::relay::Ending;
 use crate::store::{Begun, Ended, Noted, Over, SessionKey, Store, Unavailable};
 use crate::upstream::webhook::{Hold, Webhooks};
 
@@ -124,21 +123,18 @@ impl Call {
     pub(super) fn telling(
         &self,
         session: SessionId,
-        ending: &Ending,
-        lasted: Duration,
+        (by, reason, lasted): (Side, Reason, Duration),
     ) -> Option<Telling> {
         let begun = self.contact.begun().take()?;
-        let said = self
-            .said()
-            .filter(|_| ending.reason != Reason::Superseded)?;
+        let said = self.said().filter(|_| reason != Reason::Superseded)?;
         Some(Telling {
             session,
             said,
             begun,
             ended: Ended {
                 at: SystemTime::now(),
-                by: ending.by,
-                reason: ending.reason,
+                by,
+                reason,
                 lasted,
             },
             store: self.store.clone(),

@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 use super::call::Whose;
 use super::{Call, End, Left, Session, Share};
-use crate::error::Reason;
+use crate::error::{Reason, Side};
 use crate::metrics::Work;
 use crate::panics::{contained, contained_now};
 use crate::relay::{Ending, Leg, Relay, Terms};
@@ -140,11 +140,14 @@ impl Session {
         let (id, metrics) = (self.id, self.metrics.clone());
         let ended = contained(&metrics, Work::Session, self.watch_call(&call, ends)).await;
         let reason = ended.as_ref().map_or(Reason::Internal, |of| of.0.reason);
+        let started = self.started;
         let leaves = async {
             left.hang_up = call.hang_up(id, reason).await.map(Box::new);
-            if let Some((ending, duration)) = &ended {
-                left.telling = call.telling(id, ending, *duration).map(Box::new);
-            }
+            let cut = (Side::Edge, Reason::Internal, started.elapsed());
+            let so = ended
+                .as_ref()
+                .map_or(cut, |(ending, lasted)| (ending.by, ending.reason, *lasted));
+            left.telling = call.telling(id, so).map(Box::new);
             call.leave(id).await;
         };
         contained(&metrics, Work::Session, leaves).await;

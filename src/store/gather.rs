@@ -15,10 +15,10 @@ use tokio::time::{Instant, sleep, timeout};
 use super::Unavailable;
 use crate::ids::{CallId, SessionId};
 
-/// How long the first of those who ask together waits for others. A session asks every 1.5 s and is to know
-/// within two seconds: this is what that leaves, and some for the answer.
+/// How long the first of those who ask together waits for others. A session asks every 1.25 s and is to know
+/// within two seconds: this is part of what that leaves, most of which is for two answers.
 pub(super) const WINDOW: Duration = Duration::from_millis(100);
-/// Questions that may wait for a window's end. A call has one in fifteen windows, so these are of more calls
+/// Questions that may wait for a window's end. A call has one in twelve windows, so these are of more calls
 /// than an edge carries; one more is told that it has no answer.
 const WAITING_MAX: usize = 16_384;
 

@@ -38,7 +38,7 @@
 //!
 //! # Looks and glances
 //!
-//! That a call is still a session's own is asked of each call every 1.5 s, and is nearly all that a store
+//! That a call is still a session's own is asked of each call every 1.25 s, and is nearly all that a store
 //! of many calls is asked. So it is asked in two steps: a [glance](Store::glance) says that nothing is
 //! different, and is gathered with those of other sessions (`gather`); where one cannot say that, the
 //! session [looks](Store::look), by itself and at once. A look alone decides, and it alone keeps what is
@@ -294,7 +294,7 @@ impl Store {
     /// Whether the call is to a session that runs what it was. `false` says that it may be something else
     /// now, or is to be kept for longer, and whoever hears that [looks](Store::look).
     ///
-    /// In Redis nothing is written for it, and it goes there a tenth of a second later, in one command with
+    /// In Redis nothing is changed by it, and it goes there a tenth of a second later, in one command with
     /// what other sessions of this edge ask by then: it costs a fraction of a look.
     pub async fn glance(&self, call: &CallId, owner: SessionId) -> Result<bool, Unavailable> {
         let answered = match &self.engine {

@@ -1,5 +1,5 @@
-//! Believes a server that shows one certificate, whatever that leads to and whomever it names: that of the edge's own
-//! settings, for who asks the edge where it listens, which no certificate names.
+//! Believes a server that shows one certificate, whatever that leads to and whomever it names: that of the
+//! edge's own settings, for who asks the edge where it listens, which no certificate names.
 //!
 //! That the server has the key is proved by the handshake, as ever. When the certificate ends does not
 //! matter: whoever asks wants to know how the edge is.
@@ -82,12 +82,34 @@ mod tests {
     use crate::sim::certificate::{Authority, Identity};
     use crate::sim::stream;
     use crate::tls;
+    use rustls::ServerConfig;
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::sign::{CertifiedKey, SingleCertAndKey};
     use tokio::io::duplex;
+
+    type Version = &'static rustls::SupportedProtocolVersion;
 
     /// Whether who wants the one is content with who shows the other, whatever the name.
     async fn believed(wanted: &Identity, shown: &Identity) -> bool {
-        let config = Arc::new(client_config(&wanted.chain_pem).unwrap());
         let server = stream::acceptor(shown).unwrap().config().clone();
+        is_believed(wanted, server).await
+    }
+
+    /// The same of a server that does not look whether its key is that of its certificate.
+    async fn by(version: Version, wanted: &Identity, shown: &Identity) -> bool {
+        let chain = CertificateDer::pem_slice_iter(shown.chain_pem.as_bytes());
+        let chain = chain.map(Result::unwrap).collect();
+        let key = PrivateKeyDer::from_pem_slice(shown.key_pem.as_bytes()).unwrap();
+        let key = aws_lc_rs::sign::any_supported_type(&key).unwrap();
+        let shows = SingleCertAndKey::from(CertifiedKey::new(chain, key));
+        let server = ServerConfig::builder_with_protocol_versions(&[version])
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::new(shows));
+        is_believed(wanted, Arc::new(server)).await
+    }
+
+    async fn is_believed(wanted: &Identity, server: Arc<ServerConfig>) -> bool {
+        let config = Arc::new(client_config(&wanted.chain_pem).unwrap());
         let (near, far) = duplex(10_000);
         let name = ServerName::try_from("127.0.0.1").unwrap();
         let (asked, _) = tokio::join!(
@@ -109,8 +131,9 @@ mod tests {
             chain_pem: own.chain_pem.clone(),
             key_pem: other.key_pem.clone(),
         };
-        if stream::acceptor(&stolen).is_ok() {
-            assert!(!believed(&own, &stolen).await);
+        for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+            assert!(by(version, &own, &own).await);
+            assert!(!by(version, &own, &stolen).await);
         }
         assert!(client_config("no certificate").is_err());
     }

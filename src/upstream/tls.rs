@@ -85,6 +85,10 @@ impl Connector {
         tls::connect(self.config.clone(), self.name.clone(), socket)
             .await
             .map_err(|error| match tls_error(&error) {
+                // What only `own` says.
+                Some(rustls::Error::InvalidCertificate(
+                    rustls::CertificateError::ApplicationVerificationFailure,
+                )) => "it shows another certificate than the settings have: it has not taken them, or is another",
                 Some(rustls::Error::InvalidCertificate(_)) => "its certificate is not valid for us",
                 Some(_) => "the TLS handshake failed",
                 None => "the connection ended in the TLS handshake",

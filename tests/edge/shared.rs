@@ -167,14 +167,22 @@ async fn a43_an_upstream_is_dialled_while_the_store_is_asked_where_a_route_says_
         wish.route.push_str(&format!("\ndial_early = {early}"));
         let world = World::with(wish).await;
         is_up(world.edge()).await;
-        redis.tell(&["CLIENT", "PAUSE", "900", "WRITE"]);
+        redis.tell(&["CLIENT", "PAUSE", "1400", "WRITE"]);
         let mut asked = pin!(ask(&world, world.port, KEY));
-        let meanwhile = tokio::time::sleep(Duration::from_millis(500));
+        let meanwhile = async {
+            let enough = tokio::time::sleep(Duration::from_millis(300));
+            let dialled = world.record.until(|seen| early && seen.totals().total == 1);
+            tokio::select! {
+                () = enough, if !early => {}
+                () = dialled => {}
+            }
+        };
         tokio::select! {
             _ = &mut asked => panic!("answered before the store was"),
             () = meanwhile => {}
         }
         assert_eq!(world.upstream_total(), u64::from(early));
+        redis.tell(&["CLIENT", "UNPAUSE"]);
         let mut caller = asked.await.ok().unwrap();
         echoes(&mut caller).await;
         assert_eq!(world.upstream_total(), 1);
@@ -189,11 +197,15 @@ async fn a43_who_finds_no_room_is_refused_although_an_upstream_was_dialled_early
     let two = Two::with(redis, wish).await;
     let mut first = two.ask(0, KEY).await.ok().unwrap();
     // Only the store knows at the other edge that there is no room.
-    two.redis.tell(&["CLIENT", "PAUSE", "500", "WRITE"]);
-    let refused = two.ask(1, KEY).await.err().unwrap();
-    refused.is(503, "busy");
-    // It was, and in vain.
-    assert_eq!(two.world.upstream_total(), 2);
+    two.redis.tell(&["CLIENT", "PAUSE", "1400", "WRITE"]);
+    let dialled = async {
+        let record = &two.world.record;
+        within("a dial", record.until(|seen| seen.totals().total == 2)).await;
+        two.redis.tell(&["CLIENT", "UNPAUSE"]);
+    };
+    let (refused, ()) = tokio::join!(two.ask(1, KEY), dialled);
+    // It was dialled, and in vain.
+    refused.err().unwrap().is(503, "busy");
     within("the end of what nobody uses", async {
         while two.world.record.totals().open > 1 {
             tokio::time::sleep(Duration::from_millis(5)).await;

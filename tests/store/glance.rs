@@ -110,7 +110,7 @@ fn asked(monitors: Vec<Monitor<'_>>) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a35_a_hundred_glances_are_two_commands_and_write_nothing() {
+async fn a35_a_hundred_glances_are_two_commands_and_put_no_end_off() {
     let server = Server::plain(&[]);
     let running = Running::up(&settings(at(Layout::Single, &[&server]))).await;
     let store = &*running.store;
@@ -126,13 +126,14 @@ async fn a35_a_hundred_glances_are_two_commands_and_write_nothing() {
     let keys: Vec<usize> = heard.iter().map(keys).collect();
     assert_eq!(keys, [64, 36]);
     assert!(heard.iter().all(|line| line.contains("\"EVALSHA\"")));
-    // A write would have put off their ends.
-    server.tell(&["PEXPIRE", &live(&calls[5]), "3500000"]);
-    assert!(is_unchanged(store, &calls[5]).await);
-    let left: u64 = server.tell(&["PTTL", &live(&calls[5])]).parse().unwrap();
-    assert!(left <= 3_500_000, "{left}");
+    for key in [live(&calls[5]), record(&calls[5])] {
+        server.tell(&["PEXPIRE", &key, "3500000"]);
+        assert!(is_unchanged(store, &calls[5]).await);
+        let left: u64 = server.tell(&["PTTL", &key]).parse().unwrap();
+        assert!(left <= 3_500_000, "{key}: {left}");
+    }
     let page = running.metrics.render();
-    let counted = "tonegate_store_operations_total{operation=\"glance\",result=\"ok\"} 102";
+    let counted = "tonegate_store_operations_total{operation=\"glance\",result=\"ok\"} 103";
     assert!(page.contains(counted), "{page}");
 }
 
@@ -223,6 +224,46 @@ async fn s31_a_server_that_is_frozen_or_away_has_no_answer_for_any_of_a_hundred_
     assert!(!lines().contains("panic"), "{}", lines());
 }
 
+/// It has what it had when it was demoted, and would say of it what it said before.
+#[tokio::test]
+async fn s31_a_server_that_was_demoted_keeps_no_call() {
+    let server = Server::plain(&[]);
+    let running = Running::up(&settings(at(Layout::Single, &[&server]))).await;
+    let store = &*running.store;
+    let calls = open(store, 3).await;
+    assert_eq!(glances(store, &calls).await, [Ok(true); 3]);
+    // Of nobody: what it knows stays.
+    server.tell(&["REPLICAOF", "127.0.0.1", "1"]);
+    for _ in 0..3 {
+        let told = glances(store, &calls).await;
+        assert!(told.iter().all(Result::is_err), "{told:?}");
+    }
+    server.tell(&["REPLICAOF", "NO", "ONE"]);
+    eventually("the calls again", async || {
+        let told = glances(store, &calls).await;
+        told.iter().all(|told| *told == Ok(true)).then_some(())
+    })
+    .await;
+}
+
+/// A session that leaves late in the life of its record leaves a record that lasts as its verdict does.
+#[tokio::test]
+async fn a25_what_is_known_of_a_call_lasts_as_long_as_it_may_come_back() {
+    let server = Server::plain(&[]);
+    let running = Running::up(&settings(at(Layout::Single, &[&server]))).await;
+    let calls = open(&running.store, 2).await;
+    let resume = Duration::from_secs(100);
+    for (call, before) in calls.iter().zip([88_000, 3_000_000]) {
+        let key = record(call);
+        server.tell(&["PEXPIRE", &key, &before.to_string()]);
+        let left = running.store.leave(&call.id, call.owner, resume).await;
+        assert_eq!(left, Ok(()));
+        let left: i64 = server.tell(&["PTTL", &key]).parse().unwrap();
+        let wanted = before.max(100_000);
+        assert!((wanted - 5000..=wanted).contains(&left), "{left}");
+    }
+}
+
 #[tokio::test]
 async fn s31_calls_of_a_frozen_node_have_no_answer_and_those_of_the_others_have_theirs_in_time() {
     let cluster = Cluster::start();
@@ -285,17 +326,11 @@ async fn a35_sessions_that_end_while_they_ask_take_no_answer_from_those_that_sta
     }
     // Those that left did so for good: nothing that was still to be asked keeps their verdicts.
     let left = &calls[0];
-    let glance = running.store.glance(&left.id, left.owner);
-    let leave = async {
-        tokio::task::yield_now().await;
-        running
-            .store
-            .leave(&left.id, left.owner, Duration::from_secs(30))
-            .await
-    };
-    let (told, done) = tokio::join!(glance, leave);
+    let leave = Duration::from_secs(30);
+    let left_so = running.store.leave(&left.id, left.owner, leave).await;
+    assert_eq!(left_so, Ok(()));
     // A verdict that is to end soon is not what it was.
-    assert_eq!((told, done), (Ok(false), Ok(())));
+    assert!(!is_unchanged(&running.store, left).await);
     let ends: i64 = server.tell(&["PTTL", &live(left)]).parse().unwrap();
     assert!((1..=30_000).contains(&ends), "{ends}");
 }

@@ -283,7 +283,8 @@ fn growth_is_told_as_tables_and_a_picture() {
 #[test]
 fn sizes_follow_from_what_was_measured() {
     let found = FOLDER.join("sizing.json");
-    let measured = r#"{"edge_ms": [18.0, 1.9], "questions": [3, 0.5], "redis_us": [360, 48], "questions_at_rest": 2}"#;
+    let measured = r#"{"edge_ms": [18.0, 1.9], "commands": [3, 0.1], "redis_us": [360, 20],
+        "commands_at_rest": 2, "glances": {"window_us": 150, "call_us": 5, "apart_us": 10}}"#;
     fs::write(&found, measured).expect("a file");
     let told = Command::new("python3")
         .arg(root().join("loadtest/sizing.py"))
@@ -305,14 +306,30 @@ fn sizes_follow_from_what_was_measured() {
         .expect("a program");
     let text = String::from_utf8_lossy(&told.stdout);
     // 1.9 ms and 18 ms in 180 s are 2 ms a second: 500 calls fill a core, half of them are planned with,
-    // so 2,500 an edge. 100 begin in a second: 9,000 questions, and 3 and a turn for each that begins.
+    // so 2,500 an edge. 100 begin in a second, with 3 commands and a turn each; 14,400 questions are 180 in a
+    // window of an edge, so three commands, and one each in a cluster; an edge at rest asks twice.
     for line in [
         "| edges of 10 cores | 8 |",
         "| calls that begin in a second | 100 |",
-        "| questions to Redis in a second | 9,416 |",
-        "| cores of Redis for that | 0.9 |",
+        "| commands to one Redis in a second | 656 |",
+        "| cores of it for that | 0.12 |",
+        "| commands to a cluster in a second, at the least | 14,816 |",
+        "| cores of all its shards for that, at the least | 0.18 |",
         "| resources of 30 a minute for that | 200 |",
     ] {
         assert!(text.contains(line), "{line} in {text}");
     }
+    // What an older script has measured is told so.
+    fs::write(&found, r#"{"edge_ms": [18.0, 1.9], "questions": [3, 0.5]}"#).expect("a file");
+    let told = Command::new("python3")
+        .arg(root().join("loadtest/sizing.py"))
+        .arg("--from")
+        .arg(&found)
+        .output()
+        .expect("a program");
+    let complaint = String::from_utf8_lossy(&told.stderr);
+    assert!(
+        !told.status.success() && complaint.contains("it has no commands"),
+        "{complaint}"
+    );
 }

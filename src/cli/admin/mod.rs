@@ -51,9 +51,17 @@ pub(super) struct Edge {
 impl Edge {
     pub(super) fn client(&self) -> anyhow::Result<Client> {
         let roots = self.admin_roots.as_deref().map(roots).transpose()?;
+        let token = self.token()?;
         let host = match self.config[..] {
             [] => {
                 let (name, port, tls) = self.place()?;
+                let here =
+                    name == "localhost" || name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+                ensure!(
+                    tls || here || token.is_none(),
+                    "the admin token goes in plain text to this machine only: --admin must be https://, or \
+                     asked from there"
+                );
                 let roots = roots.unwrap_or(Roots::System);
                 Host::new(&name, port, tls.then_some(&roots))?
             }
@@ -62,7 +70,7 @@ impl Edge {
                 own(&settings, roots.as_ref())?
             }
         };
-        Client::new(host, self.token()?)
+        Client::new(host, token)
     }
 
     /// Host and port, and whether it speaks TLS.

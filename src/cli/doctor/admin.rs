@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::Asked;
@@ -66,11 +67,22 @@ async fn outside(admin: &Admin, (ip, port): (IpAddr, u16), asks: bool) -> Findin
                        service), or have a firewall close it.";
             Finding::fail(Group::Admin, address.to_string(), (text, fix))
         }
+        // Who ends TLS on the way shows a certificate of its own.
+        Ok(false) | Err(_) if at.chain.is_some() && listens(address).await => {
+            let text =
+                "Something listens there that does not show the certificate of the settings.";
+            let fix = "See that it does not lead to the admin listener.";
+            Finding::warn(Group::Admin, address.to_string(), (text, fix))
+        }
         Ok(false) | Err(_) => {
             let text = "no admin listener answers there";
             Finding::ok(Group::Admin, address.to_string(), text)
         }
     }
+}
+
+async fn listens(address: SocketAddr) -> bool {
+    matches!(timeout(WAIT, TcpStream::connect(address)).await, Ok(Ok(_)))
 }
 
 /// The addresses that this machine has towards others. Nothing is sent: the kernel only says by which

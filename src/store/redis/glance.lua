@@ -1,8 +1,9 @@
 -- Whether calls are to their sessions what they were, and what is kept of them lasts for a while yet: a 1
--- for each of which all of that is so, else a 0, and its session looks by itself. Nothing is written, and
+-- for each of which all of that is so, else a 0, and its session looks by itself. Nothing is changed, and
 -- what cannot be read of one call says nothing of the others.
 --
--- KEYS: of each call 1 call, 2 live. ARGV: 1 ms that must be left, then the owner of each
+-- KEYS: of each call 1 call, 2 live. ARGV: 1 ms that must be left, 2 whether the server must prove that it
+-- may write, then the owner of each
 local least = tonumber(ARGV[1])
 
 local function is_unchanged(call, live, owner)
@@ -16,8 +17,17 @@ local function is_unchanged(call, live, owner)
   return has_verdict and redis.call('PTTL', call) >= least
 end
 
+-- A primary that was demoted goes on to answer, from what it knew. Where nobody tells, the end that the first
+-- call has already is written: a replica refuses that.
+if ARGV[2] == '1' then
+  local left = redis.call('PTTL', KEYS[1])
+  if left > 0 then
+    redis.call('PEXPIRE', KEYS[1], left)
+  end
+end
+
 local all = {}
-for i = 1, #ARGV - 1 do
-  all[i] = is_unchanged(KEYS[2 * i - 1], KEYS[2 * i], ARGV[i + 1]) and '1' or '0'
+for i = 1, #ARGV - 2 do
+  all[i] = is_unchanged(KEYS[2 * i - 1], KEYS[2 * i], ARGV[i + 2]) and '1' or '0'
 end
 return table.concat(all)

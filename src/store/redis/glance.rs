@@ -1,5 +1,5 @@
 //! Glances at calls, in Redis: those of one window in one command on one server, and in a cluster, where no
-//! two calls lie in one slot, a command each, one behind the other.
+//! two calls lie in one slot, a command each, all sent at once.
 
 use std::time::Duration;
 
@@ -49,8 +49,10 @@ impl Redis {
             .flat_map(|question| [keys.call(&question.call), keys.live(&question.call)]);
         // Once in a quarter of that time each session looks, which gives its call all of it again.
         let least = ms(self.policy.ttl / 4 * 3);
+        // In a cluster a node that was demoted says where the slot is now.
+        let proves = if self.is_cluster { "0" } else { "1" };
         let owners = questions.iter().map(|question| question.owner.to_string());
-        let args = std::iter::once(least).chain(owners);
+        let args = [least, proves.to_owned()].into_iter().chain(owners);
         let told: String = turn.ask(&self.scripts.glance, named, args).await?;
         read(&told)
     }

@@ -163,12 +163,13 @@ impl Known {
         (addresses, is_due && self.may_ask(now))
     }
 
-    /// Whether one more look-up may begin: none runs, or the only one hangs.
+    /// Whether one more look-up may begin: none runs, or the only one hangs, or began before what was found
+    /// was doubted.
     fn may_ask(&self, now: Instant) -> bool {
         let hangs = |asked| now.saturating_duration_since(asked) >= PATIENCE;
         match self.asking {
             0 => true,
-            asking => asking < ASKING_MAX && self.asked.is_some_and(hangs),
+            asking => asking < ASKING_MAX && self.asked.is_none_or(hangs),
         }
     }
 
@@ -227,7 +228,7 @@ impl Name {
         let known = known.borrow();
         // While the resolver is away what it said before is better than nothing, for as long as it lasts.
         match &known.found {
-            Some((addresses, _)) if !known.failed => Ok(Found {
+            Some((addresses, since)) if !known.failed && since.elapsed() < STALE_MAX => Ok(Found {
                 addresses: addresses.clone(),
                 kept: false,
             }),
@@ -260,12 +261,13 @@ impl Drop for Answer {
         let found = self.found.take();
         self.known.send_modify(|known| {
             known.asking -= 1;
-            known.rounds += 1;
-            // One that hung may come behind one that was begun later, and says nothing new then.
+            // One that hung may come behind one that was begun later, and says nothing new then: who waits goes
+            // on to wait.
             let last = known.found.as_ref().map(|(_, since)| *since);
             if last.is_some_and(|last| last > self.asked) {
                 return;
             }
+            known.rounds += 1;
             known.failed = found.is_none();
             if found.is_some() {
                 known.found = found;

@@ -71,6 +71,15 @@ async fn ended(names: &Names, rounds: u64) {
         .unwrap();
 }
 
+/// Waits until no look-up runs.
+async fn nobody_asks(names: &Names) {
+    let Place::Name(name) = &names.place else {
+        panic!("an address");
+    };
+    let mut known = name.known.subscribe();
+    known.wait_for(|known| known.asking == 0).await.unwrap();
+}
+
 #[tokio::test]
 async fn an_address_is_never_asked_for() {
     let never: Arc<Resolve> = Arc::new(|name: &str, _| panic!("{name}"));
@@ -241,7 +250,7 @@ async fn a_look_up_that_hangs_gives_way_to_a_second_one_and_there_is_no_third() 
     assert!(started.elapsed() < 2 * PATIENCE, "{:?}", started.elapsed());
     // What the first one says in the end is older.
     hangs.send(Some(1)).unwrap();
-    ended(&hanging.names, 2).await;
+    nobody_asks(&hanging.names).await;
     assert_eq!(got(&hanging.names).await, Ok((vec![7], true)));
     assert!(hanging.begun().is_none());
 }
@@ -279,6 +288,30 @@ async fn while_the_resolver_hangs_what_it_said_before_is_used() {
     assert!(started.elapsed() >= 2 * PATIENCE);
     let begun = [(); 3].map(|()| hanging.begun());
     assert_eq!(begun.each_ref().map(Option::is_some), [true, true, false]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_found_nobody_has_the_resolver_asked_also_while_a_look_up_hangs() {
+    let hanging = Hanging::new();
+    let (first, ()) = tokio::join!(got(&hanging.names), async {
+        hanging.begun().unwrap().send(Some(1)).unwrap();
+    });
+    assert_eq!(first, Ok((vec![1], false)));
+    let kept = hanging.names.get().await.unwrap();
+    // Behind the scenes it is asked again, and hangs.
+    let Place::Name(name) = &hanging.names.place else {
+        panic!("an address");
+    };
+    name.ask(Instant::now());
+    let hangs = hanging.begun().unwrap();
+    let (anew, ()) = tokio::join!(hanging.names.anew(&kept), async {
+        hanging.begun().unwrap().send(Some(2)).unwrap();
+    });
+    assert_eq!(*anew.unwrap().addresses, [at(2)]);
+    // What hung began before, and says nothing new.
+    hangs.send(Some(1)).unwrap();
+    nobody_asks(&hanging.names).await;
+    assert_eq!(got(&hanging.names).await, Ok((vec![2], true)));
 }
 
 #[tokio::test]

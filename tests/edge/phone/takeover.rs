@@ -10,7 +10,7 @@ use super::world::{ANI, Line, Phone, find, signed, speech};
 
 const RATE: tonegate::audio::SampleRate = tonegate::audio::SampleRate::Hz24000;
 
-/// Looks of sessions at what the store knows of their calls.
+/// Glances of sessions at what the store knows of their calls.
 const GLANCES: &str = "tonegate_store_operations_total{operation=\"glance\",result=\"ok\"}";
 
 async fn with_resume(resume: &str) -> Phone {

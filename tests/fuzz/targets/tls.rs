@@ -2,7 +2,7 @@
 //! handshake or behind it.
 //!
 //! Nothing here is secret or by chance: keys, signatures and random numbers are the same each time, so that
-//! an input does the same each time. In half of the inputs nothing is encrypted either: what somebody makes up
+//! an input does the same each time. In a quarter of the inputs nothing is encrypted either: what somebody makes up
 //! is then read as if the peer had said it.
 
 use std::io::{Read as _, Write as _};
