@@ -97,10 +97,11 @@ async fn one_look_up_serves_all_who_ask_at_the_time_and_for_five_seconds() {
     let told = told(&[1, 2]);
     let names = told.names();
     let all = join_all((0..100).map(|_| got(&names))).await;
-    assert!(
-        all.iter().all(|got| *got == Ok((vec![1, 2], false))),
-        "{all:?}"
-    );
+    // The last of them may come when it has ended, and then has what was kept.
+    let one_and_two = |got: &Result<(Vec<u8>, bool), Unknown>| {
+        got.as_ref().is_ok_and(|(found, _)| *found == [1, 2])
+    };
+    assert!(all.iter().all(one_and_two), "{all:?}");
     assert_eq!(told.asked(), 1);
     told.say(&[3]);
     advance(FRESH - Duration::from_millis(1)).await;
