@@ -110,7 +110,7 @@ impl Fault {
         let tone = Tone::new(digit, -12.0);
         match self {
             Self::Soft => Tone::new(digit, -43.0),
-            Self::LowTwist => tone.twist(-15.2),
+            Self::LowTwist => tone.twist(-15.0),
             Self::HighTwist => tone.twist(11.2),
             Self::Sharp => Tone {
                 deviation: [0.0242; 2],
