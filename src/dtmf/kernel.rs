@@ -249,8 +249,9 @@ pub fn hear(filter: &Decimator, tail: &mut Tail, samples: &[i16], quiet: u32, in
 
 /// Fills `out` with quarters of every `factor`th filtered sample; `input` starts with the history.
 ///
-/// Here and below, all is inlined, so that `simd` compiles it for wider machines too, and loops have fixed lengths and multiply 16 bits to 32, two products to a sum: compilers
-/// know that as one instruction (SSE2 has it), which takes two fifths off the time.
+/// Here and below, all is inlined, so that `simd` compiles it for wider machines too, and loops have fixed
+/// lengths and multiply 16 bits to 32, two products to a sum: compilers know that as one instruction (SSE2
+/// has it), which takes two fifths off the time.
 #[inline(always)]
 pub fn decimate(filter: &Decimator, input: &[i16], out: &mut [i16]) {
     match filter.factor {

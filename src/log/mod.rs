@@ -1,8 +1,8 @@
 //! Log lines: JSON on standard error, written by a thread of their own.
 //!
 //! A session must not wait for whoever reads the log, so lines go through a bounded [`queue`], and
-//! what does not fit, or cannot be written, is dropped and counted. Fields have the names of the lexicon; secrets cannot
-//! be formatted, and nothing logs what a peer sent.
+//! what does not fit, or cannot be written, is dropped and counted. Fields have the names of the
+//! lexicon; secrets cannot be formatted, and nothing logs what a peer sent.
 //!
 //! Whoever starts the log may give it a [`Scrub`], which takes personal data out of each line on the
 //! log's own thread: no session waits for that either.

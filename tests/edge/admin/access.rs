@@ -269,6 +269,13 @@ async fn c17_s26_healthy_and_other_verbs_ask_over_tls_whoever_shows_the_certific
     let doctor = ["doctor", "--json", "--only", "admin", "--config", file];
     let (_, out, _) = run(&doctor).await;
     assert!(out.contains("an edge runs here"), "{out}");
+    // In plain text the token does not leave the machine, and nobody is asked.
+    let (code, out, err) = run(&["status", "--admin", "http://192.0.2.7:9464"]).await;
+    assert_eq!((code, out.as_str()), (1, ""), "{err}");
+    assert!(
+        err.contains("the admin token goes in plain text to this machine only"),
+        "{err}"
+    );
     // Nobody else is believed: neither without roots, nor by a name that is not in the certificate, nor with
     // another certificate of the same authority in the settings.
     let refused = async |args: &[&str], why: &str| {
