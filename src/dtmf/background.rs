@@ -29,7 +29,7 @@ const QUICK_LOOKS: u16 = 3;
 /// Quickly steady: successive looks are within 1.5 dB, as roots 19 to 16. The beats of dial tone, 1.8 to a
 /// look, leave 0.9 of that. Hum at 60 Hz with two harmonics as loud, 1.2 periods to a look, swings by
 /// 2 dB and often has to wait for the slow way.
-const QUICK_STEADY: [u32; 2] = [19, 16];
+const QUICK_STEADY: [u32; 2] = [39, 32];
 /// Most that a quickly found background may have, of the pair's high-passed energy: hum 14 dB above
 /// the pair has a tenth, dial tone as loud as the pair a quarter. Vowels that keep level for 60 ms and
 /// have a pair among their harmonics all have more than 0.8 in 8 hours of speech.
@@ -123,7 +123,7 @@ impl Background {
     }
 
     /// Takes in 20 ms, given as its hops. The mean of their roots is below the root of the mean, by
-    /// 10 % at most under two beating tones; [`Limits`](super::evidence::Limits) allow for it.
+    /// 10 % at most under two beating tones; [`Limits`](super::limits::Limits) allow for it.
     #[inline(always)]
     pub(super) fn look(&mut self, hops: [Roots; 4]) {
         let [all, high] = Roots::mean(hops).parts();

@@ -23,8 +23,9 @@
 
 use super::background::Background;
 use super::bar::Bar;
-use super::evidence::{Evidence, Limits, window_power_min};
+use super::evidence::window_power_min;
 use super::kernel::{Decimator, HOPS_MAX, Measures, power};
+use super::limits::Limits;
 use super::roots::Roots;
 use super::run::{Key, presence};
 use super::trail::Trail;
@@ -40,8 +41,6 @@ const BLOCKS: usize = 4;
 const HOP_MS: f64 = 5.0;
 /// Half a window's weight reaches this far beyond its centre (the Hann window's area to the right).
 const HALF_WINDOW_MS: f64 = 2.5;
-/// Intervals that must have been summed: 15 ms of phase.
-const INTERVALS_MIN: f32 = 3.0;
 /// Windows before a run is weighed at all: 5 span 20 ms between the outer centres.
 const WEIGH_WINDOWS: u16 = 5;
 /// Idle hops in a pause of 40 ms: a key is up 25 ms after its end, and a run has two windows 5 ms
@@ -189,7 +188,7 @@ impl Judge {
         let idle = !self.is_down() && self.trail.run.windows < 2;
         if !idle && usize::from(self.idle) >= PAUSE_HOPS && usize::from(self.idle) < 2 * BLOCK {
             // A short pause ends. It had no block to itself, but the 20 ms before the onset.
-            let hops = [3, 4, 5, 6].map(|back| self.energy_of(back));
+            let hops = [4, 5, 6, 7].map(|back| self.energy_of(back));
             self.background.look(hops);
         }
         self.idle = if idle { self.idle.saturating_add(1) } else { 0 };
@@ -344,14 +343,12 @@ impl Judge {
         {
             return;
         }
-        let sums = self.trail.sums(self.hop, |back| self.energy_of(back));
-        if sums.intervals < INTERVALS_MIN {
-            return;
-        }
         let limits = Limits::of(self.setting);
-        let tones = [digit.row(), digit.column()];
-        let evidence = Evidence::weigh(&sums, tones, &self.background);
-        let Some(needs_ms) = evidence.needs_ms(limits) else {
+        let energy_of = |back| self.energy_of(back);
+        let found = self
+            .trail
+            .evidence(self.hop, energy_of, &self.background, limits);
+        let Some((evidence, needs_ms)) = found else {
             return;
         };
         let [edge, first, last] = [run.edge, run.first, run.last]

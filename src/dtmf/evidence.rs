@@ -9,6 +9,7 @@
 
 use super::background::Background;
 use super::kernel::{FULL_SCALE, INNER_HZ};
+use super::limits::{Limits, Voice};
 use super::{FREQUENCIES_HZ, Quality, Setting};
 use crate::audio::g711::FULL_SCALE_DBM0;
 use std::f32::consts::TAU;
@@ -26,6 +27,16 @@ const REST_MIN: f32 = 0.01;
 /// 1.5 either way over 20 ms.
 const STILL_THERE: f32 = 0.6;
 
+/// A background with less energy than this part of the tones' is none.
+const NONE: f32 = 0.005;
+/// One that is loud; and how much more of all than of high-passed energy a low one has: noise has the
+/// same.
+const LOUD: f32 = 0.3;
+const LOW: f32 = 1.8;
+
+/// A level is kept if it changes by less than this from window to window: 0.7 dB.
+const KEPT: f32 = 0.08;
+
 /// A window is part of a run from this level on: 3 dB below the softest key, so that noise and
 /// the edges of a key do not break it. In units of `|z|²`: `FULL_SCALE² * 10^((-43 - 3.14) / 10)`.
 const WINDOW_POWER_MIN: [i32; 2] = [window_power(2.432e-5), window_power(6.109e-6)];
@@ -42,87 +53,6 @@ pub(super) const fn window_power_min(setting: Setting) -> i32 {
     }
 }
 
-/// Every limit of the decision. Energies and frequencies are ratios, levels and twist dB,
-/// durations milliseconds.
-#[derive(Debug)]
-pub(super) struct Limits {
-    /// Softest tone. Q.24 has AT&T operate at -25 dBm and not at -55: halfway.
-    pub(super) level_dbm0: f32,
-    /// Most that the high tone may be below and above the low one, however clean. Q.24 (AT&T) asks
-    /// for -8 and +4, Brazil for 9, Australia for 10.
-    pub(super) twist_db: [f32; 2],
-    /// Twist beyond this needs clean evidence: the mandatory -8 and +4, moved by 3.5 dB. An echo
-    /// 10 dB down moves twist by up to 5.7 dB, but only from 20 ms on, half of the run.
-    pub(super) twist_plain_db: [f32; 2],
-    /// Most that a tone may be off. Q.24 has NTT operate at 1.8 % and not at 3.0 %. 15 dB of SNR
-    /// spreads the measurement by 0.1 %: 1.8 and four times that.
-    pub(super) deviation: f32,
-    /// Deviation beyond this is doubtful: nothing asks for more than 1.8 %.
-    pub(super) deviation_plain: f32,
-    /// Telephones keep within this; energy that the tones do not explain is forgiven more freely.
-    pub(super) deviation_typical: f32,
-    /// Unexplained energy over that of the tones, for typical deviation and beyond. 12 dB of SNR is
-    /// 0.063, an echo's step 0.1; spandsp's is 0.22.
-    pub(super) rest: [f32; 2],
-    /// Up to this, the evidence is clean: 11 dB.
-    pub(super) rest_clean: f32,
-    /// Times the background's least energy that may be under the key, for all and for high-passed
-    /// energy. Hum with harmonics swings by 1.5 either way over 20 ms, noise by 1.2.
-    pub(super) background: [f32; 2],
-    /// Coherence: at least; at least when the background is drawn on; and of clean evidence. White
-    /// noise at 12 dB leaves 0.99, 550 Hz as loud as the key 0.978; sung vowels reach 0.95.
-    pub(super) coherence: f32,
-    pub(super) coherence_drawn: f32,
-    pub(super) coherence_clean: f32,
-    /// Duration with clean evidence and with any other. Must be heard at 40 ms and not at 23 (Q.24);
-    /// measured to 2 ms. Clean keys are reported early, doubtful ones as late as 40 ms allow.
-    pub(super) duration_ms: [f32; 2],
-}
-
-/// The one setting for every call.
-static STANDARD: Limits = Limits {
-    level_dbm0: -40.0,
-    twist_db: [-14.0, 10.0],
-    twist_plain_db: [-12.2, 8.4],
-    deviation: 0.022,
-    deviation_plain: 0.020,
-    deviation_typical: 0.011,
-    rest: [0.15, 0.12],
-    rest_clean: 0.08,
-    background: [3.0, 1.8],
-    coherence: 0.95,
-    coherence_drawn: 0.97,
-    coherence_clean: 0.97,
-    duration_ms: [26.5, 33.0],
-};
-
-/// For audio in which a caller is known to have dialled, looked at a second time: what the standard
-/// leaves out for the sake of speech is let in. It would hear keys in speech several times an hour.
-static LENIENT: Limits = Limits {
-    level_dbm0: -46.0,
-    twist_db: [-16.0, 12.0],
-    twist_plain_db: [-16.0, 12.0],
-    deviation: 0.026,
-    deviation_plain: 0.026,
-    deviation_typical: 0.026,
-    rest: [0.5, 0.5],
-    rest_clean: 0.15,
-    background: [4.0, 3.0],
-    coherence: 0.85,
-    coherence_drawn: 0.85,
-    coherence_clean: 0.95,
-    duration_ms: [26.0, 28.0],
-};
-
-impl Limits {
-    pub(super) fn of(setting: Setting) -> &'static Self {
-        match setting {
-            Setting::Standard => &STANDARD,
-            Setting::Lenient => &LENIENT,
-        }
-    }
-}
-
 /// Sums over the intervals of a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sums {
@@ -131,20 +61,50 @@ pub(super) struct Sums {
     size: [f32; 2],
     /// Energies as measured.
     energy: [f32; 2],
-    /// How many intervals.
+    /// How many intervals, and in how many of them each tone kept its level.
     pub(super) intervals: f32,
+    kept: [f32; 2],
+}
+
+/// Two neighbouring windows of a run and what lies between them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Interval {
+    /// The tones.
+    pub(super) now: [[i16; 2]; 2],
+    pub(super) before: [[i16; 2]; 2],
+    /// Energies as measured.
+    pub(super) energy: [f32; 2],
+    /// What leaks from one tone into the other's window.
+    pub(super) leak: f32,
+}
+
+impl Interval {
+    /// Whether each tone has the same level in both windows.
+    fn kept(&self) -> [bool; 2] {
+        let amplitude = |z: [i16; 2]| f32::from(z[0]).hypot(f32::from(z[1]));
+        let (now, before) = (self.now.map(amplitude), self.before.map(amplitude));
+        std::array::from_fn(|i| {
+            (now[i] - before[i]).abs() <= KEPT * before[i] + self.leak * before[1 - i]
+        })
+    }
+
+    /// Whether both have.
+    pub(super) fn is_steady(&self) -> bool {
+        self.kept() == [true; 2]
+    }
 }
 
 impl Sums {
-    /// Adds the interval that ends with window `now`.
-    pub(super) fn add(&mut self, now: [[i16; 2]; 2], before: [[i16; 2]; 2], energy: [f32; 2]) {
+    pub(super) fn add(&mut self, interval: &Interval) {
+        let kept = interval.kept();
         for tone in 0..2 {
-            let [a, b] = now[tone].map(f32::from);
-            let [c, d] = before[tone].map(f32::from);
+            let [a, b] = interval.now[tone].map(f32::from);
+            let [c, d] = interval.before[tone].map(f32::from);
             self.cross[tone][0] += a * c + b * d;
             self.cross[tone][1] += b * c - a * d;
             self.size[tone] += ((a * a + b * b) * (c * c + d * d)).sqrt();
-            self.energy[tone] += energy[tone];
+            self.energy[tone] += interval.energy[tone];
+            self.kept[tone] += f32::from(u8::from(kept[tone]));
         }
         self.intervals += 1.0;
     }
@@ -161,6 +121,8 @@ pub(super) struct Evidence {
     rest: [f32; 2],
     /// The background's energy, over that of the tones.
     background: [f32; 2],
+    /// Part of the intervals in which each tone kept its level.
+    steady: [f32; 2],
 }
 
 impl Evidence {
@@ -204,23 +166,19 @@ impl Evidence {
             coherence,
             rest,
             background,
+            steady: sums.kept.map(|kept| kept / sums.intervals),
         }
     }
 
     /// The duration in milliseconds from which this is a key, if it is one at all.
     pub(super) fn needs_ms(&self, limits: &Limits) -> Option<f32> {
-        let twist = self.quality.twist_db();
-        let within = |[low, high]: [f32; 2]| twist >= low && twist <= high;
-        let deviation = self.quality.deviation[0]
-            .abs()
-            .max(self.quality.deviation[1].abs());
-        let plain = deviation <= limits.deviation_plain && within(limits.twist_plain_db);
-        let clean = self.coherence >= limits.coherence_clean
-            && self.rest[0].max(self.rest[1]) <= limits.rest_clean;
+        let deviation = self.deviation();
+        let plain = deviation <= limits.deviation_plain && self.is_within(limits.twist_plain_db);
+        let clean =
+            self.coherence >= limits.coherence_clean && self.most_rest() <= limits.rest_clean;
 
         let rest_max = limits.rest[usize::from(deviation > limits.deviation_typical)];
-        let drawn = self.rest[0].max(self.rest[1]) > limits.rest[0];
-        let coherence_min = if drawn {
+        let coherence_min = if self.most_rest() > limits.rest[0] {
             limits.coherence_drawn
         } else {
             limits.coherence
@@ -236,12 +194,64 @@ impl Evidence {
             .level_dbm0
             .iter()
             .all(|&db| db >= limits.level_dbm0)
-            && within(limits.twist_db)
+            && self.is_within(limits.twist_db)
             && deviation <= limits.deviation
             && (plain || clean)
             && self.coherence >= coherence_min
-            && explained;
+            && explained
+            && self.is_no_voice(&limits.voice);
         accepted.then_some(limits.duration_ms[usize::from(!(plain && clean))])
+    }
+
+    /// Whether the tones do what those of keys do, as [`Voice`] has it.
+    fn is_no_voice(&self, voice: &Voice) -> bool {
+        let deviation = self.deviation();
+        let legal = self.is_within(voice.twist_db);
+        let exact = legal
+            && voice
+                .exact
+                .into_iter()
+                .any(|[coherence, most]| self.coherence >= coherence && deviation <= most);
+        let kept = |i: usize| self.steady[i] >= voice.steady || self.is_disturbed(i);
+        let stray = deviation > voice.stray
+            && (self.coherence < voice.coherence_stray
+                || deviation > voice.stray_twisted && !self.is_within(voice.twist_stray_db));
+        (exact || kept(0) && kept(1))
+            && (self.has_background() || self.coherence >= voice.coherence)
+            && (self.background[0] < LOUD || legal && self.steady[1] >= voice.steady_over_loud)
+            && !stray
+    }
+
+    /// Whether this would do for a key about which there are doubts.
+    pub(super) fn is_pure(&self, limits: &Limits) -> bool {
+        self.coherence >= limits.voice.coherence_pure && self.most_rest() <= limits.voice.rest_pure
+    }
+
+    /// Whether there is anything under the key.
+    pub(super) fn has_background(&self) -> bool {
+        self.background[0] >= NONE
+    }
+
+    /// Whether a background is there that moves the level of a tone: for the high one, noise.
+    fn is_disturbed(&self, tone: usize) -> bool {
+        let reaches = tone == 0 || self.background[0] < LOW * self.background[1];
+        self.background[tone] >= NONE && reaches
+    }
+
+    /// The larger of both tones.
+    fn deviation(&self) -> f32 {
+        let [low, high] = self.quality.deviation.map(f32::abs);
+        low.max(high)
+    }
+
+    /// Of all and of high-passed energy, the larger.
+    fn most_rest(&self) -> f32 {
+        self.rest[0].max(self.rest[1])
+    }
+
+    fn is_within(&self, [low, high]: [f32; 2]) -> bool {
+        let twist = self.quality.twist_db();
+        twist >= low && twist <= high
     }
 }
 
@@ -282,18 +292,24 @@ mod tests {
             let gain = |hz: f64| (high(hz) / 40.0).sin().powi(2) / 2.0;
             let filtered = energy * (gain(697.0) + gain(1209.0));
             for _ in 0..5 {
-                sums.add(now, before, [energy, filtered]);
+                sums.add(&Interval {
+                    now,
+                    before,
+                    energy: [energy, filtered],
+                    leak: 0.0,
+                });
             }
             Evidence::weigh(&sums, [0, 4], &Background::new())
         };
         let clean = sums(0.0);
+        let limits = Limits::of(Setting::Standard);
         assert_eq!(
-            clean.needs_ms(&STANDARD),
-            Some(STANDARD.duration_ms[0]),
+            clean.needs_ms(limits),
+            Some(limits.duration_ms[0]),
             "{clean:?}"
         );
         let stray = sums(TAU * HOP_SECONDS * 697.0 * 0.03);
         assert!((stray.quality.deviation[0] - 0.03).abs() < 0.001);
-        assert_eq!(stray.needs_ms(&STANDARD), None);
+        assert_eq!(stray.needs_ms(limits), None);
     }
 }

@@ -35,6 +35,7 @@ mod digit;
 mod evidence;
 pub mod goertzel;
 pub mod kernel;
+mod limits;
 mod record;
 mod roots;
 mod run;

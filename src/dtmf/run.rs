@@ -11,10 +11,14 @@ pub(super) const PAIR_HYSTERESIS: f32 = 0.6;
 /// Amplitudes of neighbouring windows of one press, of the loudest and the last: see [`Run::fits`].
 const FITS_ABOVE: f32 = 0.5;
 const FITS_BELOW: f32 = 2.0;
+/// After a hole, against the loudest.
+const REGAINED: f32 = 1.2;
 /// And against the loudest again: what ran before was noise; the window has at most 1.5 ms of something
 /// else in it, on which neither its phase nor its energy depends much.
 const OUTDONE: f32 = 1.5;
-const WHOLE: f32 = 0.7;
+const WHOLE: f32 = 0.6;
+/// The same of both tones together, in a window between louder ones: holes do that, disturbances seldom.
+const HOLE: f32 = 0.85;
 /// Windows that an interruption near the beginning can have touched.
 const ONSET_WINDOWS: u16 = 3;
 const ONSET: f32 = 0.8;
@@ -67,8 +71,8 @@ impl Run {
     pub(super) fn fits(&self, amplitude: [u16; 2]) -> bool {
         self.windows == 1
             || (0..2).all(|i| {
-                let a = f32::from(amplitude[i]);
-                a > FITS_ABOVE * f32::from(self.peak[i]) && a < FITS_BELOW * f32::from(self.last[i])
+                let [a, last, peak] = [amplitude[i], self.last[i], self.peak[i]].map(f32::from);
+                a > FITS_ABOVE * peak && a < (FITS_BELOW * last).max(REGAINED * peak)
             })
     }
 
@@ -78,13 +82,13 @@ impl Run {
     }
 
     /// All of the window is tone: it is near the loudest, or as the one before, after the step that an
-    /// echo makes.
+    /// echo makes. What ends an interruption is often as the one that began it, and no more whole.
     pub(super) fn is_whole(&self, amplitude: [u16; 2]) -> bool {
         let near = (0..2).all(|i| {
             let (now, last) = (f32::from(amplitude[i]), f32::from(self.last[i]));
             now >= LEVEL * last && last >= LEVEL * now
         });
-        near || !self.is_below(WHOLE, amplitude)
+        (near && self.waiting == 0) || !self.is_below(WHOLE, amplitude)
     }
 
     /// Half as loud again as anything in the run: the key, and what ran before was noise.
@@ -96,6 +100,21 @@ impl Run {
     pub(super) fn is_onset(&self, amplitude: [u16; 2]) -> bool {
         let louder = |i: usize| ONSET * f32::from(amplitude[i]) > f32::from(self.peak[i]);
         self.windows <= ONSET_WINDOWS && (0..2).all(louder)
+    }
+
+    /// Places of its tones among the eight.
+    pub(super) fn tones(&self) -> [usize; 2] {
+        [usize::from(self.pair / 4), 4 + usize::from(self.pair % 4)]
+    }
+
+    /// Both tones are softer together, as in a hole.
+    pub(super) fn is_dim(&self, amplitude: [u16; 2]) -> bool {
+        (0..2).all(|i| f32::from(amplitude[i]) <= WHOLE * f32::from(self.peak[i]))
+    }
+
+    /// Whether an `earlier` window was softer in both tones than what came before and than what comes now.
+    pub(super) fn is_hole(&self, earlier: [u16; 2], now: [u16; 2]) -> bool {
+        (0..2).all(|i| f32::from(earlier[i]) < HOLE * f32::from(now[i].min(self.peak[i])))
     }
 
     fn is_below(&self, part: f32, amplitude: [u16; 2]) -> bool {

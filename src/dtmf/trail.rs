@@ -1,8 +1,10 @@
 //! From window to window: which pair stands out, whether it carries on a run, and the run's tones, which
 //! [`evidence`](super::evidence) weighs. Whether a run is a key is for [`digit`](super::digit) to say.
 
-use super::evidence::Sums;
+use super::background::Background;
+use super::evidence::{Evidence, Interval, Sums};
 use super::kernel::power;
+use super::limits::Limits;
 use super::roots::Roots;
 use super::run::{NONE, PAIR_HYSTERESIS, Run, presence, root};
 
@@ -15,6 +17,18 @@ const HOLD_RUN: u16 = 4;
 const HOLD_DIP: u16 = 2;
 /// Windows that a run waits: 10 ms blank two windows and dim one on either side.
 const WAIT_WINDOWS: u8 = 3;
+/// Windows that a hole too short for one to be empty can have touched.
+const HOLE_WINDOWS: usize = 2;
+/// Intervals that must have been summed: 15 ms of phase.
+const INTERVALS_MIN: f32 = 3.0;
+/// Presence before the run up to which it began with its first window.
+const BEGAN: f32 = 0.9;
+/// Windows within which a key is heard, whatever the background: 60 ms.
+const SOON_WINDOWS: u16 = 12;
+/// Part of a tone that its window lets through to the other's, from window to window: a Hann window's
+/// side lobes, twice. 941 and 1209 Hz are 2.7 bins apart, all others 3.6 and more.
+const LEAK: [f32; 2] = [0.012, 0.03];
+const NEIGHBOURS: u8 = 12;
 
 /// A run and what was heard in it.
 #[derive(Clone, Debug)]
@@ -61,27 +75,29 @@ impl Trail {
         self.tones[usize::from(self.newest)] = [now[row], now[column]];
         self.fits <<= 1;
 
+        let own = pair == self.run.pair;
+        let fits = own && pair != NONE && self.run.fits(amplitude);
+        let hole = if fits { self.hole(amplitude) } else { 0 };
         let run = &mut self.run;
-        let own = pair == run.pair;
         let hold = if pair == NONE || (own && run.dips(amplitude)) {
             HOLD_DIP
         } else {
             HOLD_RUN
         };
         let overrun = pair != NONE && run.is_outdone(amplitude);
-        if pair != NONE && own && run.fits(amplitude) {
+        if fits {
             // Half of this window may be interruption: then no interval begins or ends in it.
             if run.is_onset(amplitude) {
                 self.fits = 0;
             }
+            self.fits &= !hole;
             self.fits |= u16::from(run.is_whole(amplitude));
             run.windows = run.windows.saturating_add(1);
             run.waiting = 0;
             run.last = amplitude;
             run.peak = [run.peak[0].max(amplitude[0]), run.peak[1].max(amplitude[1])];
         } else if run.windows >= hold && run.waiting < WAIT_WINDOWS && !overrun {
-            let own = [usize::from(run.pair / 4), 4 + usize::from(run.pair % 4)];
-            let amplitude = own.map(|i| root(powers[i]));
+            let amplitude = run.tones().map(|i| root(powers[i]));
             run.waiting += 1;
             run.partial += presence(amplitude, run.last.map(f32::from));
         } else if pair == NONE {
@@ -102,15 +118,28 @@ impl Trail {
         }
     }
 
-    /// The loudest row and column; a run's own pair if they are close.
+    /// Which of the last windows, as [`Trail::fits`] has them, a hole touched that ends with one of this
+    /// `amplitude`: two that are alike might pass for a step.
+    fn hole(&self, amplitude: [u16; 2]) -> u16 {
+        let touched = |back: &usize| {
+            let earlier = self.tones[self.place(*back)].map(|z| root(power(z)));
+            self.run.is_hole(earlier, amplitude)
+        };
+        (1..=HOLE_WINDOWS)
+            .take_while(touched)
+            .fold(0, |bits, back| bits | 1 << back)
+    }
+
+    /// The loudest row and column; a run's own pair if they are close, once it is settled, or sooner
+    /// where a hole spreads what there is.
     fn strongest(&self, powers: &[i32; 8]) -> [usize; 2] {
         let louder = |best: usize, i: usize| if powers[i] > powers[best] { i } else { best };
         let mut best = [(1..4).fold(0, louder), (5..8).fold(4, louder)];
-        if self.run.windows >= HOLD_PAIR {
-            let own = [
-                usize::from(self.run.pair / 4),
-                4 + usize::from(self.run.pair % 4),
-            ];
+        if self.run.windows < HOLD_DIP {
+            return best;
+        }
+        let own = self.run.tones();
+        if self.run.windows >= HOLD_PAIR || self.run.is_dim(own.map(|i| root(powers[i]))) {
             for i in 0..2 {
                 if powers[own[i]] as f32 >= PAIR_HYSTERESIS * powers[best[i]] as f32 {
                     best[i] = own[i];
@@ -120,19 +149,53 @@ impl Trail {
         best
     }
 
+    /// What the run says by now, and the duration in milliseconds that it needs then. If all of it is no
+    /// key, the intervals in which nothing changes may be: those before and after an echo's step.
+    pub(super) fn evidence(
+        &self,
+        hop: u32,
+        energy_of: impl Fn(u32) -> Roots,
+        background: &Background,
+        limits: &Limits,
+    ) -> Option<(Evidence, f32)> {
+        [false, true].into_iter().find_map(|only_steady| {
+            let sums = self.sums(hop, only_steady, &energy_of);
+            if sums.intervals < INTERVALS_MIN {
+                return None;
+            }
+            let evidence = Evidence::weigh(&sums, self.run.tones(), background);
+            // Before keys there is silence or a background, and they are heard soon.
+            let began = presence(self.run.edge, evidence.amplitude) <= BEGAN;
+            let doubtful = only_steady
+                || self.run.windows > SOON_WINDOWS
+                || !(began || evidence.has_background());
+            if doubtful && !evidence.is_pure(limits) {
+                return None;
+            }
+            Some((evidence, evidence.needs_ms(limits)?))
+        })
+    }
+
     /// Sums over the run's intervals within memory. The first window may have caught only the end
     /// of the onset, so the first interval is left out. `energy_of` knows the energies of the hop so many
     /// hops ago.
-    pub(super) fn sums(&self, hop: u32, energy_of: impl Fn(u32) -> Roots) -> Sums {
+    fn sums(&self, hop: u32, only_steady: bool, energy_of: impl Fn(u32) -> Roots) -> Sums {
+        let leak = LEAK[usize::from(self.run.pair == NEIGHBOURS)];
         let mut sums = Sums::default();
         let reach = (hop - self.run.first_hop)
             .saturating_sub(1)
             .min(MEMORY as u32 - 1) as usize;
         for back in 0..reach {
             if self.fits >> back & 3 == 3 {
-                let (now, before) = (self.place(back), self.place(back + 1));
-                let energy = energy_of(back as u32).squares();
-                sums.add(self.tones[now], self.tones[before], energy);
+                let interval = Interval {
+                    now: self.tones[self.place(back)],
+                    before: self.tones[self.place(back + 1)],
+                    energy: energy_of(back as u32).squares(),
+                    leak,
+                };
+                if !only_steady || interval.is_steady() {
+                    sums.add(&interval);
+                }
             }
         }
         sums
