@@ -51,6 +51,8 @@ const PAUSE_HOPS: usize = 3;
 const END_MS: f32 = 22.0;
 /// A run of the same key that begins earlier after its end is the same press.
 const SAME_PRESS_MS: f64 = 24.0;
+/// Amplitude, against the key's, of what may still be its press or an echo: -14 dB.
+const ECHO: f32 = 0.2;
 
 /// One stream's decision.
 #[derive(Clone, Debug)]
@@ -317,9 +319,11 @@ impl Judge {
     }
 
     /// The key that went up is still being pressed: whatever comes after has to wait for its end, which
-    /// is half a window after the last that is all tone at the soonest.
+    /// is half a window after the last that is all tone at the soonest. Noise in the pause is no press.
     fn prolong(&mut self) {
-        if let Some(key) = &mut self.key {
+        let peak = self.trail.run.peak.map(f32::from);
+        let is_heard = |key: &Key| (0..2).all(|i| peak[i] >= ECHO * key.amplitude[i]);
+        if let Some(key) = self.key.as_mut().filter(|key| is_heard(key)) {
             key.last_hop = self.hop;
             key.tail = 1.5;
         }
