@@ -26,8 +26,8 @@ const KNOWN: u8 = 2;
 const STEADY: f32 = 2.0;
 /// Looks before the quick way allows for anything: 60 ms.
 const QUICK_LOOKS: u16 = 3;
-/// Quickly steady: successive looks are within 1.5 dB, as roots 19 to 16. The beats of dial tone, 1.8 to a
-/// look, leave 0.9 of that. Hum at 60 Hz with two harmonics as loud, 1.2 periods to a look, swings by
+/// Quickly steady: successive looks are within 1.7 dB, as roots 39 to 32. The beats of dial tone, 1.8 to a
+/// look, leave 1.5 of that. Hum at 60 Hz with two harmonics as loud, 1.2 periods to a look, swings by
 /// 2 dB and often has to wait for the slow way.
 const QUICK_STEADY: [u32; 2] = [39, 32];
 /// Most that a quickly found background may have, of the pair's high-passed energy: hum 14 dB above

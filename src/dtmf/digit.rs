@@ -1,6 +1,6 @@
 //! The decision: when a key is down, when it is up, and which. It sees one window of [`Measures`] each
-//! 5 ms; [`trail`](super::trail) makes runs of them. What the windows of a run say together is weighed
-//! in [`evidence`](super::evidence), what may lie beneath them in [`background`](super::background).
+//! 5 ms; [`trail`](super::trail) makes runs of them. [`evidence`](super::evidence) weighs a run's windows
+//! against [`limits`](super::limits), [`background`](super::background) knows what may lie beneath.
 //!
 //! # The debounce rule
 //!
@@ -14,9 +14,10 @@
 //! | run | same pair, level within 6 dB | it grows; duration counts on |
 //! | run, 2 windows or more | nothing, or the pair dips; at most 3 windows | it waits: an interruption of 10 ms is bridged before the decision too |
 //! | run, 4 windows or more | another pair; at most 3 windows | it waits |
+//! | run, 2 windows or more | half empty, its pair nearly the loudest | the same pair: half a window names a neighbour as easily |
 //! | run | anything else | it is dropped, the new pair (if any) begins one |
 //! | run | 26.5 ms and clean, or 33 ms and good enough | **key down** |
-//! | run | same key as the last, begun less than 24 ms after its end | never reported, and the key's end moves on: its echo, or the same press |
+//! | run | same key as the last, begun less than 24 ms after its end | never reported, and the key's end moves on unless that is 14 dB softer: its echo, or the same press |
 //! | down | the pair, the loudest of its groups, at half its amplitude or more | stays down; its amplitude follows a fade |
 //! | down | absence adds up to 22 ms | **key up**: interruptions of 20 ms are bridged (ETSI), pauses of 30 ms separate (NTT) |
 //! | down | another key is decided | **key up**, then its **key down** |
@@ -189,7 +190,7 @@ impl Judge {
         }
         let idle = !self.is_down() && self.trail.run.windows < 2;
         if !idle && usize::from(self.idle) >= PAUSE_HOPS && usize::from(self.idle) < 2 * BLOCK {
-            // A short pause ends. It had no block to itself, but the 20 ms before the onset.
+            // A short pause ends. It had no block to itself, but the 20 ms before the edge's window.
             let hops = [4, 5, 6, 7].map(|back| self.energy_of(back));
             self.background.look(hops);
         }

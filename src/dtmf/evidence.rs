@@ -1,5 +1,5 @@
-//! The case for a key: what the windows of a run say together, and the thresholds it is held
-//! against. Pure arithmetic on a handful of numbers; time and state are [`digit`](super::digit)'s.
+//! The case for a key: what the windows of a run say together, held against
+//! [`limits`](super::limits). Pure arithmetic on a handful of numbers; time and state are [`digit`](super::digit)'s.
 //!
 //! Per interval between two neighbouring windows the product `z[n] * conj(z[n-1])` is summed for
 //! each tone. One number gives three answers. Its angle is the phase advance in 5 ms, which
@@ -311,5 +311,166 @@ mod tests {
         let stray = sums(TAU * HOP_SECONDS * 697.0 * 0.03);
         assert!((stray.quality.deviation[0] - 0.03).abs() < 0.001);
         assert_eq!(stray.needs_ms(limits), None);
+    }
+    /// What is weighed in the tests below, as it differs from a clean pair.
+    #[derive(Clone, Copy)]
+    struct Pair {
+        deviation: [f32; 2],
+        twist_db: f32,
+        coherence: f32,
+        background: [f32; 2],
+        steady: [f32; 2],
+    }
+
+    const PAIR: Pair = Pair {
+        deviation: [0.01, -0.01],
+        twist_db: 0.0,
+        coherence: 0.99,
+        background: [0.0; 2],
+        steady: [1.0; 2],
+    };
+
+    fn is_key(pair: Pair) -> bool {
+        let evidence = Evidence {
+            amplitude: [1500.0; 2],
+            quality: Quality {
+                level_dbm0: [-10.0, -10.0 + pair.twist_db],
+                deviation: pair.deviation,
+                snr_db: 20.0,
+            },
+            coherence: pair.coherence,
+            rest: pair.background,
+            background: pair.background,
+            steady: pair.steady,
+        };
+        evidence.needs_ms(Limits::of(Setting::Standard)).is_some()
+    }
+
+    #[test]
+    fn what_a_voice_does_is_no_key() {
+        let dial_tone = [0.5, 0.15];
+        let noise = [0.06, 0.05];
+        let unsteady = [1.0, 0.25];
+        for (what, pair, expected) in [
+            ("a clean pair", PAIR, true),
+            (
+                "a level that moves",
+                Pair {
+                    steady: unsteady,
+                    ..PAIR
+                },
+                false,
+            ),
+            (
+                "the same in noise",
+                Pair {
+                    steady: unsteady,
+                    background: noise,
+                    ..PAIR
+                },
+                true,
+            ),
+            (
+                "the same, exact",
+                Pair {
+                    steady: unsteady,
+                    coherence: 0.996,
+                    deviation: [0.005; 2],
+                    ..PAIR
+                },
+                true,
+            ),
+            (
+                "the same, exact but twisted",
+                Pair {
+                    steady: unsteady,
+                    coherence: 0.996,
+                    deviation: [0.005; 2],
+                    twist_db: -11.0,
+                    ..PAIR
+                },
+                false,
+            ),
+            (
+                "a low tone that moves",
+                Pair {
+                    steady: [0.25, 1.0],
+                    ..PAIR
+                },
+                false,
+            ),
+            (
+                "the same over dial tone",
+                Pair {
+                    steady: [0.25, 1.0],
+                    background: dial_tone,
+                    ..PAIR
+                },
+                true,
+            ),
+            (
+                "a high tone that moves over dial tone",
+                Pair {
+                    steady: [1.0, 0.5],
+                    background: dial_tone,
+                    ..PAIR
+                },
+                false,
+            ),
+            (
+                "a pitch that moves",
+                Pair {
+                    coherence: 0.975,
+                    ..PAIR
+                },
+                false,
+            ),
+            (
+                "the same in noise",
+                Pair {
+                    coherence: 0.975,
+                    background: noise,
+                    ..PAIR
+                },
+                true,
+            ),
+            (
+                "both off by 1.8 %",
+                Pair {
+                    deviation: [0.018, -0.018],
+                    ..PAIR
+                },
+                true,
+            ),
+            (
+                "the same with twist",
+                Pair {
+                    deviation: [0.018, -0.018],
+                    twist_db: -8.0,
+                    ..PAIR
+                },
+                false,
+            ),
+            (
+                "1.5 % with twist",
+                Pair {
+                    deviation: [0.015, -0.015],
+                    twist_db: -8.0,
+                    ..PAIR
+                },
+                true,
+            ),
+            (
+                "1.8 % with a pitch that moves",
+                Pair {
+                    deviation: [0.018, 0.0],
+                    coherence: 0.985,
+                    ..PAIR
+                },
+                false,
+            ),
+        ] {
+            assert_eq!(is_key(pair), expected, "{what}");
+        }
     }
 }

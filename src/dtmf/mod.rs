@@ -22,8 +22,8 @@
 //! [`goertzel`] is the textbook and derives the block form from it. [`kernel`] is that form, plain:
 //! the oracle. `simd` and `wide` (with the filters in `taps`, the tones in `bank`) are the same for wider
 //! machines. `digit` has the debounce rule as a table (`trail` and `run` its memory, `bar` what is asked
-//! first), `evidence` every threshold with its reason, `background` what hum and noise excuse, told by the
-//! energies in `roots`. `record` keeps sums for a second look. [`tone`] is the generator.
+//! first), `evidence` what a run amounts to, `limits` every threshold with its reason, `background` what hum
+//! and noise excuse, told by the energies in `roots`. `record` keeps sums for a second look. [`tone`] is the generator.
 //!
 //! Not here: reading files and base64 (`audio`), what the digits mean (`gate`).
 

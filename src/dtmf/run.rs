@@ -13,8 +13,8 @@ const FITS_ABOVE: f32 = 0.5;
 const FITS_BELOW: f32 = 2.0;
 /// After a hole, against the loudest.
 const REGAINED: f32 = 1.2;
-/// And against the loudest again: what ran before was noise; the window has at most 1.5 ms of something
-/// else in it, on which neither its phase nor its energy depends much.
+/// And against the loudest again: what ran before was noise; and what may still be all tone, if but one of
+/// the two is that soft: interference at 550 Hz takes 3 dB off a row, and gives as much.
 const OUTDONE: f32 = 1.5;
 const WHOLE: f32 = 0.6;
 /// The same of both tones together, in a window between louder ones: holes do that, disturbances seldom.

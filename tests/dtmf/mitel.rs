@@ -149,6 +149,7 @@ impl Path {
             "always from {always} ms, never to {never} ms"
         );
         let snr = self.snr();
+        assert!(snr <= 12, "SNR {snr} dB, and chips hear at 12");
         println!(
             "Mitel {} Hz {:?}: bandwidth to {bandwidth:.1} %, twist -{normal:.1} +{reverse:.1} dB, \
              range {range} dB, always from {always} ms, never to {never} ms, SNR {snr} dB",

@@ -455,15 +455,12 @@ const MANDATORY: &[(&str, Fill)] = &[
     }),
 ];
 
-/// Mandatory, but at an edge on an edge: the part of these keys that may be missed, all else being
-/// perfect. The first three have holes in the shortest key that must be heard; the last has everything
-/// at once, and the weak tone of a key under noise 12 dB below it with half its level in echo.
-const EDGE_ON_EDGE: &[(&str, f64)] = &[
-    ("interruption 10 ms in 50", 0.01),
-    ("interruption 1 to 10 ms, 40 ms of tone", 0.015),
-    ("interruption 10 ms in 60, SNR 15 dB", 0.01),
-    ("legal at once, A-law, echo, SNR 15 dB of the softest", 0.01),
-];
+/// Mandatory, but everything at once: the part of these keys that may be missed, all else being perfect.
+/// The weak tone of a key under noise 12 dB below it has half its level in echo.
+const EDGE_ON_EDGE: &[(&str, f64)] = &[(
+    "legal at once, A-law, echo, SNR 15 dB of the softest",
+    0.001,
+)];
 
 /// Whether a mandatory test is passed: perfectly, or but for a miss where one in so many is allowed.
 fn passed(name: &str, grade: &Grade) -> bool {
@@ -617,20 +614,129 @@ fn dump((samples, presses, rate): &(Vec<i16>, Vec<Press>, SampleRate)) {
     std::fs::write(path.with_extension("txt"), truth).expect("a writable folder");
 }
 
+/// One line as `fill` makes it from that seed.
+fn line(name: &str, fill: Fill, rate: SampleRate, seed: u64, round: usize) -> Grade {
+    let salt = name.bytes().fold(seed, |h, b| {
+        h.wrapping_mul(1_099_511_628_211) ^ u64::from(b)
+    });
+    let mut line = Line::new(rate, salt ^ ((round as u64) << 32) ^ u64::from(rate.hz()));
+    let keys = line.shuffled();
+    let law = fill(&mut line, &keys);
+    let finished = line.finish(law);
+    dump(&finished);
+    grade(finished)
+}
+
 fn run(name: &str, fill: Fill, rate: SampleRate, rounds: usize) -> Grade {
     let mut total = Grade::default();
     for round in 0..rounds {
-        let salt = name.bytes().fold(seed(), |h, b| {
-            h.wrapping_mul(1_099_511_628_211) ^ u64::from(b)
-        });
-        let mut line = Line::new(rate, salt ^ ((round as u64) << 32) ^ u64::from(rate.hz()));
-        let keys = line.shuffled();
-        let law = fill(&mut line, &keys);
-        let finished = line.finish(law);
-        dump(&finished);
-        total.add(grade(finished));
+        total.add(line(name, fill, rate, seed(), round));
     }
     total
+}
+
+/// Lines of which a key was missed once: what hid it, then the test, the rate, the seed and the round.
+const ONCE_MISSED: &[(&str, &str, SampleRate, u64, usize)] = &[
+    (
+        "two windows that a hole dimmed alike passed for a step",
+        HOLE_50,
+        SampleRate::Hz8000,
+        1016,
+        1,
+    ),
+    (
+        "half a window named the neighbour, and began anew",
+        HOLE_50,
+        SampleRate::Hz8000,
+        1102,
+        1,
+    ),
+    (
+        "the same after two windows",
+        HOLE_50,
+        SampleRate::Hz16000,
+        1002,
+        0,
+    ),
+    (
+        "a hole of 3 ms dimmed two windows, neither much",
+        HOLE_40,
+        SampleRate::Hz8000,
+        1066,
+        0,
+    ),
+    ("the same, later", HOLE_40, SampleRate::Hz8000, 1097, 0),
+    (
+        "after a hole it was too loud for what the hole had left",
+        HOLE_NOISE,
+        SampleRate::Hz8000,
+        1052,
+        1,
+    ),
+    (
+        "the same at 48 kHz",
+        HOLE_NOISE,
+        SampleRate::Hz48000,
+        1009,
+        0,
+    ),
+    (
+        "the pause's background was taken with the onset in it",
+        "DC, late",
+        SampleRate::Hz24000,
+        1017,
+        1,
+    ),
+    (
+        "the same, three keys on end",
+        "DC, late",
+        SampleRate::Hz48000,
+        1192,
+        1,
+    ),
+    (
+        "beats of dial tone were a little too much",
+        DIAL_TONE,
+        SampleRate::Hz16000,
+        1086,
+        1,
+    ),
+    (
+        "the row swung below a whole window",
+        "interference 550 Hz 0 dB",
+        SampleRate::Hz48000,
+        1055,
+        1,
+    ),
+    (
+        "before and after an echo's step it was a key, across it not",
+        ECHO,
+        SampleRate::Hz8000,
+        1024,
+        0,
+    ),
+    (
+        "the same, the other way",
+        "echo -10 dB, 1 to 20 ms, twist +4",
+        SampleRate::Hz24000,
+        1124,
+        0,
+    ),
+];
+const HOLE_50: &str = "interruption 10 ms in 50";
+const HOLE_40: &str = "interruption 1 to 10 ms, 40 ms of tone";
+const HOLE_NOISE: &str = "interruption 10 ms in 60, SNR 15 dB";
+const DIAL_TONE: &str = "precise dial tone 0 dB, late";
+const ECHO: &str = "echo -10 dB, 1 to 20 ms, twist -8";
+
+#[test]
+fn what_once_hid_a_key_does_not_any_more() {
+    for &(what, name, rate, seed, round) in ONCE_MISSED {
+        let found = MANDATORY.iter().find(|(other, _)| *other == name);
+        let (_, fill) = found.expect("one of the tests");
+        let grade = line(name, *fill, rate, seed, round);
+        assert!(grade.perfect(), "{what}: {name}, {} Hz", rate.hz());
+    }
 }
 
 #[test]
@@ -643,7 +749,7 @@ fn the_mandatory_box() {
             if std::env::var("ONLY").is_ok_and(|o| !name.contains(&o)) {
                 continue;
             }
-            let grade = run(name, fill, rate, rounds(2));
+            let grade = run(name, fill, rate, rounds(6));
             if !passed(name, &grade) {
                 failed.push(format!(
                     "{} Hz, {name}: {} of {} missed, {} wrong, {} doubled, {} of {} accepted, {} out of order",
