@@ -96,15 +96,14 @@ impl Interval {
 
 impl Sums {
     pub(super) fn add(&mut self, interval: &Interval) {
-        let kept = interval.kept();
-        for tone in 0..2 {
+        for (tone, kept) in interval.kept().into_iter().enumerate() {
             let [a, b] = interval.now[tone].map(f32::from);
             let [c, d] = interval.before[tone].map(f32::from);
             self.cross[tone][0] += a * c + b * d;
             self.cross[tone][1] += b * c - a * d;
             self.size[tone] += ((a * a + b * b) * (c * c + d * d)).sqrt();
             self.energy[tone] += interval.energy[tone];
-            self.kept[tone] += f32::from(u8::from(kept[tone]));
+            self.kept[tone] += f32::from(u8::from(kept));
         }
         self.intervals += 1.0;
     }
@@ -346,130 +345,134 @@ mod tests {
         evidence.needs_ms(Limits::of(Setting::Standard)).is_some()
     }
 
+    const DIAL_TONE: [f32; 2] = [0.5, 0.15];
+    const NOISE: [f32; 2] = [0.06, 0.05];
+    const UNSTEADY: [f32; 2] = [1.0, 0.25];
+
+    /// What it is, and whether it is a key.
+    const PAIRS: &[(&str, Pair, bool)] = &[
+        ("a clean pair", PAIR, true),
+        (
+            "a level that moves",
+            Pair {
+                steady: UNSTEADY,
+                ..PAIR
+            },
+            false,
+        ),
+        (
+            "the same in noise",
+            Pair {
+                steady: UNSTEADY,
+                background: NOISE,
+                ..PAIR
+            },
+            true,
+        ),
+        (
+            "the same, exact",
+            Pair {
+                steady: UNSTEADY,
+                coherence: 0.996,
+                deviation: [0.005; 2],
+                ..PAIR
+            },
+            true,
+        ),
+        (
+            "the same, exact but twisted",
+            Pair {
+                steady: UNSTEADY,
+                coherence: 0.996,
+                deviation: [0.005; 2],
+                twist_db: -11.0,
+                ..PAIR
+            },
+            false,
+        ),
+        (
+            "a low tone that moves",
+            Pair {
+                steady: [0.25, 1.0],
+                ..PAIR
+            },
+            false,
+        ),
+        (
+            "the same over dial tone",
+            Pair {
+                steady: [0.25, 1.0],
+                background: DIAL_TONE,
+                ..PAIR
+            },
+            true,
+        ),
+        (
+            "a high tone that moves over dial tone",
+            Pair {
+                steady: [1.0, 0.5],
+                background: DIAL_TONE,
+                ..PAIR
+            },
+            false,
+        ),
+        (
+            "a pitch that moves",
+            Pair {
+                coherence: 0.975,
+                ..PAIR
+            },
+            false,
+        ),
+        (
+            "the same in noise",
+            Pair {
+                coherence: 0.975,
+                background: NOISE,
+                ..PAIR
+            },
+            true,
+        ),
+        (
+            "both off by 1.8 %",
+            Pair {
+                deviation: [0.018, -0.018],
+                ..PAIR
+            },
+            true,
+        ),
+        (
+            "the same with twist",
+            Pair {
+                deviation: [0.018, -0.018],
+                twist_db: -8.0,
+                ..PAIR
+            },
+            false,
+        ),
+        (
+            "1.5 % with twist",
+            Pair {
+                deviation: [0.015, -0.015],
+                twist_db: -8.0,
+                ..PAIR
+            },
+            true,
+        ),
+        (
+            "1.8 % with a pitch that moves",
+            Pair {
+                deviation: [0.018, 0.0],
+                coherence: 0.985,
+                ..PAIR
+            },
+            false,
+        ),
+    ];
+
     #[test]
     fn what_a_voice_does_is_no_key() {
-        let dial_tone = [0.5, 0.15];
-        let noise = [0.06, 0.05];
-        let unsteady = [1.0, 0.25];
-        for (what, pair, expected) in [
-            ("a clean pair", PAIR, true),
-            (
-                "a level that moves",
-                Pair {
-                    steady: unsteady,
-                    ..PAIR
-                },
-                false,
-            ),
-            (
-                "the same in noise",
-                Pair {
-                    steady: unsteady,
-                    background: noise,
-                    ..PAIR
-                },
-                true,
-            ),
-            (
-                "the same, exact",
-                Pair {
-                    steady: unsteady,
-                    coherence: 0.996,
-                    deviation: [0.005; 2],
-                    ..PAIR
-                },
-                true,
-            ),
-            (
-                "the same, exact but twisted",
-                Pair {
-                    steady: unsteady,
-                    coherence: 0.996,
-                    deviation: [0.005; 2],
-                    twist_db: -11.0,
-                    ..PAIR
-                },
-                false,
-            ),
-            (
-                "a low tone that moves",
-                Pair {
-                    steady: [0.25, 1.0],
-                    ..PAIR
-                },
-                false,
-            ),
-            (
-                "the same over dial tone",
-                Pair {
-                    steady: [0.25, 1.0],
-                    background: dial_tone,
-                    ..PAIR
-                },
-                true,
-            ),
-            (
-                "a high tone that moves over dial tone",
-                Pair {
-                    steady: [1.0, 0.5],
-                    background: dial_tone,
-                    ..PAIR
-                },
-                false,
-            ),
-            (
-                "a pitch that moves",
-                Pair {
-                    coherence: 0.975,
-                    ..PAIR
-                },
-                false,
-            ),
-            (
-                "the same in noise",
-                Pair {
-                    coherence: 0.975,
-                    background: noise,
-                    ..PAIR
-                },
-                true,
-            ),
-            (
-                "both off by 1.8 %",
-                Pair {
-                    deviation: [0.018, -0.018],
-                    ..PAIR
-                },
-                true,
-            ),
-            (
-                "the same with twist",
-                Pair {
-                    deviation: [0.018, -0.018],
-                    twist_db: -8.0,
-                    ..PAIR
-                },
-                false,
-            ),
-            (
-                "1.5 % with twist",
-                Pair {
-                    deviation: [0.015, -0.015],
-                    twist_db: -8.0,
-                    ..PAIR
-                },
-                true,
-            ),
-            (
-                "1.8 % with a pitch that moves",
-                Pair {
-                    deviation: [0.018, 0.0],
-                    coherence: 0.985,
-                    ..PAIR
-                },
-                false,
-            ),
-        ] {
+        for &(what, pair, expected) in PAIRS {
             assert_eq!(is_key(pair), expected, "{what}");
         }
     }
