@@ -9,7 +9,7 @@
 
 use super::background::Background;
 use super::kernel::{FULL_SCALE, INNER_HZ};
-use super::limits::{Limits, Voice};
+use super::limits::{Limits, Pure};
 use super::{FREQUENCIES_HZ, Quality, Setting};
 use crate::audio::g711::FULL_SCALE_DBM0;
 use std::f32::consts::TAU;
@@ -33,6 +33,12 @@ const NONE: f32 = 0.005;
 /// same.
 const LOUD: f32 = 0.3;
 const LOW: f32 = 1.8;
+
+/// Coherence that a background takes away, of its energy over that of the tones.
+const SPOILT: f32 = 0.5;
+
+/// 941 and 1209 Hz, 2.7 bins apart; all others are 3.6 and more.
+pub(super) const NEIGHBOURS: [usize; 2] = [3, 4];
 
 /// A level is kept if it changes by less than this from window to window: 0.7 dB.
 const KEPT: f32 = 0.08;
@@ -81,7 +87,9 @@ pub(super) struct Interval {
 impl Interval {
     /// Whether each tone has the same level in both windows.
     fn kept(&self) -> [bool; 2] {
-        let amplitude = |z: [i16; 2]| f32::from(z[0]).hypot(f32::from(z[1]));
+        let amplitude = |z: [i16; 2]| {
+            (f32::from(z[0]) * f32::from(z[0]) + f32::from(z[1]) * f32::from(z[1])).sqrt()
+        };
         let (now, before) = (self.now.map(amplitude), self.before.map(amplitude));
         std::array::from_fn(|i| {
             (now[i] - before[i]).abs() <= KEPT * before[i] + self.leak * before[1 - i]
@@ -122,6 +130,8 @@ pub(super) struct Evidence {
     background: [f32; 2],
     /// Part of the intervals in which each tone kept its level.
     steady: [f32; 2],
+    /// The tones are those that are nearest to each other.
+    are_neighbours: bool,
 }
 
 impl Evidence {
@@ -166,6 +176,7 @@ impl Evidence {
             rest,
             background,
             steady: sums.kept.map(|kept| kept / sums.intervals),
+            are_neighbours: indices == NEIGHBOURS,
         }
     }
 
@@ -198,32 +209,38 @@ impl Evidence {
             && (plain || clean)
             && self.coherence >= coherence_min
             && explained
-            && self.is_no_voice(&limits.voice);
+            && self.is_no_voice(limits);
         accepted.then_some(limits.duration_ms[usize::from(!(plain && clean))])
     }
 
-    /// Whether the tones do what those of keys do, as [`Voice`] has it.
-    fn is_no_voice(&self, voice: &Voice) -> bool {
+    /// Whether the tones do what those of keys do, as [`Voice`](super::limits::Voice) has it.
+    fn is_no_voice(&self, limits: &Limits) -> bool {
+        let voice = &limits.voice;
         let deviation = self.deviation();
+        let within = |[coherence, most]: [f32; 2]| self.coherence >= coherence && deviation <= most;
         let legal = self.is_within(voice.twist_db);
-        let exact = legal
-            && voice
-                .exact
-                .into_iter()
-                .any(|[coherence, most]| self.coherence >= coherence && deviation <= most);
+        let exact = legal && voice.exact.into_iter().any(within);
         let kept = |i: usize| self.steady[i] >= voice.steady || self.is_disturbed(i);
         let stray = deviation > voice.stray
             && (self.coherence < voice.coherence_stray
                 || deviation > voice.stray_twisted && !self.is_within(voice.twist_stray_db));
-        (exact || kept(0) && kept(1))
-            && (self.has_background() || self.coherence >= voice.coherence)
-            && (self.background[0] < LOUD || legal && self.steady[1] >= voice.steady_over_loud)
-            && !stray
+        let fits_background = if self.background[0] >= LOUD {
+            legal
+                && self.steady[1] >= voice.steady_over_loud
+                && (deviation <= limits.deviation_typical || voice.loud.into_iter().any(within))
+        } else {
+            let spoilt = SPOILT * self.background[0];
+            self.coherence >= voice.coherence[usize::from(self.are_neighbours)] - spoilt
+                && (self.has_background() || self.both_deviations() <= voice.stray_both)
+        };
+        (exact || kept(0) && kept(1)) && fits_background && !stray
     }
 
     /// Whether this would do for a key about which there are doubts.
-    pub(super) fn is_pure(&self, limits: &Limits) -> bool {
-        self.coherence >= limits.voice.coherence_pure && self.most_rest() <= limits.voice.rest_pure
+    pub(super) fn is_pure(&self, pure: &Pure) -> bool {
+        self.coherence >= pure.coherence
+            && self.most_rest() <= pure.rest
+            && self.both_deviations() <= pure.deviation
     }
 
     /// Whether there is anything under the key.
@@ -241,6 +258,12 @@ impl Evidence {
     fn deviation(&self) -> f32 {
         let [low, high] = self.quality.deviation.map(f32::abs);
         low.max(high)
+    }
+
+    /// The root of the squares of both.
+    fn both_deviations(&self) -> f32 {
+        let [low, high] = self.quality.deviation;
+        (low * low + high * high).sqrt()
     }
 
     /// Of all and of high-passed energy, the larger.
@@ -341,6 +364,7 @@ mod tests {
             rest: pair.background,
             background: pair.background,
             steady: pair.steady,
+            are_neighbours: false,
         };
         evidence.needs_ms(Limits::of(Setting::Standard)).is_some()
     }
@@ -402,6 +426,7 @@ mod tests {
             "the same over dial tone",
             Pair {
                 steady: [0.25, 1.0],
+                coherence: 0.995,
                 background: DIAL_TONE,
                 ..PAIR
             },
@@ -411,6 +436,7 @@ mod tests {
             "a high tone that moves over dial tone",
             Pair {
                 steady: [1.0, 0.5],
+                coherence: 0.995,
                 background: DIAL_TONE,
                 ..PAIR
             },
@@ -434,6 +460,15 @@ mod tests {
             true,
         ),
         (
+            "the same in noise that is too soft for it",
+            Pair {
+                coherence: 0.975,
+                background: [0.012, 0.01],
+                ..PAIR
+            },
+            false,
+        ),
+        (
             "both off by 1.8 %",
             Pair {
                 deviation: [0.018, -0.018],
@@ -455,6 +490,73 @@ mod tests {
             Pair {
                 deviation: [0.015, -0.015],
                 twist_db: -8.0,
+                ..PAIR
+            },
+            true,
+        ),
+        (
+            "both off by 2.1 %",
+            Pair {
+                deviation: [0.021, -0.021],
+                ..PAIR
+            },
+            false,
+        ),
+        (
+            "the same in noise, which adds to it",
+            Pair {
+                deviation: [0.021, -0.021],
+                coherence: 0.992,
+                background: NOISE,
+                ..PAIR
+            },
+            true,
+        ),
+        (
+            "1.5 % over dial tone",
+            Pair {
+                deviation: [0.015, -0.015],
+                coherence: 0.995,
+                background: DIAL_TONE,
+                ..PAIR
+            },
+            true,
+        ),
+        (
+            "1.8 % over dial tone",
+            Pair {
+                deviation: [0.018, -0.018],
+                coherence: 0.999,
+                background: DIAL_TONE,
+                ..PAIR
+            },
+            true,
+        ),
+        (
+            "1.8 % and a pitch that moves a little over dial tone",
+            Pair {
+                deviation: [0.018, -0.018],
+                coherence: 0.995,
+                background: DIAL_TONE,
+                ..PAIR
+            },
+            false,
+        ),
+        (
+            "1.2 % and a pitch that moves over dial tone",
+            Pair {
+                deviation: [0.012, -0.012],
+                coherence: 0.99,
+                background: DIAL_TONE,
+                ..PAIR
+            },
+            false,
+        ),
+        (
+            "1 % and a pitch that moves over dial tone",
+            Pair {
+                coherence: 0.98,
+                background: DIAL_TONE,
                 ..PAIR
             },
             true,

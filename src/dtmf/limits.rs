@@ -58,25 +58,45 @@ pub(super) struct Voice {
     /// Twist of keys under a loud background, and of those that are exact: the mandatory -8 and +4,
     /// measured under noise.
     pub(super) twist_db: [f32; 2],
-    /// Coherence where there is no background to spoil it: a voice beside the key leaves 0.985.
-    pub(super) coherence: f32,
+    /// Coherence where there is no background to spoil it: an echo's step leaves 0.99. The latter of 941
+    /// and 1209 Hz, which leak into each other.
+    pub(super) coherence: [f32; 2],
+    /// `[coherence, deviation]`, either of which must do over a loud background, unless deviation is typical:
+    /// hum and dial tone leave phases alone; dial tone 10 dB louder than the key does not quite. 550 Hz as
+    /// loud as the key spoils the phase of tones, but does not move them; music does.
+    pub(super) loud: [[f32; 2]; 2],
     /// Deviation that only NTT's 1.8 % explains, not the others' 1.5 % under noise, and what it needs.
     pub(super) stray: f32,
     pub(super) coherence_stray: f32,
+    /// Most that both tones may be off together, as the root of the squares, where no noise adds to that:
+    /// 1.8 % each, and what an echo adds.
+    pub(super) stray_both: f32,
     /// Most deviation with more twist than NTT has, which is 5 dB either way; the latter.
     pub(super) stray_twisted: f32,
     pub(super) twist_stray_db: [f32; 2],
-    /// Coherence and rest of evidence that is beyond doubt, for a run that is doubtful: see
-    /// [`Trail::evidence`](super::trail::Trail::evidence).
-    pub(super) coherence_pure: f32,
-    pub(super) rest_pure: f32,
+    /// Of evidence that is beyond doubt, for a run that is doubtful, as
+    /// [`Trail`](super::trail::Trail) has it.
+    pub(super) pure: Pure,
+    /// The same for the steady intervals of a run, if all of it is no key. An echo's step leaves three of
+    /// them in the shortest key, legal deviation and noise.
+    pub(super) pure_steady: Pure,
+}
+
+/// What two tones alone are.
+#[derive(Debug)]
+pub(super) struct Pure {
+    /// At least.
+    pub(super) coherence: f32,
+    /// At most, and the root of the squares of both deviations.
+    pub(super) rest: f32,
+    pub(super) deviation: f32,
 }
 
 /// The one setting for every call.
 static STANDARD: Limits = Limits {
     level_dbm0: -40.0,
     twist_db: [-14.0, 10.0],
-    twist_plain_db: [-12.2, 8.4],
+    twist_plain_db: [-12.4, 8.4],
     deviation: 0.022,
     deviation_plain: 0.020,
     deviation_typical: 0.011,
@@ -92,13 +112,23 @@ static STANDARD: Limits = Limits {
         steady_over_loud: 0.6,
         exact: [[0.995, 0.006], [0.988, 0.003]],
         twist_db: [-9.0, 5.0],
-        coherence: 0.98,
+        coherence: [0.988, 0.98],
+        loud: [[0.9985, 0.022], [0.993, 0.0165]],
         stray: 0.0165,
         coherence_stray: 0.99,
+        stray_both: 0.0285,
         stray_twisted: 0.0178,
         twist_stray_db: [-5.5, 5.5],
-        coherence_pure: 0.992,
-        rest_pure: 0.1,
+        pure: Pure {
+            coherence: 0.9985,
+            rest: 0.05,
+            deviation: 0.011,
+        },
+        pure_steady: Pure {
+            coherence: 0.995,
+            rest: 0.1,
+            deviation: 0.0285,
+        },
     },
 };
 
@@ -124,14 +154,22 @@ static LENIENT: Limits = Limits {
         steady_over_loud: 0.0,
         exact: [[1.0, 0.0]; 2],
         twist_db: [-16.0, 12.0],
-        coherence: 0.85,
+        coherence: [0.85; 2],
+        loud: [[0.85, 0.026]; 2],
         stray: 0.026,
         coherence_stray: 0.85,
+        stray_both: f32::INFINITY,
         stray_twisted: 0.026,
         twist_stray_db: [-16.0, 12.0],
-        coherence_pure: 0.85,
-        rest_pure: f32::INFINITY,
+        pure: ANY,
+        pure_steady: ANY,
     },
+};
+
+const ANY: Pure = Pure {
+    coherence: 0.85,
+    rest: f32::INFINITY,
+    deviation: f32::INFINITY,
 };
 
 impl Limits {

@@ -2,9 +2,9 @@
 //! [`evidence`](super::evidence) weighs. Whether a run is a key is for [`digit`](super::digit) to say.
 
 use super::background::Background;
-use super::evidence::{Evidence, Interval, Sums};
+use super::evidence::{Evidence, Interval, NEIGHBOURS, Sums};
 use super::kernel::power;
-use super::limits::Limits;
+use super::limits::{Limits, Voice};
 use super::roots::Roots;
 use super::run::{NONE, PAIR_HYSTERESIS, Run, presence, root};
 
@@ -23,12 +23,14 @@ const HOLE_WINDOWS: usize = 2;
 const INTERVALS_MIN: f32 = 3.0;
 /// Presence before the run up to which it began with its first window.
 const BEGAN: f32 = 0.9;
-/// Windows within which a key is heard, whatever the background: 60 ms.
-const SOON_WINDOWS: u16 = 12;
+/// Windows within which a key is heard, whatever the background: 45 ms. None that must be heard needs more
+/// than eight.
+const SOON_WINDOWS: u16 = 9;
+/// Windows within which a key of which only some intervals are steady is heard.
+const STEADY_WINDOWS: u16 = 8;
 /// Part of a tone that its window lets through to the other's, from window to window: a Hann window's
-/// side lobes, twice. 941 and 1209 Hz are 2.7 bins apart, all others 3.6 and more.
+/// side lobes, twice. The latter of [`NEIGHBOURS`].
 const LEAK: [f32; 2] = [0.012, 0.03];
-const NEIGHBOURS: u8 = 12;
 
 /// A run and what was heard in it.
 #[derive(Clone, Debug)]
@@ -39,6 +41,9 @@ pub(super) struct Trail {
     newest: u8,
     /// Bit `n`: `n` windows ago the run's pair stood out, undisturbed.
     fits: u16,
+    /// The run took the place of one of a single window, before which there was nothing: half of a window
+    /// names a neighbour as easily.
+    sudden: bool,
 }
 
 impl Trail {
@@ -47,6 +52,7 @@ impl Trail {
         tones: [[[0; 2]; 2]; MEMORY],
         newest: 0,
         fits: 0,
+        sudden: false,
     };
 
     /// Takes in window number `hop`: carries the run on, lets it wait, or begins another. `before` are
@@ -77,7 +83,12 @@ impl Trail {
 
         let own = pair == self.run.pair;
         let fits = own && pair != NONE && self.run.fits(amplitude);
-        let hole = if fits { self.hole(amplitude) } else { 0 };
+        // A run that lasts is a key by now, or must be pure.
+        let hole = if fits && self.run.windows <= SOON_WINDOWS {
+            self.hole(amplitude)
+        } else {
+            0
+        };
         let run = &mut self.run;
         let hold = if pair == NONE || (own && run.dips(amplitude)) {
             HOLD_DIP
@@ -105,6 +116,7 @@ impl Trail {
             self.fits = 0;
         } else {
             self.fits = 1;
+            self.sudden = run.windows == 1 && presence(run.edge, amplitude.map(f32::from)) == 0.0;
             *run = Run {
                 first_hop: hop,
                 pair,
@@ -164,23 +176,32 @@ impl Trail {
                 return None;
             }
             let evidence = Evidence::weigh(&sums, self.run.tones(), background);
-            // Before keys there is silence or a background, and they are heard soon.
-            let began = presence(self.run.edge, evidence.amplitude) <= BEGAN;
-            let doubtful = only_steady
-                || self.run.windows > SOON_WINDOWS
-                || !(began || evidence.has_background());
-            if doubtful && !evidence.is_pure(limits) {
+            if !self.is_believed(&evidence, only_steady, &limits.voice) {
                 return None;
             }
             Some((evidence, evidence.needs_ms(limits)?))
         })
     }
 
+    /// Before keys there is silence or a background, they are heard soon, and they are steady: any other must
+    /// be beyond doubt.
+    fn is_believed(&self, evidence: &Evidence, only_steady: bool, voice: &Voice) -> bool {
+        let began = self.sudden || presence(self.run.edge, evidence.amplitude) <= BEGAN;
+        let sets_in = began || evidence.has_background();
+        if self.run.windows > SOON_WINDOWS || !sets_in {
+            evidence.is_pure(&voice.pure)
+        } else if only_steady {
+            self.run.windows <= STEADY_WINDOWS && evidence.is_pure(&voice.pure_steady)
+        } else {
+            true
+        }
+    }
+
     /// Sums over the run's intervals within memory. The first window may have caught only the end
     /// of the onset, so the first interval is left out. `energy_of` knows the energies of the hop so many
     /// hops ago.
     fn sums(&self, hop: u32, only_steady: bool, energy_of: impl Fn(u32) -> Roots) -> Sums {
-        let leak = LEAK[usize::from(self.run.pair == NEIGHBOURS)];
+        let leak = LEAK[usize::from(self.run.tones() == NEIGHBOURS)];
         let mut sums = Sums::default();
         let reach = (hop - self.run.first_hop)
             .saturating_sub(1)

@@ -571,6 +571,59 @@ const STRETCH: &[(&str, Fill)] = &[
     }),
 ];
 
+/// What different sources ask for, together: a phone at the edge of its administration's deviation, on a
+/// line at the edge of another's. Nobody says that they meet, but lines do not ask.
+const TOGETHER: &[(&str, Fill)] = &[
+    ("deviation 1.8 %, dial tone 0 dB", |l, k| {
+        l.patient();
+        press_all(l, k, -15.0, 0.050, 0.050, |r, t| deviate(0.018, r, t));
+        l.sine(350.0, -15.0);
+        l.sine(440.0, -15.0);
+        None
+    }),
+    ("deviation 1.5 %, dial tone +10 dB", |l, k| {
+        l.patient();
+        press_all(l, k, -25.0, 0.050, 0.050, |r, t| deviate(0.015, r, t));
+        l.sine(350.0, -15.0);
+        l.sine(440.0, -15.0);
+        None
+    }),
+    ("deviation 0.7 %, interference 550 Hz 0 dB", |l, k| {
+        l.patient();
+        press_all(l, k, -15.0, 0.050, 0.050, |r, t| deviate(0.007, r, t));
+        l.sine(550.0, -15.0);
+        None
+    }),
+    ("deviation 1.8 %, hum 60 Hz +14 dB", |l, k| {
+        l.patient();
+        press_all(l, k, -20.0, 0.050, 0.050, |r, t| deviate(0.018, r, t));
+        hum(l, 60.0, -6.0);
+        None
+    }),
+    ("deviation 1.8 %, SNR 12 dB", |l, k| {
+        press_all(l, k, -10.0, 0.050, 0.050, |r, t| deviate(0.018, r, t));
+        noise_under(l, -10.0, 12.0);
+        None
+    }),
+    ("deviation 1.5 %, SNR 9 dB", |l, k| {
+        press_all(l, k, -10.0, 0.050, 0.050, |r, t| deviate(0.015, r, t));
+        noise_under(l, -10.0, 9.0);
+        None
+    }),
+    ("deviation 1.8 %, echo -10 dB", |l, k| {
+        press_all(l, k, -10.0, 0.050, 0.050, |r, t| deviate(0.018, r, t));
+        short_echo(l);
+        None
+    }),
+    ("deviation 1.5 %, twist -8, echo -10 dB", |l, k| {
+        press_all(l, k, -10.0, 0.050, 0.050, |r, t| {
+            deviate(0.015, r, t.twist(-8.0))
+        });
+        short_echo(l);
+        None
+    }),
+];
+
 fn rounds(base: usize) -> usize {
     if std::env::var_os("TONEGATE_SOAK").is_some() {
         base * 10
@@ -801,10 +854,9 @@ fn the_mandatory_box() {
     assert!(failed.is_empty(), "\n{}", failed.join("\n"));
 }
 
-#[test]
-fn beyond_the_box() {
-    let mut total = Grade::default();
-    for &(name, fill) in STRETCH {
+/// Grades every line of a list, at all rates together, and prints what was not heard.
+fn at_every_rate(list: &[(&str, Fill)]) -> Vec<(String, Grade)> {
+    let graded = list.iter().map(|&(name, fill)| {
         let mut grade = Grade::default();
         for rate in SampleRate::ALL {
             grade.add(run(name, fill, rate, rounds(2)));
@@ -813,6 +865,26 @@ fn beyond_the_box() {
             "{name}: {} of {} missed, {} wrong, {} doubled, {} extra",
             grade.missed, grade.valid, grade.wrong, grade.doubled, grade.accepted
         );
+        (name.to_owned(), grade)
+    });
+    graded.collect()
+}
+
+/// Limits that come from different sources are met together but for one key in fifty: an echo moves what is 1.8 % off beyond 2.2.
+#[test]
+fn what_is_asked_for_apart_is_heard_together() {
+    for (name, grade) in at_every_rate(TOGETHER) {
+        assert!(grade.valid >= 128, "{name}");
+        assert!(grade.missed * 50 <= grade.valid, "{name}");
+        let false_ones = grade.wrong + grade.doubled + grade.accepted + grade.disorder;
+        assert_eq!(false_ones, 0, "{name}");
+    }
+}
+
+#[test]
+fn beyond_the_box() {
+    let mut total = Grade::default();
+    for (_, grade) in at_every_rate(STRETCH) {
         total.add(grade);
     }
     let heard = 100.0 * (1.0 - total.missed as f64 / total.valid as f64);
