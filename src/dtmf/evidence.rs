@@ -34,9 +34,6 @@ const NONE: f32 = 0.005;
 const LOUD: f32 = 0.3;
 const LOW: f32 = 1.8;
 
-/// Coherence that a background takes away, of its energy over that of the tones.
-const SPOILT: f32 = 0.5;
-
 /// 941 and 1209 Hz, 2.7 bins apart; all others are 3.6 and more.
 pub(super) const NEIGHBOURS: [usize; 2] = [3, 4];
 
@@ -229,7 +226,8 @@ impl Evidence {
                 && self.steady[1] >= voice.steady_over_loud
                 && (deviation <= limits.deviation_typical || voice.loud.into_iter().any(within))
         } else {
-            let spoilt = SPOILT * self.background[0];
+            // At 8 dB of twist, noise spoils of the softer tone as much as it has of the energy.
+            let spoilt = self.background[0];
             self.coherence >= voice.coherence[usize::from(self.are_neighbours)] - spoilt
                 && (self.has_background() || self.both_deviations() <= voice.stray_both)
         };
