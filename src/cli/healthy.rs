@@ -84,11 +84,15 @@ impl Flags {
         if !self.settings.config.is_empty() {
             return admin::own(&self.settings.read()?, roots.as_ref());
         }
-        let roots = roots.unwrap_or(Roots::System);
-        Ok(match &self.admin {
-            Place::Address(address) => Host::new(&address.ip().to_string(), address.port(), None)?,
-            Place::Named(name, port) => Host::new(name, *port, Some(&roots))?,
-        })
+        match &self.admin {
+            Place::Address(address) => {
+                admin::in_plain_text(&address.ip().to_string(), address.port(), roots.as_ref())
+            }
+            Place::Named(name, port) => {
+                let roots = roots.unwrap_or(Roots::System);
+                Ok(Host::new(name, *port, Some(&roots))?)
+            }
+        }
     }
 }
 

@@ -4,8 +4,9 @@
 //! it has no way to say more than numbers, and keys where somebody asks for them. Of each message
 //! the first bytes are unmasked, into the tap's own scratch, and tell whether it is audio; of most
 //! that is all. On a route that observes keys, audio of the client is then unmasked and decoded while
-//! it passes (`ear`), and what the service says of its format is read (`told`). For somebody who looks on, the first and the last bytes of every message
-//! tell its kind (`glance`). Payloads stay as they lie.
+//! it passes (`ear`), and what the service says of its format is read (`told`). For somebody who
+//! looks on, the first and the last bytes of every message tell its kind (`glance`). Payloads stay
+//! as they lie.
 
 mod ear;
 mod format;

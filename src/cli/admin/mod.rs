@@ -62,8 +62,11 @@ impl Edge {
                     "the admin token goes in plain text to this machine only: --admin must be https://, or \
                      asked from there"
                 );
-                let roots = roots.unwrap_or(Roots::System);
-                Host::new(&name, port, tls.then_some(&roots))?
+                if tls {
+                    Host::new(&name, port, Some(&roots.unwrap_or(Roots::System)))?
+                } else {
+                    in_plain_text(&name, port, roots.as_ref())?
+                }
             }
             _ => {
                 let settings = Settings::read_in(&self.config, &Environment::process())?;
@@ -111,7 +114,7 @@ pub(super) fn own(settings: &Settings, roots: Option<&Roots>) -> anyhow::Result<
     let identity = settings.live.identity.as_ref();
     let identity = identity.filter(|_| settings.admin_speaks_tls());
     Ok(match (identity, roots) {
-        (None, _) => Host::new(&admin.ip().to_string(), admin.port(), None)?,
+        (None, roots) => in_plain_text(&admin.ip().to_string(), admin.port(), roots)?,
         (Some(identity), None) => Host::own(admin, &identity.chain_pem)?,
         // Whoever signs certificates signs them for names.
         (Some(_), Some(roots)) if admin.ip().is_loopback() => {
@@ -119,6 +122,16 @@ pub(super) fn own(settings: &Settings, roots: Option<&Roots>) -> anyhow::Result<
         }
         (Some(_), Some(roots)) => Host::new(&admin.ip().to_string(), admin.port(), Some(roots))?,
     })
+}
+
+/// An edge that is asked without TLS. Whoever names roots expects that a certificate is verified.
+pub(super) fn in_plain_text(name: &str, port: u16, roots: Option<&Roots>) -> anyhow::Result<Host> {
+    ensure!(
+        roots.is_none(),
+        "--admin-roots verify a certificate, and this edge is asked in plain text: its admin listener must speak \
+         TLS, and --admin be https://NAME:PORT"
+    );
+    Ok(Host::new(name, port, None)?)
 }
 
 /// Where an address to listen at is reached from this machine.

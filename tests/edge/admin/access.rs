@@ -288,6 +288,12 @@ async fn c17_s26_healthy_and_other_verbs_ask_over_tls_whoever_shows_the_certific
     let address = format!("https://127.0.0.2:{port}");
     let by_address = ["healthy", "--admin", &address, "--admin-roots", roots];
     refused(&by_address, invalid).await;
+    // Roots are not laid aside where there is no certificate.
+    let plain = "--admin-roots verify a certificate, and this edge is asked in plain text";
+    for (verb, at) in [("healthy", "127.0.0.1"), ("status", "http://127.0.0.1")] {
+        let at = format!("{at}:{port}");
+        refused(&[verb, "--admin", &at, "--admin-roots", roots], plain).await;
+    }
     let other = world.authority.issue(&["localhost"]).unwrap();
     std::fs::write(world.folder.join("edge.pem"), other.chain_pem).unwrap();
     std::fs::write(world.folder.join("edge.key"), other.key_pem).unwrap();
