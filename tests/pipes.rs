@@ -61,8 +61,8 @@ fn relay_between(client_room: usize, upstream_room: usize, early: Bytes) -> Betw
     (client, upstream, relay, handle)
 }
 
-/// One whose client may send only so much.
-fn paced(room: usize, pace: Pace) -> Between {
+/// One whose client may send only so much, and whose legs are pinged after so long a silence.
+fn paced(room: usize, pace: Pace, ping: Duration) -> Between {
     let (client, client_end) = duplex(room);
     let (upstream, upstream_end) = duplex(room);
     let handle = Arc::new(Handle::default());
@@ -71,6 +71,10 @@ fn paced(room: usize, pace: Pace) -> Between {
         Leg::plain(upstream_end, Bytes::new()),
         Terms {
             pace,
+            patience: Patience {
+                ping,
+                ..terms(&handle).patience
+            },
             ..terms(&handle)
         },
     );
@@ -224,7 +228,9 @@ proptest! {
         let up = wire(&up, Some(mask));
         run(async {
             let pace = Pace { bytes_per_second: bytes, frames_per_second };
-            let (mut client, mut upstream, relay, handle) = paced(room, pace);
+            // The upstream is silent: a ping of the edge's own would come between two frames, as it may.
+            let never = Duration::from_secs(3600);
+            let (mut client, mut upstream, relay, handle) = paced(room, pace, never);
             let relay = tokio::spawn(polled_without_cause(relay));
             let mut got = vec![0; up.len()];
             let begun = tokio::time::Instant::now();
@@ -717,7 +723,7 @@ fn b20_a_paced_client_before_an_upstream_that_takes_nothing_ends_in_time() {
             bytes_per_second: Some(1024),
             frames_per_second: None,
         };
-        let (mut client, upstream, relay, _order) = paced(5000, pace);
+        let (mut client, upstream, relay, _order) = paced(5000, pace, Duration::from_secs(20));
         let relay = tokio::spawn(relay);
         let frames = [Frame::whole(BINARY, vec![7; 20_000])];
         let bytes = wire(&frames, Some([1, 2, 3, 4]));
