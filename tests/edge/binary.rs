@@ -124,6 +124,16 @@ impl Served {
         .await
     }
 
+    /// The same of a line that may have passed already, while another was waited for.
+    pub async fn ever(&mut self, fits: impl Fn(&Value) -> bool) -> Value {
+        let passed = self.lines.iter().map(|line| serde_json::from_str(line));
+        let passed = passed.map(Result::unwrap).find(&fits);
+        match passed {
+            Some(value) => value,
+            None => self.until(fits).await,
+        }
+    }
+
     pub async fn send(&self, world: &World, request: &[u8]) -> Stream {
         send(self.port, &world.authority.pem(), request).await
     }

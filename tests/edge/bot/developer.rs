@@ -167,7 +167,7 @@ async fn c27_the_flag_is_loud() {
     };
     let mut served = Served::start_with(&bot.world, "info", flagged).await;
     let loud = |line: &Value| line["message"].as_str().is_some_and(is_warning);
-    let line = served.until(loud).await;
+    let line = served.ever(loud).await;
     assert_eq!(line["level"], "WARN");
     assert!(
         served
